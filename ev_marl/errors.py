@@ -1,0 +1,42 @@
+"""The errors a user of `ev_marl` can cause, each saying where, what was found, and what to do."""
+
+from __future__ import annotations
+
+
+class EvMarlError(Exception):
+    """Base class of every error that `ev_marl` raises on purpose."""
+
+
+class SiteError(EvMarlError, ValueError):
+    """A coupling graph that is not a site: a cycle, two parents, a group with no station, a negative limit."""
+
+
+class TrackError(EvMarlError, ValueError):
+    """A track that does not fit its site, or a track file that cannot be read."""
+
+
+class DataError(EvMarlError, ValueError):
+    """A dataset file that cannot be read: wrong columns, a missing hour, an impossible time."""
+
+
+class ActionError(EvMarlError, ValueError):
+    """An action that is not finite or has the wrong shape; the message names the agent."""
+
+
+class ObjectiveError(EvMarlError, ValueError):
+    """An objective term that is unknown, or that has no Pyomo expression where a bound is asked for."""
+
+
+class SolverError(EvMarlError, RuntimeError):
+    """A solver that is not installed, or that stopped without a usable answer."""
+
+
+class RunError(EvMarlError, RuntimeError):
+    """A comparison that cannot start or go on: the folder belongs to another run, a policy is unknown."""
+
+
+class UnknownNameError(EvMarlError, KeyError):
+    """A name that no plug-in carries; the message lists what exists and suggests the nearest."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])

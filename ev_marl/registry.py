@@ -1,0 +1,88 @@
+"""Plug-ins by name: what `@register("name")`, an entry point, or `module:Class` in a YAML file refers to.
+
+One `Registry` per kind of plug-in (coordinators, objective terms, observation blocks, policies). A name is looked up
+among the registered ones, then among the installed entry points of the kind's group, then as `module:Class`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from ev_marl.errors import UnknownNameError
+
+T = TypeVar("T")
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """` Did you mean 'x'?` for the nearest known word, or an empty string."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+class Registry(Generic[T]):
+    """Named factories of one kind.
+
+    Parameters
+    ----------
+    kind : str
+        What the entries are, in the singular, for messages ("coordinator").
+    group : str
+        Entry-point group that other packages may fill ("ev_marl.coordinators").
+    """
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind = kind
+        self.group = group
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator that makes a class or function available as `name`; a taken name is an error."""
+
+        def add(entry: T) -> T:
+            if name in self._entries and self._entries[name] is not entry:
+                raise ValueError(f"{self.kind} '{name}' is registered already")
+            self._entries[name] = entry
+            return entry
+
+        return add
+
+    def names(self) -> list[str]:
+        """Every name that `get` knows, registered and from entry points, sorted."""
+        return sorted({*self._entries, *(point.name for point in entry_points(group=self.group))})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names()
+
+    def get(self, name: str) -> T:
+        """The entry called `name`, or the object at `module:Class`.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is none; the message lists the known names.
+        """
+        if name in self._entries:
+            return self._entries[name]
+        for point in entry_points(group=self.group):
+            if point.name == name:
+                loaded: T = point.load()
+                return loaded
+        module, colon, attribute = name.partition(":")
+        if colon:
+            try:
+                found: T = getattr(importlib.import_module(module), attribute)
+            except (ImportError, AttributeError) as error:
+                raise UnknownNameError(f"{self.kind} '{name}' cannot be imported: {error}") from error
+            return found
+        known = self.names()
+        raise UnknownNameError(
+            f"no {self.kind} is called '{name}'.{did_you_mean(name, known)} "
+            f"Known: {', '.join(known)}; or write module:Class."
+        )

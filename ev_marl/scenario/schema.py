@@ -1,0 +1,329 @@
+"""What a scenario file may say: pydantic models, one attribute a key, each with its unit and meaning.
+
+Attribute docstrings are the descriptions in the JSON Schema and in the scenario reference, so they are written for
+people who write scenarios. Quantities are plain numbers in the documented unit or text with a unit ("22 kW").
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ev_marl.scenario.units import (
+    Current,
+    Duration,
+    Energy,
+    Fraction,
+    NonNegativePrice,
+    Power,
+    Price,
+    SignedPower,
+    Voltage,
+)
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+
+
+class Model(BaseModel):
+    """Base of all scenario models: unknown keys are errors, values cannot be changed after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class PowerByHour(Model):
+    """A power for each local clock hour."""
+
+    by_hour: Annotated[list[SignedPower], Field(min_length=24, max_length=24)]
+    """24 values, local clock hours 0 to 23 [kW]."""
+
+
+class PowerFile(Model):
+    """A power for each step, read from a CSV file."""
+
+    csv: str
+    """CSV file, relative to the scenario file; one row per step of the horizon."""
+    column: str | None = None
+    """Column to read; may be left out where the file has only one."""
+
+
+LimitSeries = Power | PowerByHour | PowerFile
+PowerSeries = SignedPower | PowerByHour | PowerFile
+
+
+class LoadProfile(Model):
+    """An inflexible load of a typical shape."""
+
+    profile: Literal["office", "household", "retail", "flat"]
+    """Shape over the day and week."""
+    peak: Power
+    """Highest value of the mean profile on a weekday [kW]."""
+    noise: Fraction = 0.05
+    """Standard deviation of the load about its profile, as a share of the profile [-]."""
+
+
+class Pv(Model):
+    """A photovoltaic plant."""
+
+    peak: Power
+    """Power under clear sky at noon on midsummer's day [kW]."""
+    latitude: Annotated[float, Field(ge=-66, le=66)] = 52.0
+    """Latitude [degrees north]."""
+
+
+class Stations(Model):
+    """Charging stations of one kind; each is an agent."""
+
+    type: Annotated[str, Field(pattern=r"^[a-z]+$")]
+    """Letters that the agents of this kind are called by: `ac` gives `ac_0`, `ac_1`, ..."""
+    count: Annotated[int, Field(ge=1)] = 1
+    """How many of them."""
+    ports: Annotated[int, Field(ge=1)] = 1
+    """Ports (connectors) of each station."""
+    supply: Literal["ac", "dc"] | None = None
+    """Whether the port feeds the vehicle's on-board charger (`ac`) or its battery (`dc`). Left out: `dc` for type `dc`, else `ac`."""
+    power: Power | None = None
+    """Highest charging power of each port [kW]. Give this, or `current` and `phases`."""
+    current: Current | None = None
+    """Highest current of each port and phase [A]; with `phases` and `voltage` it gives the power."""
+    phases: Literal[1, 2, 3] | None = None
+    """Phases of each port; needed with `current`."""
+    voltage: Voltage = 230.0
+    """Phase-to-neutral voltage that turns current into power [V]."""
+    station_power: Power | None = None
+    """Highest charging power of the whole station [kW], where its ports share less than the sum of theirs."""
+    v2g: bool = False
+    """Whether the ports can discharge vehicles."""
+    discharge_power: Power | None = None
+    """Highest discharging power of each port [kW]; left out: as charging. Needs `v2g: true`."""
+    efficiency: Annotated[Fraction, Field(gt=0)] = 0.93
+    """Share of the metered power that reaches the battery [-]."""
+    discharge_efficiency: Annotated[Fraction, Field(gt=0)] | None = None
+    """Share of the battery's power that reaches the meter [-]; left out: as `efficiency`."""
+
+
+class Group(Model):
+    """A part of the site with a shared power limit: parking lot, building, feeder, transformer."""
+
+    name: Name
+    """Name of the group, unique in the site."""
+    kind: Literal["grid", "transformer", "building", "parking_lot", "feeder"] | None = None
+    """What the group is; left out: `grid` for the root, `parking_lot` where stations stand, else `building`."""
+    parent: Name | None = None
+    """Group that feeds this one, where the tree is written as a flat list; nested groups need no `parent`."""
+    import_limit: LimitSeries | None = None
+    """Highest power drawn from above, base load included [kW]; left out: no limit."""
+    export_limit: LimitSeries | None = None
+    """Highest power fed upwards, PV included [kW]; left out: no limit."""
+    base_load: PowerSeries | LoadProfile | None = None
+    """Inflexible load directly at this group [kW]."""
+    pv: Pv | None = None
+    """Photovoltaic plant directly at this group."""
+    groups: list[Group] = []
+    """Groups fed by this one."""
+    stations: list[Stations] = []
+    """Charging stations fed directly by this group."""
+
+
+class Sessions(Model):
+    """When vehicles come, how long they stay, what they need."""
+
+    model: str = "elaadnl/workplace"
+    """`elaadnl/workplace`, `elaadnl/private`, `elaadnl/public`, `acn/caltech`, `acn/jpl`, `highway`, or module:Class."""
+    per_port_per_day: Annotated[float, Field(ge=0)] = 1.0
+    """Mean number of vehicles that come per port and weekday [1/day]."""
+    weekend_factor: Annotated[float, Field(ge=0)] | None = None
+    """Arrivals on a weekend day over those on a weekday [-]; left out: as the model says."""
+    energy_scale: Annotated[float, Field(gt=0)] = 1.0
+    """Factor on the energy wanted [-]."""
+    stay_scale: Annotated[float, Field(gt=0)] = 1.0
+    """Factor on the length of stay [-]."""
+
+
+class Vehicle(Model):
+    """A vehicle model."""
+
+    name: Name
+    """Name of the vehicle."""
+    share: Annotated[float, Field(gt=0)] = 1.0
+    """Weight of this model among the arriving vehicles."""
+    capacity: Annotated[Energy, Field(gt=0)]
+    """Usable battery capacity [kWh]."""
+    ac_power: Annotated[Power, Field(gt=0)]
+    """Highest power of the on-board charger [kW]."""
+    dc_power: Power = 0.0
+    """Highest DC charging power [kW]; 0: cannot charge at DC stations."""
+    taper_start: Annotated[Fraction, Field(gt=0, lt=1)] = 0.8
+    """State of charge from which charging slows down [-]."""
+
+
+class Vehicles(Model):
+    """Which vehicles come."""
+
+    mix: Literal["eu"] | list[Vehicle] = "eu"
+    """A named mix of the catalogue, or a list of vehicles with their shares."""
+    v2g_share: Fraction = 1.0
+    """Share of the vehicles that can discharge at a station with V2G [-]."""
+    reserve: Fraction = 0.3
+    """State of charge below which nobody discharges a vehicle [-]."""
+
+
+class PriceModel(Model):
+    """Day-ahead prices drawn from a fitted model."""
+
+    model: Literal["nl/2019", "nl/2022", "nl/2023"]
+    """Country and year the model was fitted to."""
+    feed_in: Fraction = 1.0
+    """Selling price = price − (1 − feed_in)·|price|: what is left for energy fed back [-]."""
+    markup: Price = 0.0
+    """Added to every buying price: taxes and fees [currency/kWh]."""
+
+
+class PriceConstant(Model):
+    """One price for the whole day."""
+
+    constant: Price
+    """Price [currency/kWh]."""
+    feed_in: Fraction = 1.0
+    """Selling price = price − (1 − feed_in)·|price| [-]."""
+    markup: Price = 0.0
+    """Added to every buying price: taxes and fees [currency/kWh]."""
+
+
+class PriceByHour(Model):
+    """A price for each local clock hour, the same every day."""
+
+    by_hour: Annotated[list[Price], Field(min_length=24, max_length=24)]
+    """24 prices, local clock hours 0 to 23 [currency/kWh]."""
+    feed_in: Fraction = 1.0
+    """Selling price = price − (1 − feed_in)·|price| [-]."""
+    markup: Price = 0.0
+    """Added to every buying price: taxes and fees [currency/kWh]."""
+
+
+class PriceFile(Model):
+    """Real day-ahead prices; each track starts on a day of the file."""
+
+    csv: str
+    """ENTSO-E or Ember day-ahead file, relative to the scenario file; the format is detected."""
+    area: str | None = None
+    """Bidding zone or country, where the file has several."""
+    feed_in: Fraction = 1.0
+    """Selling price = price − (1 − feed_in)·|price| [-]."""
+    markup: Price = 0.0
+    """Added to every buying price: taxes and fees [currency/kWh]."""
+
+
+Prices = PriceModel | PriceConstant | PriceByHour | PriceFile
+
+
+class CoordinatorOptions(Model):
+    """A coordinator with options, or one of your own."""
+
+    name: str
+    """`none`, `proportional`, `priority`, `nearest`, or module:Class."""
+    options: dict[str, Any] = {}
+    """Keyword arguments of the coordinator."""
+
+
+class SetpointTracking(Model):
+    """Follow a given charging power."""
+
+    weight: Annotated[float, Field(ge=0)]
+    """Cost of one kW off the target for one hour, squared [currency/(kW²·h)]."""
+    target: PowerSeries
+    """Charging power that the site should draw [kW]."""
+
+
+class Objective(Model):
+    """What the team pays; rewards are its negative. A term left out costs nothing."""
+
+    energy_cost: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of what the site pays for energy, less what it earns [-]."""
+    unmet_energy: NonNegativePrice = 0.40
+    """Cost of energy that was wanted, could have been delivered, and was not in the battery at departure [currency/kWh]."""
+    battery_wear: NonNegativePrice = 0.0
+    """Cost of throughput: each kWh metered in or out of a vehicle [currency/kWh]."""
+    overload: NonNegativePrice | None = None
+    """Cost of power beyond a limit [currency/kWh of overload]; needed with coordinator `none`, useless with others."""
+    setpoint_tracking: SetpointTracking | None = None
+    """Quadratic cost of deviating from a charging power."""
+    peak_power: NonNegativePrice = 0.0
+    """Cost of the highest power that the site draws in the episode, base load included [currency/kW]."""
+    split: Literal["equal", "responsibility"] = "responsibility"
+    """How shared terms (overload, tracking, peak) are split among the agents: evenly, or by who caused them."""
+    extra: dict[str, dict[str, Any]] = {}
+    """Terms of your own: module:Class and its keyword arguments."""
+
+
+class PricesBlock(Model):
+    """The price now and ahead, one number per hour."""
+
+    prices: Duration
+    """How far ahead [h]."""
+
+
+class BlockOptions(Model):
+    """An observation block with options, or one of your own."""
+
+    block: str
+    """Name of the block, or module:Class."""
+    options: dict[str, Any] = {}
+    """Keyword arguments of the block."""
+
+
+Block = Literal["identity", "clock", "calendar", "ports", "prices", "headroom", "neighbours"] | PricesBlock | BlockOptions
+
+
+class Levels(Model):
+    """Discrete actions."""
+
+    levels: Annotated[int, Field(ge=2)] | list[Annotated[float, Field(ge=-1, le=1)]]
+    """How many evenly spaced levels (odd: from −100 % to 100 % through 0), or the levels themselves as shares of the rated power."""
+
+
+class Scenario(Model):
+    """One scenario: a site, what happens there, and what counts."""
+
+    name: Name
+    """Short name."""
+    about: str = ""
+    """What it is, in a sentence or two."""
+    start: date
+    """First day; an episode starts at local midnight or at `start_hour`."""
+    until: date | None = None
+    """Last day: given this, each track starts on a day drawn from start to until."""
+    days: Literal["all", "weekdays", "weekends"] = "all"
+    """Which days are drawn between start and until."""
+    start_hour: Annotated[Duration, Field(ge=0, lt=24)] = 0.0
+    """Local clock hour at which an episode starts [h]."""
+    timezone: str = "Europe/Amsterdam"
+    """IANA time zone; arrivals, profiles and prices follow its local clock."""
+    step: Annotated[Duration, Field(gt=0)] = 0.25
+    """Length of a step [h]."""
+    horizon: Annotated[Duration, Field(gt=0)] = 24.0
+    """Length of an episode [h]; a whole number of steps."""
+    currency: str = "EUR"
+    """Currency of every price and cost."""
+    site: Group
+    """The site: its root is the grid connection."""
+    sessions: Sessions = Sessions()
+    """Arrivals, stays and wishes."""
+    vehicles: Vehicles = Vehicles()
+    """Vehicle mix."""
+    prices: Prices = PriceConstant(constant=0.25)
+    """Energy prices."""
+    coordinator: Literal["none", "proportional", "priority", "nearest"] | CoordinatorOptions = "nearest"
+    """Who gets power when there is not enough."""
+    objective: Objective = Objective()
+    """What counts."""
+    observation: list[Block] = ["identity", "clock", "ports", "prices", "headroom"]
+    """What each agent sees, block by block."""
+    action: Literal["continuous", "fraction"] | Levels = "continuous"
+    """`continuous`: share of the port's rated power; `fraction`: share of what is possible this step; or discrete levels."""
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of an episode."""
+        return round(self.horizon / self.step)

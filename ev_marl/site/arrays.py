@@ -1,0 +1,45 @@
+"""The coupling graph as arrays: what kernels, observations and the optimum read.
+
+Ports are numbered depth-first through the graph, so the ports of a station and of a group are one contiguous slice.
+Groups are numbered depth-first too (parents before children), the grid connection first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class SiteArrays:
+    """Everything numeric about a site; P ports, A stations (agents), G groups. All arrays are read-only."""
+
+    port_charge_kw: np.ndarray  # float64 (P,)  rated charging power, > 0 [kW]
+    port_discharge_kw: np.ndarray  # float64 (P,)  rated discharging power, 0 without V2G [kW]
+    charge_efficiency: np.ndarray  # float64 (P,)  battery power over metered power [-]
+    discharge_efficiency: np.ndarray  # float64 (P,)  metered power over battery power [-]
+    port_is_dc: np.ndarray  # bool (P,)  feeds the battery, not the on-board charger
+    port_station: np.ndarray  # int64 (P,)  station of each port
+    port_group: np.ndarray  # int64 (P,)  deepest group of each port (a station with a limit of its own counts)
+    station_first_port: np.ndarray  # int64 (A + 1,)  station a has ports [first[a], first[a + 1])
+    station_group: np.ndarray  # int64 (A,)  group that feeds the station (never the station itself)
+    group_parent: np.ndarray  # int64 (G,)  parent group, −1 at the root
+    group_first_port: np.ndarray  # int64 (G,)
+    group_end_port: np.ndarray  # int64 (G,)  group g has ports [first[g], end[g])
+    group_depth: np.ndarray  # int64 (G,)  0 at the root
+
+    @property
+    def n_ports(self) -> int:
+        """P."""
+        return len(self.port_charge_kw)
+
+    @property
+    def n_stations(self) -> int:
+        """A."""
+        return len(self.station_group)
+
+    @property
+    def n_groups(self) -> int:
+        """G."""
+        return len(self.group_parent)
