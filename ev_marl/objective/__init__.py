@@ -1,0 +1,6 @@
+"""What counts: one file a term, its value on arrays and its Pyomo expression side by side."""
+
+from ev_marl.objective.base import TERMS, DayModel, Term, expression_of
+from ev_marl.objective.objective import Objective
+
+__all__ = ["TERMS", "DayModel", "Objective", "Term", "expression_of"]

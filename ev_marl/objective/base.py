@@ -1,0 +1,111 @@
+"""What a term of the objective is: its cost on the simulator's arrays and its Pyomo expression, side by side.
+
+A term writes what each port costs in a step; the same quantity as a linear expression of the optimum's variables goes
+into the bound. Terms know neither the simulator nor the solver: they read a `Flow` and a `DayModel`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from ev_marl.errors import ObjectiveError
+from ev_marl.registry import Registry
+from ev_marl.simulator import Flow
+from ev_marl.site.arrays import SiteArrays
+
+Expression = Any  # a Pyomo expression; this room does not import Pyomo
+Variable = Any  # a Pyomo variable
+
+
+class DayModel(Protocol):
+    """The optimum's model of one day, as a term sees it; N (session, step) pairs, S sessions, T steps, G groups.
+
+    A pair exists for every step in which a session is connected. Its powers are `charge[n]` and `discharge[n]` [kW],
+    both >= 0 and averaged over the step.
+    """
+
+    site: SiteArrays
+    step_h: float
+    n_steps: int
+    buy_per_kwh: np.ndarray  # (T,)
+    sell_per_kwh: np.ndarray  # (T,)
+    base_load_kw: np.ndarray  # (T, G)
+    lower_kw: np.ndarray  # (T, G)  clamped limits
+    upper_kw: np.ndarray  # (T, G)
+    local_hour: np.ndarray  # (T,)  local clock time of each step [h]
+    pair_step: np.ndarray  # int64 (N,)
+    charge: Sequence[Variable]  # (N,)
+    discharge_pairs: np.ndarray  # int64 (D,)  pairs that can discharge
+    discharge: Sequence[Variable]  # (D,)  in the order of discharge_pairs
+    shortfall: Sequence[Variable]  # (S,)  kWh due and not there
+
+    def linear(self, variables: Sequence[Variable], coefficients: Sequence[float], constant: float = 0.0) -> Expression:
+        """Σ coefficient·variable + constant as a Pyomo expression."""
+        ...
+
+    def group_power(self, group: int, step: int) -> tuple[list[Variable], list[float]]:
+        """Variables and coefficients whose sum is the vehicles' power below a group [kW]."""
+        ...
+
+    def variables(self, name: str, lower: Sequence[float], upper: Sequence[float]) -> list[Variable]:
+        """New variables with finite bounds."""
+        ...
+
+    def at_least(
+        self, name: str, variables: Sequence[Variable], coefficients: Sequence[float], bound: float
+    ) -> None:
+        """New constraint Σ coefficient·variable >= bound."""
+        ...
+
+    def above_convex(
+        self,
+        name: str,
+        epigraph: Variable,
+        variables: Sequence[Variable],
+        coefficients: Sequence[float],
+        value: Callable[[float], float],
+        slope: Callable[[float], float],
+    ) -> None:
+        """New constraint epigraph >= value(Σ coefficient·variable) for a convex function, kept by tangents added lazily."""
+        ...
+
+
+@runtime_checkable
+class Term(Protocol):
+    """One named cost. `name` is the key in `info` and in the results."""
+
+    name: str
+
+    def cost(self, flow: Flow, out: np.ndarray) -> None:
+        """Write the cost of the step at each port to `out`, float64, shape (n_batch, n_ports) [currency].
+
+        Shared costs are split among the ports so that they sum to the cost exactly.
+        """
+        ...
+
+    def expression(self, day: DayModel) -> Expression | None:
+        """The cost of the whole day as a Pyomo expression, convex in the powers; None: the term has none."""
+        ...
+
+
+TERMS: Registry[Callable[..., Term]] = Registry("objective term", "ev_marl.objective_terms")
+
+
+def expression_of(term: Term, day: DayModel) -> Expression:
+    """The term's expression.
+
+    Raises
+    ------
+    ObjectiveError
+        If the term has none, so that no bound can be given.
+    """
+    expression = term.expression(day)
+    if expression is None:
+        raise ObjectiveError(
+            f"objective term '{term.name}' has no Pyomo expression, so there is no cooperative bound with it: "
+            "leave it out, or give it an `expression`"
+        )
+    return expression

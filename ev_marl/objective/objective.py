@@ -1,0 +1,125 @@
+"""The objective: named terms, what each agent pays for them, and whether limits are hard.
+
+Comes in: a `Flow`. Goes out: costs by term and port, and by agent. Rewards are the negative costs, so the rewards of
+the agents sum to the team's reward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ev_marl.compiled import kernel
+from ev_marl.coordinator.base import Coordinator
+from ev_marl.objective.base import TERMS, Term
+from ev_marl.objective.energy import EnergyCost
+from ev_marl.objective.overload import Overload
+from ev_marl.objective.peak import PeakPower
+from ev_marl.objective.tracking import SetpointTracking
+from ev_marl.objective.unmet import UnmetEnergy
+from ev_marl.objective.wear import BatteryWear
+from ev_marl.scenario.files import power_series
+from ev_marl.scenario.schema import Scenario
+from ev_marl.simulator import Flow
+
+
+@kernel
+def _sum_by_agent(costs, first_port, agent_costs, rewards):
+    n_terms, n_batch, _ = costs.shape
+    n_agents = len(first_port) - 1
+    for b in range(n_batch):
+        for a in range(n_agents):
+            rewards[b, a] = 0.0
+    for i in range(n_terms):
+        for b in range(n_batch):
+            for a in range(n_agents):
+                cost = 0.0
+                for p in range(first_port[a], first_port[a + 1]):
+                    cost += costs[i, b, p]
+                agent_costs[i, b, a] = cost
+                rewards[b, a] -= cost
+
+
+class Objective:
+    """What the team pays.
+
+    Parameters
+    ----------
+    terms : iterable of Term
+        The costs; names must differ.
+    limits_are_hard : bool
+        Whether the coordinator holds the groups' limits. The optimum keeps them if so, and only pays for breaking
+        them (see `Overload`) if not.
+    """
+
+    def __init__(self, terms: Iterable[Term], *, limits_are_hard: bool = True) -> None:
+        self.terms: tuple[Term, ...] = tuple(terms)
+        self.names: tuple[str, ...] = tuple(term.name for term in self.terms)
+        self.limits_are_hard = limits_are_hard
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(f"objective terms must have different names, got {', '.join(self.names)}")
+        if not self.terms:
+            raise ValueError("an objective needs at least one term")
+        self._costs = np.zeros((0, 0, 0))
+
+    @classmethod
+    def from_scenario(cls, scenario: Scenario, coordinator: Coordinator) -> Objective:
+        """The objective that a scenario describes.
+
+        Parameters
+        ----------
+        scenario : Scenario
+            Its `objective` gives the weights.
+        coordinator : Coordinator
+            Tells whether limits are hard.
+        """
+        model = scenario.objective
+        terms: list[Term] = []
+        if model.energy_cost > 0:
+            terms.append(EnergyCost(model.energy_cost))
+        if model.unmet_energy > 0:
+            terms.append(UnmetEnergy(model.unmet_energy))
+        if model.battery_wear > 0:
+            terms.append(BatteryWear(model.battery_wear))
+        if model.overload is not None:
+            terms.append(Overload(model.overload, model.split))
+        if model.setpoint_tracking is not None:
+            target = power_series(model.setpoint_tracking.target, scenario.n_steps)
+            terms.append(SetpointTracking(model.setpoint_tracking.weight, target, model.split))
+        if model.peak_power > 0:
+            terms.append(PeakPower(model.peak_power, model.split))
+        terms.extend(TERMS.get(name)(**options) for name, options in model.extra.items())
+        return cls(terms, limits_are_hard=coordinator.enforces_limits)
+
+    def costs(self, flow: Flow) -> np.ndarray:
+        """Cost of a step by term and port.
+
+        Returns
+        -------
+        float64, shape (n_terms, n_batch, n_ports)
+            Costs [currency]; the array is reused by the next call.
+        """
+        shape = (len(self.terms), *flow.granted_kw.shape)
+        if self._costs.shape != shape:
+            n_agents = flow.site.n_stations
+            self._costs = np.zeros(shape)
+            self._agent_costs = np.zeros((*shape[:2], n_agents))
+            self._rewards = np.zeros((shape[1], n_agents))
+        for term, out in zip(self.terms, self._costs, strict=True):
+            term.cost(flow, out)
+        return self._costs
+
+    def evaluate(self, flow: Flow) -> tuple[np.ndarray, np.ndarray]:
+        """Rewards and costs of a step by agent.
+
+        Returns
+        -------
+        rewards : float64, shape (n_batch, n_agents)
+            Minus the sum of the agent's costs [currency]; reused by the next call.
+        costs : float64, shape (n_terms, n_batch, n_agents)
+            Costs by term [currency]; reused by the next call.
+        """
+        costs = self.costs(flow)
+        _sum_by_agent(costs, flow.site.station_first_port, self._agent_costs, self._rewards)
+        return self._rewards, self._agent_costs

@@ -1,0 +1,47 @@
+"""The highest power that the site draws, base load included: a demand charge.
+
+It is paid as it rises: a step that lifts the peak so far pays for the rise, so the steps sum to the charge.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.objective.base import TERMS, DayModel, Expression
+from ev_marl.objective.split import Split, split_cost
+from ev_marl.simulator import Flow
+
+
+@TERMS.register("peak_power")
+class PeakPower:
+    """Price of the episode's highest import.
+
+    Parameters
+    ----------
+    price_per_kw : float
+        Cost of one kW of peak [currency/kW].
+    split : {"equal", "responsibility"}
+        Evenly among agents, or by their charging power in the step that lifts the peak.
+    """
+
+    name = "peak_power"
+
+    def __init__(self, price_per_kw: float, split: Split = "responsibility") -> None:
+        self.price_per_kw = price_per_kw
+        self.split = split
+
+    def cost(self, flow: Flow, out: np.ndarray) -> None:
+        """price·max(0, import − highest import before)."""
+        rise_kw = np.maximum(0.0, flow.import_kw - flow.peak_before_kw)
+        split_cost(self.price_per_kw * rise_kw, np.maximum(0.0, flow.granted_kw), flow.site, self.split, out)
+
+    def expression(self, day: DayModel) -> Expression:
+        """price·peak with peak >= power + base load in every step, peak >= 0."""
+        base_kw = day.base_load_kw[:, 0]
+        most_kw = max(0.0, float(base_kw.max())) + float(day.site.port_charge_kw.sum())
+        (peak,) = day.variables("peak", [0.0], [most_kw])
+        for step in range(day.n_steps):
+            variables, coefficients = day.group_power(0, step)
+            minus = [-c for c in coefficients]
+            day.at_least(f"peak[{step}]", [peak, *variables], [1.0, *minus], float(base_kw[step]))
+        return day.linear([peak], [self.price_per_kw])

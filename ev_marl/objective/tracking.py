@@ -1,0 +1,64 @@
+"""Following a given charging power: a quadratic cost of the vehicles' total power off its target."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.objective.base import TERMS, DayModel, Expression
+from ev_marl.objective.split import Split, split_cost
+from ev_marl.scenario.series import Series
+from ev_marl.simulator import Flow
+
+
+@TERMS.register("setpoint_tracking")
+class SetpointTracking:
+    """Quadratic deviation of the vehicles' power from a target.
+
+    Parameters
+    ----------
+    weight : float
+        Cost of one kW off the target for one hour [currency/(kW²·h)].
+    target : Series
+        Power that the vehicles should draw in all [kW].
+    split : {"equal", "responsibility"}
+        Evenly among agents, or by their power.
+    """
+
+    name = "setpoint_tracking"
+
+    def __init__(self, weight: float, target: Series, split: Split = "responsibility") -> None:
+        self.weight = weight
+        self.target = target
+        self.split = split
+
+    def target_kw(self, step: int | np.ndarray, local_hour: np.ndarray) -> np.ndarray:
+        """Target at the given steps, of the shape of `local_hour` [kW]."""
+        values = np.asarray(self.target.values)
+        if self.target.kind == "constant":
+            return np.full(np.shape(local_hour), values[0])
+        index = np.floor(local_hour).astype(np.int64) if self.target.kind == "by_hour" else step
+        return np.broadcast_to(values[index], np.shape(local_hour))
+
+    def cost(self, flow: Flow, out: np.ndarray) -> None:
+        """weight·Δ·(power − target)²."""
+        off_kw = flow.group_kw[:, 0] - self.target_kw(flow.step, flow.local_hour)
+        split_cost(self.weight * flow.step_h * off_kw**2, np.abs(flow.granted_kw), flow.site, self.split, out)
+
+    def expression(self, day: DayModel) -> Expression:
+        """weight·Δ·Σ deviation with deviation >= (power − target)², by tangents."""
+        target_kw = self.target_kw(np.arange(day.n_steps), day.local_hour)
+        site = day.site
+        most_kw = np.maximum(site.port_charge_kw.sum() - target_kw, site.port_discharge_kw.sum() + target_kw)
+        deviation = day.variables("deviation", np.zeros(day.n_steps), most_kw**2)
+        for step in range(day.n_steps):
+            variables, coefficients = day.group_power(0, step)
+            aim = float(target_kw[step])
+            day.above_convex(
+                f"tracking[{step}]",
+                deviation[step],
+                variables,
+                coefficients,
+                lambda power, aim=aim: (power - aim) ** 2,
+                lambda power, aim=aim: 2.0 * (power - aim),
+            )
+        return day.linear(deviation, np.full(day.n_steps, self.weight * day.step_h))

@@ -1,0 +1,36 @@
+"""Energy that a driver wanted, that full power could have delivered, and that was not there when it was due.
+
+It falls due at departure. A session that outlasts the horizon is owed, at the end, the least energy from which its
+wish is still reachable by its departure at full power.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.objective.base import TERMS, DayModel, Expression
+from ev_marl.simulator import Flow
+
+
+@TERMS.register("unmet_energy")
+class UnmetEnergy:
+    """Price of unmet energy.
+
+    Parameters
+    ----------
+    price_per_kwh : float
+        Cost of one kWh that is missing [currency/kWh].
+    """
+
+    name = "unmet_energy"
+
+    def __init__(self, price_per_kwh: float) -> None:
+        self.price_per_kwh = price_per_kwh
+
+    def cost(self, flow: Flow, out: np.ndarray) -> None:
+        """price·max(0, due − energy) in the step in which it falls due."""
+        np.multiply(flow.unmet_kwh, self.price_per_kwh, out=out)
+
+    def expression(self, day: DayModel) -> Expression:
+        """price·Σ shortfall."""
+        return day.linear(day.shortfall, np.full(len(day.shortfall), self.price_per_kwh))

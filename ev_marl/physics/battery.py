@@ -1,0 +1,183 @@
+"""What power does to a battery: constant current, then the exact exponential of the constant-voltage phase.
+
+Charging at full rate, the energy e follows de/dt = min(η·P, (C − e)/τ) with τ = (1 − z)·C/(η·P_ev): z is the state of
+charge where the taper starts at the vehicle's own full power P_ev. Everything here is the closed-form solution, so a
+result does not depend on how a span of time is cut into steps. Kernels that use the scalar functions stand in this
+file, because a compiled kernel's cache does not notice a change in another file.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ev_marl.compiled import kernel
+
+
+@kernel
+def _gain(energy_kwh, hours, rate_kw, capacity_kwh, tau_h):
+    """Energy gained in `hours` at full power; `rate_kw` is the power at the battery, η·P."""
+    room = capacity_kwh - energy_kwh
+    if rate_kw <= 0.0 or room <= 0.0 or hours <= 0.0:
+        return 0.0
+    knee_room = rate_kw * tau_h
+    if room <= knee_room:
+        return -room * math.expm1(-hours / tau_h)
+    to_knee_h = (room - knee_room) / rate_kw
+    if hours <= to_knee_h:
+        return rate_kw * hours
+    return (room - knee_room) - knee_room * math.expm1(-(hours - to_knee_h) / tau_h)
+
+
+@kernel
+def _energy_before(target_kwh, hours, rate_kw, capacity_kwh, tau_h):
+    """Least energy from which `target_kwh` is reached within `hours` at full power; may be negative."""
+    room = capacity_kwh - target_kwh
+    if rate_kw <= 0.0 or hours <= 0.0 or room <= 0.0:
+        return target_kwh
+    knee_room = rate_kw * tau_h
+    if room >= knee_room:
+        return target_kwh - rate_kw * hours
+    from_knee_h = tau_h * math.log(knee_room / room)
+    if hours <= from_knee_h:
+        return capacity_kwh - room * math.exp(hours / tau_h)
+    return capacity_kwh - knee_room - rate_kw * (hours - from_knee_h)
+
+
+@kernel
+def _gain_array(energy_kwh, hours, rate_kw, capacity_kwh, tau_h, out):
+    for i in range(energy_kwh.size):
+        out[i] = _gain(energy_kwh[i], hours[i], rate_kw[i], capacity_kwh[i], tau_h[i])
+
+
+@kernel
+def _energy_before_array(target_kwh, hours, rate_kw, capacity_kwh, tau_h, out):
+    for i in range(target_kwh.size):
+        out[i] = _energy_before(target_kwh[i], hours[i], rate_kw[i], capacity_kwh[i], tau_h[i])
+
+
+def _flat(*values: np.ndarray | float) -> tuple[list[np.ndarray], tuple[int, ...]]:
+    arrays = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in values))
+    return [np.ascontiguousarray(array).ravel() for array in arrays], arrays[0].shape
+
+
+def energy_after(
+    energy_kwh: np.ndarray | float,
+    hours: np.ndarray | float,
+    rate_kw: np.ndarray | float,
+    capacity_kwh: np.ndarray | float,
+    tau_h: np.ndarray | float,
+) -> np.ndarray:
+    """F(e): energy in the battery after charging at full power.
+
+    F is concave and once differentiable in e, and composes: F over 5 min three times is F over 15 min.
+
+    Parameters
+    ----------
+    energy_kwh : float64, any shape
+        Energy at the beginning [kWh].
+    hours : float64, broadcastable
+        Length of the charge [h].
+    rate_kw : float64, broadcastable
+        Full power at the battery, efficiency times metered power [kW].
+    capacity_kwh : float64, broadcastable
+        Usable capacity [kWh].
+    tau_h : float64, broadcastable
+        Time constant of the taper [h].
+
+    Returns
+    -------
+    float64, broadcast shape
+        Energy at the end [kWh], never above the capacity.
+    """
+    flat, shape = _flat(energy_kwh, hours, rate_kw, capacity_kwh, tau_h)
+    out = np.empty(flat[0].size)
+    _gain_array(*flat, out)
+    return np.minimum(flat[0] + out, np.maximum(flat[3], flat[0])).reshape(shape)
+
+
+def energy_before(
+    target_kwh: np.ndarray | float,
+    hours: np.ndarray | float,
+    rate_kw: np.ndarray | float,
+    capacity_kwh: np.ndarray | float,
+    tau_h: np.ndarray | float,
+) -> np.ndarray:
+    """Least energy from which a target is still reached in time at full power: the inverse of `energy_after`.
+
+    Parameters
+    ----------
+    target_kwh : float64, any shape
+        Energy wanted at the end [kWh]; at the capacity itself, which the taper only approaches, the answer is the
+        capacity.
+    hours, rate_kw, capacity_kwh, tau_h : float64, broadcastable
+        As for `energy_after`.
+
+    Returns
+    -------
+    float64, broadcast shape
+        Energy at the beginning [kWh]; negative where even an empty battery would get there.
+    """
+    flat, shape = _flat(target_kwh, hours, rate_kw, capacity_kwh, tau_h)
+    out = np.empty(flat[0].size)
+    _energy_before_array(*flat, out)
+    return out.reshape(shape)
+
+
+@kernel
+def power_box(
+    session,
+    energy_kwh,
+    step,
+    step_h,
+    deadline_step,
+    capacity_kwh,
+    charge_kw,
+    discharge_kw,
+    charge_efficiency,
+    discharge_efficiency,
+    tau_h,
+    floor_kwh,
+    due_kwh,
+    lo_kw,
+    hi_kw,
+    laxity_h,
+):
+    """What each port can do in the next step, and how long it can wait.
+
+    Parameters
+    ----------
+    session : int64, shape (n_batch, n_ports)
+        Index into the session arrays, −1 at an empty port.
+    energy_kwh : float64, shape (n_batch, n_ports)
+        Energy in the connected battery [kWh].
+    step : int
+        Current step.
+    step_h : float
+        Length of a step [h].
+    deadline_step ... due_kwh : shape (n_sessions,)
+        Session parameters, see `SessionLimits`.
+    lo_kw, hi_kw : float64, shape (n_batch, n_ports)
+        Written: −min(P⁻, (e − e_min)·η⁻/Δ) and (F(e) − e)/(η⁺Δ) [kW]; 0 at an empty port.
+    laxity_h : float64, shape (n_batch, n_ports)
+        Written: time left less time needed at full power for what is due [h]; inf at an empty port.
+    """
+    n_batch, n_ports = session.shape
+    for b in range(n_batch):
+        for p in range(n_ports):
+            s = session[b, p]
+            if s < 0:
+                lo_kw[b, p] = 0.0
+                hi_kw[b, p] = 0.0
+                laxity_h[b, p] = np.inf
+                continue
+            energy = energy_kwh[b, p]
+            rate = charge_efficiency[s] * charge_kw[s]
+            gain = _gain(energy, step_h, rate, capacity_kwh[s], tau_h[s])
+            hi_kw[b, p] = min(charge_kw[s], gain / (charge_efficiency[s] * step_h))
+            spare = max(0.0, energy - floor_kwh[s])
+            lo_kw[b, p] = -min(discharge_kw[s], spare * discharge_efficiency[s] / step_h)
+            needed = max(0.0, due_kwh[s] - energy)
+            needed_h = needed / rate if rate > 0.0 else (np.inf if needed > 0.0 else 0.0)
+            laxity_h[b, p] = (deadline_step[s] - step) * step_h - needed_h

@@ -1,0 +1,94 @@
+"""What a policy is, and what it may know.
+
+A decentralised policy ("own") decides for each port from what its station knows: its vehicles, the published prices,
+the clock. A central one ("site") also sees the limits and every other port. One with "future" is given the whole track.
+A view holds all ports at once, because arrays are fast; a decentralised policy computes each station's columns from
+that station's columns only, and `ev_marl.testing.check_policy` verifies it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from ev_marl.registry import Registry
+from ev_marl.site.arrays import SiteArrays
+from ev_marl.world.track import Track
+
+Information = Literal["own", "site", "future"]
+
+
+@dataclass(slots=True)
+class StationView:
+    """What stations know of themselves at the start of a step; B batch rows, P ports, T steps of the episode.
+
+    Values at empty ports are 0 (capacity 1, laxity inf, departure = step).
+    """
+
+    step: int  # t
+    n_steps: int  # T
+    step_h: float
+    port_station: np.ndarray  # int64 (P,)
+    port_charge_kw: np.ndarray  # (P,)  rated
+    port_discharge_kw: np.ndarray  # (P,)  rated, 0 without V2G
+    connected: np.ndarray  # bool (B, P)
+    energy_kwh: np.ndarray  # (B, P)
+    capacity_kwh: np.ndarray  # (B, P)
+    floor_kwh: np.ndarray  # (B, P)  V2G never goes below
+    due_kwh: np.ndarray  # (B, P)  energy that should be in the battery at the deadline
+    deadline_step: np.ndarray  # int64 (B, P)  departure, or the end of the episode for a vehicle that stays longer
+    charge_kw: np.ndarray  # (B, P)  P⁺
+    discharge_kw: np.ndarray  # (B, P)  P⁻
+    charge_efficiency: np.ndarray  # (B, P)
+    discharge_efficiency: np.ndarray  # (B, P)
+    tau_h: np.ndarray  # (B, P)  time constant of the taper [h], inf at an empty port
+    lo_kw: np.ndarray  # (B, P)  what the port can do in this step
+    hi_kw: np.ndarray  # (B, P)
+    laxity_h: np.ndarray  # (B, P)
+    buy_per_kwh: np.ndarray  # (B, T − t)  published prices from this step on
+    sell_per_kwh: np.ndarray  # (B, T − t)
+    wear_per_kwh: float  # what the objective charges for throughput
+    unmet_per_kwh: float  # and for unmet energy
+
+
+@dataclass(slots=True)
+class SiteView(StationView):
+    """What a central controller knows besides: the tree and its limits in this step; G groups."""
+
+    site: SiteArrays
+    lower_kw: np.ndarray  # (B, G)  clamped
+    upper_kw: np.ndarray  # (B, G)
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What a policy is told before an episode starts."""
+
+    site: SiteArrays
+    n_batch: int
+    n_steps: int
+    step_h: float
+    rng: np.random.Generator  # the policy's own random numbers
+    tracks: Sequence[Track] | None  # one per batch row; only for a policy with information "future"
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Decides the setpoints of all ports, step by step."""
+
+    name: str
+    information: Information
+
+    def reset(self, episode: Episode) -> None:
+        """Prepare for a new episode."""
+        ...
+
+    def act(self, view: StationView) -> np.ndarray:
+        """Setpoints, float64, shape (n_batch, n_ports) [kW]; a `SiteView` is given unless information is "own"."""
+        ...
+
+
+POLICIES: Registry[Callable[..., Policy]] = Registry("policy", "ev_marl.policies")

@@ -1,0 +1,139 @@
+"""One policy through one batch of episodes: views in, setpoints out, returns at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ev_marl.objective import Objective
+from ev_marl.objective.unmet import UnmetEnergy
+from ev_marl.objective.wear import BatteryWear
+from ev_marl.policies.base import Episode, Policy, SiteView, StationView
+from ev_marl.simulator import Flow, Simulator
+from ev_marl.world.track import Track
+
+Watch = Callable[[Flow, np.ndarray, np.ndarray], None]
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What an episode came to; B rows, A agents."""
+
+    returns: np.ndarray  # float64 (B, A)  sum of each agent's rewards [currency]
+    costs: dict[str, np.ndarray]  # name of term -> float64 (B,)  summed over steps and agents [currency]
+    act_seconds: float  # time spent in the policy
+    step_seconds: float  # time spent in the simulator
+
+    @property
+    def team(self) -> np.ndarray:
+        """Team return, float64, shape (B,) [currency]."""
+        return self.returns.sum(axis=1)
+
+
+def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> StationView:
+    """What `policy` may know at the start of the coming step."""
+    days, sessions, step = simulator.days, simulator.days.sessions, simulator.step_index
+    session = simulator.session
+    connected = session >= 0
+
+    def of(values: np.ndarray, empty: float) -> np.ndarray:
+        if not len(values):
+            return np.full(session.shape, empty, dtype=values.dtype)
+        picked: np.ndarray = values[session]
+        picked[~connected] = empty
+        return picked
+
+    prices = {term.name: term.price_per_kwh for term in objective.terms if isinstance(term, BatteryWear | UnmetEnergy)}
+    own = {
+        "step": step,
+        "n_steps": days.n_steps,
+        "step_h": days.step_h,
+        "port_station": simulator.site.port_station,
+        "port_charge_kw": simulator.site.port_charge_kw,
+        "port_discharge_kw": simulator.site.port_discharge_kw,
+        "connected": connected,
+        "energy_kwh": simulator.energy_kwh.copy(),
+        "capacity_kwh": of(sessions.capacity_kwh, 1.0),
+        "floor_kwh": of(sessions.floor_kwh, 0.0),
+        "due_kwh": of(sessions.due_kwh, 0.0),
+        "deadline_step": of(sessions.deadline_step, step),
+        "charge_kw": of(sessions.charge_kw, 0.0),
+        "discharge_kw": of(sessions.discharge_kw, 0.0),
+        "charge_efficiency": of(sessions.charge_efficiency, 1.0),
+        "discharge_efficiency": of(sessions.discharge_efficiency, 1.0),
+        "tau_h": of(sessions.tau_h, np.inf),
+        "lo_kw": simulator.lo_kw.copy(),
+        "hi_kw": simulator.hi_kw.copy(),
+        "laxity_h": simulator.laxity_h.copy(),
+        "buy_per_kwh": days.buy_per_kwh[simulator.day, step:],
+        "sell_per_kwh": days.sell_per_kwh[simulator.day, step:],
+        "wear_per_kwh": prices.get("battery_wear", 0.0),
+        "unmet_per_kwh": prices.get("unmet_energy", 0.0),
+    }
+    if policy.information == "own":
+        return StationView(**own)
+    return SiteView(**own, site=simulator.site, lower_kw=simulator.lower_kw, upper_kw=simulator.upper_kw)
+
+
+def rollout(
+    simulator: Simulator,
+    objective: Objective,
+    policy: Policy,
+    tracks: Sequence[Track],
+    *,
+    seed: int = 0,
+    watch: Watch | None = None,
+) -> Rollout:
+    """Run a policy over several tracks at once.
+
+    Parameters
+    ----------
+    simulator : Simulator
+        Loaded with other days or the same; it is loaded with `tracks` and reset.
+    objective : Objective
+        What counts.
+    policy : Policy
+        Who decides.
+    tracks : sequence of Track
+        One batch row each.
+    seed : int
+        Of the policy's own random numbers.
+    watch : callable, optional
+        Called after each step with the flow, the rewards (B, A) and the costs (n_terms, B, A).
+
+    Returns
+    -------
+    Rollout
+        Returns by agent, costs by term.
+    """
+    simulator.load(tracks)
+    simulator.reset(np.arange(len(tracks)))
+    policy.reset(
+        Episode(
+            site=simulator.site,
+            n_batch=len(tracks),
+            n_steps=simulator.days.n_steps,
+            step_h=simulator.days.step_h,
+            rng=np.random.default_rng(seed),
+            tracks=tracks if policy.information == "future" else None,
+        )
+    )
+    returns = np.zeros((len(tracks), simulator.site.n_stations))
+    totals = np.zeros((len(objective.terms), len(tracks)))
+    act_seconds = step_seconds = 0.0
+    while not simulator.done:
+        begin = time.perf_counter()
+        setpoint_kw = policy.act(make_view(simulator, objective, policy))
+        decided = time.perf_counter()
+        flow = simulator.step(setpoint_kw)
+        rewards, costs = objective.evaluate(flow)
+        act_seconds += decided - begin
+        step_seconds += time.perf_counter() - decided
+        returns += rewards
+        totals += costs.sum(axis=2)
+        if watch is not None:
+            watch(flow, rewards, costs)
+    return Rollout(returns, dict(zip(objective.names, totals, strict=True)), act_seconds, step_seconds)
