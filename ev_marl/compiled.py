@@ -33,11 +33,12 @@ def kernel(function: F) -> F:
     callable
         The compiled function; the plain one where `NUMBA_DISABLE_JIT` is set.
     """
-    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    njit: Any = numba.njit  # whether it carries types depends on numba's version
+    compiled: F = njit(cache=True, nogil=True, error_model="numpy")(function)
     return compiled
 
 
-class _SayOnce(event.Listener):  # type: ignore[misc]  # numba carries no types
+class _SayOnce(event.Listener):
     """Prints one line when the first kernel of the package is compiled; kernels read from the cache raise no event."""
 
     def __init__(self) -> None:
@@ -63,5 +64,5 @@ def announce_compilation() -> None:
     May be called any number of times; each simulator does.
     """
     if not _LISTENER.installed:
-        event.register("numba:compile", _LISTENER)
+        event.register("numba:compile", _LISTENER)  # type: ignore[no-untyped-call]
         _LISTENER.installed = True

@@ -40,3 +40,7 @@ class UnknownNameError(EvMarlError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class OptionError(EvMarlError, TypeError):
+    """Options that a plug-in does not take; the message lists those that exist."""

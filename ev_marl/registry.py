@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from ev_marl.errors import UnknownNameError
+from ev_marl.errors import OptionError, UnknownNameError
 
 T = TypeVar("T")
 
@@ -86,3 +87,30 @@ class Registry(Generic[T]):
             f"no {self.kind} is called '{name}'.{did_you_mean(name, known)} "
             f"Known: {', '.join(known)}; or write module:Class."
         )
+
+
+def construct(what: str, factory: Callable[..., T], options: Mapping[str, Any]) -> T:
+    """Call `factory` with keyword options from a file.
+
+    Parameters
+    ----------
+    what : str
+        Kind and name of the plug-in, for messages ("coordinator 'nearest'").
+    factory : callable
+        Class or function that the registry gave.
+    options : mapping
+        Keyword arguments.
+
+    Raises
+    ------
+    OptionError
+        If an option does not exist or a needed one is missing; the message lists what exists.
+    """
+    try:
+        inspect.signature(factory).bind(**options)
+    except TypeError as error:
+        known = [name for name in inspect.signature(factory).parameters if name != "self"]
+        guess = next((did_you_mean(name, known) for name in options if name not in known), "")
+        exist = f"Options: {', '.join(known)}." if known else "It takes no options."
+        raise OptionError(f"{what}: {error}.{guess} {exist}") from None
+    return factory(**options)
