@@ -1,0 +1,39 @@
+# Every target makes the virtual environment it needs; nothing has to be installed first but Python 3.11+ and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test bench lint types docs clean help
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ev_marl needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	touch $@
+
+demo: $(INSTALLED)  ## policies against the cooperative optimum on the workplace scenario
+	$(BIN)/ev-marl compare workplace --days 5 --seed 0 --out runs/demo
+
+test: $(INSTALLED)  ## the whole test suite
+	$(BIN)/python -m pytest -n auto
+
+bench: $(INSTALLED)  ## speed measurements; nothing is asserted
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -s
+
+lint: $(INSTALLED)  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)  ## mypy, strict
+	$(BIN)/mypy
+
+docs: $(INSTALLED)  ## regenerate what is generated: JSON Schema, scenario reference
+	$(BIN)/ev-marl schema --out scenarios/scenario.schema.json --overwrite
+	$(BIN)/ev-marl schema --reference --out docs/reference/scenario.md --overwrite
+
+clean:  ## remove the virtual environment and caches, keep runs
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
