@@ -1,0 +1,132 @@
+"""First come the urgent: power goes to the ports one by one, each getting what its groups have left.
+
+Setpoints, limits and laxities (time left less time needed) come in, granted powers go out. Dischargers are served
+before chargers, since they make room for them; among chargers the least laxity is first, among dischargers the most,
+so that those drain first who can best wait. Equal laxities are served in the order of port numbers.
+
+Why the result keeps every limit: while dischargers are served, sums only fall and each grant stops at the nearest
+export limit above it; while chargers are served, sums only rise and each grant stops at the nearest import limit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.compiled import kernel
+from ev_marl.coordinator.base import COORDINATORS, Request
+
+
+@kernel
+def _sort(key, port, n):
+    """Order the first n ports by key, then by port number: Shell's sort, fast for the short lists of a site."""
+    gap = 1
+    while gap < n // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, n):
+            k, p = key[i], port[i]
+            j = i
+            while j >= gap and (key[j - gap] > k or (key[j - gap] == k and port[j - gap] > p)):
+                key[j] = key[j - gap]
+                port[j] = port[j - gap]
+                j -= gap
+            key[j] = k
+            port[j] = p
+        gap //= 3
+
+
+@kernel
+def _serve(sign, setpoint_kw, limit_kw, laxity_h, port_group, group_parent, total_kw, crowded, key, port, granted_kw):
+    """Grant the ports of one sign. `total_kw` holds the group sums so far, in terms of `sign`; so does `limit_kw`."""
+    n_ports = len(setpoint_kw)
+    n_groups = len(group_parent)
+    # Order matters only below a group that cannot serve all; the ports elsewhere get all and need no sorting.
+    for g in range(n_groups):
+        total_kw[1, g] = 0.0
+    for p in range(n_ports):
+        if sign * setpoint_kw[p] > 0.0:
+            total_kw[1, port_group[p]] += sign * setpoint_kw[p]
+    for g in range(n_groups - 1, 0, -1):
+        total_kw[1, group_parent[g]] += total_kw[1, g]
+    for g in range(n_groups):
+        above = g > 0 and crowded[group_parent[g]]
+        crowded[g] = above or sign * total_kw[0, g] + total_kw[1, g] > sign * limit_kw[g]
+    n = 0
+    for p in range(n_ports):
+        wanted = sign * setpoint_kw[p]
+        if wanted > 0.0:
+            if crowded[port_group[p]]:
+                key[n] = sign * laxity_h[p]
+                port[n] = p
+                n += 1
+            else:
+                granted_kw[p] = setpoint_kw[p]
+                g = port_group[p]
+                while g >= 0:
+                    total_kw[0, g] += setpoint_kw[p]
+                    g = group_parent[g]
+    _sort(key, port, n)
+    for i in range(n):
+        p = port[i]
+        power = sign * setpoint_kw[p]
+        g = port_group[p]
+        while g >= 0:
+            power = min(power, sign * (limit_kw[g] - total_kw[0, g]))
+            g = group_parent[g]
+        power = sign * max(power, 0.0)
+        granted_kw[p] = power
+        g = port_group[p]
+        while g >= 0:
+            total_kw[0, g] += power
+            g = group_parent[g]
+
+
+@kernel
+def _grant(setpoint_kw, lower_kw, upper_kw, laxity_h, port_group, group_parent, granted_kw):
+    """Serve the rows that break a limit; a feasible row is only copied."""
+    n_batch, n_ports = setpoint_kw.shape
+    n_groups = len(group_parent)
+    total_kw = np.empty((2, n_groups))
+    crowded = np.empty(n_groups, dtype=np.bool_)
+    key = np.empty(n_ports)
+    port = np.empty(n_ports, dtype=np.int64)
+    for b in range(n_batch):
+        for g in range(n_groups):
+            total_kw[0, g] = 0.0
+        for p in range(n_ports):
+            granted_kw[b, p] = setpoint_kw[b, p]
+            total_kw[0, port_group[p]] += setpoint_kw[b, p]
+        feasible = True
+        for g in range(n_groups - 1, -1, -1):
+            if total_kw[0, g] > upper_kw[b, g] or total_kw[0, g] < lower_kw[b, g]:
+                feasible = False
+            if g > 0:
+                total_kw[0, group_parent[g]] += total_kw[0, g]
+        if feasible:
+            continue
+        for g in range(n_groups):
+            total_kw[0, g] = 0.0
+        setpoint, laxity, granted = setpoint_kw[b], laxity_h[b], granted_kw[b]
+        for sign, limit in ((-1.0, lower_kw[b]), (1.0, upper_kw[b])):
+            _serve(sign, setpoint, limit, laxity, port_group, group_parent, total_kw, crowded, key, port, granted)
+
+
+@COORDINATORS.register("priority")
+class Priority:
+    """Serves the ports one by one, dischargers first, then chargers from the least laxity to the most."""
+
+    name = "priority"
+    enforces_limits = True
+
+    def grant(self, request: Request, out: np.ndarray) -> None:
+        """Write the granted powers to `out`, float64, shape (n_batch, n_ports) [kW]."""
+        site = request.site
+        _grant(
+            request.setpoint_kw,
+            request.lower_kw,
+            request.upper_kw,
+            request.laxity_h,
+            site.port_group,
+            site.group_parent,
+            out,
+        )
