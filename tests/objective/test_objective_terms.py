@@ -1,0 +1,146 @@
+"""The terms: hand-worked costs, parts that sum to the whole, rewards that sum to the team's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from builders import random_site, random_track
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ev_marl.coordinator import make_coordinator
+from ev_marl.errors import ObjectiveError, UnknownNameError
+from ev_marl.objective import TERMS, Objective, expression_of
+from ev_marl.objective.energy import EnergyCost
+from ev_marl.objective.overload import Overload
+from ev_marl.objective.peak import PeakPower
+from ev_marl.objective.tracking import SetpointTracking
+from ev_marl.objective.unmet import UnmetEnergy
+from ev_marl.objective.wear import BatteryWear
+from ev_marl.scenario.series import Series
+from ev_marl.simulator import Flow, Simulator
+from ev_marl.site import Site
+from ev_marl.world.track import Track
+
+TARGET = Series(tuple(float(hour) for hour in range(24)), "by_hour")
+
+
+def every_term(split: str) -> list:
+    return [
+        EnergyCost(1.5),
+        UnmetEnergy(0.4),
+        BatteryWear(0.03),
+        Overload(2.0, split),
+        SetpointTracking(0.01, TARGET, split),
+        PeakPower(0.1, split),
+    ]
+
+
+def two_rows(seed: int) -> tuple[np.random.Generator, Site, Track, Simulator]:
+    rng = np.random.default_rng(seed)
+    site = random_site(rng)
+    track = random_track(rng, site)
+    simulator = Simulator(site.arrays, make_coordinator("none"), [track])
+    simulator.reset([0, 0])
+    return rng, site, track, simulator
+
+
+def expected_costs(flow: Flow, hour: np.ndarray) -> dict[str, np.ndarray]:
+    """Every term of the team, straight from its definition in the documentation."""
+    p, step_h = flow.granted_kw, flow.step_h
+    over = np.maximum(0, np.maximum(flow.group_kw - flow.upper_kw, flow.lower_kw - flow.group_kw))
+    price = np.where(p > 0, flow.buy_per_kwh[:, None], flow.sell_per_kwh[:, None])
+    imported = np.maximum(0, p.sum(axis=1) + flow.base_load_kw[:, 0])
+    return {
+        "energy_cost": 1.5 * step_h * (price * p).sum(axis=1),
+        "unmet_energy": 0.4 * flow.unmet_kwh.sum(axis=1),
+        "battery_wear": 0.03 * step_h * np.abs(p).sum(axis=1),
+        "overload": 2.0 * step_h * over.sum(axis=1),
+        "setpoint_tracking": 0.01 * step_h * (p.sum(axis=1) - np.floor(hour)) ** 2,
+        "peak_power": 0.1 * np.maximum(0, imported - flow.peak_before_kw),
+    }
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["equal", "responsibility"]))
+def test_parts_sum_to_the_whole_and_agents_to_the_team(seed: int, split: str) -> None:
+    rng, site, _, simulator = two_rows(seed)
+    objective = Objective(every_term(split), limits_are_hard=False)
+    while not simulator.done:
+        flow = simulator.step(rng.normal(0, 20, (2, site.arrays.n_ports)))
+        costs = objective.costs(flow).copy()
+        rewards, agent_costs = objective.evaluate(flow)
+        for name, whole in expected_costs(flow, flow.local_hour).items():
+            i = objective.names.index(name)
+            np.testing.assert_allclose(costs[i].sum(axis=1), whole, atol=1e-9)
+            np.testing.assert_allclose(agent_costs[i].sum(axis=1), whole, atol=1e-9)
+        np.testing.assert_allclose(rewards, -agent_costs.sum(axis=0), atol=1e-9)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_responsibility_charges_only_those_who_push_the_offending_way(seed: int) -> None:
+    rng, site, _, simulator = two_rows(seed)
+    term = Overload(1.0, "responsibility")
+    out = np.empty((2, site.arrays.n_ports))
+    while not simulator.done:
+        flow = simulator.step(np.abs(rng.normal(0, 20, (2, site.arrays.n_ports))))
+        term.cost(flow, out)
+        assert np.all(out[flow.granted_kw == 0] == 0)
+        assert np.all(out >= 0)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_peak_is_paid_once(seed: int) -> None:
+    rng, site, _, simulator = two_rows(seed)
+    term = PeakPower(0.5)
+    out = np.empty((2, site.arrays.n_ports))
+    paid = np.zeros(2)
+    highest = np.zeros(2)
+    while not simulator.done:
+        flow = simulator.step(rng.normal(0, 20, (2, site.arrays.n_ports)))
+        term.cost(flow, out)
+        paid += out.sum(axis=1)
+        highest = np.maximum(highest, flow.import_kw)
+    np.testing.assert_allclose(paid, 0.5 * highest, atol=1e-9)
+
+
+def test_targets_by_hour_by_step_and_constant() -> None:
+    hours = np.array([0.0, 0.5, 1.0, 23.75])
+    steps = np.arange(4)
+    assert SetpointTracking(1, TARGET).target_kw(steps, hours).tolist() == [0, 0, 1, 23]
+    assert SetpointTracking(1, Series.constant(7)).target_kw(steps, hours).tolist() == [7, 7, 7, 7]
+    by_step = Series((4.0, 3.0, 2.0, 1.0), "by_step")
+    assert SetpointTracking(1, by_step).target_kw(steps, hours).tolist() == [4, 3, 2, 1]
+    assert SetpointTracking(1, by_step).target_kw(2, np.zeros(3)).tolist() == [2, 2, 2]
+
+
+class Unbounded:
+    """A term that only has a value."""
+
+    name = "mood"
+
+    def cost(self, flow: Flow, out: np.ndarray) -> None:
+        out[:] = 1.0
+
+    def expression(self, day: object) -> None:
+        return None
+
+
+def test_a_term_without_expression_gives_rewards_but_no_bound() -> None:
+    *_, simulator = two_rows(0)
+    objective = Objective([Unbounded()])
+    flow = simulator.step(np.zeros((2, simulator.site.n_ports)))
+    assert objective.evaluate(flow)[0].sum() == pytest.approx(-2 * simulator.site.n_ports)
+    with pytest.raises(ObjectiveError, match="'mood' has no Pyomo expression"):
+        expression_of(Unbounded(), None)  # type: ignore[arg-type]
+
+
+def test_objectives_need_terms_with_different_names() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Objective([])
+    with pytest.raises(ValueError, match="different names"):
+        Objective([EnergyCost(), EnergyCost()])
+
+
+def test_an_unknown_term_suggests_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'battery_wear'"):
+        TERMS.get("battery_waer")
