@@ -31,7 +31,16 @@ from ev_marl.errors import OptionError, SiteError
 
 
 @kernel
-def _price_of_drop(drop_kw, sign, setpoint_kw, weight, start, end, first, last):
+def _price_of_drop(
+    drop_kw: float,
+    sign: float,
+    setpoint_kw: np.ndarray,
+    weight: np.ndarray,
+    start: np.ndarray,
+    end: np.ndarray,
+    first: int,
+    last: int,
+) -> float:
     """Price magnitude at which the ports [first, last) of one sign have moved towards zero by `drop_kw` in total.
 
     Infinite where they have not moved further than that even at zero power.
@@ -83,20 +92,20 @@ def _price_of_drop(drop_kw, sign, setpoint_kw, weight, start, end, first, last):
 
 @kernel
 def _project(
-    setpoint_kw,
-    lower_kw,
-    upper_kw,
-    weight,
-    port_group,
-    group_parent,
-    first,
-    last,
-    total_kw,
-    work,
-    start,
-    end,
-    granted_kw,
-):
+    setpoint_kw: np.ndarray,
+    lower_kw: np.ndarray,
+    upper_kw: np.ndarray,
+    weight: np.ndarray,
+    port_group: np.ndarray,
+    group_parent: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    total_kw: np.ndarray,
+    work: np.ndarray,
+    start: np.ndarray,
+    end: np.ndarray,
+    granted_kw: np.ndarray,
+) -> None:
     """Project one row. `total_kw` holds S_g(0), the sums at price zero with the subgroups clipped to their limits."""
     n_ports = len(setpoint_kw)
     n_groups = len(group_parent)
@@ -155,7 +164,17 @@ def _project(
 
 
 @kernel
-def _grant(setpoint_kw, lower_kw, upper_kw, weight, port_group, group_parent, first, last, granted_kw):
+def _grant(
+    setpoint_kw: np.ndarray,
+    lower_kw: np.ndarray,
+    upper_kw: np.ndarray,
+    weight: np.ndarray,
+    port_group: np.ndarray,
+    group_parent: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    granted_kw: np.ndarray,
+) -> None:
     """Project the rows that break a limit; a feasible row is only copied. `weight` has one row, or one for each row."""
     n_batch, n_ports = setpoint_kw.shape
     n_groups = len(group_parent)

@@ -17,7 +17,11 @@ from ev_marl.coordinator.base import COORDINATORS, Request
 
 
 @kernel
-def _sort(key, port, n):
+def _sort(
+    key: np.ndarray,
+    port: np.ndarray,
+    n: int,
+) -> None:
     """Order the first n ports by key, then by port number: Shell's sort, fast for the short lists of a site."""
     gap = 1
     while gap < n // 3:
@@ -36,7 +40,19 @@ def _sort(key, port, n):
 
 
 @kernel
-def _serve(sign, setpoint_kw, limit_kw, laxity_h, port_group, group_parent, total_kw, crowded, key, port, granted_kw):
+def _serve(
+    sign: float,
+    setpoint_kw: np.ndarray,
+    limit_kw: np.ndarray,
+    laxity_h: np.ndarray,
+    port_group: np.ndarray,
+    group_parent: np.ndarray,
+    total_kw: np.ndarray,
+    crowded: np.ndarray,
+    key: np.ndarray,
+    port: np.ndarray,
+    granted_kw: np.ndarray,
+) -> None:
     """Grant the ports of one sign. `total_kw` holds the group sums so far, in terms of `sign`; so does `limit_kw`."""
     n_ports = len(setpoint_kw)
     n_groups = len(group_parent)
@@ -82,7 +98,15 @@ def _serve(sign, setpoint_kw, limit_kw, laxity_h, port_group, group_parent, tota
 
 
 @kernel
-def _grant(setpoint_kw, lower_kw, upper_kw, laxity_h, port_group, group_parent, granted_kw):
+def _grant(
+    setpoint_kw: np.ndarray,
+    lower_kw: np.ndarray,
+    upper_kw: np.ndarray,
+    laxity_h: np.ndarray,
+    port_group: np.ndarray,
+    group_parent: np.ndarray,
+    granted_kw: np.ndarray,
+) -> None:
     """Serve the rows that break a limit; a feasible row is only copied."""
     n_batch, n_ports = setpoint_kw.shape
     n_groups = len(group_parent)

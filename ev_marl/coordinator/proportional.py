@@ -17,7 +17,14 @@ from ev_marl.coordinator.base import COORDINATORS, Request
 
 
 @kernel
-def _grant(setpoint_kw, lower_kw, upper_kw, port_group, group_parent, granted_kw):
+def _grant(
+    setpoint_kw: np.ndarray,
+    lower_kw: np.ndarray,
+    upper_kw: np.ndarray,
+    port_group: np.ndarray,
+    group_parent: np.ndarray,
+    granted_kw: np.ndarray,
+) -> None:
     """Scale each group to its limits, bottom up; a feasible row is only copied."""
     n_batch, n_ports = setpoint_kw.shape
     n_groups = len(group_parent)
