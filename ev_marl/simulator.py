@@ -48,7 +48,15 @@ class Flow:
 
 
 @kernel
-def _start(day, first_session, arrival_step, energy_on_arrival, session, following, energy_kwh):
+def _start(
+    day: np.ndarray,
+    first_session: np.ndarray,
+    arrival_step: np.ndarray,
+    energy_on_arrival: np.ndarray,
+    session: np.ndarray,
+    following: np.ndarray,
+    energy_kwh: np.ndarray,
+) -> None:
     """Put every row at the start of its day."""
     n_batch, n_ports = session.shape
     for b in range(n_batch):
@@ -66,30 +74,30 @@ def _start(day, first_session, arrival_step, energy_on_arrival, session, followi
 
 @kernel
 def _advance(
-    step,
-    step_h,
-    n_steps,
-    day,
-    granted_kw,
-    first_session,
-    arrival_step,
-    departure_step,
-    energy_on_arrival,
-    capacity_kwh,
-    charge_efficiency,
-    discharge_efficiency,
-    due_kwh,
-    port_group,
-    group_parent,
-    session,
-    following,
-    energy_kwh,
-    energy_change_kwh,
-    energy_after_kwh,
-    settled,
-    unmet_kwh,
-    group_kw,
-):
+    step: int,
+    step_h: float,
+    n_steps: int,
+    day: np.ndarray,
+    granted_kw: np.ndarray,
+    first_session: np.ndarray,
+    arrival_step: np.ndarray,
+    departure_step: np.ndarray,
+    energy_on_arrival: np.ndarray,
+    capacity_kwh: np.ndarray,
+    charge_efficiency: np.ndarray,
+    discharge_efficiency: np.ndarray,
+    due_kwh: np.ndarray,
+    port_group: np.ndarray,
+    group_parent: np.ndarray,
+    session: np.ndarray,
+    following: np.ndarray,
+    energy_kwh: np.ndarray,
+    energy_change_kwh: np.ndarray,
+    energy_after_kwh: np.ndarray,
+    settled: np.ndarray,
+    unmet_kwh: np.ndarray,
+    group_kw: np.ndarray,
+) -> None:
     """Move energy, settle what is due, let vehicles leave and come, sum up the groups."""
     n_batch, n_ports = session.shape
     n_groups = len(group_parent)

@@ -17,7 +17,9 @@ START = datetime(2023, 5, 15, tzinfo=UTC)
 def random_site(rng: np.random.Generator, *, most_stations: int = 6, v2g_share: float = 0.5) -> Site:
     """A coupling graph of one to three levels with one- and two-port stations, some with V2G, some limits missing."""
     graph = nx.DiGraph()
-    graph.add_node("grid", kind="grid", import_limit_kw=float(rng.uniform(5, 60)), export_limit_kw=float(rng.uniform(0, 40)))
+    graph.add_node(
+        "grid", kind="grid", import_limit_kw=float(rng.uniform(5, 60)), export_limit_kw=float(rng.uniform(0, 40))
+    )
     parents = ["grid"]
     for g in range(int(rng.integers(0, 4))):
         limits = {}
@@ -29,7 +31,9 @@ def random_site(rng: np.random.Generator, *, most_stations: int = 6, v2g_share: 
         graph.add_edge(str(rng.choice(parents)), f"group_{g}")
         parents.append(f"group_{g}")
     leaves = [name for name in parents if graph.out_degree(name) == 0]
-    homes = leaves + [str(rng.choice(parents)) for _ in range(max(0, int(rng.integers(1, most_stations + 1)) - len(leaves)))]
+    homes = leaves + [
+        str(rng.choice(parents)) for _ in range(max(0, int(rng.integers(1, most_stations + 1)) - len(leaves)))
+    ]
     for a, home in enumerate(homes):
         station = f"ac_{a}"
         limits = {"import_limit_kw": float(rng.uniform(4, 20))} if rng.random() < 0.2 else {}

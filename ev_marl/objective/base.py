@@ -18,6 +18,7 @@ from ev_marl.site.arrays import SiteArrays
 
 Expression = Any  # a Pyomo expression; this room does not import Pyomo
 Variable = Any  # a Pyomo variable
+Numbers = Sequence[float] | np.ndarray
 
 
 class DayModel(Protocol):
@@ -42,7 +43,7 @@ class DayModel(Protocol):
     discharge: Sequence[Variable]  # (D,)  in the order of discharge_pairs
     shortfall: Sequence[Variable]  # (S,)  kWh due and not there
 
-    def linear(self, variables: Sequence[Variable], coefficients: Sequence[float], constant: float = 0.0) -> Expression:
+    def linear(self, variables: Sequence[Variable], coefficients: Numbers, constant: float = 0.0) -> Expression:
         """Σ coefficient·variable + constant as a Pyomo expression."""
         ...
 
@@ -50,13 +51,11 @@ class DayModel(Protocol):
         """Variables and coefficients whose sum is the vehicles' power below a group [kW]."""
         ...
 
-    def variables(self, name: str, lower: Sequence[float], upper: Sequence[float]) -> list[Variable]:
+    def variables(self, name: str, lower: Numbers, upper: Numbers) -> list[Variable]:
         """New variables with finite bounds."""
         ...
 
-    def at_least(
-        self, name: str, variables: Sequence[Variable], coefficients: Sequence[float], bound: float
-    ) -> None:
+    def at_least(self, name: str, variables: Sequence[Variable], coefficients: Numbers, bound: float) -> None:
         """New constraint Σ coefficient·variable >= bound."""
         ...
 
@@ -65,7 +64,7 @@ class DayModel(Protocol):
         name: str,
         epigraph: Variable,
         variables: Sequence[Variable],
-        coefficients: Sequence[float],
+        coefficients: Numbers,
         value: Callable[[float], float],
         slope: Callable[[float], float],
     ) -> None:

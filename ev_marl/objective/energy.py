@@ -13,7 +13,9 @@ from ev_marl.simulator import Flow
 
 
 @kernel
-def _cost(granted_kw, buy_per_kwh, sell_per_kwh, factor, out):
+def _cost(
+    granted_kw: np.ndarray, buy_per_kwh: np.ndarray, sell_per_kwh: np.ndarray, factor: float, out: np.ndarray
+) -> None:
     n_batch, n_ports = granted_kw.shape
     for b in range(n_batch):
         buy, sell = factor * buy_per_kwh[b], factor * sell_per_kwh[b]

@@ -25,7 +25,7 @@ from ev_marl.simulator import Flow
 
 
 @kernel
-def _sum_by_agent(costs, first_port, agent_costs, rewards):
+def _sum_by_agent(costs: np.ndarray, first_port: np.ndarray, agent_costs: np.ndarray, rewards: np.ndarray) -> None:
     n_terms, n_batch, _ = costs.shape
     n_agents = len(first_port) - 1
     for b in range(n_batch):

@@ -65,6 +65,8 @@ class Overload:
                     minus = [-c for c in coefficients]
                     day.at_least(f"overload_import[{group},{step}]", [variable, *variables], [1.0, *minus], -upper)
                 if discharge_kw > -lower:
-                    day.at_least(f"overload_export[{group},{step}]", [variable, *variables], [1.0, *coefficients], lower)
+                    day.at_least(
+                        f"overload_export[{group},{step}]", [variable, *variables], [1.0, *coefficients], lower
+                    )
                 excess.append(variable)
         return day.linear(excess, np.full(len(excess), self.price_per_kwh * day.step_h))

@@ -17,9 +17,7 @@ def equal_shares(site: SiteArrays) -> np.ndarray:
     return 1.0 / (site.n_stations * ports_of_station[site.port_station])
 
 
-def split_cost(
-    cost: np.ndarray, responsible_kw: np.ndarray, site: SiteArrays, split: Split, out: np.ndarray
-) -> None:
+def split_cost(cost: np.ndarray, responsible_kw: np.ndarray, site: SiteArrays, split: Split, out: np.ndarray) -> None:
     """Split one cost per row among the ports.
 
     Parameters

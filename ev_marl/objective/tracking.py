@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression
 from ev_marl.objective.split import Split, split_cost
 from ev_marl.scenario.series import Series
 from ev_marl.simulator import Flow
+
+
+def _square(target: float, power: float) -> float:
+    return (power - target) ** 2
+
+
+def _square_slope(target: float, power: float) -> float:
+    return 2.0 * (power - target)
 
 
 @TERMS.register("setpoint_tracking")
@@ -58,7 +68,7 @@ class SetpointTracking:
                 deviation[step],
                 variables,
                 coefficients,
-                lambda power, aim=aim: (power - aim) ** 2,
-                lambda power, aim=aim: 2.0 * (power - aim),
+                partial(_square, aim),
+                partial(_square_slope, aim),
             )
         return day.linear(deviation, np.full(day.n_steps, self.weight * day.step_h))

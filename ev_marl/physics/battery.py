@@ -16,7 +16,7 @@ from ev_marl.compiled import kernel
 
 
 @kernel
-def _gain(energy_kwh, hours, rate_kw, capacity_kwh, tau_h):
+def _gain(energy_kwh: float, hours: float, rate_kw: float, capacity_kwh: float, tau_h: float) -> float:
     """Energy gained in `hours` at full power; `rate_kw` is the power at the battery, η·P."""
     room = capacity_kwh - energy_kwh
     if rate_kw <= 0.0 or room <= 0.0 or hours <= 0.0:
@@ -31,7 +31,7 @@ def _gain(energy_kwh, hours, rate_kw, capacity_kwh, tau_h):
 
 
 @kernel
-def _energy_before(target_kwh, hours, rate_kw, capacity_kwh, tau_h):
+def _energy_before(target_kwh: float, hours: float, rate_kw: float, capacity_kwh: float, tau_h: float) -> float:
     """Least energy from which `target_kwh` is reached within `hours` at full power; may be negative."""
     room = capacity_kwh - target_kwh
     if rate_kw <= 0.0 or hours <= 0.0 or room <= 0.0:
@@ -46,13 +46,27 @@ def _energy_before(target_kwh, hours, rate_kw, capacity_kwh, tau_h):
 
 
 @kernel
-def _gain_array(energy_kwh, hours, rate_kw, capacity_kwh, tau_h, out):
+def _gain_array(
+    energy_kwh: np.ndarray,
+    hours: np.ndarray,
+    rate_kw: np.ndarray,
+    capacity_kwh: np.ndarray,
+    tau_h: np.ndarray,
+    out: np.ndarray,
+) -> None:
     for i in range(energy_kwh.size):
         out[i] = _gain(energy_kwh[i], hours[i], rate_kw[i], capacity_kwh[i], tau_h[i])
 
 
 @kernel
-def _energy_before_array(target_kwh, hours, rate_kw, capacity_kwh, tau_h, out):
+def _energy_before_array(
+    target_kwh: np.ndarray,
+    hours: np.ndarray,
+    rate_kw: np.ndarray,
+    capacity_kwh: np.ndarray,
+    tau_h: np.ndarray,
+    out: np.ndarray,
+) -> None:
     for i in range(target_kwh.size):
         out[i] = _energy_before(target_kwh[i], hours[i], rate_kw[i], capacity_kwh[i], tau_h[i])
 
@@ -127,23 +141,23 @@ def energy_before(
 
 @kernel
 def power_box(
-    session,
-    energy_kwh,
-    step,
-    step_h,
-    deadline_step,
-    capacity_kwh,
-    charge_kw,
-    discharge_kw,
-    charge_efficiency,
-    discharge_efficiency,
-    tau_h,
-    floor_kwh,
-    due_kwh,
-    lo_kw,
-    hi_kw,
-    laxity_h,
-):
+    session: np.ndarray,
+    energy_kwh: np.ndarray,
+    step: int,
+    step_h: float,
+    deadline_step: np.ndarray,
+    capacity_kwh: np.ndarray,
+    charge_kw: np.ndarray,
+    discharge_kw: np.ndarray,
+    charge_efficiency: np.ndarray,
+    discharge_efficiency: np.ndarray,
+    tau_h: np.ndarray,
+    floor_kwh: np.ndarray,
+    due_kwh: np.ndarray,
+    lo_kw: np.ndarray,
+    hi_kw: np.ndarray,
+    laxity_h: np.ndarray,
+) -> None:
     """What each port can do in the next step, and how long it can wait.
 
     Parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -41,13 +42,13 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> Sta
 
     def of(values: np.ndarray, empty: float) -> np.ndarray:
         if not len(values):
-            return np.full(session.shape, empty, dtype=values.dtype)
+            return np.full(session.shape, empty).astype(values.dtype)
         picked: np.ndarray = values[session]
         picked[~connected] = empty
         return picked
 
     prices = {term.name: term.price_per_kwh for term in objective.terms if isinstance(term, BatteryWear | UnmetEnergy)}
-    own = {
+    own: dict[str, Any] = {
         "step": step,
         "n_steps": days.n_steps,
         "step_h": days.step_h,

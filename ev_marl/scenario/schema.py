@@ -273,7 +273,9 @@ class BlockOptions(Model):
     """Keyword arguments of the block."""
 
 
-Block = Literal["identity", "clock", "calendar", "ports", "prices", "headroom", "neighbours"] | PricesBlock | BlockOptions
+Block = (
+    Literal["identity", "clock", "calendar", "ports", "prices", "headroom", "neighbours"] | PricesBlock | BlockOptions
+)
 
 
 class Levels(Model):

@@ -30,7 +30,9 @@ def _number(value: object, unit_of: Callable[[str], float | None], documented: s
         number, unit = float(match[1]), match[2]
         factor = 1.0 if not unit else unit_of(unit)
         if factor is None:
-            raise ValueError(f"unknown unit '{unit}' in '{value}'; write a number in {documented} or text such as {examples}")
+            raise ValueError(
+                f"unknown unit '{unit}' in '{value}'; write a number in {documented} or text such as {examples}"
+            )
         result = number * factor
     else:
         result = float(value)
@@ -80,9 +82,7 @@ Duration = Annotated[
     BeforeValidator(quantity(DURATION, "hours", "'15 min', '24 h' or '7 d'")),
     _schema("h", "h|min|s|d", "15 min", 0),
 ]
-Current = Annotated[
-    float, Field(gt=0), BeforeValidator(quantity(CURRENT, "A", "'16 A'")), _schema("A", "A", "16 A", 0)
-]
+Current = Annotated[float, Field(gt=0), BeforeValidator(quantity(CURRENT, "A", "'16 A'")), _schema("A", "A", "16 A", 0)]
 Voltage = Annotated[
     float, Field(gt=0), BeforeValidator(quantity(VOLTAGE, "V", "'230 V'")), _schema("V", "V|kV", "230 V", 0)
 ]
@@ -92,9 +92,7 @@ Fraction = Annotated[
     BeforeValidator(quantity(FRACTION, "a share between 0 and 1", "'90 %'")),
     _schema("share", "%", "90 %", 0, 1),
 ]
-Price = Annotated[
-    float, BeforeValidator(_price), _schema("currency/kWh", "[A-Z]{3}/(kWh|MWh|kW)", "0.25 EUR/kWh")
-]
+Price = Annotated[float, BeforeValidator(_price), _schema("currency/kWh", "[A-Z]{3}/(kWh|MWh|kW)", "0.25 EUR/kWh")]
 NonNegativePrice = Annotated[
     float, Field(ge=0), BeforeValidator(_price), _schema("currency/kWh", "[A-Z]{3}/(kWh|MWh|kW)", "0.25 EUR/kWh", 0)
 ]

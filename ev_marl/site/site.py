@@ -181,7 +181,9 @@ class Site:
             station_group=np.array(
                 [group_index[next(graph.predecessors(agent))] for agent in self.agents], dtype=np.int64
             ),
-            group_parent=np.array([-1 if parent is None else group_index[parent] for parent in group_parent], dtype=np.int64),
+            group_parent=np.array(
+                [-1 if parent is None else group_index[parent] for parent in group_parent], dtype=np.int64
+            ),
             group_first_port=first,
             group_end_port=end,
             group_depth=depth,

@@ -72,7 +72,9 @@ def test_the_inverse_undoes_the_flow(curve: dict[str, float]) -> None:
 def test_the_flow_is_concave_increasing_and_bounded(curve: dict[str, float], other: float, mix: float) -> None:
     energy, rate, capacity, tau = parameters(curve)
     second = other * capacity
-    ends = energy_after(np.array([energy, second, mix * energy + (1 - mix) * second]), curve["hours"], rate, capacity, tau)
+    ends = energy_after(
+        np.array([energy, second, mix * energy + (1 - mix) * second]), curve["hours"], rate, capacity, tau
+    )
     assert ends[2] >= mix * ends[0] + (1 - mix) * ends[1] - 1e-10 * capacity
     assert np.all(ends <= capacity)
     assert (ends[0] - ends[1]) * (energy - second) >= -1e-10
