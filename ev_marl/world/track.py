@@ -37,6 +37,12 @@ class Sessions:
     def __len__(self) -> int:
         return len(self.port)
 
+    @classmethod
+    def none(cls) -> Sessions:
+        """No sessions at all."""
+        whole, real = np.empty(0, dtype=np.int64), np.empty(0)
+        return cls(whole, whole, whole, real, real, real, real, real, real, real, ())
+
 
 @dataclass(frozen=True)
 class Track:

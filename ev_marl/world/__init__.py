@@ -1,0 +1,1 @@
+"""What happens at a site: sessions, prices, loads, and the track that holds one day of them."""

@@ -1,0 +1,92 @@
+"""The whole clock hours around an episode, counted in hours elapsed since its start.
+
+Session and price models speak of local hours, weekends and quarters; an episode is a row of steps of elapsed time.
+This grid joins the two, clock changes included: on the day of 23 hours one local hour is absent, on that of 25 one
+comes twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+_TOLERANCE_H = 1e-9
+
+
+@dataclass(frozen=True)
+class HourGrid:
+    """N consecutive clock hours; index them by elapsed time."""
+
+    start_h: np.ndarray  # float64 (N,)  start of each hour, elapsed since the start of the episode [h]
+    local_hour: np.ndarray  # int64 (N,)  0..23
+    weekend: np.ndarray  # int64 (N,)  1 on a Saturday or Sunday, else 0
+    quarter: np.ndarray  # int64 (N,)  0..3
+    day: np.ndarray  # int64 (N,)  local calendar day, 0 for the first of the grid
+
+    def __len__(self) -> int:
+        return len(self.start_h)
+
+    @classmethod
+    def around(cls, start: datetime, timezone: str, first_h: float, last_h: float) -> HourGrid:
+        """The clock hours that meet the time from `first_h` to `last_h`.
+
+        Parameters
+        ----------
+        start : datetime
+            Start of the episode, aware.
+        timezone : str
+            IANA name of the local clock.
+        first_h, last_h : float
+            Bounds in hours since `start`; `first_h` may be negative.
+        """
+        zone = ZoneInfo(timezone)
+        begin = start.astimezone(UTC)
+        first = begin + timedelta(hours=first_h)
+        local = first.astimezone(zone)
+        first -= timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+        offset_h = (first - begin) / timedelta(hours=1)
+        n_hours = int(np.ceil(last_h - offset_h - _TOLERANCE_H))
+        times = [(first + timedelta(hours=k)).astimezone(zone) for k in range(n_hours)]
+        dates = [time.toordinal() for time in times]
+        return cls(
+            start_h=offset_h + np.arange(n_hours, dtype=np.float64),
+            local_hour=np.array([time.hour for time in times], dtype=np.int64),
+            weekend=np.array([time.weekday() >= 5 for time in times], dtype=np.int64),
+            quarter=np.array([(time.month - 1) // 3 for time in times], dtype=np.int64),
+            day=np.array(dates, dtype=np.int64) - dates[0],
+        )
+
+
+def steps_of(values: np.ndarray, start_h: np.ndarray, step_h: float, n_steps: int) -> np.ndarray:
+    """Piecewise constant values as averages over the steps of an episode.
+
+    A step that lies within one piece takes its value unchanged; one that spans several takes their mean by time.
+
+    Parameters
+    ----------
+    values : float64, shape (n_pieces,)
+        Value of each piece.
+    start_h : float64, shape (n_pieces,)
+        Start of each piece, elapsed since the start of the episode [h], increasing, the first <= 0. The last piece
+        lasts to the end of the episode.
+    step_h : float
+        Length of a step [h].
+    n_steps : int
+        Number of steps.
+
+    Returns
+    -------
+    float64, shape (n_steps,)
+    """
+    edges = np.arange(n_steps + 1) * step_h
+    first = np.searchsorted(start_h, edges[:-1] + _TOLERANCE_H, side="right") - 1
+    last = np.searchsorted(start_h, edges[1:] - _TOLERANCE_H, side="right") - 1
+    if np.array_equal(first, last):
+        return values[first]
+    bounds = np.append(start_h, max(edges[-1], start_h[-1]) + step_h)
+    integral = np.concatenate([[0.0], np.cumsum(values * np.diff(bounds))])
+    mean = np.diff(np.interp(edges, bounds, integral)) / step_h
+    return np.where(first == last, values[first], mean)

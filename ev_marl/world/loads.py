@@ -1,0 +1,165 @@
+"""Inflexible load and PV of a site: the base load of every group and step.
+
+The site's loads and plants and the times of an episode come in; base load, summed up the tree, goes out. Profiles and
+sky are random about their mean; values that a scenario gives as numbers are taken as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+
+from ev_marl.scenario import schema
+from ev_marl.scenario.clock import Clock
+from ev_marl.scenario.series import Series
+from ev_marl.world.hours import HourGrid, steps_of
+from ev_marl.world.noise import ar1
+
+# Mean load by local hour over the highest weekday value, for weekdays and weekend days. Typical shapes, drawn by hand:
+# an assumption, fitted to no data set.
+PROFILES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "office": (
+        (0.30, 0.30, 0.30, 0.30, 0.30, 0.33, 0.42, 0.60, 0.80, 0.92, 0.97, 1.00)
+        + (0.98, 0.98, 1.00, 0.98, 0.94, 0.82, 0.62, 0.48, 0.40, 0.36, 0.33, 0.31),
+        (0.30, 0.30, 0.30, 0.30, 0.30, 0.30, 0.30, 0.31, 0.33, 0.35, 0.36, 0.36)
+        + (0.36, 0.36, 0.36, 0.35, 0.34, 0.33, 0.32, 0.31, 0.30, 0.30, 0.30, 0.30),
+    ),
+    "household": (
+        (0.33, 0.29, 0.27, 0.26, 0.27, 0.31, 0.44, 0.58, 0.57, 0.51, 0.49, 0.50)
+        + (0.53, 0.51, 0.50, 0.53, 0.62, 0.80, 0.95, 1.00, 0.96, 0.85, 0.65, 0.45),
+        (0.38, 0.32, 0.29, 0.27, 0.27, 0.28, 0.33, 0.45, 0.60, 0.70, 0.73, 0.74)
+        + (0.75, 0.71, 0.68, 0.69, 0.75, 0.87, 0.96, 0.97, 0.90, 0.79, 0.63, 0.47),
+    ),
+    "retail": (
+        (0.28, 0.28, 0.28, 0.28, 0.28, 0.30, 0.38, 0.52, 0.74, 0.90, 0.96, 0.98)
+        + (1.00, 1.00, 0.99, 0.98, 0.97, 0.95, 0.90, 0.76, 0.55, 0.38, 0.30, 0.28),
+        (0.28, 0.28, 0.28, 0.28, 0.28, 0.28, 0.32, 0.42, 0.62, 0.82, 0.92, 0.96)
+        + (0.98, 0.98, 0.96, 0.92, 0.84, 0.68, 0.48, 0.36, 0.31, 0.29, 0.28, 0.28),
+    ),
+    "flat": ((1.0,) * 24, (1.0,) * 24),
+}
+NOISE_TIME_H = 2.0  # after this time, deviations from a profile have decayed to 1/e; assumption
+LEAST_CLEARNESS = 0.1  # PV under the darkest sky over PV under a clear one; assumption
+CLEARNESS_SHAPE = (1.2, 1.0)  # of the beta distribution above that least value (mean clearness 0.59); assumption
+_SAMPLE_H = 1.0 / 12.0  # PV of a step is the mean of samples at most this far apart
+
+
+@dataclass(frozen=True)
+class LoadDay:
+    """Loads of one start time before noise and weather; T steps, G groups."""
+
+    fixed_kw: np.ndarray  # float64 (T, G)  loads given as numbers, at their own group
+    profiles: list[tuple[int, np.ndarray, float]]  # group, mean load (T,) [kW], relative noise [-]
+    clear_sky: list[tuple[int, np.ndarray]]  # group, PV under clear sky (T,) [kW]
+    day: np.ndarray  # int64 (T,)  local calendar day of each step, 0 for the first
+
+
+class SiteLoads:
+    """Loads and PV of one site.
+
+    Parameters
+    ----------
+    groups : sequence of str
+        Names of the groups, parents before children.
+    group_parent : int64, shape (n_groups,)
+        Parent of each group, −1 at the root.
+    base_loads : sequence of (str, Series or LoadProfile)
+        Group and load.
+    pvs : sequence of (str, Pv)
+        Group and plant.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[str],
+        group_parent: np.ndarray,
+        base_loads: Sequence[tuple[str, Series | schema.LoadProfile]],
+        pvs: Sequence[tuple[str, schema.Pv]],
+    ) -> None:
+        index = {name: g for g, name in enumerate(groups)}
+        self._parent = group_parent
+        self._loads = [(index[name], load) for name, load in base_loads]
+        self._pvs = [(index[name], pv) for name, pv in pvs]
+
+    def on(self, clock: Clock, hours: HourGrid) -> LoadDay:
+        """Mean loads over the steps of `clock`; `hours` covers them."""
+        fixed = np.zeros((clock.n_steps, len(self._parent)))
+        profiles = []
+        for g, load in self._loads:
+            if isinstance(load, Series):
+                fixed[:, g] += load.at(clock)
+            else:
+                shape = np.array(PROFILES[load.profile])[hours.weekend, hours.local_hour]
+                mean = load.peak * steps_of(shape, hours.start_h, clock.step_h, clock.n_steps)
+                profiles.append((g, mean, load.noise))
+        days = np.array([time.toordinal() for time in clock.local_times], dtype=np.int64)
+        clear = [(g, clear_sky_kw(pv, clock)) for g, pv in self._pvs]
+        return LoadDay(fixed, profiles, clear, days - days[0])
+
+    def draw(
+        self, day: LoadDay, step_h: float, load_rng: np.random.Generator, pv_rng: np.random.Generator
+    ) -> np.ndarray:
+        """Base load of everything below each group, inflexible load − PV, shape (T, G) [kW].
+
+        A profile is multiplied by 1 + noise·x, with x an Ornstein-Uhlenbeck process of unit variance sampled at the
+        steps, so that neither its spread nor its memory depends on the step. The sky is one for the whole site.
+        """
+        base = day.fixed_kw.copy()
+        lag1 = math.exp(-step_h / NOISE_TIME_H)
+        for g, mean, noise in day.profiles:
+            base[:, g] += mean * np.maximum(0.0, 1.0 + noise * ar1(len(base), lag1, load_rng))
+        if day.clear_sky:
+            sky = LEAST_CLEARNESS + (1.0 - LEAST_CLEARNESS) * pv_rng.beta(*CLEARNESS_SHAPE, size=int(day.day[-1]) + 1)
+            for g, clear in day.clear_sky:
+                base[:, g] -= sky[day.day] * clear
+        return sum_up_tree(base, self._parent)
+
+
+def sum_up_tree(base_kw: np.ndarray, group_parent: np.ndarray) -> np.ndarray:
+    """Add every group's load to all groups above it, in place; shape (T, G), parents before children."""
+    for g in range(len(group_parent) - 1, 0, -1):
+        base_kw[:, group_parent[g]] += base_kw[:, g]
+    return base_kw
+
+
+def clear_sky_kw(pv: schema.Pv, clock: Clock) -> np.ndarray:
+    """Power of a horizontal plant under a clear sky, averaged over each step.
+
+    Declination after Cooper (1969), 23.45°·sin(360°·(284 + n)/365); irradiance after Haurwitz (1945),
+    1098·cos z·exp(−0.057/cos z), over its value at noon on midsummer's day at the same latitude. The plant's longitude
+    is taken as the meridian of the time zone's standard time, so the sun is highest at 12:00 standard time.
+
+    Parameters
+    ----------
+    pv : schema.Pv
+        Peak power [kW] and latitude [degrees north].
+    clock : Clock
+        Steps of the episode.
+
+    Returns
+    -------
+    float64, shape (n_steps,)
+        Power, >= 0 [kW].
+    """
+    standard_h = []
+    for time in clock.local_times:
+        standard = time.replace(tzinfo=None) - (time.dst() or timedelta(0))
+        standard_h.append(standard.hour + standard.minute / 60 + standard.second / 3600)
+    n_samples = max(1, math.ceil(clock.step_h / _SAMPLE_H))
+    middle_h = (np.arange(n_samples) + 0.5) * clock.step_h / n_samples
+    hour_angle = np.radians(15.0 * (np.array(standard_h)[:, None] + middle_h - 12.0))
+    latitude = math.radians(pv.latitude)
+    declination = np.radians(23.45 * np.sin(2.0 * np.pi * (284.0 + clock.day_of_year[:, None]) / 365.0))
+    cos_zenith = np.sin(latitude) * np.sin(declination) + np.cos(latitude) * np.cos(declination) * np.cos(hour_angle)
+    summit = math.cos(latitude - math.copysign(math.radians(23.45), latitude))
+    mean: np.ndarray = pv.peak * (_haurwitz(cos_zenith) / _haurwitz(np.array(summit))).mean(axis=1)
+    return mean
+
+
+def _haurwitz(cos_zenith: np.ndarray) -> np.ndarray:
+    up = np.maximum(cos_zenith, 1e-6)
+    return np.where(cos_zenith > 0.0, 1098.0 * up * np.exp(-0.057 / up), 0.0)

@@ -1,0 +1,204 @@
+"""Which vehicle comes, and at which port it stands: continuous-time arrivals become the sessions of a track.
+
+Arrivals are rounded to the nearest step, drawn a vehicle that suits site and wish, and take a free port in order of
+arrival; who finds none is turned away. Records of a data set take the same way, with ports of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ev_marl.compiled import kernel
+from ev_marl.errors import SiteError
+from ev_marl.scenario import schema
+from ev_marl.site.arrays import SiteArrays
+from ev_marl.world.track import Sessions
+
+LEAST_SOC_ON_ARRIVAL = 0.05  # nobody arrives with less; assumption
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The vehicles that may come to a site; V models."""
+
+    names: tuple[str, ...]
+    share: np.ndarray  # float64 (V,)  weights
+    capacity_kwh: np.ndarray  # float64 (V,)
+    ac_kw: np.ndarray  # float64 (V,)
+    dc_kw: np.ndarray  # float64 (V,)  0: cannot charge at DC ports
+    taper_start: np.ndarray  # float64 (V,)
+    v2g_share: float
+    reserve: float
+
+    @classmethod
+    def of(cls, mix: Sequence[schema.Vehicle], options: schema.Vehicles, site: SiteArrays) -> Fleet:
+        """The vehicles of a mix that can charge at some port of the site.
+
+        Raises
+        ------
+        SiteError
+            If no vehicle of the mix can.
+        """
+        usable = [vehicle for vehicle in mix if vehicle.dc_power > 0 or not site.port_is_dc.all()]
+        if not usable:
+            raise SiteError("every port of the site is DC, and no vehicle of the mix has a DC power above 0 kW")
+        return cls(
+            names=tuple(vehicle.name for vehicle in usable),
+            share=np.array([vehicle.share for vehicle in usable], dtype=np.float64),
+            capacity_kwh=np.array([vehicle.capacity for vehicle in usable], dtype=np.float64),
+            ac_kw=np.array([vehicle.ac_power for vehicle in usable], dtype=np.float64),
+            dc_kw=np.array([vehicle.dc_power for vehicle in usable], dtype=np.float64),
+            taper_start=np.array([vehicle.taper_start for vehicle in usable], dtype=np.float64),
+            v2g_share=options.v2g_share,
+            reserve=options.reserve,
+        )
+
+
+@dataclass(frozen=True)
+class Visitors:
+    """N vehicles with what they want; everything that does not depend on the step."""
+
+    model: np.ndarray  # int64 (N,)  index into the fleet
+    energy_kwh: np.ndarray  # float64 (N,)  in the battery on arrival
+    wanted_kwh: np.ndarray  # float64 (N,)
+    is_v2g: np.ndarray  # bool (N,)
+
+
+def draw_visitors(
+    fleet: Fleet, wanted_kwh: np.ndarray, target_soc: tuple[float, float], rng: np.random.Generator
+) -> Visitors:
+    """Choose a vehicle for every wish, and the energy it arrives with.
+
+    The vehicle is drawn by share among those whose battery takes the wish between 5 % and the highest target state of
+    charge; a wish that no vehicle of the fleet can take is cut to what the largest takes. The state of charge that the
+    wish ends at is uniform over the target range, as far as the vehicle then arrives with at least 5 %.
+
+    Parameters
+    ----------
+    fleet : Fleet
+        Vehicles that may come; V models.
+    wanted_kwh : float64, shape (n,)
+        Energy wanted in the battery [kWh].
+    target_soc : tuple of float
+        Range of the state of charge at departure [-].
+    rng : numpy.random.Generator
+        Source of the draws.
+    """
+    low, high = target_soc
+    room = fleet.capacity_kwh * (high - LEAST_SOC_ON_ARRIVAL)
+    draws = rng.random((len(wanted_kwh), 3))
+    wanted = np.minimum(wanted_kwh, room.max())
+    cumulative = np.cumsum(np.where(room >= wanted[:, None], fleet.share, 0.0), axis=1)
+    model = (cumulative <= draws[:, :1] * cumulative[:, -1:]).sum(axis=1)
+    capacity = fleet.capacity_kwh[model]
+    least = np.maximum(low, wanted / capacity + LEAST_SOC_ON_ARRIVAL)
+    target = least + draws[:, 1] * np.maximum(0.0, high - least)
+    return Visitors(
+        model=model,
+        energy_kwh=np.maximum(0.0, np.minimum(target, high) * capacity - wanted),
+        wanted_kwh=wanted,
+        is_v2g=draws[:, 2] < fleet.v2g_share,
+    )
+
+
+@kernel
+def _assign_ports(
+    arrival_step: np.ndarray,
+    departure_step: np.ndarray,
+    takes_dc: np.ndarray,
+    preferred: np.ndarray,
+    choice: np.ndarray,
+    port_is_dc: np.ndarray,
+    port: np.ndarray,
+) -> None:
+    """Write the port of each vehicle, −1 for none: the preferred one if free, else a uniformly random free one."""
+    busy_until = np.full(port_is_dc.size, np.iinfo(np.int64).min)
+    for i in range(arrival_step.size):
+        chosen = preferred[i]
+        if chosen >= 0 and (busy_until[chosen] > arrival_step[i] or (port_is_dc[chosen] and not takes_dc[i])):
+            chosen = -1
+        if chosen < 0:
+            n_free = 0
+            for p in range(port_is_dc.size):
+                if busy_until[p] <= arrival_step[i] and (takes_dc[i] or not port_is_dc[p]):
+                    n_free += 1
+            skip = int(choice[i] * n_free)
+            for p in range(port_is_dc.size):
+                if busy_until[p] <= arrival_step[i] and (takes_dc[i] or not port_is_dc[p]):
+                    if skip == 0:
+                        chosen = p
+                        break
+                    skip -= 1
+        port[i] = chosen
+        if chosen >= 0:
+            busy_until[chosen] = departure_step[i]
+
+
+def park(
+    fleet: Fleet,
+    visitors: Visitors,
+    arrival_h: np.ndarray,
+    stay_h: np.ndarray,
+    site: SiteArrays,
+    step_h: float,
+    n_steps: int,
+    rng: np.random.Generator,
+    preferred: np.ndarray | None = None,
+) -> tuple[Sessions, int]:
+    """Sessions of one episode, and how many vehicles it turned away.
+
+    Arrival and departure are rounded to the nearest step; every stay lasts one step at least. A vehicle that came
+    before the episode is there from step 0, with the part of its wish fulfilled that an even service over its stay
+    would have fulfilled by then.
+
+    Parameters
+    ----------
+    fleet : Fleet
+        Vehicle models.
+    visitors : Visitors
+        N vehicles.
+    arrival_h, stay_h : float64, shape (n,)
+        Arrival, elapsed since the start of the episode, in ascending order, and length of stay [h].
+    site : SiteArrays
+        Ports.
+    step_h, n_steps : float, int
+        Step length [h] and number of steps.
+    rng : numpy.random.Generator
+        Chooses among free ports.
+    preferred : int64, shape (n,), optional
+        Port that each vehicle takes if it is free, −1: any.
+    """
+    n = len(arrival_h)
+    arrival = np.rint(arrival_h / step_h).astype(np.int64)
+    departure = np.maximum(arrival + 1, np.rint((arrival_h + stay_h) / step_h).astype(np.int64))
+    port = np.empty(n, dtype=np.int64)
+    takes_dc = fleet.dc_kw[visitors.model] > 0.0
+    wish = np.full(n, -1, dtype=np.int64) if preferred is None else preferred
+    _assign_ports(arrival, departure, takes_dc, wish, rng.random(n), site.port_is_dc, port)
+    turned_away = int(np.count_nonzero((port < 0) & (arrival >= 0) & (arrival < n_steps)))
+
+    kept = np.flatnonzero((port >= 0) & (departure > 0) & (arrival < n_steps))
+    kept = kept[np.lexsort((port[kept], np.maximum(arrival[kept], 0)))]
+    port, arrival, departure, model = port[kept], arrival[kept], departure[kept], visitors.model[kept]
+    served = np.maximum(0, -arrival) / (departure - arrival)
+    capacity = fleet.capacity_kwh[model]
+    vehicle_kw = np.where(site.port_is_dc[port], fleet.dc_kw[model], fleet.ac_kw[model])
+    wanted = visitors.wanted_kwh[kept]
+    energy = visitors.energy_kwh[kept] + served * wanted
+    sessions = Sessions(
+        port=port,
+        arrival_step=np.maximum(arrival, 0),
+        departure_step=departure,
+        energy_kwh=energy,
+        wanted_kwh=np.minimum((1.0 - served) * wanted, capacity - energy),
+        capacity_kwh=capacity,
+        charge_kw=vehicle_kw,
+        discharge_kw=np.where(visitors.is_v2g[kept], vehicle_kw, 0.0),
+        taper_start=fleet.taper_start[model],
+        reserve_kwh=fleet.reserve * capacity,
+        vehicle=tuple(fleet.names[k] for k in model),
+    )
+    return sessions, turned_away

@@ -1,0 +1,139 @@
+"""Energy prices of an episode: drawn from a fitted model, given by the scenario, or read from a file.
+
+A scenario's price entry comes in; day-ahead prices per step go out, and from them what a kWh costs and earns.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import numpy as np
+
+from ev_marl.errors import DataError
+from ev_marl.scenario import schema
+from ev_marl.scenario.clock import Clock
+from ev_marl.world.calibration import figures
+from ev_marl.world.hours import HourGrid, steps_of
+from ev_marl.world.noise import ar1
+from ev_marl.world.readers.prices import PriceSeries, read_prices
+
+
+class PriceSource(Protocol):
+    """Where the price of each step comes from."""
+
+    def draw(self, clock: Clock, hours: HourGrid, rng: np.random.Generator) -> np.ndarray:
+        """Price of every step before markup and feed-in, float64, shape (n_steps,) [currency/kWh]."""
+        ...
+
+
+class FittedPrices:
+    """Hour profile of the quarter + weekend shift + AR(1) daily level + AR(1) hourly noise, both stationary.
+
+    Parameters
+    ----------
+    model : str
+        `nl/2019`, `nl/2022` or `nl/2023`.
+    """
+
+    def __init__(self, model: str) -> None:
+        fitted = figures("prices_nl")["years"][int(model.partition("/")[2])]
+        self._profile = np.array(fitted["hour_profile_by_quarter"])
+        self._weekend = np.array(fitted["weekend_shift_by_hour"])
+        self._level = (fitted["daily_level_std"], fitted["daily_level_lag1"])
+        self._noise = (fitted["hourly_std"], fitted["hourly_lag1"])
+
+    def hourly(self, hours: HourGrid, rng: np.random.Generator) -> np.ndarray:
+        """Price of every clock hour, shape (n_hours,) [EUR/kWh]."""
+        day = hours.day - hours.day[0]
+        level = self._level[0] * ar1(int(day[-1]) + 1, self._level[1], rng)
+        noise = self._noise[0] * ar1(len(hours), self._noise[1], rng)
+        mean = self._profile[hours.quarter, hours.local_hour] + hours.weekend * self._weekend[hours.local_hour]
+        price: np.ndarray = mean + level[day] + noise
+        return price
+
+    def draw(self, clock: Clock, hours: HourGrid, rng: np.random.Generator) -> np.ndarray:
+        """Price of every step, see `PriceSource.draw`."""
+        return steps_of(self.hourly(hours, rng), hours.start_h, clock.step_h, clock.n_steps)
+
+
+class HourlyPrices:
+    """One price for each local clock hour, the same every day.
+
+    Parameters
+    ----------
+    by_hour : sequence of float
+        24 prices [currency/kWh].
+    """
+
+    def __init__(self, by_hour: list[float]) -> None:
+        self._by_hour = np.asarray(by_hour, dtype=np.float64)
+
+    def draw(self, clock: Clock, hours: HourGrid, rng: np.random.Generator) -> np.ndarray:
+        """Price of every step, see `PriceSource.draw`."""
+        return steps_of(self._by_hour[hours.local_hour], hours.start_h, clock.step_h, clock.n_steps)
+
+
+class FilePrices:
+    """Real prices of the very days that the tracks show.
+
+    Parameters
+    ----------
+    series : PriceSeries
+        Prices read from a file.
+    """
+
+    def __init__(self, series: PriceSeries) -> None:
+        self.series = series
+
+    def check(self, start: datetime, horizon_h: float) -> None:
+        """Make sure that the file covers an episode.
+
+        Raises
+        ------
+        DataError
+            If it does not; the message names the day and what the file covers.
+        """
+        end = start.astimezone(UTC) + timedelta(hours=horizon_h)
+        if start < self.series.start or end > self.series.end:
+            raise DataError(
+                f"{self.series.source}: no prices for the whole episode that starts at {start.isoformat()}; the file "
+                f"covers {self.series.start:%Y-%m-%d %H:%M} to {self.series.end:%Y-%m-%d %H:%M} UTC. Choose `start` and "
+                "`until` within it."
+            )
+
+    def draw(self, clock: Clock, hours: HourGrid, rng: np.random.Generator) -> np.ndarray:
+        """Price of every step, see `PriceSource.draw`."""
+        self.check(clock.start, clock.horizon_h)
+        step = self.series.resolution_h
+        offset_h = (self.series.start - clock.start.astimezone(UTC)) / timedelta(hours=1)
+        first = int(np.floor(-offset_h / step + 1e-9))
+        n = int(np.ceil(clock.horizon_h / step)) + 1
+        prices = self.series.per_kwh[first : first + n]
+        start_h = offset_h + step * np.arange(first, first + len(prices))
+        return steps_of(prices, start_h, clock.step_h, clock.n_steps)
+
+
+def price_source(prices: schema.Prices, currency: str) -> PriceSource:
+    """The source that a scenario's `prices` names.
+
+    Raises
+    ------
+    DataError
+        If a price file cannot be read, lacks an hour, or is in another currency.
+    """
+    if isinstance(prices, schema.PriceModel):
+        return FittedPrices(prices.model)
+    if isinstance(prices, schema.PriceConstant):
+        return HourlyPrices([prices.constant] * 24)
+    if isinstance(prices, schema.PriceByHour):
+        return HourlyPrices(prices.by_hour)
+    series = read_prices(prices.csv, area=prices.area)
+    if series.currency != currency:
+        raise DataError(f"{prices.csv}: the prices are in {series.currency}, the scenario counts in {currency}")
+    return FilePrices(series)
+
+
+def buy_and_sell(price: np.ndarray, feed_in: float, markup: float) -> tuple[np.ndarray, np.ndarray]:
+    """What a kWh costs (price + markup) and earns (price − (1 − feed_in)·|price|), each shape (n_steps,)."""
+    return price + markup, price - (1.0 - feed_in) * np.abs(price)

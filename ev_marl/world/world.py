@@ -1,0 +1,188 @@
+"""What happens at a site on one day: `World.sample(seed)` draws a complete track.
+
+A scenario comes in; tracks go out, each fully determined by its seed. What does not change from one draw to the next of
+the same day (clock, limits, mean loads) is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from ev_marl.errors import DataError
+from ev_marl.scenario.clock import Clock
+from ev_marl.scenario.schema import Scenario
+from ev_marl.site.site import Site
+from ev_marl.site.vehicles import vehicle_mix
+from ev_marl.world.hours import HourGrid
+from ev_marl.world.loads import LoadDay, SiteLoads
+from ev_marl.world.parking import Fleet, draw_visitors, park
+from ev_marl.world.prices import FilePrices, buy_and_sell, price_source
+from ev_marl.world.sessions import SESSION_MODELS
+from ev_marl.world.streams import stream
+from ev_marl.world.track import Sessions, Track
+
+WARM_UP_H = 72.0  # arrivals are drawn from so long before an episode on, for the vehicles that are there when it starts
+
+
+@dataclass(frozen=True)
+class _Day:
+    """What every episode with one start time shares."""
+
+    clock: Clock
+    hours: HourGrid  # from WARM_UP_H before the start to the end
+    episode_hours: HourGrid  # those of the episode itself
+    import_limit_kw: np.ndarray  # float64 (T, G)
+    export_limit_kw: np.ndarray  # float64 (T, G)
+    loads: LoadDay
+
+
+class World:
+    """Draws the days of a scenario.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What happens.
+    site : Site, optional
+        Where; left out, the scenario's own.
+
+    Attributes
+    ----------
+    days : tuple of date
+        The days that tracks may start on.
+
+    Raises
+    ------
+    DataError
+        If no day is left between `start` and `until`, or if prices are missing on one of them.
+    SiteError
+        If no vehicle can charge at the site.
+    """
+
+    def __init__(self, scenario: Scenario, site: Site | None = None) -> None:
+        self.scenario = scenario
+        self.site = site if site is not None else Site.from_scenario(scenario)
+        self.days = _days(scenario)
+        arrays = self.site.arrays
+        self.fleet = Fleet.of(vehicle_mix(scenario.vehicles), scenario.vehicles, arrays)
+        self._sessions = SESSION_MODELS.get(scenario.sessions.model)(scenario.sessions)
+        self._prices = price_source(scenario.prices, scenario.currency)
+        self._loads = SiteLoads(self.site.groups, arrays.group_parent, self.site.base_loads, self.site.pvs)
+        self._known_days: dict[date, _Day] = {}
+        if isinstance(self._prices, FilePrices):
+            for day in self.days:
+                self._prices.check(self.start_of(day), scenario.n_steps * scenario.step)
+
+    def sample(self, seed: int, day: date | None = None) -> Track:
+        """Draw a track.
+
+        Parameters
+        ----------
+        seed : int
+            Seed, >= 0; the same seed gives the same track, bit for bit, in every process.
+        day : date, optional
+            Day that the track starts on; left out, it is drawn among the scenario's days.
+        """
+        if day is None:
+            day = self.days[int(stream(seed, "calendar").integers(len(self.days)))]
+        known = self._day(day)
+        scenario = self.scenario
+        arrays = self.site.arrays
+        coming = self._sessions.draw(known.hours, arrays.n_ports, stream(seed, "arrivals"), stream(seed, "stays"))
+        visitors = draw_visitors(
+            self.fleet,
+            scenario.sessions.energy_scale * coming.wanted_kwh,
+            coming.target_soc,
+            stream(seed, "vehicles"),
+        )
+        sessions, turned_away = park(
+            self.fleet,
+            visitors,
+            coming.arrival_h,
+            scenario.sessions.stay_scale * coming.stay_h,
+            arrays,
+            scenario.step,
+            scenario.n_steps,
+            stream(seed, "ports"),
+        )
+        source = {"scenario": scenario.name, "seed": str(seed)}
+        return self._track(known, seed, sessions, turned_away, source)
+
+    def surroundings(self, day: date, seed: int) -> Track:
+        """A track of `day` without vehicles: prices, base load and limits only, for sessions from elsewhere.
+
+        Parameters
+        ----------
+        day : date
+            Day that the track starts on.
+        seed : int
+            Seed of prices and loads, >= 0.
+        """
+        return self._track(
+            self._day(day), seed, Sessions.none(), 0, {"scenario": self.scenario.name, "seed": str(seed)}
+        )
+
+    def start_of(self, day: date) -> datetime:
+        """Start of the episode of a day, local time."""
+        zone = ZoneInfo(self.scenario.timezone)
+        local = datetime(day.year, day.month, day.day, tzinfo=zone) + timedelta(hours=self.scenario.start_hour)
+        return local.astimezone(UTC).astimezone(zone)  # a time that the clock change leaves out becomes one that exists
+
+    def _day(self, day: date) -> _Day:
+        if day not in self._known_days:
+            scenario = self.scenario
+            start = self.start_of(day)
+            clock = Clock(start, scenario.timezone, scenario.step, scenario.n_steps)
+            episode_hours = HourGrid.around(start, scenario.timezone, 0.0, clock.horizon_h)
+            import_limit_kw, export_limit_kw = self.site.limits(clock)
+            self._known_days[day] = _Day(
+                clock,
+                HourGrid.around(start, scenario.timezone, -WARM_UP_H, clock.horizon_h),
+                episode_hours,
+                import_limit_kw,
+                export_limit_kw,
+                self._loads.on(clock, episode_hours),
+            )
+        return self._known_days[day]
+
+    def _track(self, known: _Day, seed: int, sessions: Sessions, turned_away: int, source: dict[str, str]) -> Track:
+        scenario = self.scenario
+        price = self._prices.draw(known.clock, known.episode_hours, stream(seed, "prices"))
+        buy, sell = buy_and_sell(price, scenario.prices.feed_in, scenario.prices.markup)
+        return Track(
+            start=known.clock.start,
+            timezone=scenario.timezone,
+            step_h=scenario.step,
+            currency=scenario.currency,
+            ports=self.site.ports,
+            groups=self.site.groups,
+            sessions=sessions,
+            buy_per_kwh=buy,
+            sell_per_kwh=sell,
+            base_load_kw=self._loads.draw(known.loads, scenario.step, stream(seed, "loads"), stream(seed, "pv")),
+            import_limit_kw=known.import_limit_kw.copy(),
+            export_limit_kw=known.export_limit_kw.copy(),
+            turned_away=turned_away,
+            source=source,
+        )
+
+
+def _days(scenario: Scenario) -> tuple[date, ...]:
+    """The days that tracks may start on: `start` alone, or the chosen days from `start` to `until`."""
+    if scenario.until is None:
+        return (scenario.start,)
+    n_days = (scenario.until - scenario.start).days + 1
+    days = [scenario.start + timedelta(days=k) for k in range(n_days)]
+    if scenario.days != "all":
+        wants_weekend = scenario.days == "weekends"
+        days = [day for day in days if (day.weekday() >= 5) == wants_weekend]
+    if not days:
+        raise DataError(
+            f"scenario '{scenario.name}': `days: {scenario.days}` leaves no day between {scenario.start} and "
+            f"{scenario.until}"
+        )
+    return tuple(days)
