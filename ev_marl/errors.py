@@ -15,6 +15,10 @@ class TrackError(EvMarlError, ValueError):
     """A track that does not fit its site, or a track file that cannot be read."""
 
 
+class PlanError(EvMarlError, ValueError):
+    """A plan that does not fit its episode, or a plan file that cannot be read."""
+
+
 class DataError(EvMarlError, ValueError):
     """A dataset file that cannot be read: wrong columns, a missing hour, an impossible time."""
 

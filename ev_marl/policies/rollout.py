@@ -42,7 +42,8 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> Sta
 
     def of(values: np.ndarray, empty: float) -> np.ndarray:
         if not len(values):
-            return np.full(session.shape, empty).astype(values.dtype)
+            nothing: np.ndarray = np.full(session.shape, empty).astype(values.dtype)
+            return nothing
         picked: np.ndarray = values[session]
         picked[~connected] = empty
         return picked

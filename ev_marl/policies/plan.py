@@ -1,0 +1,186 @@
+"""Replay of a plan: what the optimum decided for a day comes in, setpoints that follow it come out.
+
+The plan's energies are followed rather than its powers: a curtailed step is caught up as soon as there is power, and
+rounding never adds up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ev_marl.compiled import kernel
+from ev_marl.errors import PlanError
+from ev_marl.policies.base import POLICIES, Episode, Information, StationView
+
+FORMAT = "ev_marl plan"
+VERSION = 1
+COLUMNS = ("step", "port", "power_kw", "energy_kwh")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every port should do in one episode; T steps, P ports."""
+
+    power_kw: np.ndarray  # float64 (T, P)  average over the step [kW]
+    energy_kwh: np.ndarray  # float64 (T, P)  in the battery at the end of the step [kWh], NaN where no session is
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that are not of one shape (T, P)."""
+        if self.power_kw.ndim != 2 or self.power_kw.shape != self.energy_kwh.shape:
+            raise PlanError(
+                f"a plan needs power_kw and energy_kwh of one shape (n_steps, n_ports), got {self.power_kw.shape} "
+                f"and {self.energy_kwh.shape}"
+            )
+
+    @property
+    def n_steps(self) -> int:
+        """T."""
+        return int(self.power_kw.shape[0])
+
+    @property
+    def n_ports(self) -> int:
+        """P."""
+        return int(self.power_kw.shape[1])
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the plan as Parquet, one row per step and port.
+
+        Parameters
+        ----------
+        path : str or Path
+            File to write.
+        overwrite : bool
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If the file exists and `overwrite` is not given.
+        """
+        step, port = np.indices(self.power_kw.shape, dtype=np.int64)
+        table = pa.table(
+            dict(
+                zip(
+                    COLUMNS,
+                    (step.ravel(), port.ravel(), self.power_kw.ravel(), self.energy_kwh.ravel()),
+                    strict=True,
+                )
+            )
+        )
+        described = {
+            "format": FORMAT,
+            "version": str(VERSION),
+            "n_steps": str(self.n_steps),
+            "n_ports": str(self.n_ports),
+        }
+        with open(path, "wb" if overwrite else "xb") as file:
+            pq.write_table(table.replace_schema_metadata(described), file)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Plan:
+        """Read a plan that `save` wrote; the arrays are bit-identical.
+
+        Parameters
+        ----------
+        path : str or Path
+            Parquet file.
+
+        Raises
+        ------
+        PlanError
+            If the file is not a plan, or one of another version.
+        """
+        try:
+            table = pq.read_table(path)
+        except pa.ArrowInvalid as error:
+            raise PlanError(f"{path}: not a Parquet file ({error})") from error
+        described = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        if described.get("format") != FORMAT or tuple(table.column_names) != COLUMNS:
+            raise PlanError(
+                f"{path}: not a plan: expected the columns {', '.join(COLUMNS)} and the format '{FORMAT}', "
+                f"found {', '.join(table.column_names)} and '{described.get('format', '')}'"
+            )
+        if described["version"] != str(VERSION):
+            raise PlanError(f"{path}: a plan of version {described['version']}; this program reads version {VERSION}")
+        shape = (int(described["n_steps"]), int(described["n_ports"]))
+        if table.num_rows != shape[0] * shape[1]:
+            raise PlanError(f"{path}: {table.num_rows} rows, but {shape[0]} steps of {shape[1]} ports")
+        power_kw, energy_kwh = np.full(shape, np.nan), np.full(shape, np.nan)
+        at = (table["step"].to_numpy(), table["port"].to_numpy())
+        power_kw[at] = table["power_kw"].to_numpy()
+        energy_kwh[at] = table["energy_kwh"].to_numpy()
+        return cls(power_kw, energy_kwh)
+
+
+@kernel
+def _follow(planned_kwh, energy_kwh, connected, charge_efficiency, discharge_efficiency, step_h, out):
+    n_batch, n_ports = energy_kwh.shape
+    for b in range(n_batch):
+        for p in range(n_ports):
+            change = planned_kwh[b, p] - energy_kwh[b, p]
+            if not connected[b, p] or np.isnan(change):
+                out[b, p] = 0.0
+            elif change >= 0.0:
+                out[b, p] = change / (step_h * charge_efficiency[b, p])
+            else:
+                out[b, p] = change * discharge_efficiency[b, p] / step_h
+
+
+@POLICIES.register("plan")
+class PlanPolicy:
+    """Replays plans, one per batch row.
+
+    Each step asks for the power that reaches the planned energy: (planned − e)/(Δ·η⁺) upwards, (planned − e)·η⁻/Δ
+    downwards; 0 where the plan has no session.
+
+    Parameters
+    ----------
+    plan : Plan, str, Path or a sequence of Plan
+        One plan (or its Parquet file) for every batch row, or one plan per row.
+
+    Raises
+    ------
+    PlanError
+        From `reset`, if steps, ports or rows of the episode are not those of the plans.
+    """
+
+    name = "plan"
+    information: Information = "future"
+
+    def __init__(self, plan: Plan | str | Path | Sequence[Plan]) -> None:
+        if isinstance(plan, str | Path):
+            plan = Plan.load(plan)
+        self.plans: tuple[Plan, ...] = (plan,) if isinstance(plan, Plan) else tuple(plan)
+
+    def reset(self, episode: Episode) -> None:
+        """Check the plans against the episode."""
+        plans = self.plans * episode.n_batch if len(self.plans) == 1 else self.plans
+        if len(plans) != episode.n_batch:
+            raise PlanError(f"{len(plans)} plans for {episode.n_batch} batch rows; give one, or one per row")
+        for row, plan in enumerate(plans):
+            if (plan.n_steps, plan.n_ports) != (episode.n_steps, episode.site.n_ports):
+                raise PlanError(
+                    f"plan of row {row} has {plan.n_steps} steps and {plan.n_ports} ports, the episode "
+                    f"{episode.n_steps} and {episode.site.n_ports}"
+                )
+        self._energy_kwh = np.stack([plan.energy_kwh for plan in plans], axis=1)  # (T, B, P)
+
+    def act(self, view: StationView) -> np.ndarray:
+        """Powers that reach the planned energies, float64, shape (n_batch, n_ports) [kW]."""
+        setpoint_kw = np.empty(view.energy_kwh.shape)
+        _follow(
+            self._energy_kwh[view.step],
+            view.energy_kwh,
+            view.connected,
+            view.charge_efficiency,
+            view.discharge_efficiency,
+            view.step_h,
+            setpoint_kw,
+        )
+        return setpoint_kw
