@@ -14,7 +14,8 @@ Split = Literal["equal", "responsibility"]
 def equal_shares(site: SiteArrays) -> np.ndarray:
     """Every agent the same; a station's part is spread evenly over its ports; float64, shape (n_ports,), sum 1."""
     ports_of_station = np.diff(site.station_first_port)
-    return 1.0 / (site.n_stations * ports_of_station[site.port_station])
+    shares: np.ndarray = 1.0 / (site.n_stations * ports_of_station[site.port_station])
+    return shares
 
 
 def split_cost(cost: np.ndarray, responsible_kw: np.ndarray, site: SiteArrays, split: Split, out: np.ndarray) -> None:

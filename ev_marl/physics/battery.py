@@ -105,10 +105,11 @@ def energy_after(
     float64, broadcast shape
         Energy at the end [kWh], never above the capacity.
     """
-    flat, shape = _flat(energy_kwh, hours, rate_kw, capacity_kwh, tau_h)
-    out = np.empty(flat[0].size)
-    _gain_array(*flat, out)
-    return np.minimum(flat[0] + out, np.maximum(flat[3], flat[0])).reshape(shape)
+    (energy, span, rate, capacity, tau), shape = _flat(energy_kwh, hours, rate_kw, capacity_kwh, tau_h)
+    gain = np.empty(energy.size)
+    _gain_array(energy, span, rate, capacity, tau, gain)
+    ends: np.ndarray = np.minimum(energy + gain, np.maximum(capacity, energy))
+    return ends.reshape(shape)
 
 
 def energy_before(
@@ -133,9 +134,9 @@ def energy_before(
     float64, broadcast shape
         Energy at the beginning [kWh]; negative where even an empty battery would get there.
     """
-    flat, shape = _flat(target_kwh, hours, rate_kw, capacity_kwh, tau_h)
-    out = np.empty(flat[0].size)
-    _energy_before_array(*flat, out)
+    (target, span, rate, capacity, tau), shape = _flat(target_kwh, hours, rate_kw, capacity_kwh, tau_h)
+    out = np.empty(target.size)
+    _energy_before_array(target, span, rate, capacity, tau, out)
     return out.reshape(shape)
 
 

@@ -31,7 +31,8 @@ class Rollout:
     @property
     def team(self) -> np.ndarray:
         """Team return, float64, shape (B,) [currency]."""
-        return self.returns.sum(axis=1)
+        total: np.ndarray = self.returns.sum(axis=1)
+        return total
 
 
 def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> StationView:
