@@ -47,53 +47,50 @@ def _serve(
     laxity_h: np.ndarray,
     port_group: np.ndarray,
     group_parent: np.ndarray,
-    total_kw: np.ndarray,
+    room_kw: np.ndarray,
+    wanted_kw: np.ndarray,
     crowded: np.ndarray,
     key: np.ndarray,
     port: np.ndarray,
     granted_kw: np.ndarray,
 ) -> None:
-    """Grant the ports of one sign. `total_kw` holds the group sums so far, in terms of `sign`; so does `limit_kw`."""
+    """Cut the ports of one sign, which have been granted all, to what there is room for; dischargers come first."""
     n_ports = len(setpoint_kw)
     n_groups = len(group_parent)
-    # Order matters only below a group that cannot serve all; the ports elsewhere get all and need no sorting.
     for g in range(n_groups):
-        total_kw[1, g] = 0.0
+        room_kw[g] = 0.0
+        wanted_kw[g] = 0.0
     for p in range(n_ports):
         if sign * setpoint_kw[p] > 0.0:
-            total_kw[1, port_group[p]] += sign * setpoint_kw[p]
+            wanted_kw[port_group[p]] += sign * setpoint_kw[p]
+        elif sign > 0.0:
+            room_kw[port_group[p]] -= granted_kw[p]  # dischargers make room for chargers, not the other way round
     for g in range(n_groups - 1, 0, -1):
-        total_kw[1, group_parent[g]] += total_kw[1, g]
+        wanted_kw[group_parent[g]] += wanted_kw[g]
+        room_kw[group_parent[g]] += room_kw[g]
+    # Order matters only below a group that cannot serve all; the ports elsewhere keep all and need no sorting.
     for g in range(n_groups):
-        above = g > 0 and crowded[group_parent[g]]
-        crowded[g] = above or sign * total_kw[0, g] + total_kw[1, g] > sign * limit_kw[g]
+        room_kw[g] += sign * limit_kw[g]
+        crowded[g] = wanted_kw[g] > room_kw[g] or (g > 0 and crowded[group_parent[g]])
     n = 0
     for p in range(n_ports):
-        wanted = sign * setpoint_kw[p]
-        if wanted > 0.0:
-            if crowded[port_group[p]]:
-                key[n] = sign * laxity_h[p]
-                port[n] = p
-                n += 1
-            else:
-                granted_kw[p] = setpoint_kw[p]
-                g = port_group[p]
-                while g >= 0:
-                    total_kw[0, g] += setpoint_kw[p]
-                    g = group_parent[g]
+        if sign * setpoint_kw[p] > 0.0 and crowded[port_group[p]]:
+            key[n] = sign * laxity_h[p]
+            port[n] = p
+            n += 1
     _sort(key, port, n)
     for i in range(n):
         p = port[i]
         power = sign * setpoint_kw[p]
         g = port_group[p]
         while g >= 0:
-            power = min(power, sign * (limit_kw[g] - total_kw[0, g]))
+            power = min(power, room_kw[g])
             g = group_parent[g]
-        power = sign * max(power, 0.0)
-        granted_kw[p] = power
+        power = max(power, 0.0)
+        granted_kw[p] = sign * power
         g = port_group[p]
         while g >= 0:
-            total_kw[0, g] += power
+            room_kw[g] -= power
             g = group_parent[g]
 
 
@@ -110,29 +107,40 @@ def _grant(
     """Serve the rows that break a limit; a feasible row is only copied."""
     n_batch, n_ports = setpoint_kw.shape
     n_groups = len(group_parent)
-    total_kw = np.empty((2, n_groups))
+    group_kw = np.empty((2, n_groups))
     crowded = np.empty(n_groups, dtype=np.bool_)
     key = np.empty(n_ports)
     port = np.empty(n_ports, dtype=np.int64)
     for b in range(n_batch):
+        total_kw = group_kw[0]
         for g in range(n_groups):
-            total_kw[0, g] = 0.0
+            total_kw[g] = 0.0
         for p in range(n_ports):
             granted_kw[b, p] = setpoint_kw[b, p]
-            total_kw[0, port_group[p]] += setpoint_kw[b, p]
+            total_kw[port_group[p]] += setpoint_kw[b, p]
         feasible = True
         for g in range(n_groups - 1, -1, -1):
-            if total_kw[0, g] > upper_kw[b, g] or total_kw[0, g] < lower_kw[b, g]:
+            if total_kw[g] > upper_kw[b, g] or total_kw[g] < lower_kw[b, g]:
                 feasible = False
             if g > 0:
-                total_kw[0, group_parent[g]] += total_kw[0, g]
+                total_kw[group_parent[g]] += total_kw[g]
         if feasible:
             continue
-        for g in range(n_groups):
-            total_kw[0, g] = 0.0
-        setpoint, laxity, granted = setpoint_kw[b], laxity_h[b], granted_kw[b]
-        for sign, limit in ((-1.0, lower_kw[b]), (1.0, upper_kw[b])):
-            _serve(sign, setpoint, limit, laxity, port_group, group_parent, total_kw, crowded, key, port, granted)
+        for sign, limit_kw in ((-1.0, lower_kw[b]), (1.0, upper_kw[b])):
+            _serve(
+                sign,
+                setpoint_kw[b],
+                limit_kw,
+                laxity_h[b],
+                port_group,
+                group_parent,
+                group_kw[0],
+                group_kw[1],
+                crowded,
+                key,
+                port,
+                granted_kw[b],
+            )
 
 
 @COORDINATORS.register("priority")

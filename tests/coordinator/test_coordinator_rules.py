@@ -97,7 +97,7 @@ def test_import_and_export_limit_in_one_tree(name: str, expected: list[float]) -
     np.testing.assert_allclose(grant(make_coordinator(name), request), [expected], rtol=1e-14)
 
 
-# The root must shed 12 kW. The lot (3 and −5 kW) may not export more than its limit, so it can give up its charging only
+# The root must shed 12 kW. The lot (3 and −5 kW) may not export more than its limit, so it gives up charging only
 # until it gets there: not at all at 2 kW, down to 1 kW at 4 kW. The port beside it sheds the rest.
 @pytest.mark.parametrize(("export_limit", "expected"), [(2, [8, 3, -5]), (4, [10, 1, -5])])
 def test_a_lot_held_at_its_export_limit_while_the_root_is_over(export_limit: float, expected: list[float]) -> None:
