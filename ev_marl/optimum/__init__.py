@@ -1,0 +1,14 @@
+"""The Pyomo model of a known day: the cooperative bound, the plan that earns it, and the prices of congestion."""
+
+from ev_marl.optimum.solution import Certificate, Looseness, Seconds, Solution
+from ev_marl.optimum.solve import looseness_of_levels, shadow_price_interval, solve
+
+__all__ = [
+    "Certificate",
+    "Looseness",
+    "Seconds",
+    "Solution",
+    "looseness_of_levels",
+    "shadow_price_interval",
+    "solve",
+]

@@ -1,0 +1,51 @@
+"""What a plan earns when the simulator runs it, and what it earns when agents only have a few power levels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.coordinator import make_coordinator
+from ev_marl.objective import Objective
+from ev_marl.policies.base import StationView
+from ev_marl.policies.plan import Plan, PlanPolicy
+from ev_marl.policies.rollout import rollout
+from ev_marl.simulator import Simulator
+from ev_marl.site.arrays import SiteArrays
+from ev_marl.world.track import Track
+
+
+class RoundedPlanPolicy(PlanPolicy):
+    """Follows a plan with discrete power levels: each step the level whose effect is nearest to what the plan needs.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to follow.
+    levels : float64, shape (n_levels,)
+        Shares of a port's rated power, −1 to 1 [-].
+    """
+
+    name = "rounded-plan"
+
+    def __init__(self, plan: Plan, levels: np.ndarray) -> None:
+        super().__init__(plan)
+        self._levels = np.sort(np.asarray(levels, dtype=np.float64))
+
+    def act(self, view: StationView) -> np.ndarray:
+        """Setpoints, float64, shape (n_batch, n_ports) [kW]."""
+        wanted_kw = super().act(view)
+        levels = self._levels[:, None, None]
+        offered_kw = np.clip(
+            np.where(levels > 0.0, levels * view.port_charge_kw, levels * view.port_discharge_kw),
+            view.lo_kw,
+            view.hi_kw,
+        )
+        nearest = np.abs(offered_kw - wanted_kw).argmin(axis=0)
+        chosen: np.ndarray = np.take_along_axis(offered_kw, nearest[None], axis=0)[0]
+        return chosen
+
+
+def replay(site: SiteArrays, track: Track, objective: Objective, policy: PlanPolicy) -> float:
+    """Team return of a plan in closed loop [currency], under `nearest` where limits are hard, `none` where they are not."""
+    coordinator = make_coordinator("nearest" if objective.limits_are_hard else "none")
+    return float(rollout(Simulator(site, coordinator, [track]), objective, policy, [track]).team[0])

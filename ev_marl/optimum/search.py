@@ -1,0 +1,198 @@
+"""From a day to its least cost: solve, add the rows that the solution breaks, solve again; then binaries where needed.
+
+Site, track and objective come in; the last solution and the best proven bound stay in a `Search`. It knows costs only: the
+sign is turned, and the plan replayed, by whoever uses it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pyomo.environ as pyo
+
+from ev_marl.errors import SolverError
+from ev_marl.objective import Objective
+from ev_marl.optimum.cuts import ConvexCuts, HullCuts, TaperCuts
+from ev_marl.optimum.model import PyomoDay
+from ev_marl.optimum.program import LinearProgram, Rows
+from ev_marl.optimum.solvers import Answer, make_solver
+from ev_marl.policies.plan import Plan
+from ev_marl.site.arrays import SiteArrays
+from ev_marl.world.track import Track
+
+TAPER_TOLERANCE_KWH = 1e-7
+HULL_TOLERANCE = 1e-7
+SIMULTANEOUS_KW2 = 1e-6
+MIXED_INTEGER_MARGIN = 1e-9  # relative; taken off a solver's own bound for its feasibility tolerances
+_MOST_ROUNDS = 200
+
+
+class Search:
+    """The program of one day, and what is known of its least cost.
+
+    Parameters
+    ----------
+    site : SiteArrays
+        The site.
+    track : Track
+        The day.
+    objective : Objective
+        What is minimised.
+    solver : str
+        "highs" or a name of Pyomo's.
+    tolerance : float
+        Relative gap allowed between lower and upper value of convex costs, and in mixed-integer searches [-].
+    time_limit : float
+        Most time for all solver calls together [s].
+
+    Attributes
+    ----------
+    least_cost : float
+        Proven lower bound of the cost [currency].
+    x : float64, shape (n_columns,)
+        Last solution.
+    multipliers : float64, shape (n_rows,), or None
+        Of the last linear program.
+    """
+
+    def __init__(
+        self, site: SiteArrays, track: Track, objective: Objective, *, solver: str, tolerance: float, time_limit: float
+    ) -> None:
+        self.day = PyomoDay(site, track, objective)
+        self.program = LinearProgram(self.day.model)
+        self.taper = TaperCuts(self.day, self.program)
+        self.hull = HullCuts(self.day, self.program)
+        self.convex = ConvexCuts(self.day, self.program)
+        self.tolerance = tolerance
+        self.least_cost = -math.inf
+        self.dual_value = -math.inf
+        self.multipliers: np.ndarray | None = None
+        self.status = "not solved"
+        self.source = ""
+        self.rounds = self.cuts = 0
+        self.binary_pairs = np.zeros(len(self.hull.position), dtype=bool)
+        first = self.taper.first()
+        if len(first):
+            self.program.add_rows(first)
+        self._solver = make_solver(solver, self.program, tolerance=tolerance)
+        self._deadline = time.perf_counter() + time_limit
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the time limit has passed."""
+        return time.perf_counter() >= self._deadline
+
+    @property
+    def mixed_integer(self) -> bool:
+        """Whether there are binaries."""
+        return bool(self.binary_pairs.any())
+
+    def run(self) -> None:
+        """Solve, and add broken rows, until none is left or the time is up.
+
+        Raises
+        ------
+        SolverError
+            If the solver gives no solution at all.
+        """
+        while True:
+            answer = self._solver.solve(self._deadline - time.perf_counter())
+            self.rounds += 1
+            self._learn(answer)
+            if not answer.optimal or self.rounds >= _MOST_ROUNDS:
+                return
+            rows = self._broken()
+            if not len(rows):
+                return
+            self.cuts += len(rows)
+            self.program.add_rows(rows)
+            self._solver.add_rows(rows)
+
+    def simultaneous(self) -> np.ndarray:
+        """Pairs of the last solution that charge and discharge at once, bool, in the order of `hull.position`."""
+        return self.hull.simultaneous(self.x, SIMULTANEOUS_KW2)
+
+    def exclude(self, which: np.ndarray) -> None:
+        """From now on, the given pairs either charge or discharge, by a binary each: c <= P⁺z, d <= P⁻(1 − z)."""
+        model, hull, n = self.day.model, self.hull, int(which.sum())
+        if not self.mixed_integer:
+            model.charges = pyo.VarList(domain=pyo.Binary)
+        columns = self.program.add_binaries([model.charges.add() for _ in range(n)])
+        self._solver.add_binaries(columns)
+        charge_kw, discharge_kw = hull.charge_kw[which], hull.discharge_kw[which]
+        pairs = [
+            (hull.charge_column[which], -charge_kw, np.zeros(n)),
+            (hull.discharge_column[which], discharge_kw, discharge_kw),
+        ]
+        rows = Rows.stack(
+            [
+                Rows(
+                    starts=2 * np.arange(n + 1),
+                    columns=np.column_stack([column, columns]).ravel(),
+                    values=np.column_stack([np.ones(n), coefficient]).ravel(),
+                    lower=np.full(n, -np.inf),
+                    upper=upper,
+                )
+                for column, coefficient, upper in pairs
+            ]
+        )
+        self.program.add_rows(rows)
+        self._solver.add_rows(rows)
+        self.binary_pairs |= which
+
+    def plan(self) -> Plan:
+        """The last solution as powers and energies; at pairs that charge and discharge at once, the net of the battery."""
+        day, pairs, limits = self.day, self.day.pairs, self.day.pairs.limits
+        energy_kwh = np.clip(self.x[self.program.columns(day.energy)], pairs.least_kwh, pairs.end_most_kwh)
+        before_kwh = np.where(pairs.previous >= 0, energy_kwh[pairs.previous], limits.energy_kwh[pairs.session])
+        gain_kw = (energy_kwh - before_kwh) / day.step_h
+        charge_efficiency = limits.charge_efficiency[pairs.session]
+        discharge_efficiency = limits.discharge_efficiency[pairs.session]
+        shape = (day.n_steps, day.site.n_ports)
+        plan = Plan(np.zeros(shape), np.full(shape, np.nan))
+        plan.power_kw[pairs.step, pairs.port] = np.where(
+            gain_kw >= 0.0, gain_kw / charge_efficiency, gain_kw * discharge_efficiency
+        )
+        plan.energy_kwh[pairs.step, pairs.port] = energy_kwh
+        return plan
+
+    def shadow_prices(self) -> tuple[np.ndarray, np.ndarray]:
+        """Multipliers of the import and of the export limits, >= 0, float64, shape (n_steps, n_groups) [currency/kW]."""
+        imports, exports = np.zeros((2, self.day.n_steps, self.day.site.n_groups))
+        rows = getattr(self.day.model, "group_limit", None)
+        if rows is not None and self.multipliers is not None:
+            place = {id(constraint): i for i, constraint in enumerate(self.program.constraints)}
+            for (step, group), constraint in rows.items():
+                multiplier = self.multipliers[place[id(constraint)]]
+                imports[step, group] = max(0.0, -multiplier)
+                exports[step, group] = max(0.0, multiplier)
+        return imports, exports
+
+    def _learn(self, answer: Answer) -> None:
+        if answer.x is not None:
+            self.x = answer.x
+        elif not hasattr(self, "x"):
+            raise SolverError(f"solver '{self._solver.name}' gave no solution: {answer.status}")
+        self.status = answer.status
+        if answer.multipliers is not None:
+            self.multipliers = answer.multipliers
+            self.dual_value = self.program.dual_value(answer.multipliers)
+            proven, source = self.dual_value, "dual value, recomputed from the row multipliers"
+        else:
+            proven = answer.claimed_bound - MIXED_INTEGER_MARGIN * max(1.0, abs(answer.claimed_bound))
+            source = f"the bound that solver '{self._solver.name}' reports"
+        if proven > self.least_cost:
+            self.least_cost, self.source = proven, source
+
+    def _broken(self) -> Rows:
+        n_convex = max(1, len(self.day.convex_rows))
+        share = 0.1 * self.tolerance * max(1.0, abs(self.program.value(self.x))) / n_convex
+        return Rows.stack(
+            [
+                self.taper.broken(self.x, TAPER_TOLERANCE_KWH),
+                self.hull.broken(self.x, HULL_TOLERANCE),
+                self.convex.broken(self.x, share),
+            ]
+        )

@@ -1,0 +1,76 @@
+"""What a solve comes to: a plan, a bound, what the plan earned, and the certificate that says how far to trust it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ev_marl.policies.plan import Plan
+
+
+@dataclass(frozen=True)
+class Looseness:
+    """One reason why the bound may lie above what can be reached."""
+
+    reason: str
+    amount: float  # an upper limit on how much it contributes [currency]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Why the bound is a bound, and how tight it is."""
+
+    kind: Literal["LP", "MILP"]  # MILP: some pairs charge or discharge, by binaries
+    exact: bool  # the replayed plan earns the bound, within the tolerance: it is the cooperative optimum
+    tolerance: float  # relative [-]
+    source: str  # where the bound comes from: dual value, or the solver's word
+    reasons: tuple[Looseness, ...]  # what makes the bound loose, largest first; none if exact
+    primal_value: float  # least cost of the last relaxation, as the solver's point has it [currency]
+    dual_value: float  # the same from the multipliers, in NumPy [currency]; the last linear program's
+    upper_value: float  # primal value with every convex cost at its true height [currency]
+    taper_violation_kwh: float  # how far the solution lies above the reachable energy, at most
+    limits_are_hard: bool  # whether group limits are constraints, or priced by the objective
+    simultaneous_pairs: int  # (session, step) pairs that charge and discharge at once in the last solution
+    binary_pairs: int  # pairs on which binaries were put
+    cuts: int  # rows added where solutions asked for them
+    rounds: int  # programs solved
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Where the time went [s]."""
+
+    build: float
+    solve: float
+    replay: float
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.build + self.solve + self.replay
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The cooperative optimum of a day; T steps, P ports, G groups. Returns are team rewards: minus costs."""
+
+    plan: Plan
+    bound: float  # no policy's return is above it [currency]
+    achieved: float  # return of the plan, replayed in the simulator [currency]
+    status: str  # "optimal", or why the solver stopped
+    shadow_prices: np.ndarray  # float64 (T, G)  worth of one more kW of import headroom, see `solve` [currency/kW]
+    export_shadow_prices: np.ndarray  # float64 (T, G)  worth of one more kW of export headroom [currency/kW]
+    seconds: Seconds
+    certificate: Certificate
+
+    @property
+    def gap(self) -> float:
+        """bound − achieved [currency]."""
+        return self.bound - self.achieved
+
+    @property
+    def relative_gap(self) -> float:
+        """The gap over the bound's size, or over 1 where that is smaller [-]."""
+        return self.gap / max(1.0, abs(self.bound))

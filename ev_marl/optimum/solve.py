@@ -1,0 +1,242 @@
+"""The cooperative optimum of a day: the best that all stations together could have done, knowing everything in advance.
+
+Site, track and objective come in; a `Solution` goes out: a bound that no policy beats, a plan, and what the plan earned in
+the simulator, which proves how good the bound is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ev_marl.objective import Objective
+from ev_marl.optimum.replay import RoundedPlanPolicy, replay
+from ev_marl.optimum.search import Search
+from ev_marl.optimum.solution import Certificate, Looseness, Seconds, Solution
+from ev_marl.policies.plan import PlanPolicy
+from ev_marl.site import Site
+from ev_marl.site.arrays import SiteArrays
+from ev_marl.world.track import Track
+
+
+def solve(
+    site: Site | SiteArrays,
+    track: Track,
+    objective: Objective,
+    *,
+    solver: str = "highs",
+    tolerance: float = 1e-6,
+    time_limit: float = 60.0,
+    levels: Sequence[float] | np.ndarray | None = None,
+) -> Solution:
+    """Bound the team return of a day from above, and replay a plan that reaches the bound.
+
+    The bound is a dual value: it holds for every policy, under every coordinator that only curtails, whatever the
+    solver says of its own answer. Binaries are used only at (session, step) pairs where charging and discharging at once
+    would pay; then the bound is the solver's own (see the certificate's `source`).
+
+    Parameters
+    ----------
+    site : Site or SiteArrays
+        The site.
+    track : Track
+        The day.
+    objective : Objective
+        What counts; every term needs an expression. Where `limits_are_hard`, group limits are constraints.
+    solver : str
+        "highs", or a name of Pyomo's `SolverFactory` ("appsi_highs", "scip_direct", "gurobi_direct", "glpk").
+    tolerance : float
+        Relative gap that counts as closed [-].
+    time_limit : float
+        Most time for the solver [s]; when it is up, the bound is valid but may be loose.
+    levels : array-like, optional
+        Discrete action levels as shares of the rated power, −1 to 1. The bound stays that of continuous power; the
+        certificate then says by how much it may be loose for agents with these levels.
+
+    Returns
+    -------
+    Solution
+        Its shadow prices are multipliers of the limits that remain for the vehicles (import limit − base load, at least
+        0), taken at a vertex of the last linear program. Where several are valid, this is one of them, and it always
+        satisfies R*(limit + x) <= R*(limit) + price·x; `shadow_price_interval` gives the range. Without hard limits
+        they are 0.
+
+    Raises
+    ------
+    ObjectiveError
+        If a term has no expression.
+    SolverError
+        If the solver is not available or gives no solution.
+    """
+    arrays = site.arrays if isinstance(site, Site) else site
+    begin = time.perf_counter()
+    search = Search(arrays, track, objective, solver=solver, tolerance=tolerance, time_limit=time_limit)
+    build, solving, replaying = time.perf_counter() - begin, 0.0, 0.0
+    plan, achieved = None, -np.inf
+    while True:
+        begin = time.perf_counter()
+        search.run()
+        solving += time.perf_counter() - begin
+        begin = time.perf_counter()
+        candidate = search.plan()
+        earned = replay(arrays, track, objective, PlanPolicy(candidate))
+        replaying += time.perf_counter() - begin
+        if plan is None or earned > achieved:
+            plan, achieved = candidate, earned
+        # Doing both at once often costs nothing at a vertex: then the replay, which nets them, earns the bound.
+        more = search.simultaneous() & ~search.binary_pairs
+        closed = -search.least_cost - achieved <= tolerance * max(1.0, abs(search.least_cost))
+        if closed or not more.any() or search.out_of_time:
+            break
+        search.exclude(more)
+    bound = -search.least_cost
+    imports, exports = search.shadow_prices()
+    solution = Solution(
+        plan=plan,
+        bound=bound,
+        achieved=achieved,
+        status=search.status,
+        shadow_prices=imports,
+        export_shadow_prices=exports,
+        seconds=Seconds(build, solving, replaying),
+        certificate=_certificate(search, objective, bound - achieved),
+    )
+    if levels is None:
+        return solution
+    reason = Looseness(
+        "agents have discrete action levels", looseness_of_levels(site, track, objective, solution, levels)
+    )
+    certificate = replace(solution.certificate, reasons=(*solution.certificate.reasons, reason))
+    return replace(solution, certificate=certificate)
+
+
+def looseness_of_levels(
+    site: Site | SiteArrays,
+    track: Track,
+    objective: Objective,
+    solution: Solution,
+    levels: Sequence[float] | np.ndarray,
+) -> float:
+    """How far the bound may lie above what agents with discrete action levels can reach.
+
+    The plan is replayed with each power rounded to the level whose effect is nearest. What agents can reach lies between
+    this return and the bound, so the difference is an upper limit on the looseness, not the looseness itself.
+
+    Parameters
+    ----------
+    site, track, objective
+        As given to `solve`.
+    solution : Solution
+        What `solve` gave.
+    levels : array-like, shape (n_levels,)
+        Shares of the rated power, −1 to 1 [-].
+
+    Returns
+    -------
+    float
+        Bound less return of the rounded plan [currency].
+    """
+    arrays = site.arrays if isinstance(site, Site) else site
+    policy = RoundedPlanPolicy(solution.plan, np.asarray(levels, dtype=np.float64))
+    return solution.bound - replay(arrays, track, objective, policy)
+
+
+def shadow_price_interval(
+    site: Site | SiteArrays,
+    track: Track,
+    objective: Objective,
+    *,
+    step: int,
+    group: int,
+    width_kw: float = 0.1,
+    solver: str = "highs",
+    time_limit: float = 60.0,
+) -> tuple[float, float]:
+    """Worth of a little more, and loss from a little less, import headroom of one group in one step.
+
+    Where the optimum has a kink, the two differ, and every value between them is a valid shadow price. The linear program
+    is solved again with the limit raised and lowered; the value of the optimum is concave in it, so the interval
+    encloses that of infinitely small changes. Where the headroom is smaller than the width, all of it is taken away.
+
+    Parameters
+    ----------
+    site, track, objective
+        As given to `solve`; limits must be hard.
+    step, group : int
+        Which limit.
+    width_kw : float
+        How much it is raised and lowered [kW].
+    solver : str
+        As for `solve`.
+    time_limit : float
+        Most time for each of the three programs [s].
+
+    Returns
+    -------
+    right : float
+        Gain per kW of more headroom, >= 0 [currency/kW].
+    left : float
+        Loss per kW of less headroom, >= right; infinite where there is no headroom to take away [currency/kW].
+
+    Raises
+    ------
+    ValueError
+        If limits are not hard, or the group has no import limit.
+    """
+    arrays = site.arrays if isinstance(site, Site) else site
+    headroom_kw = float(track.upper_kw[step, group])
+    if not objective.limits_are_hard or not np.isfinite(headroom_kw):
+        raise ValueError(f"group {group} has no hard import limit at step {step}: it has no shadow price")
+
+    def value(change_kw: float) -> float:
+        limit_kw = track.import_limit_kw.copy()
+        limit_kw[step, group] = track.base_load_kw[step, group] + headroom_kw + change_kw
+        moved = replace(track, import_limit_kw=limit_kw)
+        search = Search(arrays, moved, objective, solver=solver, tolerance=1e-9, time_limit=time_limit)
+        search.run()
+        return -search.least_cost
+
+    here, less_kw = value(0.0), min(width_kw, headroom_kw)
+    right = (value(width_kw) - here) / width_kw
+    left = (here - value(-less_kw)) / less_kw if less_kw > 0.0 else float("inf")
+    return max(0.0, right), max(0.0, left)
+
+
+def _certificate(search: Search, objective: Objective, gap: float) -> Certificate:
+    primal = search.program.value(search.x)
+    upper = primal + float(search.convex.cost_of_excess(search.x).sum())
+    simultaneous = int(search.simultaneous().sum())
+    violation_kwh = float(search.taper.excess_kwh(search.x).max(initial=0.0))
+    exact = gap <= search.tolerance * max(1.0, abs(search.least_cost))
+    reasons = []
+    if not exact:
+        if search.mixed_integer:
+            reasons.append(Looseness("search over binaries not finished", max(0.0, primal - search.least_cost)))
+        elif simultaneous:
+            reasons.append(Looseness("pairs that charge and discharge at once", gap))
+        if upper > primal:
+            reasons.append(Looseness("tangents below convex costs", upper - primal))
+        known = sum(reason.amount for reason in reasons)
+        if gap > known:
+            reasons.append(
+                Looseness("replayed plan falls short of the relaxation (tolerances, tangents of F)", gap - known)
+            )
+    return Certificate(
+        kind="MILP" if search.mixed_integer else "LP",
+        exact=exact,
+        tolerance=search.tolerance,
+        source=search.source,
+        reasons=tuple(sorted(reasons, key=lambda reason: -reason.amount)),
+        primal_value=primal,
+        dual_value=search.dual_value,
+        upper_value=upper,
+        taper_violation_kwh=violation_kwh,
+        limits_are_hard=objective.limits_are_hard,
+        simultaneous_pairs=simultaneous,
+        binary_pairs=int(search.binary_pairs.sum()),
+        cuts=search.cuts,
+        rounds=search.rounds,
+    )

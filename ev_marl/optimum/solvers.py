@@ -1,0 +1,187 @@
+"""Bridges to solvers: HiGHS by one hand-over of arrays, every other through Pyomo.
+
+A `LinearProgram` comes in, an `Answer` goes out: a point, row multipliers, and what the solver itself claims. Rows may be
+added between two calls; HiGHS then goes on from where it stood.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import highspy
+import numpy as np
+import pyomo.environ as pyo
+from pyomo.common.errors import ApplicationError
+from pyomo.common.tee import capture_output
+from pyomo.opt import SolverStatus, TerminationCondition
+
+from ev_marl.errors import SolverError
+from ev_marl.optimum.program import LinearProgram, Rows
+
+_INTEGER_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a solver says of a program."""
+
+    x: np.ndarray | None  # float64 (n_columns,)  a point, None where it has none
+    multipliers: np.ndarray | None  # float64 (n_rows,)  of the rows, None for a mixed-integer program
+    claimed_bound: float  # least cost that the solver claims to have proven, −inf: none
+    optimal: bool  # whether it finished
+    status: str  # in its words
+
+
+class Solver(Protocol):
+    """Solves one program again and again while it grows."""
+
+    name: str
+
+    def add_rows(self, rows: Rows) -> None:
+        """Take over rows that were just appended to the program."""
+        ...
+
+    def add_binaries(self, columns: np.ndarray) -> None:
+        """Take over binary columns that were just appended to the program."""
+        ...
+
+    def solve(self, time_limit: float) -> Answer:
+        """Solve the program as it stands.
+
+        Parameters
+        ----------
+        time_limit : float
+            Most time to spend [s].
+        """
+        ...
+
+
+def make_solver(name: str, program: LinearProgram, *, tolerance: float) -> Solver:
+    """The bridge to the solver called `name`.
+
+    Parameters
+    ----------
+    name : str
+        "highs", or a name that Pyomo's `SolverFactory` knows ("appsi_highs", "scip_direct", "gurobi_direct", "glpk").
+    program : LinearProgram
+        What will be solved.
+    tolerance : float
+        Relative gap at which a mixed-integer search may stop [-].
+
+    Raises
+    ------
+    SolverError
+        If it is unknown or not installed.
+    """
+    if name == "highs":
+        return HighsSolver(program, tolerance)
+    return PyomoSolver(name, program, tolerance)
+
+
+class HighsSolver:
+    """HiGHS, given the arrays directly: dual simplex, one thread, fixed seed, silent."""
+
+    name = "highs"
+
+    def __init__(self, program: LinearProgram, tolerance: float) -> None:
+        self._program = program
+        self._highs = highspy.Highs()
+        options = {
+            "output_flag": False,
+            "threads": 1,
+            "random_seed": 0,
+            "solver": "simplex",
+            "simplex_strategy": 1,
+            "mip_rel_gap": tolerance,
+            "mip_abs_gap": _INTEGER_TOLERANCE,
+            "mip_feasibility_tolerance": _INTEGER_TOLERANCE,
+        }
+        for option, value in options.items():
+            self._highs.setOptionValue(option, value)
+        columns = program.matrix.tocsc()
+        lp = highspy.HighsLp()
+        lp.num_col_, lp.num_row_ = program.n_columns, program.matrix.shape[0]
+        lp.col_cost_, lp.offset_ = program.cost, program.offset
+        lp.col_lower_, lp.col_upper_ = program.lower, program.upper
+        lp.row_lower_, lp.row_upper_ = program.row_lower, program.row_upper
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+        lp.a_matrix_.start_, lp.a_matrix_.index_ = columns.indptr, columns.indices
+        lp.a_matrix_.value_ = columns.data
+        self._highs.passModel(lp)
+
+    def add_rows(self, rows: Rows) -> None:
+        """Take over rows that were just appended to the program."""
+        columns, starts = rows.columns.astype(np.int32), rows.starts[:-1].astype(np.int32)
+        self._highs.addRows(len(rows), rows.lower, rows.upper, len(columns), starts, columns, rows.values)
+
+    def add_binaries(self, columns: np.ndarray) -> None:
+        """Take over binary columns that were just appended to the program."""
+        self._highs.addVars(len(columns), np.zeros(len(columns)), np.ones(len(columns)))
+        kinds = np.full(len(columns), int(highspy.HighsVarType.kInteger), dtype=np.uint8)
+        self._highs.changeColsIntegrality(len(columns), columns.astype(np.int32), kinds)
+
+    def solve(self, time_limit: float) -> Answer:
+        """Solve the program as it stands."""
+        self._highs.setOptionValue("time_limit", self._highs.getRunTime() + max(0.0, time_limit))
+        self._highs.run()
+        status, info, solution = self._highs.getModelStatus(), self._highs.getInfo(), self._highs.getSolution()
+        has_point = info.primal_solution_status == int(highspy.SolutionStatus.kSolutionStatusFeasible)
+        mixed = bool(self._program.binary.any())
+        return Answer(
+            x=np.array(solution.col_value) if has_point else None,
+            multipliers=np.array(solution.row_dual) if solution.dual_valid and not mixed else None,
+            claimed_bound=info.mip_dual_bound if mixed else -math.inf,
+            optimal=status == highspy.HighsModelStatus.kOptimal,
+            status=self._highs.modelStatusToString(status).lower(),
+        )
+
+
+class PyomoSolver:
+    """Any solver of Pyomo's, by the name that `SolverFactory` knows."""
+
+    def __init__(self, name: str, program: LinearProgram, tolerance: float) -> None:
+        self.name = name
+        self._program = program
+        self._tolerance = tolerance
+        self._solver = pyo.SolverFactory(name)
+        try:
+            available = bool(self._solver.available(exception_flag=False))
+        except ApplicationError:
+            available = False
+        if not available:
+            raise SolverError(
+                f"solver '{name}' is not available: Pyomo does not know it, or its program or Python package is not "
+                "installed (for example `pip install pyscipopt` for scip_direct, `pip install gurobipy` for "
+                "gurobi_direct, `apt install glpk-utils` for glpk). 'highs' comes with ev_marl."
+            )
+        program.model.dual = pyo.Suffix(direction=pyo.Suffix.IMPORT)
+
+    def add_rows(self, rows: Rows) -> None:
+        """Nothing to do: the rows are in the Pyomo model."""
+
+    def add_binaries(self, columns: np.ndarray) -> None:
+        """Nothing to do: the variables are in the Pyomo model."""
+
+    def solve(self, time_limit: float) -> Answer:
+        """Solve the program as it stands."""
+        model, mixed = self._program.model, bool(self._program.binary.any())
+        model.dual.clear()
+        with capture_output():
+            results = self._solver.solve(model, load_solutions=False, timelimit=max(1.0, time_limit))
+            condition = results.solver.termination_condition
+            stopped = condition not in (TerminationCondition.optimal, TerminationCondition.maxTimeLimit)
+            if stopped or results.solver.status not in (SolverStatus.ok, SolverStatus.aborted):
+                return Answer(None, None, -math.inf, False, str(condition))
+            model.solutions.load_from(results)
+        point = [variable.value for variable in self._program.variables]
+        duals = [model.dual.get(constraint) for constraint in self._program.constraints]
+        lower_bound = results.problem.lower_bound
+        return Answer(
+            x=None if any(value is None for value in point) else np.array(point, dtype=np.float64),
+            multipliers=None if mixed or any(dual is None for dual in duals) else np.array(duals, dtype=np.float64),
+            claimed_bound=float(lower_bound) if isinstance(lower_bound, int | float) else -math.inf,
+            optimal=condition == TerminationCondition.optimal,
+            status=str(condition),
+        )
