@@ -16,32 +16,10 @@ import numpy as np
 from ev_marl.scenario import schema
 from ev_marl.scenario.clock import Clock
 from ev_marl.scenario.series import Series
+from ev_marl.world.calibration import figures
 from ev_marl.world.hours import HourGrid, steps_of
 from ev_marl.world.noise import ar1
 
-# Mean load by local hour over the highest weekday value, for weekdays and weekend days. Typical shapes, drawn by hand:
-# an assumption, fitted to no data set.
-PROFILES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "office": (
-        (0.30, 0.30, 0.30, 0.30, 0.30, 0.33, 0.42, 0.60, 0.80, 0.92, 0.97, 1.00)
-        + (0.98, 0.98, 1.00, 0.98, 0.94, 0.82, 0.62, 0.48, 0.40, 0.36, 0.33, 0.31),
-        (0.30, 0.30, 0.30, 0.30, 0.30, 0.30, 0.30, 0.31, 0.33, 0.35, 0.36, 0.36)
-        + (0.36, 0.36, 0.36, 0.35, 0.34, 0.33, 0.32, 0.31, 0.30, 0.30, 0.30, 0.30),
-    ),
-    "household": (
-        (0.33, 0.29, 0.27, 0.26, 0.27, 0.31, 0.44, 0.58, 0.57, 0.51, 0.49, 0.50)
-        + (0.53, 0.51, 0.50, 0.53, 0.62, 0.80, 0.95, 1.00, 0.96, 0.85, 0.65, 0.45),
-        (0.38, 0.32, 0.29, 0.27, 0.27, 0.28, 0.33, 0.45, 0.60, 0.70, 0.73, 0.74)
-        + (0.75, 0.71, 0.68, 0.69, 0.75, 0.87, 0.96, 0.97, 0.90, 0.79, 0.63, 0.47),
-    ),
-    "retail": (
-        (0.28, 0.28, 0.28, 0.28, 0.28, 0.30, 0.38, 0.52, 0.74, 0.90, 0.96, 0.98)
-        + (1.00, 1.00, 0.99, 0.98, 0.97, 0.95, 0.90, 0.76, 0.55, 0.38, 0.30, 0.28),
-        (0.28, 0.28, 0.28, 0.28, 0.28, 0.28, 0.32, 0.42, 0.62, 0.82, 0.92, 0.96)
-        + (0.98, 0.98, 0.96, 0.92, 0.84, 0.68, 0.48, 0.36, 0.31, 0.29, 0.28, 0.28),
-    ),
-    "flat": ((1.0,) * 24, (1.0,) * 24),
-}
 NOISE_TIME_H = 2.0  # after this time, deviations from a profile have decayed to 1/e; assumption
 LEAST_CLEARNESS = 0.1  # PV under the darkest sky over PV under a clear one; assumption
 CLEARNESS_SHAPE = (1.2, 1.0)  # of the beta distribution above that least value (mean clearness 0.59); assumption
@@ -93,7 +71,8 @@ class SiteLoads:
             if isinstance(load, Series):
                 fixed[:, g] += load.at(clock)
             else:
-                shape = np.array(PROFILES[load.profile])[hours.weekend, hours.local_hour]
+                by_hour = figures("load_profiles")["profiles"][load.profile]
+                shape = np.array([by_hour["weekday"], by_hour["weekend"]])[hours.weekend, hours.local_hour]
                 mean = load.peak * steps_of(shape, hours.start_h, clock.step_h, clock.n_steps)
                 profiles.append((g, mean, load.noise))
         days = np.array([time.toordinal() for time in clock.local_times], dtype=np.int64)

@@ -98,8 +98,8 @@ class FilePrices:
         if start < self.series.start or end > self.series.end:
             raise DataError(
                 f"{self.series.source}: no prices for the whole episode that starts at {start.isoformat()}; the file "
-                f"covers {self.series.start:%Y-%m-%d %H:%M} to {self.series.end:%Y-%m-%d %H:%M} UTC. Choose `start` and "
-                "`until` within it."
+                f"covers {self.series.start:%Y-%m-%d %H:%M} to {self.series.end:%Y-%m-%d %H:%M} UTC. Choose `start` "
+                "and `until` within it."
             )
 
     def draw(self, clock: Clock, hours: HourGrid, rng: np.random.Generator) -> np.ndarray:

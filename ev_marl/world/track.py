@@ -6,18 +6,26 @@ scenario it came from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ev_marl.errors import TrackError
 from ev_marl.scenario.clock import Clock
+from ev_marl.world import handmade, track_checks, track_files
+
+if TYPE_CHECKING:
+    from ev_marl.site.site import Site
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sessions:
-    """Vehicle stays, sorted by arrival step and port; S sessions.
+    """Vehicle stays, sorted by arrival step; S sessions.
 
     A session is connected in the steps arrival_step <= t < departure_step; departure_step may lie beyond the horizon.
     """
@@ -37,14 +45,42 @@ class Sessions:
     def __len__(self) -> int:
         return len(self.port)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sessions):
+            return NotImplemented
+        return _same(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
     @classmethod
     def none(cls) -> Sessions:
         """No sessions at all."""
         whole, real = np.empty(0, dtype=np.int64), np.empty(0)
         return cls(whole, whole, whole, real, real, real, real, real, real, real, ())
 
+    @classmethod
+    def from_rows(cls, rows: Sequence[Mapping[str, Any]], site: Site) -> Sessions:
+        """Sessions written by hand, one mapping each; sorted by arrival and port.
 
-@dataclass(frozen=True)
+        Parameters
+        ----------
+        rows : sequence of mapping
+            Keys: `port` (name or index), `arrival_step`, `departure_step`, `wanted_kwh`; and, with these defaults,
+            `capacity_kwh` (60), `energy_kwh` (20 % of the capacity), `charge_kw` and `discharge_kw` (what the port can
+            do), `taper_start` (0.8), `reserve_kwh` (0), `vehicle` ("vehicle"). `arrival` and `departure` may stand for
+            the two steps.
+        site : Site
+            Whose ports they are.
+
+        Raises
+        ------
+        TrackError
+            If a key is unknown or missing, or if there is no such port; every fault is listed.
+        """
+        return cls(**handmade.session_columns(rows, site))
+
+
+@dataclass(frozen=True, eq=False)
 class Track:
     """One episode's exogenous data; T steps, G groups, S sessions."""
 
@@ -71,20 +107,200 @@ class Track:
     @property
     def clock(self) -> Clock:
         """The steps as local times."""
-        return Clock(self.start, self.timezone, self.step_h, self.n_steps)
+        return _clock(self.start.astimezone(UTC), self.timezone, self.step_h, self.n_steps)
 
     @property
     def upper_kw(self) -> np.ndarray:
         """Most that vehicles below a group may draw, max(0, import limit − base load), shape (T, G) [kW]."""
-        return np.maximum(0.0, self.import_limit_kw - self.base_load_kw)
+        return np.asarray(np.maximum(0.0, self.import_limit_kw - self.base_load_kw))
 
     @property
     def lower_kw(self) -> np.ndarray:
         """Least (most negative), min(0, −export limit − base load), shape (T, G) [kW]."""
-        return np.minimum(0.0, -self.export_limit_kw - self.base_load_kw)
+        return np.asarray(np.minimum(0.0, -self.export_limit_kw - self.base_load_kw))
 
     @property
     def unavoidable_overload_kw(self) -> np.ndarray:
         """Overload that the base load alone makes, shape (T, G) [kW]."""
         over = np.maximum(0.0, self.base_load_kw - self.import_limit_kw)
-        return np.maximum(over, -self.base_load_kw - self.export_limit_kw)
+        return np.asarray(np.maximum(over, -self.base_load_kw - self.export_limit_kw))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both hold the same data, bit for bit; where they came from (`source`) has no say."""
+        if not isinstance(other, Track):
+            return NotImplemented
+        return _same(self, other, without=("source",))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @classmethod
+    def build(
+        cls,
+        site: Site,
+        *,
+        step_h: float = 0.25,
+        n_steps: int = 96,
+        sessions: Sequence[Mapping[str, Any]] = (),
+        buy: float | Sequence[float] | np.ndarray = 0.25,
+        sell: float | Sequence[float] | np.ndarray | None = None,
+        base_load_kw: Mapping[str, float | Sequence[float] | np.ndarray] | None = None,
+        start: datetime | str = "2023-05-15T00:00",
+        timezone: str = "Europe/Amsterdam",
+        currency: str = "EUR",
+        source: Mapping[str, str] | None = None,
+    ) -> Track:
+        """A track made by hand, checked against its site.
+
+        Parameters
+        ----------
+        site : Site
+            Where it happens; the limits are the site's. Loads and PV that the site describes are not drawn.
+        step_h, n_steps : float, int
+            Step length [h] and number of steps.
+        sessions : sequence of mapping
+            One mapping a session, see `Sessions.from_rows`.
+        buy, sell : float or sequence of n_steps
+            Prices [currency/kWh]; selling earns the buying price if left out.
+        base_load_kw : mapping of group name to float or sequence of n_steps
+            Inflexible load − PV at single groups, summed up the tree; 0 where left out [kW].
+        start : datetime or str
+            Start of the first step; local time where it has no offset.
+        timezone, currency : str
+            IANA time zone and currency.
+        source : mapping of str
+            Where it came from; `{"kind": "handmade"}` if left out.
+
+        Raises
+        ------
+        TrackError
+            If anything does not fit; every fault is listed.
+
+        Examples
+        --------
+        >>> track = Track.build(
+        ...     site,
+        ...     n_steps=4,
+        ...     sessions=[{"port": "ac_0/0", "arrival": 0, "departure": 4, "wanted_kwh": 10}],
+        ...     buy=[0.3, 0.3, 0.1, 0.1],
+        ... )
+        """
+        content = handmade.track_columns(
+            site,
+            step_h=step_h,
+            n_steps=n_steps,
+            buy=buy,
+            sell=sell,
+            base_load_kw=base_load_kw or {},
+            start=start,
+            timezone=timezone,
+        )
+        track = cls(
+            sessions=Sessions.from_rows(sessions, site),
+            timezone=timezone,
+            step_h=float(step_h),
+            currency=currency,
+            source=dict(source or {"kind": "handmade"}),
+            **content,
+        )
+        track.validate(site)
+        return track
+
+    def validate(self, site: Site | None = None) -> None:
+        """Check everything about the track, and that it belongs to `site` where one is given.
+
+        Raises
+        ------
+        TrackError
+            With every fault found, one a line.
+        """
+        problems = track_checks.problems(self, site)
+        if problems:
+            listed = "\n".join(f"  - {problem}" for problem in problems)
+            raise TrackError(f"the track has {len(problems)} fault{'s' * (len(problems) > 1)}:\n{listed}")
+
+    def replace(self, **changes: Any) -> Track:
+        """A copy with other values for the named fields, not checked; see `validate`."""
+        return replace(self, **changes)
+
+    def with_prices(
+        self,
+        buy: float | Sequence[float] | np.ndarray,
+        sell: float | Sequence[float] | np.ndarray | None = None,
+    ) -> Track:
+        """A copy with other prices, one value or one per step [currency/kWh]; `sell` left out: as `buy`."""
+        buy_per_kwh = handmade.per_step(buy, self.n_steps, "buy")
+        sell_per_kwh = buy_per_kwh.copy() if sell is None else handmade.per_step(sell, self.n_steps, "sell")
+        return replace(self, buy_per_kwh=buy_per_kwh, sell_per_kwh=sell_per_kwh)
+
+    def with_sessions(self, sessions: Sessions | Sequence[Mapping[str, Any]], site: Site | None = None) -> Track:
+        """A copy with other sessions; rows written by hand (see `Sessions.from_rows`) need the site."""
+        if not isinstance(sessions, Sessions):
+            if site is None:
+                raise TrackError("sessions written as rows need the site: with_sessions(rows, site)")
+            sessions = Sessions.from_rows(sessions, site)
+        return replace(self, sessions=sessions)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the track to a file, `.parquet` or `.json` by its suffix.
+
+        Parameters
+        ----------
+        path : str or Path
+            File to write.
+        overwrite : bool
+            Whether an existing file may be replaced.
+
+        Returns
+        -------
+        Path
+            The file written.
+
+        Raises
+        ------
+        TrackError
+            If the file exists, has another suffix, or the track has faults (see `validate`).
+        """
+        self.validate()
+        return track_files.write(self, Path(path), overwrite)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Track:
+        """Read a track from a `.parquet` or `.json` file.
+
+        Raises
+        ------
+        TrackError
+            If the file is no track, is of a newer version, lacks a field, or holds faulty values; the message names
+            file and field.
+        """
+        content = track_files.read(Path(path))
+        sessions = Sessions(**content.pop("sessions"))
+        track = cls(sessions=sessions, **content)
+        try:
+            track.validate()
+        except TrackError as error:
+            raise TrackError(f"{path}: {error}") from error
+        return track
+
+
+@lru_cache(maxsize=1024)
+def _clock(start: datetime, timezone: str, step_h: float, n_steps: int) -> Clock:
+    return Clock(start, timezone, step_h, n_steps)
+
+
+def _same(one: Sessions | Track, other: Sessions | Track, without: tuple[str, ...] = ()) -> bool:
+    for entry in fields(one):
+        if entry.name in without:
+            continue
+        mine, theirs = getattr(one, entry.name), getattr(other, entry.name)
+        if isinstance(mine, np.ndarray):
+            if not (np.shape(mine) == np.shape(theirs) and mine.dtype == theirs.dtype):
+                return False
+            if mine.tobytes() != theirs.tobytes():
+                return False
+        elif isinstance(mine, datetime):
+            if mine.astimezone(UTC) != theirs.astimezone(UTC):
+                return False
+        elif mine != theirs:
+            return False
+    return True

@@ -1,6 +1,6 @@
-"""The fitted figures behind the session and price models.
+"""The figures behind the session, price and load models.
 
-One YAML file a data set comes in, each naming its source and units; parsed once, on first use.
+One YAML file a data set comes in, each naming its source and units, or saying that it is an assumption; parsed once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import yaml
 
 @cache
 def figures(name: str) -> dict[str, Any]:
-    """The contents of the calibration file `name`: `sessions_acn`, `sessions_elaadnl`, `sessions_highway`, `prices_nl`."""
+    """The contents of a calibration file; `name` is its file name without `.yaml`."""
     text = files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     content: dict[str, Any] = yaml.safe_load(text)
     return content

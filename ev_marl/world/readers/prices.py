@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -173,7 +174,7 @@ class _LocalTimes:
 
 
 def _minutes(path: str | Path, line: int, begin: str, end: str) -> float:
-    """Length of a market time unit; a clock change within it is seen by the clock names or a result of 0 or 120."""
+    """Length of a market time unit: 60 minutes or a part of it, so that a clock change between its ends has no say."""
     clocks = [_ENTSOE_TIME.match(text) for text in (begin, end)]
     if clocks[0] is None or clocks[1] is None:
         raise DataError(f"{path}:{line}: {begin!r} - {end!r} is not a span of time")
@@ -243,7 +244,7 @@ def _regular(path: str | Path, rows: list[_Row], currency: str, fill: Fill | Non
     rows = sorted((row for row in rows if not math.isnan(row.per_mwh)), key=lambda row: row.start)
     if not rows:
         raise DataError(f"{path}: has no price")
-    gaps = [(late.start - early.start) / timedelta(hours=1) for early, late in zip(rows, rows[1:], strict=False)]
+    gaps = [(late.start - early.start) / timedelta(hours=1) for early, late in pairwise(rows)]
     doubled = next((late for late, gap in zip(rows[1:], gaps, strict=True) if gap == 0.0), None)
     if doubled is not None:
         raise DataError(f"{path}:{doubled.line}: a second price for {doubled.start:%Y-%m-%d %H:%M} UTC")

@@ -1,0 +1,139 @@
+"""Tracks written by hand: rows and single values become the arrays of a track.
+
+What a person wrote comes in; columns with every default filled in go out. Nothing is guessed: an unknown key is an
+error that suggests the right one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+
+from ev_marl.errors import TrackError
+from ev_marl.registry import did_you_mean
+from ev_marl.scenario.clock import Clock
+from ev_marl.world.loads import sum_up_tree
+
+if TYPE_CHECKING:
+    from ev_marl.site.site import Site
+
+_SYNONYMS = {"arrival": "arrival_step", "departure": "departure_step"}
+_NEEDED = ("port", "arrival_step", "departure_step", "wanted_kwh")
+_WHOLE = ("port", "arrival_step", "departure_step")
+_REAL = ("energy_kwh", "wanted_kwh", "capacity_kwh", "charge_kw", "discharge_kw", "taper_start", "reserve_kwh")
+
+
+def session_columns(rows: Sequence[Mapping[str, Any]], site: Site) -> dict[str, Any]:
+    """Columns of `Sessions` from rows, sorted by arrival step and port; see `Sessions.from_rows`."""
+    known = [*_WHOLE, *_REAL, "vehicle"]
+    problems: list[str] = []
+    full: list[dict[str, Any]] = []
+    for k, given in enumerate(rows):
+        row = {_SYNONYMS.get(key, key): value for key, value in given.items()}
+        faults = [f"unknown key '{key}'.{did_you_mean(key, known)}" for key in row.keys() - set(known)]
+        faults += [f"'{key}' is missing" for key in _NEEDED if key not in row]
+        port = _port(row.get("port"), site)
+        if "port" in row and port is None:
+            faults.append(f"there is no port {row['port']!r}.{did_you_mean(str(row['port']), list(site.ports))}")
+        faults += [f"'{key}' is {row[key]!r}, not a number" for key in _REAL if not _is_number(row.get(key, 0.0))]
+        faults += [
+            f"'{key}' is {row[key]!r}, not a whole number"
+            for key in ("arrival_step", "departure_step")
+            if key in row and not isinstance(row[key], int | np.integer)
+        ]
+        problems += [f"session {k}: {fault}" for fault in faults]
+        if faults or port is None:
+            continue
+        capacity = row.get("capacity_kwh", 60.0)
+        defaults = {
+            "energy_kwh": 0.2 * capacity,
+            "capacity_kwh": capacity,
+            "charge_kw": site.arrays.port_charge_kw[port],
+            "discharge_kw": site.arrays.port_discharge_kw[port],
+            "taper_start": 0.8,
+            "reserve_kwh": 0.0,
+            "vehicle": "vehicle",
+        }
+        full.append({**defaults, **row, "port": port})
+    if problems:
+        raise TrackError("these sessions cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    full.sort(key=lambda row: (row["arrival_step"], row["port"]))
+    columns: dict[str, Any] = {key: np.array([row[key] for row in full], dtype=np.int64) for key in _WHOLE}
+    columns |= {key: np.array([row[key] for row in full], dtype=np.float64) for key in _REAL}
+    columns["vehicle"] = tuple(str(row["vehicle"]) for row in full)
+    return columns
+
+
+def track_columns(
+    site: Site,
+    *,
+    step_h: float,
+    n_steps: int,
+    buy: float | Sequence[float] | np.ndarray,
+    sell: float | Sequence[float] | np.ndarray | None,
+    base_load_kw: Mapping[str, float | Sequence[float] | np.ndarray],
+    start: datetime | str,
+    timezone: str,
+) -> dict[str, Any]:
+    """Start, names, prices, base load and limits of a track made by hand; see `Track.build`."""
+    begin = local_start(start, timezone)
+    import_limit_kw, export_limit_kw = site.limits(Clock(begin, timezone, step_h, n_steps))
+    base = np.zeros((n_steps, len(site.groups)))
+    for group, load in base_load_kw.items():
+        if group not in site.groups:
+            raise TrackError(f"base_load_kw: there is no group '{group}'.{did_you_mean(group, list(site.groups))}")
+        base[:, site.groups.index(group)] += per_step(load, n_steps, f"base_load_kw of '{group}'")
+    buy_per_kwh = per_step(buy, n_steps, "buy")
+    return {
+        "start": begin,
+        "ports": site.ports,
+        "groups": site.groups,
+        "buy_per_kwh": buy_per_kwh,
+        "sell_per_kwh": buy_per_kwh.copy() if sell is None else per_step(sell, n_steps, "sell"),
+        "base_load_kw": sum_up_tree(base, site.arrays.group_parent),
+        "import_limit_kw": import_limit_kw,
+        "export_limit_kw": export_limit_kw,
+    }
+
+
+def local_start(start: datetime | str, timezone: str) -> datetime:
+    """The start of a track as a time of its zone.
+
+    Raises
+    ------
+    TrackError
+        If the text is no time or the zone is unknown.
+    """
+    try:
+        zone = ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise TrackError(f"timezone '{timezone}' is not an IANA time zone such as Europe/Amsterdam") from None
+    try:
+        time = datetime.fromisoformat(start) if isinstance(start, str) else start
+    except ValueError:
+        raise TrackError(f"start '{start}' is not a time like 2023-05-15T00:00") from None
+    return time.replace(tzinfo=zone) if time.tzinfo is None else time.astimezone(zone)
+
+
+def per_step(values: float | Sequence[float] | np.ndarray, n_steps: int, what: str) -> np.ndarray:
+    """One value or one per step as float64, shape (n_steps,)."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.shape not in ((), (n_steps,)):
+        raise TrackError(f"{what}: one value or {n_steps} (one per step) are needed, the shape is {array.shape}")
+    return np.array(np.broadcast_to(array, (n_steps,)))
+
+
+def _port(port: object, site: Site) -> int | None:
+    if isinstance(port, str):
+        return site.ports.index(port) if port in site.ports else None
+    if isinstance(port, int | np.integer) and 0 <= port < len(site.ports):
+        return int(port)
+    return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

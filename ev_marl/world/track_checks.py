@@ -1,0 +1,180 @@
+"""Everything that can be wrong with a track, found in one pass.
+
+A track, and its site if known, come in; a list of faults in plain words goes out, empty for a sound track.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ev_marl.site.site import Site
+    from ev_marl.world.track import Sessions, Track
+
+_WHOLE = ("port", "arrival_step", "departure_step")
+_REAL = ("energy_kwh", "wanted_kwh", "capacity_kwh", "charge_kw", "discharge_kw", "taper_start", "reserve_kwh")
+_ROUNDING_KWH = 1e-9  # an energy may exceed the capacity by so much, for sums that are rounded
+_LISTED = 5  # faults of one kind that are listed one by one
+
+
+def problems(track: Track, site: Site | None = None) -> list[str]:
+    """Every fault of a track.
+
+    Parameters
+    ----------
+    track : Track
+        To be checked.
+    site : Site, optional
+        Site that it should belong to.
+    """
+    found = _frame(track)
+    if site is not None:
+        found += _names("ports", track.ports, site.ports) + _names("groups", track.groups, site.groups)
+    shapes = _session_shapes(track.sessions)
+    found += shapes
+    if not shapes:
+        with np.errstate(invalid="ignore"):  # comparisons with nan or inf are what is being looked for
+            found += _session_values(track)
+    return found
+
+
+def _frame(track: Track) -> list[str]:
+    found = []
+    n_steps, n_groups = track.n_steps, len(track.groups)
+    if n_steps == 0:
+        found.append("buy_per_kwh is empty: a track has at least one step")
+    if not (track.step_h > 0 and np.isfinite(track.step_h)):
+        found.append(f"step_h is {track.step_h}; it must be above 0 h")
+    if track.start.tzinfo is None:
+        found.append(f"start {track.start} has no time zone")
+    try:
+        ZoneInfo(track.timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        found.append(f"timezone '{track.timezone}' is not an IANA time zone such as Europe/Amsterdam")
+    if track.turned_away < 0:
+        found.append(f"turned_away is {track.turned_away}; it must be 0 or more")
+    for names in ("ports", "groups"):
+        if len(set(getattr(track, names))) != len(getattr(track, names)):
+            found.append(f"{names}: a name occurs twice")
+    shapes = {
+        "buy_per_kwh": (n_steps,),
+        "sell_per_kwh": (n_steps,),
+        "base_load_kw": (n_steps, n_groups),
+        "import_limit_kw": (n_steps, n_groups),
+        "export_limit_kw": (n_steps, n_groups),
+    }
+    for name, shape in shapes.items():
+        values = getattr(track, name)
+        if values.shape != shape:
+            found.append(f"{name} has the shape {values.shape}; {shape} is needed")
+        elif values.dtype != np.float64:
+            found.append(f"{name} is {values.dtype}; float64 is needed")
+        elif name.endswith("limit_kw"):
+            if not (values >= 0).all():
+                found.append(f"{name} is {_worst(values)} kW somewhere; a limit is 0 or more, inf for none")
+        elif not np.isfinite(values).all():
+            found.append(f"{name} is not finite at step {int(np.argwhere(~np.isfinite(values))[0][0])}")
+    return found
+
+
+def _worst(values: np.ndarray) -> float:
+    return float("nan") if np.isnan(values).any() else float(values.min())
+
+
+def _names(what: str, mine: tuple[str, ...], sites: tuple[str, ...]) -> list[str]:
+    if mine == sites:
+        return []
+    if len(mine) != len(sites):
+        return [f"the track has {len(mine)} {what}, the site {len(sites)}"]
+    k = next(k for k in range(len(mine)) if mine[k] != sites[k])
+    return [f"{what}: number {k} is '{mine[k]}' in the track and '{sites[k]}' at the site"]
+
+
+def _session_shapes(sessions: Sessions) -> list[str]:
+    found = []
+    for name in (*_WHOLE, *_REAL):
+        values = getattr(sessions, name)
+        needed = np.int64 if name in _WHOLE else np.float64
+        if values.shape != (len(sessions),):
+            found.append(f"sessions.{name} has the shape {values.shape}; ({len(sessions)},) is needed")
+        elif values.dtype != needed:
+            found.append(f"sessions.{name} is {values.dtype}; {np.dtype(needed)} is needed")
+    if len(sessions.vehicle) != len(sessions):
+        found.append(f"sessions.vehicle has {len(sessions.vehicle)} entries; {len(sessions)} are needed")
+    return found
+
+
+def _session_values(track: Track) -> list[str]:
+    s = track.sessions
+    n_ports = len(track.ports)
+    checks = [
+        ((s.port < 0) | (s.port >= n_ports), lambda k: f"port {s.port[k]} is out of range; there are {n_ports}"),
+        (
+            (s.arrival_step < 0) | (s.arrival_step >= track.n_steps),
+            lambda k: f"arrival_step {s.arrival_step[k]} is outside the {track.n_steps} steps",
+        ),
+        (
+            s.departure_step <= s.arrival_step,
+            lambda k: f"departure_step {s.departure_step[k]} is not after arrival_step {s.arrival_step[k]}",
+        ),
+        (
+            ~(s.energy_kwh + np.maximum(0.0, s.wanted_kwh) <= s.capacity_kwh + _ROUNDING_KWH)
+            & np.isfinite(s.energy_kwh + s.wanted_kwh + s.capacity_kwh),
+            lambda k: (
+                f"energy_kwh {s.energy_kwh[k]:g} + wanted_kwh {s.wanted_kwh[k]:g} is above capacity_kwh "
+                f"{s.capacity_kwh[k]:g}"
+            ),
+        ),
+        (~((s.taper_start > 0) & (s.taper_start < 1)), lambda k: f"taper_start is {s.taper_start[k]}, not in (0, 1)"),
+        (
+            s.reserve_kwh > s.capacity_kwh + _ROUNDING_KWH,
+            lambda k: f"reserve_kwh {s.reserve_kwh[k]:g} is above capacity_kwh {s.capacity_kwh[k]:g}",
+        ),
+    ]
+    found = []
+    for bad, text in checks:
+        found += _listed(np.flatnonzero(bad), text)
+    for name in ("energy_kwh", "wanted_kwh", "discharge_kw", "reserve_kwh", "capacity_kwh", "charge_kw"):
+        values = getattr(s, name)
+        least = "above 0" if name in ("capacity_kwh", "charge_kw") else "0 or more"
+        good = np.isfinite(values) & (values > 0 if least == "above 0" else values >= 0)
+        found += _listed(
+            np.flatnonzero(~good),
+            partial(_out_of_range, name, values, least),
+        )
+    if (np.diff(s.arrival_step) < 0).any():
+        found.append("sessions are not sorted by arrival_step")
+    return found + _overlaps(track)
+
+
+def _overlaps(track: Track) -> list[str]:
+    s = track.sessions
+    order = np.lexsort((s.departure_step, s.arrival_step, s.port))
+    early, late = order[:-1], order[1:]
+    bad = (s.port[early] == s.port[late]) & (s.departure_step[early] > s.arrival_step[late])
+
+    def text(k: int) -> str:
+        port = int(s.port[late[k]])
+        name = track.ports[port] if 0 <= port < len(track.ports) else str(port)
+        return f"comes to port {name} at step {s.arrival_step[late[k]]}, while session {early[k]} is there"
+
+    where = np.flatnonzero(bad)
+    found = [f"session {late[k]} {text(k)}" for k in where[:_LISTED]]
+    return found + _more(len(where))
+
+
+def _listed(where: np.ndarray, text: Callable[[int], str]) -> list[str]:
+    return [f"session {k}: {text(k)}" for k in where[:_LISTED]] + _more(len(where))
+
+
+def _out_of_range(name: str, values: np.ndarray, allowed: str, k: int) -> str:
+    return f"{name} is {values[k]}; it must be {allowed}"
+
+
+def _more(n: int) -> list[str]:
+    return [f"... and {n - _LISTED} more like it"] if n > _LISTED else []

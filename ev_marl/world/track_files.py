@@ -1,0 +1,246 @@
+"""Tracks as files: Parquet for machines, JSON for people; the same content, bit for bit.
+
+Parquet: one row a step, with prices and one column per group and quantity (`base_load_kw/lot_north`); the column
+`sessions` lists the sessions that arrive in the step; all else is JSON in the schema's metadata. JSON: one object with
+the same names, `null` where a limit is infinite. Both say format and version first.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ev_marl.errors import TrackError
+from ev_marl.world import handmade
+
+if TYPE_CHECKING:
+    from ev_marl.world.track import Track
+
+FORMAT = "ev_marl-track"
+VERSION = 1
+
+_FRAME = ("start", "timezone", "step_h", "currency", "ports", "groups", "turned_away", "source")
+_PRICES = ("buy_per_kwh", "sell_per_kwh")
+_BY_GROUP = ("base_load_kw", "import_limit_kw", "export_limit_kw")
+_SESSION_TYPES = {
+    "port": pa.int64(),
+    "arrival_step": pa.int64(),
+    "departure_step": pa.int64(),
+    "energy_kwh": pa.float64(),
+    "wanted_kwh": pa.float64(),
+    "capacity_kwh": pa.float64(),
+    "charge_kw": pa.float64(),
+    "discharge_kw": pa.float64(),
+    "taper_start": pa.float64(),
+    "reserve_kwh": pa.float64(),
+    "vehicle": pa.string(),
+}
+
+
+def write(track: Track, path: Path, overwrite: bool) -> Path:
+    """Write a sound track; see `Track.save`."""
+    writers = {".parquet": _write_parquet, ".json": _write_json}
+    if path.suffix not in writers:
+        raise TrackError(f"{path}: a track file ends in .parquet or .json, not in '{path.suffix}'")
+    if path.exists() and not overwrite:
+        raise TrackError(f"{path} exists; delete it, choose another name, or say overwrite=True")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writers[path.suffix](track, path)
+    return path
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Content of a track file: the fields of `Track`, with `sessions` as a dict of columns; see `Track.load`."""
+    readers = {".parquet": _read_parquet, ".json": _read_json}
+    if path.suffix not in readers:
+        raise TrackError(f"{path}: a track file ends in .parquet or .json, not in '{path.suffix}'")
+    if not path.is_file():
+        raise TrackError(f"{path}: there is no such file")
+    return readers[path.suffix](path)
+
+
+def _frame(track: Track) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "start": track.start.astimezone(UTC).isoformat(),
+        "timezone": track.timezone,
+        "step_h": track.step_h,
+        "currency": track.currency,
+        "ports": list(track.ports),
+        "groups": list(track.groups),
+        "turned_away": track.turned_away,
+        "source": track.source,
+    }
+
+
+def _check_frame(frame: Any, path: Path) -> dict[str, Any]:
+    """Fields of the frame with their types; the format and version must be known."""
+    if not isinstance(frame, dict) or frame.get("format") != FORMAT:
+        raise TrackError(f"{path}: is not a track file (no `format: {FORMAT}` in it)")
+    version = frame.get("version")
+    if version != VERSION:
+        newer = " It was written by a newer ev_marl; update yours." if isinstance(version, int) else ""
+        raise TrackError(f"{path}: version {version!r} of the track format is unknown, {VERSION} is known.{newer}")
+    missing = [name for name in _FRAME if name not in frame]
+    if missing:
+        raise TrackError(f"{path}: the field{'s' * (len(missing) > 1)} {', '.join(missing)} is missing")
+    types: dict[str, type | tuple[type, ...]] = {
+        "start": str,
+        "timezone": str,
+        "step_h": (int, float),
+        "currency": str,
+        "ports": list,
+        "groups": list,
+        "turned_away": int,
+        "source": dict,
+    }
+    for name, kind in types.items():
+        if not isinstance(frame[name], kind):
+            raise TrackError(f"{path}: the field {name} is {frame[name]!r}")
+    try:
+        start: datetime = handmade.local_start(frame["start"], frame["timezone"])
+    except TrackError as error:
+        raise TrackError(f"{path}: {error}") from error
+    return {
+        "start": start,
+        "timezone": frame["timezone"],
+        "step_h": float(frame["step_h"]),
+        "currency": frame["currency"],
+        "ports": tuple(frame["ports"]),
+        "groups": tuple(frame["groups"]),
+        "turned_away": frame["turned_away"],
+        "source": frame["source"],
+    }
+
+
+def _write_json(track: Track, path: Path) -> None:
+    content = _frame(track)
+    for name in _PRICES:
+        content[name] = getattr(track, name).tolist()
+    for name in _BY_GROUP:
+        columns = getattr(track, name).T.tolist()
+        content[name] = {
+            group: [None if value == float("inf") else value for value in column]
+            for group, column in zip(track.groups, columns, strict=True)
+        }
+    columns = [np.asarray(getattr(track.sessions, name)).tolist() for name in _SESSION_TYPES]
+    content["sessions"] = [dict(zip(_SESSION_TYPES, row, strict=True)) for row in zip(*columns, strict=True)]
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise TrackError(f"{path}: is not JSON: {error}") from error
+    content = _check_frame(stored, path)
+    for name in _PRICES:
+        content[name] = _floats(_take(stored, name, path), name, path)
+    n_steps = len(content["buy_per_kwh"])
+    for name in _BY_GROUP:
+        by_group = _take(stored, name, path)
+        columns = [
+            _floats(_take(by_group, group, path, f"{name}."), f"{name}.{group}", path, nulls=name != "base_load_kw")
+            for group in content["groups"]
+        ]
+        content[name] = _stack(columns, n_steps, name, content["groups"], path)
+    rows = _take(stored, "sessions", path)
+    if not isinstance(rows, list):
+        raise TrackError(f"{path}: the field sessions must be a list")
+    columns_of = {
+        name: [_take(row, name, path, f"sessions[{k}].") for k, row in enumerate(rows)] for name in _SESSION_TYPES
+    }
+    content["sessions"] = _session_arrays(columns_of, path)
+    return content
+
+
+def _write_parquet(track: Track, path: Path) -> None:
+    columns: dict[str, pa.Array] = {name: pa.array(getattr(track, name)) for name in _PRICES}
+    for name in _BY_GROUP:
+        for g, group in enumerate(track.groups):
+            columns[f"{name}/{group}"] = pa.array(np.ascontiguousarray(getattr(track, name)[:, g]))
+    sessions = track.sessions
+    bounds = np.searchsorted(sessions.arrival_step, np.arange(track.n_steps + 1)).astype(np.int32)
+    table = pa.StructArray.from_arrays(
+        [pa.array(getattr(sessions, name), type=kind) for name, kind in _SESSION_TYPES.items()],
+        names=list(_SESSION_TYPES),
+    )
+    columns["sessions"] = pa.ListArray.from_arrays(pa.array(bounds), table)
+    metadata = {FORMAT: json.dumps(_frame(track), ensure_ascii=False, allow_nan=False)}
+    pq.write_table(pa.table(columns).replace_schema_metadata(metadata), path)
+
+
+def _read_parquet(path: Path) -> dict[str, Any]:
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise TrackError(f"{path}: is not a Parquet file: {error}") from error
+    frame = (table.schema.metadata or {}).get(FORMAT.encode())
+    content = _check_frame(json.loads(frame) if frame else None, path)
+    needed = [*_PRICES, *(f"{name}/{group}" for name in _BY_GROUP for group in content["groups"]), "sessions"]
+    missing = [name for name in needed if name not in table.column_names]
+    if missing:
+        raise TrackError(f"{path}: the column{'s' * (len(missing) > 1)} {', '.join(missing)} is missing")
+    for name in _PRICES:
+        content[name] = _floats(table[name].to_pylist(), name, path)
+    n_steps = table.num_rows
+    for name in _BY_GROUP:
+        columns = [
+            _floats(table[f"{name}/{group}"].to_pylist(), f"{name}/{group}", path) for group in content["groups"]
+        ]
+        content[name] = _stack(columns, n_steps, name, content["groups"], path)
+    kind = table.schema.field("sessions").type
+    fields = {field.name for field in kind.value_type} if pa.types.is_list(kind) else set()
+    absent = [name for name in _SESSION_TYPES if name not in fields]
+    if absent:
+        raise TrackError(f"{path}: the column sessions lacks {', '.join(absent)}")
+    rows = [row for step in table["sessions"].to_pylist() for row in step]
+    content["sessions"] = _session_arrays({name: [row[name] for row in rows] for name in _SESSION_TYPES}, path)
+    return content
+
+
+def _take(mapping: Any, key: str, path: Path, prefix: str = "") -> Any:
+    if not isinstance(mapping, dict) or key not in mapping:
+        raise TrackError(f"{path}: the field {prefix}{key} is missing")
+    return mapping[key]
+
+
+def _floats(values: Any, name: str, path: Path, nulls: bool = False) -> np.ndarray:
+    """A list of numbers as float64; `null` is infinity where that is allowed."""
+    if not isinstance(values, list):
+        raise TrackError(f"{path}: the field {name} must be a list of numbers")
+    for k, value in enumerate(values):
+        if not (isinstance(value, int | float) or (nulls and value is None)) or isinstance(value, bool):
+            raise TrackError(f"{path}: the field {name}[{k}] is {value!r}, not a number")
+    return np.array([float("inf") if value is None else value for value in values], dtype=np.float64)
+
+
+def _stack(columns: list[np.ndarray], n_steps: int, name: str, groups: tuple[str, ...], path: Path) -> np.ndarray:
+    for group, column in zip(groups, columns, strict=True):
+        if len(column) != n_steps:
+            raise TrackError(
+                f"{path}: the field {name}.{group} has {len(column)} values, the track has {n_steps} steps"
+            )
+    return np.ascontiguousarray(np.stack(columns, axis=1)) if columns else np.empty((n_steps, 0))
+
+
+def _session_arrays(columns: dict[str, list[Any]], path: Path) -> dict[str, Any]:
+    arrays: dict[str, Any] = {}
+    for name, kind in _SESSION_TYPES.items():
+        if kind == pa.string():
+            arrays[name] = tuple(str(value) for value in columns[name])
+        elif kind == pa.int64():
+            for k, value in enumerate(columns[name]):
+                if not isinstance(value, int) or isinstance(value, bool):
+                    raise TrackError(f"{path}: the field sessions[{k}].{name} is {value!r}, not a whole number")
+            arrays[name] = np.array(columns[name], dtype=np.int64)
+        else:
+            arrays[name] = _floats(columns[name], f"sessions.{name}", path)
+    return arrays
