@@ -1,0 +1,100 @@
+"""EV charging stations as agents: a multi-agent environment, its policies, and the proven cooperative optimum.
+
+Importing the package is cheap: every name below is loaded from its own room when it is first used. The PettingZoo and
+Gymnasium environments are registered here, since neither registry looks for plug-ins by itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from gymnasium.envs.registration import register as _register_gymnasium
+from gymnasium.envs.registration import registry as _gymnasium_registry
+
+try:
+    from pettingzoo.env_registry import registration as _pettingzoo
+except ImportError:  # PettingZoo before 1.27 has no registry
+    _pettingzoo = None
+
+if TYPE_CHECKING:
+    from ev_marl.coordinator import make_coordinator
+    from ev_marl.env.aec import env
+    from ev_marl.env.batched import BatchedEnv
+    from ev_marl.env.central import CentralEnv, central_env
+    from ev_marl.env.parallel import ChargingEnv, parallel_env
+    from ev_marl.objective import Objective
+    from ev_marl.optimum import Solution, solve
+    from ev_marl.policies import Plan, make_policy, rollout
+    from ev_marl.scenario import Scenario, load_scenario
+    from ev_marl.simulator import Simulator
+    from ev_marl.site import Site
+    from ev_marl.world import Track, World
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BatchedEnv",
+    "CentralEnv",
+    "ChargingEnv",
+    "Objective",
+    "Plan",
+    "Scenario",
+    "Simulator",
+    "Site",
+    "Solution",
+    "Track",
+    "World",
+    "__version__",
+    "central_env",
+    "env",
+    "load_scenario",
+    "make_coordinator",
+    "make_policy",
+    "parallel_env",
+    "rollout",
+    "solve",
+]
+
+_ROOMS = {
+    "BatchedEnv": "ev_marl.env.batched",
+    "CentralEnv": "ev_marl.env.central",
+    "ChargingEnv": "ev_marl.env.parallel",
+    "Objective": "ev_marl.objective",
+    "Plan": "ev_marl.policies",
+    "Scenario": "ev_marl.scenario",
+    "Simulator": "ev_marl.simulator",
+    "Site": "ev_marl.site",
+    "Solution": "ev_marl.optimum",
+    "Track": "ev_marl.world",
+    "World": "ev_marl.world",
+    "central_env": "ev_marl.env.central",
+    "load_scenario": "ev_marl.scenario",
+    "make_coordinator": "ev_marl.coordinator",
+    "make_policy": "ev_marl.policies",
+    "parallel_env": "ev_marl.env.parallel",
+    "rollout": "ev_marl.policies",
+    "solve": "ev_marl.optimum",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its room on first use."""
+    if name == "env":  # the room itself, which can be called like the function of that name in it
+        return importlib.import_module("ev_marl.env")
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'ev_marl' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_ROOMS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+if _pettingzoo is not None and "ev_marl/charging-v0" not in _pettingzoo.parallel_registry:
+    _pettingzoo.register("parallel", "ev_marl/charging-v0", "ev_marl.env.parallel:parallel_env")
+    _pettingzoo.register("aec", "ev_marl/charging-v0", "ev_marl.env.aec:env")
+if "ev_marl/central-v0" not in _gymnasium_registry:
+    _register_gymnasium("ev_marl/central-v0", entry_point="ev_marl.env.central:CentralEnv")
