@@ -49,24 +49,19 @@ class Overload:
 
     def expression(self, day: DayModel) -> Expression:
         """price·Δ·Σ excess with excess >= power − upper, excess >= lower − power, excess >= 0."""
-        excess = []
         site = day.site
-        for group in range(site.n_groups):
-            below = slice(site.group_first_port[group], site.group_end_port[group])
-            charge_kw, discharge_kw = site.port_charge_kw[below].sum(), site.port_discharge_kw[below].sum()
-            for step in range(day.n_steps):
-                upper, lower = day.upper_kw[step, group], day.lower_kw[step, group]
-                most = max(charge_kw - upper, lower + discharge_kw)
-                if most <= 0.0:
-                    continue
-                (variable,) = day.variables(f"overload[{group},{step}]", [0.0], [most])
-                variables, coefficients = day.group_power(group, step)
-                if charge_kw > upper:
-                    minus = [-c for c in coefficients]
-                    day.at_least(f"overload_import[{group},{step}]", [variable, *variables], [1.0, *minus], -upper)
-                if discharge_kw > -lower:
-                    day.at_least(
-                        f"overload_export[{group},{step}]", [variable, *variables], [1.0, *coefficients], lower
-                    )
-                excess.append(variable)
+        below = [slice(site.group_first_port[g], site.group_end_port[g]) for g in range(site.n_groups)]
+        over_kw = np.array([site.port_charge_kw[ports].sum() for ports in below]) - day.upper_kw
+        under_kw = np.array([site.port_discharge_kw[ports].sum() for ports in below]) + day.lower_kw
+        most_kw = np.maximum(over_kw, under_kw)
+        places = np.argwhere(most_kw > 0.0)
+        excess = day.variables("overload", np.zeros(len(places)), most_kw[most_kw > 0.0])
+        for variable, (step, group) in zip(excess, places.tolist(), strict=True):
+            variables, coefficients = day.group_power(group, step)
+            upper_kw, lower_kw = float(day.upper_kw[step, group]), float(day.lower_kw[step, group])
+            if over_kw[step, group] > 0.0:
+                minus = [-c for c in coefficients]
+                day.at_least(f"overload_import[{group},{step}]", [variable, *variables], [1.0, *minus], -upper_kw)
+            if under_kw[step, group] > 0.0:
+                day.at_least(f"overload_export[{group},{step}]", [variable, *variables], [1.0, *coefficients], lower_kw)
         return day.linear(excess, np.full(len(excess), self.price_per_kwh * day.step_h))

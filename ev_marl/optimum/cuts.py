@@ -93,8 +93,8 @@ class HullCuts:
         session = pairs.session[pairs.discharge]
         charges = limits.charge_kw[session] > 0.0
         self.position = np.flatnonzero(charges)  # in the order of `day.discharge`
-        self.charge_column = program.columns([day.charge[n] for n in pairs.discharge[charges]])
-        self.discharge_column = program.columns([day.discharge[i] for i in self.position])
+        self.charge_column = program.columns([day.charge[n] for n in pairs.discharge[charges].tolist()])
+        self.discharge_column = program.columns([day.discharge[i] for i in self.position.tolist()])
         self.charge_kw, self.discharge_kw = limits.charge_kw[session[charges]], limits.discharge_kw[session[charges]]
 
     def simultaneous(self, x: np.ndarray, tolerance_kw2: float) -> np.ndarray:

@@ -163,14 +163,14 @@ class PyomoDay:
     def _add_variables(self) -> None:
         pairs, limits = self.pairs, self.pairs.limits
         zeros = np.zeros(len(pairs))
-        self.charge = self.variables("charge", zeros, limits.charge_kw[pairs.session])
-        self.discharge = self.variables(
+        self.charge: Sequence[Variable] = self.variables("charge", zeros, limits.charge_kw[pairs.session])
+        self.discharge: Sequence[Variable] = self.variables(
             "discharge", zeros[pairs.discharge], limits.discharge_kw[pairs.session[pairs.discharge]]
         )
-        self.energy = self.variables("energy", pairs.least_kwh, pairs.end_most_kwh)
+        self.energy: Sequence[Variable] = self.variables("energy", pairs.least_kwh, pairs.end_most_kwh)
         least_kwh = np.where(limits.discharge_kw > 0.0, limits.floor_kwh, limits.energy_kwh)
         most_kwh = np.where(pairs.last >= 0, np.maximum(0.0, limits.due_kwh - least_kwh), 0.0)
-        self.shortfall = self.variables("shortfall", np.zeros(len(limits)), most_kwh)
+        self.shortfall: Sequence[Variable] = self.variables("shortfall", np.zeros(len(limits)), most_kwh)
 
     def _add_balance(self) -> None:
         """e' = e + Δ(η⁺c − d/η⁻)."""

@@ -1,7 +1,7 @@
 """A linear program as arrays: what Pyomo's standard form gives, what grows by cuts, and the dual value in NumPy.
 
-A Pyomo model comes in, arrays that a solver takes in one call go out. The dual value here is what the bound rests on: by
-weak duality it is valid for any multipliers, whatever a solver says of its own answer.
+A Pyomo model comes in, arrays that a solver takes in one call go out. The dual value here is what the bound rests on:
+by weak duality it is valid for any multipliers, whatever a solver says of its own answer.
 """
 
 from __future__ import annotations

@@ -46,6 +46,6 @@ class RoundedPlanPolicy(PlanPolicy):
 
 
 def replay(site: SiteArrays, track: Track, objective: Objective, policy: PlanPolicy) -> float:
-    """Team return of a plan in closed loop [currency], under `nearest` where limits are hard, `none` where they are not."""
+    """Team return of a plan in closed loop [currency], under `nearest` where limits are hard, else under `none`."""
     coordinator = make_coordinator("nearest" if objective.limits_are_hard else "none")
     return float(rollout(Simulator(site, coordinator, [track]), objective, policy, [track]).team[0])

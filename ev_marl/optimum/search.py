@@ -1,7 +1,7 @@
 """From a day to its least cost: solve, add the rows that the solution breaks, solve again; then binaries where needed.
 
-Site, track and objective come in; the last solution and the best proven bound stay in a `Search`. It knows costs only: the
-sign is turned, and the plan replayed, by whoever uses it.
+Site, track and objective come in; the last solution and the best proven bound stay in a `Search`. It knows costs only:
+the sign is turned, and the plan replayed, by whoever uses it.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Search:
         self.binary_pairs |= which
 
     def plan(self) -> Plan:
-        """The last solution as powers and energies; at pairs that charge and discharge at once, the net of the battery."""
+        """The last solution as powers and energies; where a pair charges and discharges at once, the battery's net."""
         day, pairs, limits = self.day, self.day.pairs, self.day.pairs.limits
         energy_kwh = np.clip(self.x[self.program.columns(day.energy)], pairs.least_kwh, pairs.end_most_kwh)
         before_kwh = np.where(pairs.previous >= 0, energy_kwh[pairs.previous], limits.energy_kwh[pairs.session])
@@ -159,7 +159,7 @@ class Search:
         return plan
 
     def shadow_prices(self) -> tuple[np.ndarray, np.ndarray]:
-        """Multipliers of the import and of the export limits, >= 0, float64, shape (n_steps, n_groups) [currency/kW]."""
+        """Multipliers of the import and the export limits, >= 0, float64, shape (n_steps, n_groups) [currency/kW]."""
         imports, exports = np.zeros((2, self.day.n_steps, self.day.site.n_groups))
         rows = getattr(self.day.model, "group_limit", None)
         if rows is not None and self.multipliers is not None:

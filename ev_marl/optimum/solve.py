@@ -1,7 +1,7 @@
 """The cooperative optimum of a day: the best that all stations together could have done, knowing everything in advance.
 
-Site, track and objective come in; a `Solution` goes out: a bound that no policy beats, a plan, and what the plan earned in
-the simulator, which proves how good the bound is.
+Site, track and objective come in; a `Solution` goes out: a bound that no policy beats, a plan, and what the plan earned
+in the simulator, which proves how good the bound is.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def solve(
     """Bound the team return of a day from above, and replay a plan that reaches the bound.
 
     The bound is a dual value: it holds for every policy, under every coordinator that only curtails, whatever the
-    solver says of its own answer. Binaries are used only at (session, step) pairs where charging and discharging at once
-    would pay; then the bound is the solver's own (see the certificate's `source`).
+    solver says of its own answer. Binaries are used only at (session, step) pairs where charging and discharging at
+    once would pay; then the bound is the solver's own (see the certificate's `source`).
 
     Parameters
     ----------
@@ -122,8 +122,8 @@ def looseness_of_levels(
 ) -> float:
     """How far the bound may lie above what agents with discrete action levels can reach.
 
-    The plan is replayed with each power rounded to the level whose effect is nearest. What agents can reach lies between
-    this return and the bound, so the difference is an upper limit on the looseness, not the looseness itself.
+    The plan is replayed with each power rounded to the level whose effect is nearest. What agents can reach lies
+    between this return and the bound, so the difference is an upper limit on the looseness, not the looseness itself.
 
     Parameters
     ----------
@@ -157,9 +157,10 @@ def shadow_price_interval(
 ) -> tuple[float, float]:
     """Worth of a little more, and loss from a little less, import headroom of one group in one step.
 
-    Where the optimum has a kink, the two differ, and every value between them is a valid shadow price. The linear program
-    is solved again with the limit raised and lowered; the value of the optimum is concave in it, so the interval
-    encloses that of infinitely small changes. Where the headroom is smaller than the width, all of it is taken away.
+    Where the optimum has a kink, the two differ, and every value between them is a valid shadow price. The linear
+    program is solved again with the limit raised and lowered; the value of the optimum is concave in it, so the
+    interval encloses that of infinitely small changes. Where the headroom is smaller than the width, all of it is
+    taken away.
 
     Parameters
     ----------

@@ -1,14 +1,14 @@
 """Bridges to solvers: HiGHS by one hand-over of arrays, every other through Pyomo.
 
-A `LinearProgram` comes in, an `Answer` goes out: a point, row multipliers, and what the solver itself claims. Rows may be
-added between two calls; HiGHS then goes on from where it stood.
+A `LinearProgram` comes in, an `Answer` goes out: a point, row multipliers, and what the solver itself claims. Rows may
+be added between two calls; HiGHS then goes on from where it stood.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import highspy
 import numpy as np
@@ -87,8 +87,8 @@ class HighsSolver:
 
     def __init__(self, program: LinearProgram, tolerance: float) -> None:
         self._program = program
-        self._highs = highspy.Highs()
-        options = {
+        self._highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy is partly typed
+        options: dict[str, bool | int | float | str] = {
             "output_flag": False,
             "threads": 1,
             "random_seed": 0,
@@ -126,6 +126,8 @@ class HighsSolver:
         """Solve the program as it stands."""
         self._highs.setOptionValue("time_limit", self._highs.getRunTime() + max(0.0, time_limit))
         self._highs.run()
+        if not self._program.n_columns:
+            return Answer(np.zeros(0), np.zeros(0), -math.inf, True, "optimal")
         status, info, solution = self._highs.getModelStatus(), self._highs.getInfo(), self._highs.getSolution()
         has_point = info.primal_solution_status == int(highspy.SolutionStatus.kSolutionStatusFeasible)
         mixed = bool(self._program.binary.any())
