@@ -1,1 +1,7 @@
 """What happens at a site: sessions, prices, loads, and the track that holds one day of them."""
+
+from ev_marl.world.importing import import_tracks, prices_to_tracks, sessions_to_tracks
+from ev_marl.world.track import Sessions, Track
+from ev_marl.world.world import World
+
+__all__ = ["Sessions", "Track", "World", "import_tracks", "prices_to_tracks", "sessions_to_tracks"]

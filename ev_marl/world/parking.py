@@ -66,6 +66,10 @@ class Visitors:
     wanted_kwh: np.ndarray  # float64 (N,)
     is_v2g: np.ndarray  # bool (N,)
 
+    def take(self, index: np.ndarray) -> Visitors:
+        """Those at `index`."""
+        return Visitors(self.model[index], self.energy_kwh[index], self.wanted_kwh[index], self.is_v2g[index])
+
 
 def draw_visitors(
     fleet: Fleet, wanted_kwh: np.ndarray, target_soc: tuple[float, float], rng: np.random.Generator

@@ -30,6 +30,9 @@ class PriceSource(Protocol):
 class FittedPrices:
     """Hour profile of the quarter + weekend shift + AR(1) daily level + AR(1) hourly noise, both stationary.
 
+    The fitted profile is the mean over all days of the week, and the shift is weekend less weekday; so weekends get
+    5/7 of the shift and weekdays −2/7, which leaves the mean of the week as it was.
+
     Parameters
     ----------
     model : str
@@ -48,7 +51,8 @@ class FittedPrices:
         day = hours.day - hours.day[0]
         level = self._level[0] * ar1(int(day[-1]) + 1, self._level[1], rng)
         noise = self._noise[0] * ar1(len(hours), self._noise[1], rng)
-        mean = self._profile[hours.quarter, hours.local_hour] + hours.weekend * self._weekend[hours.local_hour]
+        share = hours.weekend - 2.0 / 7.0
+        mean = self._profile[hours.quarter, hours.local_hour] + share * self._weekend[hours.local_hour]
         price: np.ndarray = mean + level[day] + noise
         return price
 
@@ -81,21 +85,28 @@ class FilePrices:
     ----------
     series : PriceSeries
         Prices read from a file.
+    currency : str
+        What the scenario counts in.
+
+    Raises
+    ------
+    DataError
+        If the prices are in another currency.
     """
 
-    def __init__(self, series: PriceSeries) -> None:
+    def __init__(self, series: PriceSeries, currency: str) -> None:
+        if series.currency != currency:
+            raise DataError(f"{series.source}: the prices are in {series.currency}, the scenario counts in {currency}")
         self.series = series
 
-    def check(self, start: datetime, horizon_h: float) -> None:
-        """Make sure that the file covers an episode.
-
-        Raises
-        ------
-        DataError
-            If it does not; the message names the day and what the file covers.
-        """
+    def covers(self, start: datetime, horizon_h: float) -> bool:
+        """Whether the file covers a whole episode."""
         end = start.astimezone(UTC) + timedelta(hours=horizon_h)
-        if start < self.series.start or end > self.series.end:
+        return self.series.start <= start and end <= self.series.end
+
+    def check(self, start: datetime, horizon_h: float) -> None:
+        """Raise a DataError that says what the file covers, unless it covers a whole episode."""
+        if not self.covers(start, horizon_h):
             raise DataError(
                 f"{self.series.source}: no prices for the whole episode that starts at {start.isoformat()}; the file "
                 f"covers {self.series.start:%Y-%m-%d %H:%M} to {self.series.end:%Y-%m-%d %H:%M} UTC. Choose `start` "
@@ -128,10 +139,7 @@ def price_source(prices: schema.Prices, currency: str) -> PriceSource:
         return HourlyPrices([prices.constant] * 24)
     if isinstance(prices, schema.PriceByHour):
         return HourlyPrices(prices.by_hour)
-    series = read_prices(prices.csv, area=prices.area)
-    if series.currency != currency:
-        raise DataError(f"{prices.csv}: the prices are in {series.currency}, the scenario counts in {currency}")
-    return FilePrices(series)
+    return FilePrices(read_prices(prices.csv, area=prices.area), currency)
 
 
 def buy_and_sell(price: np.ndarray, feed_in: float, markup: float) -> tuple[np.ndarray, np.ndarray]:

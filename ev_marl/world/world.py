@@ -20,7 +20,7 @@ from ev_marl.site.vehicles import vehicle_mix
 from ev_marl.world.hours import HourGrid
 from ev_marl.world.loads import LoadDay, SiteLoads
 from ev_marl.world.parking import Fleet, draw_visitors, park
-from ev_marl.world.prices import FilePrices, buy_and_sell, price_source
+from ev_marl.world.prices import FilePrices, PriceSource, buy_and_sell, price_source
 from ev_marl.world.sessions import SESSION_MODELS
 from ev_marl.world.streams import stream
 from ev_marl.world.track import Sessions, Track
@@ -49,6 +49,8 @@ class World:
         What happens.
     site : Site, optional
         Where; left out, the scenario's own.
+    prices : PriceSource, optional
+        Prices; left out, what the scenario names.
 
     Attributes
     ----------
@@ -63,19 +65,19 @@ class World:
         If no vehicle can charge at the site.
     """
 
-    def __init__(self, scenario: Scenario, site: Site | None = None) -> None:
+    def __init__(self, scenario: Scenario, site: Site | None = None, prices: PriceSource | None = None) -> None:
         self.scenario = scenario
         self.site = site if site is not None else Site.from_scenario(scenario)
         self.days = _days(scenario)
         arrays = self.site.arrays
         self.fleet = Fleet.of(vehicle_mix(scenario.vehicles), scenario.vehicles, arrays)
         self._sessions = SESSION_MODELS.get(scenario.sessions.model)(scenario.sessions)
-        self._prices = price_source(scenario.prices, scenario.currency)
+        self._prices = price_source(scenario.prices, scenario.currency) if prices is None else prices
         self._loads = SiteLoads(self.site.groups, arrays.group_parent, self.site.base_loads, self.site.pvs)
         self._known_days: dict[date, _Day] = {}
         if isinstance(self._prices, FilePrices):
             for day in self.days:
-                self._prices.check(self.start_of(day), scenario.n_steps * scenario.step)
+                self._prices.check(episode_start(scenario, day), scenario.n_steps * scenario.step)
 
     def sample(self, seed: int, day: date | None = None) -> Track:
         """Draw a track.
@@ -126,16 +128,10 @@ class World:
             self._day(day), seed, Sessions.none(), 0, {"scenario": self.scenario.name, "seed": str(seed)}
         )
 
-    def start_of(self, day: date) -> datetime:
-        """Start of the episode of a day, local time."""
-        zone = ZoneInfo(self.scenario.timezone)
-        local = datetime(day.year, day.month, day.day, tzinfo=zone) + timedelta(hours=self.scenario.start_hour)
-        return local.astimezone(UTC).astimezone(zone)  # a time that the clock change leaves out becomes one that exists
-
     def _day(self, day: date) -> _Day:
         if day not in self._known_days:
             scenario = self.scenario
-            start = self.start_of(day)
+            start = episode_start(scenario, day)
             clock = Clock(start, scenario.timezone, scenario.step, scenario.n_steps)
             episode_hours = HourGrid.around(start, scenario.timezone, 0.0, clock.horizon_h)
             import_limit_kw, export_limit_kw = self.site.limits(clock)
@@ -169,6 +165,13 @@ class World:
             turned_away=turned_away,
             source=source,
         )
+
+
+def episode_start(scenario: Scenario, day: date) -> datetime:
+    """Start of the episode of a day, local time; one that the clock change leaves out becomes one that exists."""
+    zone = ZoneInfo(scenario.timezone)
+    local = datetime(day.year, day.month, day.day, tzinfo=zone) + timedelta(hours=scenario.start_hour)
+    return local.astimezone(UTC).astimezone(zone)
 
 
 def _days(scenario: Scenario) -> tuple[date, ...]:

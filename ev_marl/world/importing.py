@@ -1,0 +1,247 @@
+"""Tracks from data sets: recorded sessions or real prices, everything else as the scenario says.
+
+A file and a scenario come in; one track for each calendar day of the data goes out. What the data lack is imputed by
+the rules below, seeded, and every track's `source` says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, timedelta
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from ev_marl.errors import DataError, TrackError
+from ev_marl.registry import did_you_mean
+from ev_marl.scenario import Scenario, load_scenario
+from ev_marl.site.site import Site
+from ev_marl.world.parking import draw_visitors, park
+from ev_marl.world.prices import FilePrices
+from ev_marl.world.readers.acn import read_acn
+from ev_marl.world.readers.elaadnl import read_elaadnl
+from ev_marl.world.readers.prices import Fill, PriceSeries, read_prices
+from ev_marl.world.readers.records import SessionRecords
+from ev_marl.world.streams import stream
+from ev_marl.world.track import Track
+from ev_marl.world.world import World, episode_start
+
+TARGET_SOC = (0.7, 0.95)  # range of the state of charge at departure, imputed
+
+_SESSION_READERS: dict[str, Callable[..., SessionRecords]] = {"acn": read_acn, "elaadnl": read_elaadnl}
+KINDS = (*_SESSION_READERS, "prices")
+
+
+def import_tracks(
+    kind: str,
+    file: str | Path,
+    scenario: Scenario | str | Path,
+    *,
+    out: str | Path | None = None,
+    timezone: str | None = None,
+    seed: int = 0,
+    fill: Fill | None = None,
+    area: str | None = None,
+    energy: Literal["delivered", "requested"] = "delivered",
+    suffix: Literal[".parquet", ".json"] = ".parquet",
+    overwrite: bool = False,
+) -> list[Track]:
+    """One track for each calendar day of a data file.
+
+    Parameters
+    ----------
+    kind : {"acn", "elaadnl", "prices"}
+        What the file is: charging sessions of ACN-Data or ElaadNL, or day-ahead prices (ENTSO-E, Ember, or
+        `datetime_utc,price_eur_per_mwh`).
+    file : str or Path
+        The file, `.gz` allowed.
+    scenario : Scenario, str or Path
+        The site, and all that the file does not hold; a scenario, or what `load_scenario` takes.
+    out : str or Path, optional
+        Folder that the tracks are written to, one file `YYYY-MM-DD` a day.
+    timezone : str, optional
+        Zone of the file's times, see `read_acn` and `read_elaadnl`; prices carry their own.
+    seed : int
+        Seed of all that is drawn or imputed, >= 0.
+    fill : {"previous_day", "interpolate"}, optional
+        How to fill missing prices; left out, a missing price is an error.
+    area : str, optional
+        Bidding zone or country, where a price file has several.
+    energy : {"delivered", "requested"}
+        Which energy of a recorded session is the wish; where no request is known, the delivered one.
+    suffix : {".parquet", ".json"}
+        Format of the files.
+    overwrite : bool
+        Whether existing files may be replaced.
+
+    Returns
+    -------
+    list of Track
+        In order of days.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or has no whole day.
+    TrackError
+        If a file to be written exists.
+    """
+    if kind not in KINDS:
+        raise DataError(f"no data set is called '{kind}'.{did_you_mean(kind, list(KINDS))} Known: {', '.join(KINDS)}.")
+    if not isinstance(scenario, Scenario):
+        scenario = load_scenario(scenario)
+    if kind == "prices":
+        tracks = prices_to_tracks(read_prices(file, area=area, fill=fill), scenario, seed=seed)
+    else:
+        tracks = sessions_to_tracks(_SESSION_READERS[kind](file, timezone=timezone), scenario, seed=seed, energy=energy)
+    if out is not None:
+        paths = [Path(out) / f"{track.start:%Y-%m-%d}{suffix}" for track in tracks]
+        existing = [path for path in paths if path.exists()]
+        if existing and not overwrite:
+            raise TrackError(f"{existing[0]} exists ({len(existing)} such files); choose another folder")
+        for track, path in zip(tracks, paths, strict=True):
+            track.save(path, overwrite=overwrite)
+    return tracks
+
+
+def sessions_to_tracks(
+    data: SessionRecords,
+    scenario: Scenario,
+    site: Site | None = None,
+    *,
+    seed: int = 0,
+    energy: Literal["delivered", "requested"] = "delivered",
+) -> list[Track]:
+    """One track for each calendar day from the first recorded arrival to the last, on the data's own clock.
+
+    Prices, base load and limits are the scenario's for that day, in the data's time zone. A session that stays beyond
+    a day outlasts that day's track and is parked at the start of the next, part of its wish fulfilled (see `park`).
+
+    Imputed: the vehicle, drawn by share among those of the scenario whose battery takes the energy; and the energy on
+    arrival, such that the wish ends at a state of charge uniform from 70 % to 95 %, as far as at least 5 % are there
+    on arrival; a wish beyond the largest battery is cut (see `draw_visitors`). Stations of the data become ports in
+    order of first use where the site has enough of them; at a smaller site, or where a station is taken twice in a
+    step, the vehicle takes any free port, or is counted as turned away.
+
+    Parameters
+    ----------
+    data : SessionRecords
+        What a reader gave.
+    scenario : Scenario
+        All that the data do not hold.
+    site : Site, optional
+        Site; left out, the scenario's own.
+    seed : int
+        Seed, >= 0.
+    energy : {"delivered", "requested"}
+        Which energy is the wish.
+
+    Raises
+    ------
+    DataError
+        If the data hold no session.
+    """
+    if not data.records:
+        raise DataError(f"{data.file}: holds no session{'; ' * bool(data.notes)}{'; '.join(data.notes)}")
+    zone = ZoneInfo(data.timezone)
+    records = data.records
+    first_day, last_day = (records[k].arrival.astimezone(zone).date() for k in (0, -1))
+    world = World(
+        scenario.model_copy(
+            update={"timezone": data.timezone, "start": first_day, "until": last_day, "days": "all"},
+        ),
+        site,
+    )
+    wanted = np.array(
+        [
+            record.requested_kwh if energy == "requested" and record.requested_kwh else record.delivered_kwh
+            for record in records
+        ]
+    )
+    visitors = draw_visitors(world.fleet, wanted, TARGET_SOC, stream(seed, "vehicles"))
+    cut = int(np.count_nonzero(visitors.wanted_kwh < wanted))
+    preferred, how = _stations_to_ports(data, len(world.site.ports))
+    source = {
+        "kind": "data",
+        "file": data.file,
+        "scenario": scenario.name,
+        "seed": str(seed),
+        "energy": energy,
+        "ports": how,
+        "imputed": "vehicle by share among those that can take the energy; energy on arrival such that the wish ends "
+        f"at 70 to 95 % state of charge; {cut} wishes cut to the largest battery",
+        "notes": "; ".join(data.notes),
+    }
+    arrival = np.array([record.arrival.timestamp() for record in records]) / 3600.0
+    departure = np.array([record.departure.timestamp() for record in records]) / 3600.0
+    tracks = []
+    for k, day in enumerate(world.days):
+        surroundings = world.surroundings(day, seed + k)
+        begin_h = surroundings.start.timestamp() / 3600.0
+        end_h = begin_h + surroundings.n_steps * surroundings.step_h
+        there = np.flatnonzero((departure > begin_h - surroundings.step_h) & (arrival < end_h))
+        sessions, turned_away = park(
+            world.fleet,
+            visitors.take(there),
+            arrival[there] - begin_h,
+            departure[there] - arrival[there],
+            world.site.arrays,
+            surroundings.step_h,
+            surroundings.n_steps,
+            stream(seed + k, "ports"),
+            preferred[there],
+        )
+        tracks.append(surroundings.replace(sessions=sessions, turned_away=turned_away, source=dict(source)))
+    return tracks
+
+
+def prices_to_tracks(
+    series: PriceSeries, scenario: Scenario, site: Site | None = None, *, seed: int = 0
+) -> list[Track]:
+    """One track for each day that a price series covers wholly; vehicles and loads are drawn from the scenario.
+
+    Parameters
+    ----------
+    series : PriceSeries
+        What `read_prices` gave.
+    scenario : Scenario
+        All but the prices; its feed-in and markup apply.
+    site : Site, optional
+        Site; left out, the scenario's own.
+    seed : int
+        Seed of the first day, >= 0; each further day takes the next.
+
+    Raises
+    ------
+    DataError
+        If the series covers no whole episode.
+    """
+    prices = FilePrices(series, scenario.currency)
+    horizon_h = scenario.n_steps * scenario.step
+    zone = ZoneInfo(scenario.timezone)
+    first_day, last_day = (time.astimezone(zone).date() for time in (series.start, series.end))
+    days = [first_day + timedelta(days=k) for k in range((last_day - first_day).days + 1)]
+    days = [day for day in days if prices.covers(episode_start(scenario, day), horizon_h)]
+    if not days:
+        raise DataError(f"{series.source}: covers no whole episode of {horizon_h:g} h")
+    world = World(scenario.model_copy(update={"start": days[0], "until": days[-1], "days": "all"}), site, prices)
+    tracks = []
+    for k, day in enumerate(world.days):
+        track = world.sample(seed + k, day)
+        end = track.start.astimezone(UTC) + timedelta(hours=horizon_h)
+        filled = ", ".join(f"{time:%Y-%m-%dT%H:%MZ}" for time in series.filled if track.start <= time < end) or "none"
+        tracks.append(track.replace(source={**track.source, "price_file": series.source, "filled_prices": filled}))
+    return tracks
+
+
+def _stations_to_ports(data: SessionRecords, n_ports: int) -> tuple[np.ndarray, str]:
+    """Port of every record, −1 for any, and the rule in words."""
+    index: dict[str, int] = {}
+    for record in data.records:
+        index.setdefault(record.station, len(index))
+    if len(index) > n_ports:
+        return np.full(len(data), -1, dtype=np.int64), f"{len(index)} stations on {n_ports} ports: any free port"
+    ports = np.array([index[record.station] for record in data.records], dtype=np.int64)
+    return ports, f"{len(index)} stations on {n_ports} ports: in order of first use"

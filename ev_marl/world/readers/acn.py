@@ -1,0 +1,130 @@
+"""ACN-Data: charging sessions of Caltech, JPL and Office001 (Lee, Li, Low 2019), in the three forms it comes in.
+
+The answer of the API or the download of the website (JSON), or a CSV table of sessions; `SessionRecords` go out. The
+form is detected by the contents.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from ev_marl.errors import DataError
+from ev_marl.world.readers.records import SessionRecord, SessionRecords, sound
+from ev_marl.world.readers.text import read_rows, read_text
+
+DEFAULT_TIMEZONE = "America/Los_Angeles"  # all three sites are in California
+
+_CSV_COLUMNS = ("arrival", "departure", "delivered_energy (kWh)", "station_id")
+
+
+def read_acn(path: str | Path, *, timezone: str | None = None) -> SessionRecords:
+    """Read a file of ACN-Data sessions.
+
+    Parameters
+    ----------
+    path : str or Path
+        JSON of the API (`_items`, `_links`, `_meta`) or of the website (`_meta`, `_items`), or CSV with the columns
+        `arrival`, `departure`, `delivered_energy (kWh)`, `station_id` and optionally `requested_energy (kWh)` and
+        `session_id`; `.gz` allowed. Of several `userInputs` the last counts.
+    timezone : str, optional
+        IANA name of the local clock at the stations. Left out: what the JSON says, else America/Los_Angeles. Times in
+        a CSV without an offset are read as such local times.
+
+    Raises
+    ------
+    DataError
+        If fields are missing or cannot be read; the message names file and place.
+    """
+    text = read_text(path)
+    if text.lstrip()[:1] in ("{", "["):
+        return _read_json(path, text, timezone)
+    return _read_csv(path, timezone or DEFAULT_TIMEZONE)
+
+
+def _read_json(path: str | Path, text: str, timezone: str | None) -> SessionRecords:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: is not JSON: {error}") from error
+    items = content if isinstance(content, list) else content.get("_items")
+    if not isinstance(items, list):
+        raise DataError(f"{path}: has no list `_items` of sessions")
+    records = [_item(path, k, item) for k, item in enumerate(items)]
+    zones = {item["timezone"] for item in items if item.get("timezone")}
+    if timezone is None and len(zones) > 1:
+        raise DataError(
+            f"{path}: sessions of several time zones ({', '.join(sorted(zones))}); choose one with `timezone`"
+        )
+    return sound(records, Path(path).name, timezone or next(iter(zones), DEFAULT_TIMEZONE))
+
+
+def _item(path: str | Path, k: int, item: Any) -> SessionRecord:
+    where = f"{path}: _items[{k}]"
+    needed = ("connectionTime", "disconnectTime", "kWhDelivered")
+    if not isinstance(item, dict) or any(name not in item for name in needed):
+        raise DataError(f"{where}: {', '.join(needed)} are needed")
+    station = item.get("spaceID") or item.get("stationID")
+    if not station:
+        raise DataError(f"{where}: spaceID or stationID is needed")
+    inputs = item.get("userInputs") or []
+    requested = inputs[-1].get("kWhRequested") if inputs else None
+    return SessionRecord(
+        station=str(station),
+        arrival=_time(where, "connectionTime", item["connectionTime"]),
+        departure=_time(where, "disconnectTime", item["disconnectTime"]),
+        delivered_kwh=_number(where, "kWhDelivered", item["kWhDelivered"]),
+        requested_kwh=None if requested is None else _number(where, "kWhRequested", requested),
+        session_id=str(item.get("sessionID", "")),
+    )
+
+
+def _time(where: str, name: str, text: Any) -> datetime:
+    """A time like `Wed, 01 May 2019 08:18:44 GMT`."""
+    try:
+        time = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        raise DataError(f"{where}: {name} is {text!r}, not a time like Wed, 01 May 2019 08:18:44 GMT") from None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _number(where: str, name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise DataError(f"{where}: {name} is {value!r}, not a number") from None
+
+
+def _read_csv(path: str | Path, timezone: str) -> SessionRecords:
+    header, rows = read_rows(path)
+    missing = [name for name in _CSV_COLUMNS if name not in header]
+    if missing:
+        raise DataError(f"{path}: no column {', '.join(missing)}; found {', '.join(header)}")
+    column = {name: k for k, name in enumerate(header)}
+    zone = ZoneInfo(timezone)
+    records = []
+    for line, row in rows:
+        where = f"{path}:{line}"
+        times = []
+        for name in ("arrival", "departure"):
+            try:
+                time = datetime.fromisoformat(row[column[name]])
+            except ValueError:
+                raise DataError(f"{where}: {name} is {row[column[name]]!r}, not a time") from None
+            times.append((time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC))
+        requested = row[column["requested_energy (kWh)"]] if "requested_energy (kWh)" in column else ""
+        records.append(
+            SessionRecord(
+                station=row[column["station_id"]],
+                arrival=times[0],
+                departure=times[1],
+                delivered_kwh=_number(where, "delivered_energy (kWh)", row[column["delivered_energy (kWh)"]]),
+                requested_kwh=_number(where, "requested_energy (kWh)", requested) if requested else None,
+                session_id=row[column["session_id"]] if "session_id" in column else "",
+            )
+        )
+    return sound(records, Path(path).name, timezone)
