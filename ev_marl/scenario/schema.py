@@ -209,6 +209,8 @@ class PriceFile(Model):
     """ENTSO-E or Ember day-ahead file, relative to the scenario file; the format is detected."""
     area: str | None = None
     """Bidding zone or country, where the file has several."""
+    fill: Literal["previous_day", "interpolate"] | None = None
+    """What to do where the file lacks a price: take that of 24 hours before, or the straight line between its neighbours; left out: an error."""
     feed_in: Fraction = 1.0
     """Selling price = price − (1 − feed_in)·|price| [-]."""
     markup: Price = 0.0

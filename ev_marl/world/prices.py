@@ -139,7 +139,7 @@ def price_source(prices: schema.Prices, currency: str) -> PriceSource:
         return HourlyPrices([prices.constant] * 24)
     if isinstance(prices, schema.PriceByHour):
         return HourlyPrices(prices.by_hour)
-    return FilePrices(read_prices(prices.csv, area=prices.area), currency)
+    return FilePrices(read_prices(prices.csv, area=prices.area, fill=prices.fill), currency)
 
 
 def buy_and_sell(price: np.ndarray, feed_in: float, markup: float) -> tuple[np.ndarray, np.ndarray]:
