@@ -72,8 +72,10 @@ def _energy_before_array(
 
 
 def _flat(*values: np.ndarray | float) -> tuple[list[np.ndarray], tuple[int, ...]]:
-    arrays = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in values))
-    return [np.ascontiguousarray(array).ravel() for array in arrays], arrays[0].shape
+    arrays = [np.asarray(value, dtype=np.float64) for value in values]
+    shape = np.broadcast_shapes(*(array.shape for array in arrays))
+    whole = [array if array.shape == shape else np.broadcast_to(array, shape) for array in arrays]
+    return [array.flatten() for array in whole], shape
 
 
 def energy_after(

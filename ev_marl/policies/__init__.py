@@ -1,19 +1,42 @@
-"""Who decides the setpoints: heuristics, an own plan on the published prices, replay of a plan."""
+"""Who decides the setpoints: heuristics, an own plan on the published prices, replay of a plan.
 
-from ev_marl.policies.base import POLICIES, Episode, Information, Policy, SiteView, StationView
+`make_policy` turns a name with options into a policy, `rollout` runs it. Others are a class with the `Policy`
+protocol, named as `module:Class`, registered with `POLICIES.register`, or an entry point of `ev_marl.policies`.
+"""
+
+from ev_marl.policies.base import POLICIES, Episode, Information, Policy, SiteView, StationView, site_view
+from ev_marl.policies.best_response import BestResponse, best_response
+from ev_marl.policies.latest import AsLateAsPossible
+from ev_marl.policies.make import make_policy, split_specs
 from ev_marl.policies.plan import Plan, PlanPolicy
 from ev_marl.policies.rollout import Rollout, make_view, rollout
+from ev_marl.policies.serving import EarliestDeadlineFirst, LeastLaxityFirst, RoundRobin
+from ev_marl.policies.simple import Idle, Random, Uncontrolled
+from ev_marl.policies.threshold import PriceThreshold
 
 __all__ = [
     "POLICIES",
+    "AsLateAsPossible",
+    "BestResponse",
+    "EarliestDeadlineFirst",
     "Episode",
+    "Idle",
     "Information",
+    "LeastLaxityFirst",
     "Plan",
     "PlanPolicy",
     "Policy",
+    "PriceThreshold",
+    "Random",
     "Rollout",
+    "RoundRobin",
     "SiteView",
     "StationView",
+    "Uncontrolled",
+    "best_response",
+    "make_policy",
     "make_view",
     "rollout",
+    "site_view",
+    "split_specs",
 ]

@@ -50,6 +50,7 @@ class StationView:
     laxity_h: np.ndarray  # (B, P)
     buy_per_kwh: np.ndarray  # (B, T − t)  published prices from this step on
     sell_per_kwh: np.ndarray  # (B, T − t)
+    energy_weight: float  # factor that the objective puts on the money for energy, 0 where that does not count
     wear_per_kwh: float  # what the objective charges for throughput
     unmet_per_kwh: float  # and for unmet energy
 
@@ -61,6 +62,19 @@ class SiteView(StationView):
     site: SiteArrays
     lower_kw: np.ndarray  # (B, G)  clamped
     upper_kw: np.ndarray  # (B, G)
+
+
+def site_view(view: StationView) -> SiteView:
+    """The same view, for a policy that needs the tree.
+
+    Raises
+    ------
+    TypeError
+        If the view is a station's: whoever runs the policy did not look at its `information`.
+    """
+    if not isinstance(view, SiteView):
+        raise TypeError("a policy with information 'site' or 'future' must be given a SiteView")
+    return view
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,15 @@ class Plan:
 
 
 @kernel
-def _follow(planned_kwh, energy_kwh, connected, charge_efficiency, discharge_efficiency, step_h, out):
+def _follow(
+    planned_kwh: np.ndarray,
+    energy_kwh: np.ndarray,
+    connected: np.ndarray,
+    charge_efficiency: np.ndarray,
+    discharge_efficiency: np.ndarray,
+    step_h: float,
+    out: np.ndarray,
+) -> None:
     n_batch, n_ports = energy_kwh.shape
     for b in range(n_batch):
         for p in range(n_ports):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ev_marl.objective import Objective
+from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.policies.base import Episode, Policy, SiteView, StationView
@@ -73,6 +74,7 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> Sta
         "laxity_h": simulator.laxity_h.copy(),
         "buy_per_kwh": days.buy_per_kwh[simulator.day, step:],
         "sell_per_kwh": days.sell_per_kwh[simulator.day, step:],
+        "energy_weight": sum(term.weight for term in objective.terms if isinstance(term, EnergyCost)),
         "wear_per_kwh": prices.get("battery_wear", 0.0),
         "unmet_per_kwh": prices.get("unmet_energy", 0.0),
     }

@@ -1,0 +1,111 @@
+"""From what a user writes, a name with options, to a policy."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ev_marl.errors import OptionError
+from ev_marl.policies.base import POLICIES, Policy
+from ev_marl.registry import construct, did_you_mean
+
+SPEC = re.compile(r"\s*(?P<name>[^\s(),=]+)\s*(?:\((?P<options>.*)\)\s*)?", re.DOTALL)
+
+
+def make_policy(spec: str | Mapping[str, Any]) -> Policy:
+    """Make a policy from its name.
+
+    Parameters
+    ----------
+    spec : str or mapping
+        A registered name or `module:Class`; with options as `best-response(trust=0.85)` (numbers, True, quoted text)
+        or as a mapping `{name: best-response, options: {trust: 0.85}}`.
+
+    Returns
+    -------
+    Policy
+        A new one.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such policy; the message lists those that exist.
+    OptionError
+        If the text cannot be read, or if the policy does not take these options; the message lists those that exist.
+
+    Examples
+    --------
+    >>> make_policy("best-response(trust=0.85, margin_steps=2)").trust
+    0.85
+    """
+    name, options = _read_text(spec) if isinstance(spec, str) else _read_mapping(spec)
+    return construct(f"policy '{name}'", POLICIES.get(name), options)
+
+
+def split_specs(text: str) -> list[str]:
+    """Split `llf,best-response(trust=0.85, margin_steps=2)` at the commas outside brackets and quotes.
+
+    Parameters
+    ----------
+    text : str
+        Policies as given on a command line.
+
+    Returns
+    -------
+    list of str
+        One text for `make_policy` each, without the spaces around it; empty ones are left out.
+    """
+    parts, depth, quote = [""], 0, ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        if character == "," and depth == 0 and not quote:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _read_text(text: str) -> tuple[str, dict[str, Any]]:
+    match = SPEC.fullmatch(text)
+    if match is None:
+        raise OptionError(f"policy {text!r}: write name or name(option=value, ...)")
+    name, inside = match["name"], match["options"] or ""
+    try:
+        call = ast.parse(f"options({inside})", mode="eval").body
+    except SyntaxError as error:
+        raise OptionError(
+            f"policy {text!r}: cannot read the options ({error.msg}); write name(option=value, ...)"
+        ) from None
+    if not isinstance(call, ast.Call) or call.args or any(keyword.arg is None for keyword in call.keywords):
+        raise OptionError(f"policy {text!r}: every option needs its name, as in name(option=value, ...)")
+    options = {}
+    for keyword in call.keywords:
+        try:
+            options[str(keyword.arg)] = ast.literal_eval(keyword.value)
+        except ValueError:
+            raise OptionError(
+                f"policy {text!r}: the value of {keyword.arg} is not a number, True, False, None or quoted text"
+            ) from None
+    return name, options
+
+
+def _read_mapping(spec: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    allowed = ["name", "options"]
+    for key in spec:
+        if key not in allowed:
+            raise OptionError(
+                f"policy {dict(spec)!r}: no key '{key}'.{did_you_mean(str(key), allowed)} Keys: name, options."
+            )
+    name, options = spec.get("name"), spec.get("options", {})
+    if not isinstance(name, str) or not isinstance(options, Mapping):
+        raise OptionError(f"policy {dict(spec)!r}: write {{name: text, options: {{option: value}}}}")
+    return name, dict(options)
