@@ -1,17 +1,24 @@
-"""From a YAML file, or the name of a shipped scenario, to a `Scenario`."""
+"""From a YAML file, or the name of a shipped scenario, to a `Scenario`; or to a list of all that is wrong with it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import yaml
+from pydantic import ValidationError
 
 import ev_marl
+from ev_marl.registry import did_you_mean
+from ev_marl.scenario.checks import whole_scenario_problems
+from ev_marl.scenario.messages import problems_of
+from ev_marl.scenario.problems import Problem, ScenarioError
+from ev_marl.scenario.reading import Document, read_document
 from ev_marl.scenario.schema import Scenario
 
 
 def shipped_scenarios() -> dict[str, Path]:
-    """Scenarios that come with the package, by name."""
+    """Scenarios that come with the package, by name: inside an installed wheel, or beside the package in a checkout."""
     package = Path(ev_marl.__path__[0])
     for folder in (package / "scenarios", package.parent / "scenarios"):
         if folder.is_dir():
@@ -20,8 +27,50 @@ def shipped_scenarios() -> dict[str, Path]:
 
 
 def load_scenario(name_or_path: str | Path) -> Scenario:
-    """Read a scenario by name or path."""
+    """Read a scenario.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        Name of a shipped scenario ("workplace"), or path of a YAML file.
+
+    Returns
+    -------
+    Scenario
+        Checked; paths of CSV files are absolute.
+
+    Raises
+    ------
+    ScenarioError
+        If there is anything wrong; all problems at once, each with file, line and key.
+    """
     shipped = shipped_scenarios()
     path = shipped.get(str(name_or_path), Path(name_or_path))
-    with path.open() as file:
-        return Scenario.model_validate(yaml.safe_load(file))
+    if not path.is_file() and path.suffix not in (".yaml", ".yml"):
+        near = did_you_mean(str(name_or_path), list(shipped))
+        message = f"no scenario is called '{name_or_path}'.{near} Shipped: {', '.join(shipped)}; or give a YAML file"
+        raise ScenarioError([Problem("", 0, "", message)])
+    return _validate(read_document(path, shipped.get))
+
+
+def scenario_from_dict(data: Mapping[str, Any]) -> Scenario:
+    """A scenario from plain data, as a YAML file would give it; paths of files are taken as they are.
+
+    Raises
+    ------
+    ScenarioError
+        If there is anything wrong; all problems at once, each with its key.
+    """
+    return _validate(Document(dict(data)))
+
+
+def _validate(document: Document) -> Scenario:
+    problems = whole_scenario_problems(document)
+    try:
+        scenario = Scenario.model_validate(document.data)
+    except ValidationError as error:
+        problems.extend(problems_of(error, Scenario, document))
+        raise ScenarioError(problems) from error
+    if problems:
+        raise ScenarioError(problems)
+    return scenario

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from ev_marl.scenario.units import (
     Current,
@@ -32,6 +33,19 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+def choice(what: str, *keys: str) -> Discriminator:
+    """Tells alternatives apart: a mapping by the key that only one of them has, anything else as `plain`."""
+
+    def tag(value: object) -> str | None:
+        if isinstance(value, BaseModel):
+            value = value.model_dump(exclude_unset=True)
+        if not isinstance(value, dict):
+            return "<plain>"
+        return next((f"<{key}>" for key in keys if key in value), None)
+
+    return Discriminator(tag, custom_error_type="choice", custom_error_message=f"expected {what}")
+
+
 class PowerByHour(Model):
     """A power for each local clock hour."""
 
@@ -48,8 +62,17 @@ class PowerFile(Model):
     """Column to read; may be left out where the file has only one."""
 
 
-LimitSeries = Power | PowerByHour | PowerFile
-PowerSeries = SignedPower | PowerByHour | PowerFile
+_SERIES = "a power such as '60 kW', {by_hour: [24 values]} or {csv: FILE}"
+LimitSeries = Annotated[
+    Annotated[Power, Tag("<plain>")] | Annotated[PowerByHour, Tag("<by_hour>")] | Annotated[PowerFile, Tag("<csv>")],
+    choice(_SERIES, "by_hour", "csv"),
+]
+PowerSeries = Annotated[
+    Annotated[SignedPower, Tag("<plain>")]
+    | Annotated[PowerByHour, Tag("<by_hour>")]
+    | Annotated[PowerFile, Tag("<csv>")],
+    choice(_SERIES, "by_hour", "csv"),
+]
 
 
 class LoadProfile(Model):
@@ -61,6 +84,15 @@ class LoadProfile(Model):
     """Highest value of the mean profile on a weekday [kW]."""
     noise: Fraction = 0.05
     """Standard deviation of the load about its profile, as a share of the profile [-]."""
+
+
+BaseLoad = Annotated[
+    Annotated[SignedPower, Tag("<plain>")]
+    | Annotated[PowerByHour, Tag("<by_hour>")]
+    | Annotated[PowerFile, Tag("<csv>")]
+    | Annotated[LoadProfile, Tag("<profile>")],
+    choice(_SERIES + ", or {profile: office, peak: 120 kW}", "by_hour", "csv", "profile"),
+]
 
 
 class Pv(Model):
@@ -82,7 +114,8 @@ class Stations(Model):
     ports: Annotated[int, Field(ge=1)] = 1
     """Ports (connectors) of each station."""
     supply: Literal["ac", "dc"] | None = None
-    """Whether the port feeds the vehicle's on-board charger (`ac`) or its battery (`dc`). Left out: `dc` for type `dc`, else `ac`."""
+    """Whether the port feeds the vehicle's on-board charger (`ac`) or its battery (`dc`). Left out: `dc` for type
+    `dc`, else `ac`."""
     power: Power | None = None
     """Highest charging power of each port [kW]. Give this, or `current` and `phases`."""
     current: Current | None = None
@@ -102,6 +135,18 @@ class Stations(Model):
     discharge_efficiency: Annotated[Fraction, Field(gt=0)] | None = None
     """Share of the battery's power that reaches the meter [-]; left out: as `efficiency`."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Stations:
+        if self.power is None and (self.current is None or self.phases is None):
+            raise ValueError("give `power`, or both `current` and `phases`")
+        if self.power is not None and (self.current is not None or self.phases is not None):
+            raise ValueError("give either `power`, or `current` and `phases`, not both")
+        if self.power == 0:
+            raise ValueError("the power of a port must be above 0 kW")
+        if self.discharge_power is not None and not self.v2g:
+            raise ValueError("`discharge_power` needs `v2g: true`")
+        return self
+
 
 class Group(Model):
     """A part of the site with a shared power limit: parking lot, building, feeder, transformer."""
@@ -116,7 +161,7 @@ class Group(Model):
     """Highest power drawn from above, base load included [kW]; left out: no limit."""
     export_limit: LimitSeries | None = None
     """Highest power fed upwards, PV included [kW]; left out: no limit."""
-    base_load: PowerSeries | LoadProfile | None = None
+    base_load: BaseLoad | None = None
     """Inflexible load directly at this group [kW]."""
     pv: Pv | None = None
     """Photovoltaic plant directly at this group."""
@@ -130,7 +175,8 @@ class Sessions(Model):
     """When vehicles come, how long they stay, what they need."""
 
     model: str = "elaadnl/workplace"
-    """`elaadnl/workplace`, `elaadnl/private`, `elaadnl/public`, `acn/caltech`, `acn/jpl`, `highway`, or module:Class."""
+    """`elaadnl/workplace`, `elaadnl/private`, `elaadnl/public`, `acn/caltech`, `acn/jpl`, `highway`, or
+    module:Class."""
     per_port_per_day: Annotated[float, Field(ge=0)] = 1.0
     """Mean number of vehicles that come per port and weekday [1/day]."""
     weekend_factor: Annotated[float, Field(ge=0)] | None = None
@@ -210,14 +256,27 @@ class PriceFile(Model):
     area: str | None = None
     """Bidding zone or country, where the file has several."""
     fill: Literal["previous_day", "interpolate"] | None = None
-    """What to do where the file lacks a price: take that of 24 hours before, or the straight line between its neighbours; left out: an error."""
+    """What to do where the file lacks a price: take that of 24 hours before, or the straight line between its
+    neighbours; left out: an error."""
     feed_in: Fraction = 1.0
     """Selling price = price − (1 − feed_in)·|price| [-]."""
     markup: Price = 0.0
     """Added to every buying price: taxes and fees [currency/kWh]."""
 
 
-Prices = PriceModel | PriceConstant | PriceByHour | PriceFile
+Prices = Annotated[
+    Annotated[PriceModel, Tag("<model>")]
+    | Annotated[PriceConstant, Tag("<constant>")]
+    | Annotated[PriceByHour, Tag("<by_hour>")]
+    | Annotated[PriceFile, Tag("<csv>")],
+    choice(
+        "one of {model: nl/2023}, {constant: 0.25 EUR/kWh}, {by_hour: [24 prices]}, {csv: FILE}",
+        "model",
+        "constant",
+        "by_hour",
+        "csv",
+    ),
+]
 
 
 class CoordinatorOptions(Model):
@@ -227,6 +286,12 @@ class CoordinatorOptions(Model):
     """`none`, `proportional`, `priority`, `nearest`, or module:Class."""
     options: dict[str, Any] = {}
     """Keyword arguments of the coordinator."""
+
+
+CoordinatorChoice = Annotated[
+    Annotated[str, Tag("<plain>")] | Annotated[CoordinatorOptions, Tag("<name>")],
+    choice("a name such as `nearest`, or {name: NAME, options: {...}}", "name"),
+]
 
 
 class SetpointTracking(Model):
@@ -244,7 +309,8 @@ class Objective(Model):
     energy_cost: Annotated[float, Field(ge=0)] = 1.0
     """Weight of what the site pays for energy, less what it earns [-]."""
     unmet_energy: NonNegativePrice = 0.40
-    """Cost of energy that was wanted, could have been delivered, and was not in the battery at departure [currency/kWh]."""
+    """Cost of energy that was wanted, could have been delivered, and was not in the battery at departure
+    [currency/kWh]."""
     battery_wear: NonNegativePrice = 0.0
     """Cost of throughput: each kWh metered in or out of a vehicle [currency/kWh]."""
     overload: NonNegativePrice | None = None
@@ -275,16 +341,33 @@ class BlockOptions(Model):
     """Keyword arguments of the block."""
 
 
-Block = (
-    Literal["identity", "clock", "calendar", "ports", "prices", "headroom", "neighbours"] | PricesBlock | BlockOptions
-)
+Block = Annotated[
+    Annotated[str, Tag("<plain>")] | Annotated[PricesBlock, Tag("<prices>")] | Annotated[BlockOptions, Tag("<block>")],
+    choice("a block's name, {prices: 12 h}, or {block: NAME, options: {...}}", "prices", "block"),
+]
 
 
 class Levels(Model):
     """Discrete actions."""
 
     levels: Annotated[int, Field(ge=2)] | list[Annotated[float, Field(ge=-1, le=1)]]
-    """How many evenly spaced levels (odd: from −100 % to 100 % through 0), or the levels themselves as shares of the rated power."""
+    """How many evenly spaced levels (odd: from −100 % to 100 % through 0), or the levels themselves as shares of the
+    rated power."""
+
+    @field_validator("levels")
+    @classmethod
+    def _check(cls, levels: int | list[float]) -> int | list[float]:
+        if isinstance(levels, int) and levels % 2 == 0:
+            raise ValueError(f"found {levels}; an even number of levels has none at 0: take {levels + 1}")
+        if isinstance(levels, list) and (0.0 not in levels or sorted(set(levels)) != levels):
+            raise ValueError("levels must rise and include 0, such as [-1, 0, 0.5, 1]")
+        return levels
+
+
+Action = Annotated[
+    Annotated[Literal["continuous", "fraction"], Tag("<plain>")] | Annotated[Levels, Tag("<levels>")],
+    choice("`continuous`, `fraction`, or {levels: 5}", "levels"),
+]
 
 
 class Scenario(Model):
@@ -318,14 +401,36 @@ class Scenario(Model):
     """Vehicle mix."""
     prices: Prices = PriceConstant(constant=0.25)
     """Energy prices."""
-    coordinator: Literal["none", "proportional", "priority", "nearest"] | CoordinatorOptions = "nearest"
-    """Who gets power when there is not enough."""
+    coordinator: CoordinatorChoice = "nearest"
+    """Who gets power when there is not enough: `none`, `proportional`, `priority`, `nearest`, or module:Class."""
     objective: Objective = Objective()
     """What counts."""
     observation: list[Block] = ["identity", "clock", "ports", "prices", "headroom"]
-    """What each agent sees, block by block."""
-    action: Literal["continuous", "fraction"] | Levels = "continuous"
-    """`continuous`: share of the port's rated power; `fraction`: share of what is possible this step; or discrete levels."""
+    """What each agent sees, block by block: `identity`, `clock`, `calendar`, `ports`, `prices`, `headroom`,
+    `neighbours`, or your own."""
+    action: Action = "continuous"
+    """`continuous`: share of the port's rated power; `fraction`: share of what is possible this step; or discrete
+    levels."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_timezone(cls, timezone: str) -> str:
+        try:
+            ZoneInfo(timezone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"found '{timezone}'; expected an IANA time zone such as Europe/Amsterdam") from error
+        return timezone
+
+    @model_validator(mode="after")
+    def _check(self) -> Scenario:
+        steps = self.horizon / self.step
+        if abs(steps - round(steps)) > 1e-9:
+            raise ValueError(
+                f"the horizon of {self.horizon:g} h is {steps:g} steps of {self.step:g} h; make it a whole number"
+            )
+        if self.until is not None and self.until < self.start:
+            raise ValueError(f"until {self.until} lies before start {self.start}")
+        return self
 
     @property
     def n_steps(self) -> int:

@@ -327,7 +327,7 @@ def _add_group(graph: nx.DiGraph, group: Group, parent: str | None, counts: Coun
         attributes["pv"] = group.pv
     graph.add_node(group.name, **attributes)
     if parent is not None:
-        graph.add_edge(parent, group.name)
+        graph.add_edge(group.parent or parent, group.name)
     for stations in group.stations:
         _add_stations(graph, stations, group.name, counts)
     for child in group.groups:

@@ -1,0 +1,164 @@
+"""YAML with a memory: the data of a file, where each key stands, and what it inherits through `extends:`.
+
+Comes in: a path. Goes out: a `Document`, plain data and the file and line of every key path in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ev_marl.scenario.problems import Problem, ScenarioError
+
+CHOICES = ("model", "constant", "by_hour", "csv", "profile", "levels")
+KeyPath = tuple[str | int, ...]
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass
+class Document:
+    """Data of a scenario and the places of its keys."""
+
+    data: dict[str, Any]
+    places: dict[KeyPath, tuple[str, int]] = field(default_factory=dict)
+
+    def place(self, path: KeyPath) -> tuple[str, int]:
+        """File and line of the nearest key at or above `path`."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.places:
+                return self.places[path[:length]]
+        return "", 0
+
+    def problem(self, path: KeyPath, message: str) -> Problem:
+        """A problem at a key."""
+        return Problem(*self.place(path), key_text(path), message)
+
+
+def key_text(path: KeyPath) -> str:
+    """A key path as people read it: `site.groups[0].name`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def read_document(path: Path, find: Callable[[str], Path | None]) -> Document:
+    """Read a scenario file and everything it extends.
+
+    Parameters
+    ----------
+    path : Path
+        A YAML file.
+    find : callable
+        Path of a shipped scenario by name, or None.
+
+    Raises
+    ------
+    ScenarioError
+        If a file is missing, is no YAML mapping, has a key twice, or extends itself.
+    """
+    return _read(path, find, ())
+
+
+def _read(path: Path, find: Callable[[str], Path | None], chain: tuple[Path, ...]) -> Document:
+    own = _parse(path)
+    base = own.data.pop("extends", None)
+    if base is None:
+        return own
+    place = own.places[("extends",)]
+    if not isinstance(base, str):
+        raise ScenarioError([Problem(*place, "extends", f"found {base!r}; expected a scenario's name or a path")])
+    parent = find(base) or path.parent / base
+    chain = (*chain, path.resolve())
+    if parent.resolve() in chain:
+        loop = " -> ".join(str(step.name) for step in (*chain, parent))
+        raise ScenarioError([Problem(*place, "extends", f"the scenarios extend each other in a cycle: {loop}")])
+    if not parent.is_file():
+        message = f"found '{base}', which is neither a shipped scenario nor a file beside {path.name}"
+        raise ScenarioError([Problem(*place, "extends", message)])
+    return _merge(_read(parent, find, chain), own)
+
+
+def _parse(path: Path) -> Document:
+    name = str(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ScenarioError([Problem(name, 0, "", "there is no such file")]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError([Problem(name, 0, "", f"cannot be read: {error}")]) from error
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        data = yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise ScenarioError([Problem(name, line, "", f"this is not YAML: {error.problem}")]) from error
+    if not isinstance(node, yaml.MappingNode):
+        raise ScenarioError([Problem(name, 1, "", "a scenario is a mapping of keys, such as `name: workplace`")])
+    document = Document(data, {(): (name, 1)})
+    twice: list[Problem] = []
+    _locate(node, (), name, document.places, twice)
+    if twice:
+        raise ScenarioError(twice)
+    _absolute_files(document.data, path.parent.resolve())
+    return document
+
+
+def _locate(
+    node: yaml.Node, path: KeyPath, file: str, places: dict[KeyPath, tuple[str, int]], twice: list[Problem]
+) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            below = (*path, key.value)
+            line = key.start_mark.line + 1
+            if below in places:
+                first = places[below][1]
+                twice.append(Problem(file, line, key_text(below), f"this key stands here twice, first in line {first}"))
+            places[below] = (file, line)
+            _locate(value, below, file, places, twice)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            places[(*path, i)] = (file, value.start_mark.line + 1)
+            _locate(value, (*path, i), file, places, twice)
+
+
+def _absolute_files(data: Any, folder: Path) -> None:
+    """Paths of CSV files are relative to the file that names them."""
+    if isinstance(data, dict):
+        if isinstance(data.get("csv"), str):
+            data["csv"] = str(folder / data["csv"])
+        for value in data.values():
+            _absolute_files(value, folder)
+    elif isinstance(data, list):
+        for value in data:
+            _absolute_files(value, folder)
+
+
+def _other_choice(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
+    """Whether a variant chooses another alternative, such as constant prices for modelled ones: then it replaces."""
+    return any(key in above and key not in below for key in CHOICES)
+
+
+def _merge(base: Document, own: Document) -> Document:
+    places = dict(base.places)
+
+    def deep(below: dict[str, Any], above: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
+        merged = dict(below)
+        for key, value in above.items():
+            here = (*path, key)
+            if isinstance(value, dict) and isinstance(merged.get(key), dict) and not _other_choice(merged[key], value):
+                merged[key] = deep(merged[key], value, here)
+            else:
+                for old in [old for old in places if old[: len(here)] == here]:
+                    del places[old]
+                merged[key] = value
+        return merged
+
+    data = deep(base.data, own.data, ())
+    places.update(own.places)
+    places.pop(("extends",), None)
+    return Document(data, places)
