@@ -14,7 +14,7 @@ from gymnasium.envs.registration import registry as _gymnasium_registry
 
 try:
     from pettingzoo.env_registry import registration as _pettingzoo
-except ImportError:  # PettingZoo before 1.27 has no registry
+except ImportError:  # older versions of PettingZoo have no registry
     _pettingzoo = None
 
 if TYPE_CHECKING:

@@ -167,6 +167,10 @@ class Simulator:
         Time left less time needed at full power [h], inf at an empty port.
     lower_kw, upper_kw, base_load_kw : float64, shape (n_batch, n_groups)
         Clamped limits and base load of the coming step [kW].
+    granted_kw : float64, shape (n_batch, n_ports)
+        Metered in the last step, 0 after a reset [kW].
+    group_kw : float64, shape (n_batch, n_groups)
+        Sum of the granted powers below each group in the last step, 0 after a reset [kW].
     """
 
     def __init__(self, site: SiteArrays, coordinator: Coordinator, tracks: Sequence[Track]) -> None:
@@ -184,6 +188,16 @@ class Simulator:
     def n_batch(self) -> int:
         """B."""
         return len(self.day)
+
+    @property
+    def granted_kw(self) -> np.ndarray:
+        """Metered in the last step."""
+        return self._flow.granted_kw
+
+    @property
+    def group_kw(self) -> np.ndarray:
+        """Power of the groups in the last step."""
+        return self._flow.group_kw
 
     @property
     def done(self) -> bool:
@@ -206,6 +220,8 @@ class Simulator:
             self._allocate(n_batch, n_ports, n_groups)
         self.step_index = 0
         self.peak_kw = np.zeros(n_batch)
+        self._flow.granted_kw[:] = 0.0
+        self._flow.group_kw[:] = 0.0
         sessions = self.days.sessions
         _start(
             self.day,

@@ -1,0 +1,247 @@
+"""From actions to setpoints: what an agent may answer, and the power that it means.
+
+Comes in: one action per agent, or an array for all ports. Goes out: setpoints in kW. An action that cannot be read is
+an error that names the agent; at an empty port every action means zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium import spaces
+from pydantic import TypeAdapter
+
+from ev_marl.compiled import kernel
+from ev_marl.errors import ActionError
+from ev_marl.scenario.schema import Levels, Scenario
+from ev_marl.simulator import Simulator
+from ev_marl.site import Site
+
+ActionLike = Literal["continuous", "fraction"] | int | Sequence[float] | Mapping[str, Any] | Levels
+"""A kind of action as in a scenario file, or just the levels."""
+
+
+@kernel
+def _scale(shares, up_kw, down_kw, out):
+    """out = share · up for charging, share · down for discharging; both scales >= 0, shape (n_batch or 1, n_ports)."""
+    n_batch, n_ports = shares.shape
+    several = len(up_kw) > 1
+    for b in range(n_batch):
+        row = b if several else 0
+        for p in range(n_ports):
+            share = shares[b, p]
+            out[b, p] = share * (up_kw[row, p] if share >= 0.0 else down_kw[row, p])
+
+
+@kernel
+def _level_mask(levels, neutral, lo_kw, hi_kw, out):
+    """out[b, p, i]: whether level i does something at port p that the neutral level does not."""
+    n_batch, n_ports, n_levels = out.shape
+    for b in range(n_batch):
+        for p in range(n_ports):
+            for i in range(n_levels):
+                level = levels[p, i]
+                possible = i == neutral[p] or (level > 0.0 and hi_kw[b, p] > 0.0) or (level < 0.0 and lo_kw[b, p] < 0.0)
+                out[b, p, i] = 1 if possible else 0
+
+
+class ActionCoder:
+    """Action spaces of all agents, and what their actions mean.
+
+    - `continuous`: Box in [−1, 1] for each port, share of its rated power: of the charging power above 0, of the
+      discharging power below. Without V2G, what is below 0 means 0.
+    - `fraction`: Box in [−1, 1] for each port, share of what the port can do in this step.
+    - levels: `Discrete` for a station with one port, `MultiDiscrete` with several; shares of the rated power. A number
+      of levels gives evenly spaced ones, from −100 % to 100 % where the station has V2G and from 0 to 100 % where not.
+      A mask tells which levels do something: those above 0 where a vehicle can charge, those below 0 where it can
+      discharge, and always the one nearest to 0.
+
+    Parameters
+    ----------
+    site : Site
+        The site.
+    kind : {"continuous", "fraction"}, int, sequence of float, or Levels
+        What agents answer.
+    """
+
+    def __init__(self, site: Site, kind: ActionLike) -> None:
+        model = _kind(kind)
+        arrays = site.arrays
+        self.agents = site.agents
+        self._first = arrays.station_first_port
+        self._counts = np.diff(self._first).tolist()
+        self._up_kw, self._down_kw = arrays.port_charge_kw[None, :], arrays.port_discharge_kw[None, :]
+        self.kind: Literal["continuous", "fraction", "levels"]
+        self.levels: np.ndarray | None = None  # float64 (P, n_levels)  shares of the rated power
+        if isinstance(model, Levels):
+            self.kind = "levels"
+            self.levels = _levels(model, arrays.port_discharge_kw > 0.0)
+            self._neutral = np.argmin(np.abs(self.levels), axis=1)
+            self._port = np.arange(arrays.n_ports)
+        else:
+            self.kind = model
+        self.spaces: dict[str, spaces.Space[Any]] = {
+            agent: self._space(count) for agent, count in zip(self.agents, self._counts, strict=True)
+        }
+        self._read = np.empty((1, arrays.n_ports))
+        self._out = np.empty((1, arrays.n_ports))
+
+    @classmethod
+    def from_scenario(cls, scenario: Scenario, site: Site, kind: ActionLike | None = None) -> ActionCoder:
+        """The actions that a scenario asks for, or `kind` instead."""
+        return cls(site, scenario.action if kind is None else kind)
+
+    @property
+    def joint_space(self) -> spaces.Space[Any]:
+        """The actions of all ports as one: Box or MultiDiscrete over the ports."""
+        return self._space(sum(self._counts), joint=True)
+
+    def read(self, actions: Mapping[str, Any]) -> np.ndarray:
+        """Actions of all agents as one array.
+
+        Parameters
+        ----------
+        actions : mapping of str to array_like
+            One action for every agent.
+
+        Returns
+        -------
+        float64, shape (1, n_ports)
+            Shares or level numbers; reused by the next call.
+
+        Raises
+        ------
+        ActionError
+            If an action is missing, has the wrong shape or type, is not finite, or is no level.
+        """
+        read = self._read
+        try:
+            values = [actions[agent] for agent in self.agents]
+            if self.levels is not None:
+                read[0] = np.concatenate([np.atleast_1d(value) for value in values])
+            elif list(map(len, values)) == self._counts:
+                np.concatenate(values, out=read[0], casting="same_kind")
+            else:
+                raise ActionError(self._fault(actions))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ActionError(self._fault(actions)) from error
+        if not self._valid(read):
+            raise ActionError(self._fault(actions))
+        return read
+
+    def check(self, actions: np.ndarray, n_batch: int) -> np.ndarray:
+        """Actions of all ports as float64, shape (n_batch, n_ports).
+
+        Raises
+        ------
+        ActionError
+            If the shape is wrong, or a value is not finite or no level; the message names the agent.
+        """
+        try:
+            read = np.asarray(actions, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ActionError(f"actions must be an array of numbers, got {type(actions).__name__}") from error
+        n_ports = len(self._read[0])
+        if read.shape != (n_batch, n_ports):
+            raise ActionError(
+                f"actions have shape {read.shape}, allowed is (n_batch, n_ports) = ({n_batch}, {n_ports})"
+            )
+        if not self._valid(read):
+            b, p = np.argwhere(~self._fine(read))[0]
+            a = int(np.searchsorted(self._first, p, side="right")) - 1
+            raise ActionError(
+                f"action of agent '{self.agents[a]}', row {b}, port {p - self._first[a]}, is {read[b, p]}; "
+                f"allowed is {self._allowed()}"
+            )
+        return read
+
+    def setpoints(self, actions: np.ndarray, simulator: Simulator) -> np.ndarray:
+        """Power that checked actions ask for, float64, shape (n_batch, n_ports) [kW]; reused by the next call."""
+        if self._out.shape != actions.shape:
+            self._out = np.empty(actions.shape)
+        if self.levels is not None:
+            actions = self.levels[self._port, actions.astype(np.int64)]
+        if self.kind == "fraction":
+            _scale(actions, simulator.hi_kw, np.negative(simulator.lo_kw), self._out)
+        else:
+            _scale(actions, self._up_kw, self._down_kw, self._out)
+        return self._out
+
+    def level_mask(self, simulator: Simulator) -> np.ndarray:
+        """Which levels do something in the coming step, int8, shape (n_batch, n_ports, n_levels)."""
+        if self.levels is None:
+            raise ActionError(f"actions of kind '{self.kind}' have no mask; only levels have")
+        mask = np.empty((*simulator.lo_kw.shape, self.levels.shape[1]), dtype=np.int8)
+        _level_mask(self.levels, self._neutral, simulator.lo_kw, simulator.hi_kw, mask)
+        return mask
+
+    def masks(self, simulator: Simulator) -> list[np.ndarray | tuple[np.ndarray, ...]]:
+        """Each agent's mask for the first row, in the form that its space's `sample(mask)` takes."""
+        rows = self.level_mask(simulator)[0]
+        return [
+            rows[first] if count == 1 else tuple(rows[first : first + count])
+            for first, count in zip(self._first[:-1].tolist(), self._counts, strict=True)
+        ]
+
+    def _space(self, n_ports: int, joint: bool = False) -> spaces.Space[Any]:
+        if self.levels is None:
+            return spaces.Box(-1.0, 1.0, (n_ports,), np.float32)
+        n_levels = self.levels.shape[1]
+        if n_ports == 1 and not joint:
+            return spaces.Discrete(n_levels)
+        return spaces.MultiDiscrete([n_levels] * n_ports)
+
+    def _fine(self, read: np.ndarray) -> np.ndarray:
+        if self.levels is None:
+            return np.isfinite(read)
+        fine: np.ndarray = (read >= 0) & (read < self.levels.shape[1]) & (read == np.floor(read))
+        return fine
+
+    def _valid(self, read: np.ndarray) -> bool:
+        if self.levels is None:  # a sum is finite only if every part is, and is quicker than looking at each
+            return bool(np.isfinite(read.sum())) or bool(np.isfinite(read).all())
+        return bool(self._fine(read).all())
+
+    def _allowed(self) -> str:
+        if self.levels is not None:
+            return f"a level from 0 to {self.levels.shape[1] - 1}"
+        return "a finite number; from −1 to 1 is meaningful"
+
+    def _fault(self, actions: Mapping[str, Any]) -> str:
+        """What is wrong with the first action that cannot be read."""
+        if not isinstance(actions, Mapping):
+            return f"actions must be a dict with one action for each agent, got {type(actions).__name__}"
+        for agent, count in zip(self.agents, self._counts, strict=True):
+            if agent not in actions:
+                return f"agent '{agent}' has no action; every agent must act in every step"
+            allowed = f"allowed is an array of shape ({count},), {self._allowed()} for each port"
+            if self.levels is not None and count == 1:
+                allowed = f"allowed is {self._allowed()}"
+            try:
+                value = np.asarray(actions[agent], dtype=np.float64)
+            except (TypeError, ValueError):
+                return f"action of agent '{agent}' is {actions[agent]!r}; {allowed}"
+            scalar = self.levels is not None and count == 1 and value.shape == ()
+            if value.shape != (count,) and not scalar:
+                return f"action of agent '{agent}' has shape {value.shape}; {allowed}"
+            if not self._fine(value).all():
+                return f"action of agent '{agent}' is {value}; {allowed}"
+        return f"actions cannot be read: {actions!r}"
+
+
+def _kind(kind: ActionLike) -> Literal["continuous", "fraction"] | Levels:
+    if isinstance(kind, Levels) or kind in ("continuous", "fraction"):
+        return kind  # type: ignore[return-value]
+    if isinstance(kind, Mapping):
+        return Levels.model_validate(dict(kind))
+    return TypeAdapter(Levels).validate_python({"levels": kind if isinstance(kind, int) else list(kind)})
+
+
+def _levels(model: Levels, bidirectional: np.ndarray) -> np.ndarray:
+    """Levels of each port, float64, shape (n_ports, n_levels)."""
+    if isinstance(model.levels, int):
+        both, up = np.linspace(-1.0, 1.0, model.levels), np.linspace(0.0, 1.0, model.levels)
+        return np.where(bidirectional[:, None], both, up)
+    return np.tile(np.array(model.levels, dtype=np.float64), (len(bidirectional), 1))

@@ -1,0 +1,236 @@
+"""Many episodes at once, arrays in and arrays out: for training loops that want speed.
+
+Comes in: actions for all ports of all rows. Goes out: observations, rewards and costs as arrays. Rows are in step: all
+episodes have the same length, end together, and start anew by themselves on other days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from gymnasium import spaces
+
+from ev_marl.coordinator import Coordinator
+from ev_marl.env.actions import ActionLike
+from ev_marl.env.core import Core
+from ev_marl.env.observations import BlockLike, ObservedFeature
+from ev_marl.env.setup import Setting
+from ev_marl.scenario import Scenario
+from ev_marl.simulator import Flow, Simulator
+from ev_marl.world import Track
+
+
+@dataclass(slots=True)
+class StepInfo:
+    """What a step tells besides rewards; B rows, A agents. Arrays are reused by the next step."""
+
+    costs: np.ndarray  # float64 (n_terms, B, A)  by term, in the order of `cost_names` [currency]
+    flow: Flow  # powers and energies
+    final_observation: np.ndarray | None  # float32 (B, A, W)  of the episode that ended with this step
+    episode_return: np.ndarray | None  # float64 (B, A)  of the episode that ended with this step [currency]
+    action_mask: np.ndarray | None  # int8 (B, P, n_levels)  for the coming step, where actions are levels
+
+
+class BatchedEnv:
+    """A batch of episodes of one scenario.
+
+    Parameters
+    ----------
+    scenario : str, Path or Scenario
+        Name of a shipped scenario, path of a YAML file, or a loaded scenario.
+    n_envs : int
+        Rows B.
+    n_days : int
+        Days in the pool from which every row draws its next episode.
+    seed : int
+        Of the pool and of the rows' draws; used by the first reset without a seed.
+    refresh : bool
+        Draw a new pool whenever the rows have started as many episodes as it has days. Off, the pool stays the same.
+    max_cycles : int, optional
+        Cut episodes after so many steps [steps].
+    coordinator, observation, action
+        As for `ChargingEnv`.
+    tracks : sequence of Track, optional
+        The pool, instead of drawing it.
+    copy : bool
+        Return copies. Off, observations lie in two buffers used in turn, so that those of one step are valid until the
+        step after the next; rewards and costs are valid until the next step.
+
+    Attributes
+    ----------
+    agents : tuple of str, length A
+    ports : tuple of str, length P
+    cost_names : tuple of str
+    single_observation_space, single_action_space
+        Of one agent (Box, shape (W,)), and of all ports of one row.
+    """
+
+    def __init__(
+        self,
+        scenario: str | Path | Scenario,
+        n_envs: int,
+        *,
+        n_days: int = 256,
+        seed: int = 0,
+        refresh: bool = False,
+        max_cycles: int | None = None,
+        coordinator: str | Coordinator | None = None,
+        observation: Sequence[BlockLike] | None = None,
+        action: ActionLike | None = None,
+        tracks: Sequence[Track] | None = None,
+        copy: bool = False,
+    ) -> None:
+        for name, value in (("n_envs", n_envs), ("n_days", n_days), ("max_cycles", max_cycles)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; it must be 1 or more")
+        setting = Setting.of(scenario, coordinator=coordinator)
+        self.scenario = setting.scenario
+        self.site = setting.site
+        self.world = setting.world
+        self.objective = setting.objective
+        self.coordinator = setting.coordinator
+        self.n_envs = n_envs
+        self.n_days = n_days
+        self.refresh = refresh
+        self.max_cycles = setting.scenario.n_steps if max_cycles is None else max_cycles
+        self.agents = self.site.agents
+        self.ports = self.site.ports
+        self.cost_names = self.objective.names
+        self.tracks: list[Track] = []
+        self._given = None if tracks is None else list(tracks)
+        for track in self._given or []:
+            track.validate(self.site)
+        self._seed = seed
+        self._copy = copy
+        self._core = Core(setting, observation, action)
+        width = self._core.observer.width
+        self.single_observation_space: spaces.Box = self._core.observer.space
+        self.single_action_space = self._core.actions.joint_space
+        self._buffers = [np.zeros((n_envs, len(self.agents), width), dtype=np.float32) for _ in range(2)]
+        self._returns = np.zeros((n_envs, len(self.agents)))
+        self._over = np.zeros(n_envs, dtype=bool)
+        self._rng: np.random.Generator | None = None
+
+    @property
+    def simulator(self) -> Simulator:
+        """Runs the rows; there is none before the first reset."""
+        return self._core.simulator
+
+    @property
+    def day(self) -> np.ndarray:
+        """Index into `tracks` of each row's day, int64, shape (n_envs,)."""
+        return self._core.simulator.day
+
+    def reset(self, seed: int | None = None, *, day: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+        """Start all episodes.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Draw a new pool and new days for the rows; left out, the constructor's at first, and later the rows go on
+            drawing from the same pool.
+        day : int64, shape (n_envs,), optional
+            Index into the pool for each row, instead of drawing.
+
+        Returns
+        -------
+        float32, shape (n_envs, n_agents, width)
+            Observations.
+        """
+        if seed is not None or self._rng is None:
+            self._rng = np.random.default_rng(self._seed if seed is None else seed)
+            self._fill_pool()
+        self._restart(day)
+        return self._observe()
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, StepInfo]:
+        """Run one step of every row; rows that end start anew at once.
+
+        Parameters
+        ----------
+        actions : array_like, shape (n_envs, n_ports)
+            Shares or levels, as for `ChargingEnv`.
+
+        Returns
+        -------
+        observations : float32, shape (n_envs, n_agents, width)
+            After an end, the first of the next episode; the last of the old one is `info.final_observation`.
+        rewards : float64, shape (n_envs, n_agents)
+            [currency]
+        terminated, truncated : bool, shape (n_envs,)
+            All rows alike; nothing is ever terminated.
+        info : StepInfo
+            Costs by term, powers, and what ended.
+
+        Raises
+        ------
+        ActionError
+            If the shape is wrong, or a value is not finite or no level; the message names the agent.
+        """
+        core = self._core
+        flow, rewards, costs = core.step(core.actions.check(actions, self.n_envs))
+        self._returns += rewards
+        info = StepInfo(costs, flow, None, None, None)
+        over = flow.last or flow.step + 1 >= self.max_cycles
+        if self._copy:
+            rewards, info.costs = rewards.copy(), costs.copy()
+        if over:
+            info.final_observation = np.zeros_like(self._buffers[0])
+            core.observer.observe(info.final_observation)
+            info.episode_return = self._returns.copy()
+            self._restart(None)
+        if core.actions.levels is not None:
+            info.action_mask = core.actions.level_mask(core.simulator)
+        truncated = np.full(self.n_envs, over)
+        return self._observe(), rewards, self._over.copy(), truncated, info
+
+    def state(self) -> np.ndarray:
+        """Every number of the observations once, float32, shape (n_envs, n_features)."""
+        out = np.empty((self.n_envs, self._core.observer.n_features), dtype=np.float32)
+        _ = self._core.simulator  # there is no state before the first reset
+        self._core.observer.observe_state(out)
+        return out
+
+    def observation_labels(self, agent: str) -> list[str]:
+        """What each number of the agent's observation is, such as "ports.0.state_of_charge"."""
+        return self._core.observer.labels(agent)
+
+    def observation_table(self) -> list[ObservedFeature]:
+        """Label, bounds and meaning of each number of an observation."""
+        return self._core.observer.table()
+
+    def state_labels(self) -> list[str]:
+        """What each number of the state is, such as "ports.ac_0/0.state_of_charge"."""
+        return [number.label for number in self._core.observer.state_table()]
+
+    def _fill_pool(self) -> None:
+        assert self._rng is not None
+        if self._given is None:
+            seeds = self._rng.integers(2**63, size=self.n_days)
+            self.tracks = [self.world.sample(int(seed)) for seed in seeds]
+        else:
+            self.tracks = self._given
+        self._core.load(self.tracks)
+        self._played = 0
+
+    def _restart(self, day: Sequence[int] | np.ndarray | None) -> None:
+        assert self._rng is not None
+        if self.refresh and self._given is None and self._played >= self.n_days:
+            self._fill_pool()
+        if day is None:
+            day = self._rng.integers(len(self.tracks), size=self.n_envs)
+        chosen = np.asarray(day, dtype=np.int64)
+        if chosen.shape != (self.n_envs,):
+            raise ValueError(f"day has shape {chosen.shape}; it must be ({self.n_envs},)")
+        self._core.reset(chosen)
+        self._played += self.n_envs
+        self._returns[:] = 0.0
+
+    def _observe(self) -> np.ndarray:
+        self._buffers.reverse()
+        out = self._buffers[0]
+        self._core.observer.observe(out)
+        return out.copy() if self._copy else out

@@ -1,0 +1,92 @@
+"""What an observation block is: a few named numbers with bounds, about the site, each group, each station or each port.
+
+A block fills one compact table a step; `Observer` hands every agent the rows that concern it. Blocks read the
+simulator's arrays only, so one block serves one day or a thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from ev_marl.physics.days import Days
+from ev_marl.registry import Registry
+from ev_marl.simulator import Simulator
+from ev_marl.site import Site
+
+Scope = Literal["site", "group", "station", "port"]
+"""What a row of a block's table is about. An agent gets the site's row, the rows of the groups above it (deepest
+first), its own station's row, or the rows of its ports."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One number of an observation; its bounds enclose 0, which stands where there is no group or port."""
+
+    name: str  # short, such as "state_of_charge"
+    low: float
+    high: float
+    about: str  # what it is and what it is divided by
+
+
+@runtime_checkable
+class ObservationBlock(Protocol):
+    """Some features of an observation.
+
+    The options of a block in a scenario file are the keyword arguments of its class.
+    """
+
+    name: str
+    scope: Scope
+    static: bool  # whether the values stay the same for ever: `fill` is then called once per batch size
+
+    def bind(self, site: Site) -> tuple[Feature, ...]:
+        """Learn the site; return the features of one row of the table."""
+        ...
+
+    def load(self, days: Days) -> None:
+        """The simulator has new days: prepare what depends on them alone."""
+        ...
+
+    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+        """Write the table for the coming step.
+
+        Parameters
+        ----------
+        simulator : Simulator
+            At the start of a step, or, after the last one, at the end of the episode.
+        out : float32, shape (n_batch, n_rows, n_features)
+            Written: finite and within the bounds of the features. One row for the site, or one for each group,
+            station or port.
+        """
+        ...
+
+
+BLOCKS: Registry[Callable[..., ObservationBlock]] = Registry("observation block", "ev_marl.observation_blocks")
+
+
+class Exogenous:
+    """Base of blocks whose values depend on the day and the step alone: a table made once, looked up each step."""
+
+    scope: Scope = "site"
+    static = False
+
+    def load(self, days: Days) -> None:
+        """Tabulate all days."""
+        self._table = np.ascontiguousarray(self.tabulate(days), dtype=np.float32)
+
+    def tabulate(self, days: Days) -> np.ndarray:
+        """Values for every day and step, the end of the episode included; shape (n_days, n_steps + 1, n_features)."""
+        raise NotImplementedError
+
+    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+        """Look up the coming step."""
+        out[:, 0] = self._table[simulator.day, simulator.step_index]
+
+
+def with_end(values: np.ndarray) -> np.ndarray:
+    """Per-step values, shape (n_days, n_steps), followed by the last one once more for the end of the episode."""
+    return np.concatenate([values, values[:, -1:]], axis=1)

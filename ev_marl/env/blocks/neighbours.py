@@ -1,0 +1,109 @@
+"""What the other stations of the same group are up to, as totals: how many vehicles, how much need, how much power."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.compiled import kernel
+from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
+from ev_marl.physics.days import Days
+from ev_marl.simulator import Simulator
+from ev_marl.site import Site
+
+
+@kernel
+def _fill(
+    session,
+    energy_kwh,
+    granted_kw,
+    capacity_kwh,
+    due_kwh,
+    rated_kw,
+    station_first_port,
+    station_group,
+    group_first_port,
+    group_end_port,
+    totals,
+    out,
+):
+    """Totals of every group that feeds stations, then each station's group without the station itself."""
+    n_batch = session.shape[0]
+    n_groups = len(group_first_port)
+    n_stations = len(station_group)
+    own = np.zeros(5)
+    for b in range(n_batch):
+        for g in range(n_groups):
+            if totals[g, 5] == 0.0:
+                continue
+            for i in range(5):
+                totals[g, i] = 0.0
+            for p in range(group_first_port[g], group_end_port[g]):
+                s = session[b, p]
+                totals[g, 3] += granted_kw[b, p]
+                totals[g, 4] += rated_kw[p]
+                if s >= 0:
+                    totals[g, 0] += 1.0
+                    totals[g, 1] += max(0.0, due_kwh[s] - energy_kwh[b, p])
+                    totals[g, 2] += capacity_kwh[s]
+        for a in range(n_stations):
+            g = station_group[a]
+            own[:] = 0.0
+            for p in range(station_first_port[a], station_first_port[a + 1]):
+                s = session[b, p]
+                own[3] += granted_kw[b, p]
+                own[4] += rated_kw[p]
+                if s >= 0:
+                    own[0] += 1.0
+                    own[1] += max(0.0, due_kwh[s] - energy_kwh[b, p])
+                    own[2] += capacity_kwh[s]
+            others = group_end_port[g] - group_first_port[g] - (station_first_port[a + 1] - station_first_port[a])
+            vehicles = totals[g, 0] - own[0]
+            for i in range(3):
+                out[b, a, i] = 0.0
+            if others > 0:
+                out[b, a, 0] = vehicles / others
+                out[b, a, 2] = min(1.0, max(-1.0, (totals[g, 3] - own[3]) / (totals[g, 4] - own[4])))
+            if vehicles > 0.0:
+                out[b, a, 1] = min(1.0, max(0.0, (totals[g, 1] - own[1]) / (totals[g, 2] - own[2])))
+
+
+@BLOCKS.register("neighbours")
+class Neighbours:
+    """Totals of the group that feeds the station, without the station; all 0 where it stands alone."""
+
+    name = "neighbours"
+    scope: Scope = "station"
+    static = False
+
+    def bind(self, site: Site) -> tuple[Feature, ...]:
+        """Mark the groups that feed stations."""
+        self._arrays = site.arrays
+        self._rated_kw = np.maximum(site.arrays.port_charge_kw, site.arrays.port_discharge_kw)
+        self._totals = np.zeros((site.arrays.n_groups, 6))
+        self._totals[np.unique(site.arrays.station_group), 5] = 1.0
+        return (
+            Feature("connected", 0, 1, "vehicles at the other stations over their ports"),
+            Feature("missing", 0, 1, "energy due to these vehicles and not there yet, over their capacities"),
+            Feature("power", -1, 1, "power of the other stations in the last step over the sum of their rated powers"),
+        )
+
+    def load(self, days: Days) -> None:
+        """Nothing is prepared."""
+
+    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+        """One kernel for all stations."""
+        sessions = simulator.days.sessions
+        _fill(
+            simulator.session,
+            simulator.energy_kwh,
+            simulator.granted_kw,
+            sessions.capacity_kwh,
+            sessions.due_kwh,
+            self._rated_kw,
+            self._arrays.station_first_port,
+            self._arrays.station_group,
+            self._arrays.group_first_port,
+            self._arrays.group_end_port,
+            self._totals,
+            out,
+        )

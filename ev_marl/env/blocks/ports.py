@@ -1,0 +1,92 @@
+"""What stands at the agent's own ports: the vehicle's battery, its wish, its time, and what it can do now."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.compiled import kernel
+from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
+from ev_marl.physics.days import Days
+from ev_marl.simulator import Simulator
+from ev_marl.site import Site
+
+
+@kernel
+def _fill(
+    session,
+    energy_kwh,
+    lo_kw,
+    hi_kw,
+    laxity_h,
+    step,
+    steps_scale,
+    hours_scale,
+    capacity_kwh,
+    due_kwh,
+    deadline_step,
+    port_charge_kw,
+    port_discharge_kw,
+    out,
+):
+    n_batch, n_ports = session.shape
+    for b in range(n_batch):
+        for p in range(n_ports):
+            s = session[b, p]
+            if s < 0:
+                for i in range(7):
+                    out[b, p, i] = 0.0
+                continue
+            per_kwh = 1.0 / capacity_kwh[s]
+            energy = energy_kwh[b, p]
+            out[b, p, 0] = 1.0
+            out[b, p, 1] = min(1.0, max(0.0, energy * per_kwh))
+            out[b, p, 2] = min(1.0, max(0.0, (due_kwh[s] - energy) * per_kwh))
+            out[b, p, 3] = min(1.0, max(0.0, (deadline_step[s] - step) * steps_scale))
+            out[b, p, 4] = min(1.0, max(-1.0, laxity_h[b, p] * hours_scale))
+            out[b, p, 5] = min(1.0, hi_kw[b, p] / port_charge_kw[p])
+            out[b, p, 6] = max(-1.0, lo_kw[b, p] / port_discharge_kw[p]) if lo_kw[b, p] < 0.0 else 0.0
+
+
+@BLOCKS.register("ports")
+class Ports:
+    """The vehicle at each port of the station; all 0 where there is none."""
+
+    name = "ports"
+    scope: Scope = "port"
+    static = False
+
+    def bind(self, site: Site) -> tuple[Feature, ...]:
+        """Remember the ratings."""
+        self._arrays = site.arrays
+        return (
+            Feature("connected", 0, 1, "1 if a vehicle is connected"),
+            Feature("state_of_charge", 0, 1, "energy in the battery over its capacity"),
+            Feature("missing", 0, 1, "energy due at the deadline and not there yet, over the capacity"),
+            Feature("time_left", 0, 1, "time to the deadline over the length of the episode"),
+            Feature("laxity", -1, 1, "time left less time needed at full power, over the length of the episode"),
+            Feature("up", 0, 1, "highest power possible in this step over the port's rated power"),
+            Feature("down", -1, 0, "lowest power possible in this step over the port's rated discharging power"),
+        )
+
+    def load(self, days: Days) -> None:
+        """Nothing is prepared."""
+
+    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+        """One kernel for all ports."""
+        days, sessions = simulator.days, simulator.days.sessions
+        _fill(
+            simulator.session,
+            simulator.energy_kwh,
+            simulator.lo_kw,
+            simulator.hi_kw,
+            simulator.laxity_h,
+            simulator.step_index,
+            1.0 / days.n_steps,
+            1.0 / (days.n_steps * days.step_h),
+            sessions.capacity_kwh,
+            sessions.due_kwh,
+            sessions.deadline_step,
+            self._arrays.port_charge_kw,
+            self._arrays.port_discharge_kw,
+            out,
+        )

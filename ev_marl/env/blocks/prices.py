@@ -1,0 +1,76 @@
+"""What energy costs now and in the hours ahead, as published a day before.
+
+Hour k ahead is the mean buying price over that hour, whatever the step. Beyond the end of the day's prices the last
+one is held.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ev_marl.env.blocks.base import BLOCKS, Exogenous, Feature
+from ev_marl.physics.days import Days
+from ev_marl.site import Site
+
+
+@BLOCKS.register("prices")
+class Prices(Exogenous):
+    """Prices now, and the mean buying price of each hour ahead.
+
+    Parameters
+    ----------
+    hours : float
+        How far ahead [h]; rounded up to whole hours.
+    scale_per_kwh : float
+        Price that is shown as 1 [currency/kWh].
+    most : float
+        Prices beyond ± `most` times the scale are shown as ± `most` [-].
+    """
+
+    name = "prices"
+
+    def __init__(self, hours: float = 12.0, scale_per_kwh: float = 0.25, most: float = 4.0) -> None:
+        if hours < 0 or scale_per_kwh <= 0 or most <= 0:
+            raise ValueError(
+                f"observation block 'prices': hours must be 0 or more, scale_per_kwh and most above 0; "
+                f"got {hours}, {scale_per_kwh}, {most}"
+            )
+        self.hours = math.ceil(hours - 1e-9)
+        self.scale_per_kwh = scale_per_kwh
+        self.most = most
+
+    def bind(self, site: Site) -> tuple[Feature, ...]:
+        """Nothing depends on the site."""
+        unit = f"over {self.scale_per_kwh:g} per kWh, clipped"
+        return (
+            Feature("buy", -self.most, self.most, f"buying price of the coming step {unit}"),
+            Feature("sell", -self.most, self.most, f"selling price of the coming step {unit}"),
+            *(
+                Feature(f"ahead_{k}h", -self.most, self.most, f"mean buying price from {k} to {k + 1} h ahead {unit}")
+                for k in range(self.hours)
+            ),
+        )
+
+    def tabulate(self, days: Days) -> np.ndarray:
+        """Means over hours are differences of the running integral, which is linear within a step."""
+        n_steps, step_h = days.n_steps, days.step_h
+        last = days.buy_per_kwh[:, -1:]
+        table = np.empty((days.n_days, n_steps + 1, 2 + self.hours))
+        for column, prices in enumerate((days.buy_per_kwh, days.sell_per_kwh)):
+            table[:, :-1, column] = prices
+            table[:, -1, column] = prices[:, -1]
+        integral = np.concatenate([np.zeros((days.n_days, 1)), np.cumsum(days.buy_per_kwh, axis=1) * step_h], axis=1)
+        time_h = np.arange(n_steps + 1) * step_h
+
+        def until(moment_h: np.ndarray) -> np.ndarray:
+            place = np.minimum(moment_h / step_h, n_steps)
+            before = np.minimum(place.astype(np.int64), n_steps - 1)
+            part = place - before
+            inside = integral[:, before] + part * (integral[:, before + 1] - integral[:, before])
+            return inside + last * np.maximum(0.0, moment_h - time_h[-1])
+
+        for k in range(self.hours):
+            table[:, :, 2 + k] = until(time_h + (k + 1)) - until(time_h + k)
+        return np.clip(table / self.scale_per_kwh, -self.most, self.most)

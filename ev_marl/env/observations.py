@@ -1,0 +1,280 @@
+"""From block tables to what each agent sees.
+
+Comes in: blocks and a simulator. Goes out: one float32 row per batch row and agent, every agent's row of the same
+width, and the flat state with every number once. All tables lie in one buffer; rows are put together by copying runs of
+it, worked out beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from pydantic import TypeAdapter
+
+from ev_marl.compiled import kernel
+from ev_marl.env.blocks import BLOCKS, Feature, ObservationBlock, Scope
+from ev_marl.physics.days import Days
+from ev_marl.registry import construct
+from ev_marl.scenario.schema import Block, BlockOptions, PricesBlock, Scenario
+from ev_marl.simulator import Simulator
+from ev_marl.site import Site
+
+BlockLike = str | Mapping[str, Any] | PricesBlock | BlockOptions | ObservationBlock
+"""A block by name ("clock"), as in a scenario file ({"prices": "12 h"}, {"block": ..., "options": {...}}), or made."""
+
+
+def make_block(block: BlockLike) -> ObservationBlock:
+    """An observation block from its name, its entry in a scenario file, or itself.
+
+    Raises
+    ------
+    UnknownNameError
+        If no block has that name.
+    OptionError
+        If the block does not take an option.
+    """
+    if isinstance(block, ObservationBlock):
+        return block
+    model = TypeAdapter(Block).validate_python(dict(block)) if isinstance(block, Mapping) else block
+    if isinstance(model, PricesBlock):
+        return BLOCKS.get("prices")(hours=model.prices)
+    if isinstance(model, BlockOptions):
+        return construct(f"observation block '{model.block}'", BLOCKS.get(model.block), model.options)
+    return BLOCKS.get(str(model))()
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One block's table: `n_rows` rows of `features`, starting at number `first` of the flat state."""
+
+    block: ObservationBlock
+    features: tuple[Feature, ...]
+    n_rows: int
+    first: int
+
+    @property
+    def size(self) -> int:
+        return self.n_rows * len(self.features)
+
+
+@dataclass(frozen=True)
+class ObservedFeature:
+    """One column of an agent's observation, for documentation and plots."""
+
+    label: str  # "ports.1.state_of_charge"
+    low: float
+    high: float
+    about: str
+
+
+@kernel
+def _gather(memory, n_batch, run_first, run_base, run_stride, run_target, run_length, out):
+    """out[b, a, target + i] = memory[base + b·stride + i] for every run of agent a."""
+    n_agents = len(run_first) - 1
+    for b in range(n_batch):
+        for a in range(n_agents):
+            for r in range(run_first[a], run_first[a + 1]):
+                source = run_base[r] + b * run_stride[r]
+                target = run_target[r]
+                for i in range(run_length[r]):
+                    out[b, a, target + i] = memory[source + i]
+
+
+class Observer:
+    """Observations of all agents.
+
+    Parameters
+    ----------
+    site : Site
+        The site.
+    blocks : sequence of ObservationBlock
+        What agents see, in this order.
+
+    Attributes
+    ----------
+    width : int
+        Numbers in an agent's observation.
+    space : gymnasium.spaces.Box
+        Of an agent's observation, float32, shape (width,); the same for all agents.
+    state_space : gymnasium.spaces.Box
+        Of the state, float32, shape (n_features,).
+    """
+
+    def __init__(self, site: Site, blocks: Sequence[ObservationBlock]) -> None:
+        if not blocks:
+            raise ValueError("an observation needs at least one block")
+        self.site = site
+        self._tables: list[_Table] = []
+        first = 0
+        for block in blocks:
+            features = _checked(block, block.bind(site))
+            self._tables.append(_Table(block, features, _n_rows(block.scope, site), first))
+            first += self._tables[-1].size
+        self.n_features = first
+        self._n_ports = int(np.diff(site.arrays.station_first_port).max())
+        stations = site.arrays.port_group[site.arrays.station_first_port[:-1]]
+        self._chains = [[int(g) for g in site.ancestors[group] if g >= 0] for group in stations]
+        self._depth = max(len(chain) for chain in self._chains)
+        columns = self.table()
+        self.width = len(columns)
+        self.space = _box(columns)
+        self.state_space = _box(self.state_table())
+        self._n_batch = 0
+
+    @classmethod
+    def from_scenario(cls, scenario: Scenario, site: Site, blocks: Sequence[BlockLike] | None = None) -> Observer:
+        """The observations that a scenario asks for, or `blocks` instead."""
+        return cls(site, [make_block(block) for block in (scenario.observation if blocks is None else blocks)])
+
+    def table(self) -> list[ObservedFeature]:
+        """Columns of an agent's observation, in order."""
+        columns = []
+        for table in self._tables:
+            name = table.block.name
+            places = {
+                "site": [name],
+                "station": [name],
+                "group": [f"{name}.{level}" for level in range(self._depth)],
+                "port": [f"{name}.{k}" for k in range(self._n_ports)],
+            }[table.block.scope]
+            columns += [_observed(place, feature) for place in places for feature in table.features]
+        return columns
+
+    def labels(self, agent: str) -> list[str]:
+        """What each number of an agent's observation is, such as "headroom.lot_north.upper" or "ports.0.missing".
+
+        Places that the agent does not have are marked "(absent)"; they hold 0.
+        """
+        a = self.site.agents.index(agent)
+        groups = [self.site.groups[g] for g in self._chains[a]]
+        n_ports = int(np.diff(self.site.arrays.station_first_port)[a])
+        labels = []
+        for table in self._tables:
+            name, names = table.block.name, [feature.name for feature in table.features]
+            if table.block.scope == "group":
+                places = [
+                    f"{name}.{groups[k]}" if k < len(groups) else f"{name}.{k}(absent)" for k in range(self._depth)
+                ]
+            elif table.block.scope == "port":
+                places = [f"{name}.{k}" if k < n_ports else f"{name}.{k}(absent)" for k in range(self._n_ports)]
+            else:
+                places = [name]
+            labels += [f"{place}.{feature}" for place in places for feature in names]
+        return labels
+
+    def state_table(self) -> list[ObservedFeature]:
+        """Numbers of the state, in order."""
+        numbers = []
+        for table in self._tables:
+            name = table.block.name
+            rows = {
+                "site": [name],
+                "station": [f"{name}.{agent}" for agent in self.site.agents],
+                "group": [f"{name}.{group}" for group in self.site.groups],
+                "port": [f"{name}.{port}" for port in self.site.ports],
+            }[table.block.scope]
+            numbers += [_observed(row, feature) for row in rows for feature in table.features]
+        return numbers
+
+    def load(self, days: Days) -> None:
+        """Tell the blocks that the simulator has new days."""
+        for table in self._tables:
+            table.block.load(days)
+
+    def fill(self, simulator: Simulator) -> None:
+        """Bring all tables up to date with the coming step of the simulator."""
+        if self._n_batch != simulator.n_batch:
+            self._allocate(simulator)
+        for block, view in self._moving:
+            block.fill(simulator, view)
+
+    def observe(self, out: np.ndarray) -> None:
+        """Write what every agent sees, as of the last `fill`, to `out`, float32, shape (n_batch, n_agents, width)."""
+        _gather(self._memory, self._n_batch, *self._rows, out)
+
+    def observe_state(self, out: np.ndarray) -> None:
+        """Write every number once, as of the last `fill`, to `out`, float32, shape (n_batch, n_features)."""
+        _gather(self._memory, self._n_batch, *self._state, out[:, None, :])
+
+    def _allocate(self, simulator: Simulator) -> None:
+        """Make the buffer for another number of rows, fill what never changes, and work out the runs."""
+        n_batch = self._n_batch = simulator.n_batch
+        self._memory = np.zeros(n_batch * self.n_features, dtype=np.float32)
+        self._moving = []
+        for table in self._tables:
+            base = n_batch * table.first
+            shape = (n_batch, table.n_rows, len(table.features))
+            view = self._memory[base : base + n_batch * table.size].reshape(shape)
+            if table.block.static:
+                table.block.fill(simulator, view)
+            else:
+                self._moving.append((table.block, view))
+        state = [(n_batch * table.first, table.size, table.first, table.size) for table in self._tables]
+        self._state = _runs([state])
+        self._rows = _runs([self._runs_of(a) for a in range(self.site.arrays.n_stations)])
+
+    def _runs_of(self, a: int) -> list[tuple[int, int, int, int]]:
+        """Where agent a's numbers lie: (base, stride, target, length) for each run."""
+        runs = []
+        target = 0
+        first, end = self.site.arrays.station_first_port[a : a + 2]
+        for table in self._tables:
+            width = len(table.features)
+            base = self._n_batch * table.first
+            rows, places = {
+                "site": ([0], 1),
+                "station": ([a], 1),
+                "group": (self._chains[a], self._depth),
+                "port": (list(range(first, end)), self._n_ports),
+            }[table.block.scope]
+            runs += [(base + row * width, table.size, target + k * width, width) for k, row in enumerate(rows)]
+            target += places * width
+        return runs
+
+
+def _runs(agents: list[list[tuple[int, int, int, int]]]) -> tuple[np.ndarray, ...]:
+    """Runs as arrays, neighbours in memory and in the row merged."""
+    first, merged = [0], []
+    for runs in agents:
+        start = len(merged)
+        for base, stride, target, length in runs:
+            if len(merged) > start:
+                b, s, t, n = merged[-1]
+                if s == stride and b + n == base and t + n == target:
+                    merged[-1] = (b, s, t, n + length)
+                    continue
+            merged.append((base, stride, target, length))
+        first.append(len(merged))
+    columns = np.array(merged, dtype=np.int64).T
+    return (np.array(first, dtype=np.int64), *(np.ascontiguousarray(column) for column in columns))
+
+
+def _n_rows(scope: Scope, site: Site) -> int:
+    arrays = site.arrays
+    return {"site": 1, "group": arrays.n_groups, "station": arrays.n_stations, "port": arrays.n_ports}[scope]
+
+
+def _checked(block: ObservationBlock, features: tuple[Feature, ...]) -> tuple[Feature, ...]:
+    for feature in features:
+        if not -np.inf < feature.low <= 0.0 <= feature.high < np.inf or feature.low == feature.high:
+            raise ValueError(
+                f"observation block '{block.name}': the bounds of '{feature.name}' are [{feature.low}, {feature.high}]; "
+                "they must be finite, differ, and enclose 0"
+            )
+    if not features:
+        raise ValueError(f"observation block '{block.name}' has no features")
+    return features
+
+
+def _observed(place: str, feature: Feature) -> ObservedFeature:
+    return ObservedFeature(f"{place}.{feature.name}", float(feature.low), float(feature.high), feature.about)
+
+
+def _box(columns: list[ObservedFeature]) -> spaces.Box:
+    low = np.array([column.low for column in columns], dtype=np.float32)
+    high = np.array([column.high for column in columns], dtype=np.float32)
+    return spaces.Box(low, high, dtype=np.float32)

@@ -1,0 +1,315 @@
+"""The PettingZoo parallel environment: all stations act at once.
+
+A scenario comes in; dicts of observations, rewards and infos by agent go out. Everything is computed on arrays; the
+dicts are made at the very end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import EzPickle
+from pettingzoo import ParallelEnv
+
+from ev_marl.coordinator import Coordinator
+from ev_marl.env.actions import ActionLike
+from ev_marl.env.core import Core, DayChoice
+from ev_marl.env.observations import BlockLike, ObservedFeature
+from ev_marl.env.render import RENDER_MODES, Recorder, check_render_mode, render
+from ev_marl.env.setup import Setting
+from ev_marl.scenario import Scenario
+from ev_marl.simulator import Simulator
+from ev_marl.world import Track
+
+Infos = dict[str, dict[str, Any]]
+
+
+class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo carries no types
+    """Every charging station of a site is an agent.
+
+    **Agents** are the stations, `ac_0`, `dc_3`, ...: the letters are the station's type. All of them live for the whole
+    episode, whether vehicles are connected or not.
+
+    **Action.** Continuous (default): a Box in [−1, 1] with one number for each port of the station, the share of its
+    rated charging power (above 0) or discharging power (below 0; 0 without V2G). `fraction`: the same, as share of
+    what the port can do in this step. Levels: `Discrete` (one port) or `MultiDiscrete` (several), with
+    `infos[agent]["action_mask"]` for `action_space(agent).sample(mask)`. What is asked of an empty port is 0, and the
+    coordinator may grant less than is asked.
+
+    **Observation.** A float32 Box, the same for all agents, made of the scenario's blocks; `observation_labels(agent)`
+    names every number, `observation_table()` explains them. Ports and groups that an agent does not have are 0.
+
+    **Reward.** Minus the agent's part of every cost, in the scenario's currency. The sum over the agents is the team's
+    reward. `infos[agent]` holds the agent's cost of the step by term, such as `infos["ac_0"]["energy_cost"]`.
+
+    **Episode.** One day (`track`) of the scenario's world, drawn completely at `reset`. It is truncated after the last
+    step, never terminated: the world goes on. The last step settles every wish that is due by then.
+
+    **State.** `state()` holds every number of the observations once, in float32; `state_labels()` names them.
+
+    Parameters
+    ----------
+    scenario : str, Path or Scenario
+        Name of a shipped scenario, path of a YAML file, or a loaded scenario.
+    render_mode : {"ansi", "rgb_array", "human"}, optional
+        "ansi" and "rgb_array": `render()` returns a table or a picture; "human": it prints the table.
+    max_cycles : int, optional
+        Cut episodes after so many steps [steps]; left out, the scenario's horizon. What is due later is not settled.
+    coordinator : str or Coordinator, optional
+        Instead of the scenario's own.
+    observation : sequence of blocks, optional
+        Instead of the scenario's own: names, entries as in a scenario file, or `ObservationBlock`s.
+    action : "continuous", "fraction", int, sequence of float or Levels, optional
+        Instead of the scenario's own; a number or a sequence means levels.
+    tracks : sequence of Track, optional
+        Fixed days that the episodes go through in turn, instead of drawing them.
+
+    Attributes
+    ----------
+    scenario, site, world, objective, coordinator
+        What the scenario set up.
+    track : Track
+        The day that is being played.
+    simulator : Simulator
+        Runs it; its arrays are shape (1, ...).
+    max_cycles : int
+        May be changed at any time.
+
+    Raises
+    ------
+    ActionError
+        By `step`, if an action is missing, not finite, or of the wrong shape; the message names the agent.
+
+    Examples
+    --------
+    >>> import ev_marl
+    >>> env = ev_marl.parallel_env("tiny")
+    >>> observations, infos = env.reset(seed=7)
+    >>> while env.agents:
+    ...     actions = {agent: env.action_space(agent).sample() for agent in env.agents}
+    ...     observations, rewards, terminations, truncations, infos = env.step(actions)
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {
+        "name": "charging_v0",
+        "render_modes": list(RENDER_MODES),
+        "render_fps": 4,
+        "is_parallelizable": True,
+    }
+
+    def __init__(
+        self,
+        scenario: str | Path | Scenario,
+        *,
+        render_mode: str | None = None,
+        max_cycles: int | None = None,
+        coordinator: str | Coordinator | None = None,
+        observation: Sequence[BlockLike] | None = None,
+        action: ActionLike | None = None,
+        tracks: Sequence[Track] | None = None,
+    ) -> None:
+        EzPickle.__init__(
+            self,
+            scenario,
+            render_mode=render_mode,
+            max_cycles=max_cycles,
+            coordinator=coordinator,
+            observation=observation,
+            action=action,
+            tracks=tracks,
+        )
+        check_render_mode(render_mode)
+        if max_cycles is not None and max_cycles < 1:
+            raise ValueError(f"max_cycles is {max_cycles}; it must be 1 or more")
+        setting = Setting.of(scenario, coordinator=coordinator)
+        self.scenario = setting.scenario
+        self.site = setting.site
+        self.world = setting.world
+        self.objective = setting.objective
+        self.coordinator = setting.coordinator
+        self.render_mode = render_mode
+        self.max_cycles = setting.scenario.n_steps if max_cycles is None else max_cycles
+        self.possible_agents = list(self.site.agents)
+        self.agents: list[str] = []
+        self.track: Track | None = None
+        self._core = Core(setting, observation, action)
+        self._choice = DayChoice(setting.world, tracks)
+        self.state_space = self._core.observer.state_space
+        # One space for each agent: equal, but with a random generator of its own.
+        shared = self._core.observer.space
+        self._observation_spaces = {
+            agent: spaces.Box(shared.low, shared.high, dtype=np.float32) for agent in self.site.agents
+        }
+        self._action_spaces = self._core.actions.spaces
+        self._has_masks = self._core.actions.levels is not None
+        self._recorder: Recorder | None = None
+
+    def observation_space(self, agent: str) -> spaces.Box:
+        """The agent's observation space, always the same object."""
+        return self._observation_spaces[agent]
+
+    def action_space(self, agent: str) -> spaces.Space[Any]:
+        """The agent's action space, always the same object."""
+        return self._action_spaces[agent]
+
+    @property
+    def simulator(self) -> Simulator:
+        """Runs the day; there is none before the first reset."""
+        return self._core.simulator
+
+    def reset(
+        self, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], Infos]:
+        """Start an episode.
+
+        Parameters
+        ----------
+        seed : int, optional
+            The day is `world.sample(seed)`; later resets without a seed draw theirs from a generator that it started.
+        options : mapping, optional
+            `{"track": track}` plays a given day. Other keys are ignored.
+
+        Returns
+        -------
+        observations, infos : dict
+            By agent.
+
+        Raises
+        ------
+        TrackError
+            If the given track does not fit the site.
+        """
+        self.track = self._choice.next(seed, options)
+        self._core.load([self.track])
+        self._core.reset(np.zeros(1, dtype=np.int64))
+        self.agents = self.possible_agents[:]
+        if self.render_mode is not None:
+            self._recorder = Recorder(self.site, self.track, self._core.simulator)
+        costs = np.zeros((len(self.objective.names), len(self.agents)))
+        return self._observations(), self._infos(costs)
+
+    def step(
+        self, actions: Mapping[str, Any]
+    ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], Infos]:
+        """Run one step.
+
+        Parameters
+        ----------
+        actions : mapping of str to array_like
+            One action for every agent.
+
+        Returns
+        -------
+        observations, rewards, terminations, truncations, infos : dict
+            By agent, in the last step too.
+
+        Raises
+        ------
+        ActionError
+            If an action is missing, not finite, of the wrong shape, or no level.
+        """
+        agents = self.agents
+        if not agents:
+            if not self._core.started:
+                raise RuntimeError("there is no episode before the first reset; call reset() first")
+            return {}, {}, {}, {}, {}
+        core = self._core
+        flow, rewards, costs = core.step(core.actions.read(actions))
+        if self._recorder is not None:
+            self._recorder.add(flow, rewards)
+        over = flow.last or flow.step + 1 >= self.max_cycles
+        result = (
+            self._observations(),
+            dict(zip(agents, rewards[0].tolist(), strict=True)),
+            dict.fromkeys(agents, False),
+            dict.fromkeys(agents, over),
+            self._infos(costs[:, 0]),
+        )
+        if over:
+            self.agents = []
+        return result
+
+    def state(self) -> np.ndarray:
+        """Every number of the observations once, float32, shape (n_features,)."""
+        out = np.empty((1, self._core.observer.n_features), dtype=np.float32)
+        _ = self._core.simulator  # there is no state before the first reset
+        self._core.observer.observe_state(out)
+        return out[0]
+
+    def observation_labels(self, agent: str) -> list[str]:
+        """What each number of the agent's observation is, such as "ports.0.state_of_charge"."""
+        return self._core.observer.labels(agent)
+
+    def observation_table(self) -> list[ObservedFeature]:
+        """Label, bounds and meaning of each number of an observation."""
+        return self._core.observer.table()
+
+    def state_labels(self) -> list[str]:
+        """What each number of the state is, such as "ports.ac_0/0.state_of_charge"."""
+        return [number.label for number in self._core.observer.state_table()]
+
+    def render(self) -> str | np.ndarray | None:
+        """The site as it is now.
+
+        Returns
+        -------
+        str, uint8 array of shape (height, width, 3), or None
+            By `render_mode`: a table, a picture, or nothing, since "human" prints the table.
+        """
+        return render(self._recorder, self.render_mode)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def __str__(self) -> str:
+        return f"charging_v0<{self.scenario.name}>"
+
+    def _observations(self) -> dict[str, np.ndarray]:
+        block = np.zeros((1, len(self.possible_agents), self._core.observer.width), dtype=np.float32)
+        self._core.observer.observe(block)
+        return dict(zip(self.possible_agents, block[0], strict=True))
+
+    def _infos(self, costs: np.ndarray) -> Infos:
+        names = self.objective.names
+        infos = {
+            agent: dict(zip(names, row, strict=True))
+            for agent, row in zip(self.possible_agents, costs.T.tolist(), strict=True)
+        }
+        if self._has_masks:
+            for info, mask in zip(infos.values(), self._core.actions.masks(self._core.simulator), strict=True):
+                info["action_mask"] = mask
+        return infos
+
+
+def parallel_env(
+    scenario: str | Path | Scenario,
+    *,
+    render_mode: str | None = None,
+    max_cycles: int | None = None,
+    coordinator: str | Coordinator | None = None,
+    observation: Sequence[BlockLike] | None = None,
+    action: ActionLike | None = None,
+    tracks: Sequence[Track] | None = None,
+) -> ChargingEnv:
+    """The parallel environment of a scenario; see `ChargingEnv` for what its parts are and mean.
+
+    Parameters
+    ----------
+    scenario : str, Path or Scenario
+        Name of a shipped scenario, path of a YAML file, or a loaded scenario.
+    render_mode, max_cycles, coordinator, observation, action, tracks
+        As for `ChargingEnv`.
+    """
+    return ChargingEnv(
+        scenario,
+        render_mode=render_mode,
+        max_cycles=max_cycles,
+        coordinator=coordinator,
+        observation=observation,
+        action=action,
+        tracks=tracks,
+    )
