@@ -1,0 +1,106 @@
+"""Prices of an episode: what buying costs and selling earns, by hour, from files, over clock changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ev_marl.errors import DataError
+from ev_marl.scenario.schema import PriceByHour, PriceConstant, PriceFile, PriceModel, Scenario
+from ev_marl.world.readers.prices import read_prices
+from ev_marl.world.world import World
+
+Make = Callable[..., Scenario]
+HOURS = [0.01 * h for h in range(24)]
+
+
+def test_selling_earns_what_feed_in_leaves_and_buying_costs_the_markup(scenario: Make) -> None:
+    prices = PriceByHour(by_hour=[-0.10] * 12 + [0.30] * 12, feed_in=0.8, markup=0.05)
+    track = World(scenario(prices=prices)).sample(0)
+    assert track.buy_per_kwh[0] == pytest.approx(-0.05)
+    assert track.sell_per_kwh[0] == pytest.approx(-0.12)  # feeding in at a negative price costs more, too
+    assert track.buy_per_kwh[48] == pytest.approx(0.35)
+    assert track.sell_per_kwh[48] == pytest.approx(0.24)
+
+
+@pytest.mark.parametrize("model", ["nl/2019", "nl/2022", "nl/2023"])
+def test_nobody_earns_by_buying_and_selling_at_once(scenario: Make, model: str) -> None:
+    world = World(scenario(prices=PriceModel(model=model, feed_in=0.9)))
+    for seed in range(20):
+        track = world.sample(seed)
+        assert np.all(track.sell_per_kwh <= track.buy_per_kwh)
+        assert np.all(track.buy_per_kwh.reshape(24, 4) == track.buy_per_kwh[::4, None])
+
+
+def test_constant(scenario: Make) -> None:
+    track = World(scenario(prices=PriceConstant(constant=0.21))).sample(0)
+    assert set(track.buy_per_kwh) == set(track.sell_per_kwh) == {0.21}
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"),
+    [(date(2023, 3, 26), [0, 1, 3, 4, 5]), (date(2023, 10, 29), [0, 1, 2, 2, 3])],
+)
+def test_hours_of_the_local_clock_over_a_clock_change(scenario: Make, day: date, hours: list[int]) -> None:
+    track = World(scenario(prices=PriceByHour(by_hour=HOURS), start=day)).sample(0)
+    assert track.buy_per_kwh[:20:4].tolist() == [HOURS[hour] for hour in hours]
+
+
+def test_a_step_of_several_hours_pays_their_mean(scenario: Make) -> None:
+    track = World(scenario(prices=PriceByHour(by_hour=HOURS), step=1.5)).sample(0)
+    assert track.buy_per_kwh[:3] == pytest.approx(
+        [(0 * 1 + 0.01 * 0.5) / 1.5, (0.01 * 0.5 + 0.02) / 1.5, 0.01 * 10 / 3]
+    )
+
+
+def test_prices_of_a_file_are_those_of_the_very_day(scenario: Make, data: Path) -> None:
+    file = data / "entsoe_old_autumn.csv"
+    entries = {"prices": PriceFile(csv=str(file)), "start": date(2023, 10, 28), "until": date(2023, 10, 30)}
+    world = World(scenario(**entries))
+    series = read_prices(file)
+    seen = set()
+    for seed in range(12):
+        track = world.sample(seed)
+        first = round((track.start - series.start).total_seconds() / 3600)
+        assert track.buy_per_kwh.tolist() == np.repeat(series.per_kwh[first : first + 24], 4).tolist()
+        seen.add(track.start.date())
+    assert len(seen) == 3
+    assert track.buy_per_kwh.max() < 0.1  # EUR/kWh, not EUR/MWh
+
+
+def test_a_file_with_another_resolution_than_the_step(scenario: Make, data: Path) -> None:
+    prices = PriceFile(csv=str(data / "entsoe_new_utc.csv"))
+    entries = {"prices": prices, "start": date(2025, 9, 30), "start_hour": 22.0, "horizon": 4.0}
+    hourly = World(scenario(**entries, step=1.0)).sample(0).buy_per_kwh
+    assert hourly == pytest.approx([0.040, 0.041, 0.0615, 0.0655])
+    fine = World(scenario(**entries, step=0.25)).sample(0).buy_per_kwh
+    assert fine[8:].tolist() == pytest.approx([0.060, 0.061, 0.062, 0.063, 0.064, 0.065, 0.066, 0.067])
+
+
+def test_a_file_that_does_not_cover_the_days(scenario: Make, data: Path) -> None:
+    prices = PriceFile(csv=str(data / "entsoe_old_autumn.csv"))
+    with pytest.raises(
+        DataError, match=r"2023-10-31T00:00:00\+01:00; the file covers 2023-10-27 22:00 to 2023-10-30 23:00"
+    ):
+        World(scenario(prices=prices, start=date(2023, 10, 28), until=date(2023, 11, 2)))
+
+
+def test_a_gap_in_the_file_is_an_error_or_filled(scenario: Make, data: Path) -> None:
+    entries = {"start": date(2023, 10, 28), "until": date(2023, 10, 30)}
+    file = str(data / "prices_with_gap.csv")
+    with pytest.raises(DataError, match="no price for 2 of 73 intervals: 2023-10-29 04:00, 2023-10-29 05:00 UTC"):
+        World(scenario(prices=PriceFile(csv=file), **entries))
+    World(scenario(prices=PriceFile(csv=file, fill="interpolate"), **entries)).sample(0)
+
+
+def test_prices_in_another_currency(scenario: Make, data: Path) -> None:
+    with pytest.raises(DataError, match="the prices are in EUR, the scenario counts in GBP"):
+        World(
+            scenario(
+                prices=PriceFile(csv=str(data / "entsoe_old_autumn.csv")), start=date(2023, 10, 28), currency="GBP"
+            )
+        )

@@ -1,0 +1,309 @@
+"""Tracks: files that give back every bit, checks that find every fault, tracks made by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ev_marl.errors import TrackError
+from ev_marl.scenario.schema import Scenario
+from ev_marl.site.site import Site
+from ev_marl.world.track import Sessions, Track
+from ev_marl.world.world import World
+
+Make = Callable[..., Scenario]
+SUFFIXES = [".parquet", ".json"]
+
+
+@pytest.fixture
+def world(scenario: Make) -> World:
+    return World(scenario())
+
+
+@pytest.fixture
+def site(world: World) -> Site:
+    return world.site
+
+
+@pytest.fixture
+def track(world: World) -> Track:
+    return world.sample(7)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_gives_back_every_bit(track: Track, tmp_path: Path, suffix: str) -> None:
+    assert len(track.sessions) > 5
+    assert np.isinf(track.export_limit_kw).any()
+    path = track.save(tmp_path / f"day{suffix}")
+    loaded = Track.load(path)
+    assert loaded == track
+    assert loaded.source == track.source
+    assert loaded.start.isoformat() == track.start.isoformat()
+    assert loaded.clock.local_hour.tobytes() == track.clock.local_hour.tobytes()
+
+
+def test_the_order_of_the_two_formats_does_not_matter(track: Track, tmp_path: Path) -> None:
+    there = Track.load(track.save(tmp_path / "a.json")).save(tmp_path / "b.parquet")
+    assert Track.load(there) == track
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_track_without_sessions_and_one_in_the_doubled_hour(site: Site, tmp_path: Path, suffix: str) -> None:
+    start = datetime(2023, 10, 29, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Amsterdam"))
+    track = Track.build(site, n_steps=3, start=start)
+    loaded = Track.load(track.save(tmp_path / f"day{suffix}"))
+    assert loaded == track
+    assert len(loaded.sessions) == 0
+    assert loaded.start.utcoffset() == start.utcoffset()
+    assert list(track.clock.local_hour) == [2.5, 2.75, 3.0]
+    assert list(track.replace(start=start.replace(fold=0)).clock.local_hour) == [2.5, 2.75, 2.0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    prices=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=2),
+    energy=st.floats(0.0, 1.0),
+    capacity=st.floats(1e-3, 1e6),
+    limit=st.floats(0.0),
+)
+def test_any_float_survives_a_file(
+    tmp_path_factory: pytest.TempPathFactory, prices: list[float], energy: float, capacity: float, limit: float
+) -> None:
+    whole, real = np.array([0]), np.array([1.0])
+    sessions = Sessions(
+        whole,
+        whole,
+        whole + 1,
+        energy * capacity * real,
+        0.0 * real,
+        capacity * real,
+        real,
+        real,
+        0.5 * real,
+        0 * real,
+        ("é",),
+    )
+    track = Track(
+        start=datetime(2023, 1, 1, tzinfo=ZoneInfo("UTC")),
+        timezone="UTC",
+        step_h=1 / 12,
+        currency="EUR",
+        ports=("ac_0/0",),
+        groups=("grid",),
+        sessions=sessions,
+        buy_per_kwh=np.array(prices),
+        sell_per_kwh=-np.array(prices),
+        base_load_kw=np.array([[-0.0], [5e-324]]),
+        import_limit_kw=np.array([[limit], [math.inf]]),
+        export_limit_kw=np.full((2, 1), math.inf),
+    )
+    folder = tmp_path_factory.mktemp("any")
+    for suffix in SUFFIXES:
+        assert Track.load(track.save(folder / f"day{suffix}")) == track
+
+
+def test_json_has_no_number_that_json_does_not_know(track: Track, tmp_path: Path) -> None:
+    text = track.save(tmp_path / "day.json").read_text()
+    assert "Infinity" not in text
+    stored = json.loads(text)
+    assert list(stored)[:2] == ["format", "version"]
+    assert stored["export_limit_kw"]["grid"][0] is None
+
+
+def test_nothing_is_overwritten_unless_asked_for(track: Track, tmp_path: Path) -> None:
+    path = track.save(tmp_path / "day.json")
+    with pytest.raises(TrackError, match="exists"):
+        track.with_prices(1.0).save(path)
+    assert Track.load(path) == track
+    track.with_prices(1.0).save(path, overwrite=True)
+    assert Track.load(path) == track.with_prices(1.0)
+
+
+def test_a_suffix_that_is_no_track_file(track: Track, tmp_path: Path) -> None:
+    with pytest.raises(TrackError, match=r"ends in \.parquet or \.json, not in '\.pkl'"):
+        track.save(tmp_path / "day.pkl")
+    with pytest.raises(TrackError, match="no such file"):
+        Track.load(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(version=2), r"version 2 .* written by a newer ev_marl"),
+        (lambda d: d.update(format="other"), "is not a track file"),
+        (lambda d: d.pop("step_h"), "the field step_h is missing"),
+        (lambda d: d.pop("buy_per_kwh"), "the field buy_per_kwh is missing"),
+        (lambda d: d["base_load_kw"].pop("north"), r"base_load_kw\.north is missing"),
+        (lambda d: d["base_load_kw"]["north"].pop(), r"base_load_kw\.north has 95 values, the track has 96 steps"),
+        (lambda d: d["sell_per_kwh"].pop(), "sell_per_kwh has the shape"),
+        (lambda d: d["sessions"][2].pop("wanted_kwh"), r"sessions\[2\]\.wanted_kwh is missing"),
+        (lambda d: d["sessions"][0].update(port="x"), r"sessions\[0\]\.port is 'x', not a whole number"),
+        (lambda d: d["buy_per_kwh"].__setitem__(3, None), r"buy_per_kwh\[3\] is None, not a number"),
+        (lambda d: d.update(timezone="Mars/Crater"), "timezone 'Mars/Crater'"),
+        (lambda d: d["sessions"][0].update(energy_kwh=-1.0), "energy_kwh is -1.0"),
+    ],
+)
+def test_a_faulty_json_file_names_file_and_field(track: Track, tmp_path: Path, change, message: str) -> None:
+    path = track.save(tmp_path / "day.json")
+    stored = json.loads(path.read_text())
+    change(stored)
+    path.write_text(json.dumps(stored))
+    with pytest.raises(TrackError, match=message) as error:
+        Track.load(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_faulty_parquet_file_names_file_and_field(track: Track, tmp_path: Path) -> None:
+    path = track.save(tmp_path / "day.parquet")
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["import_limit_kw/north"]), path)
+    with pytest.raises(TrackError, match=f"{path}: the column import_limit_kw/north is missing"):
+        Track.load(path)
+    metadata = json.loads(table.schema.metadata[b"ev_marl-track"])
+    pq.write_table(table.replace_schema_metadata({"ev_marl-track": json.dumps({**metadata, "version": 9})}), path)
+    with pytest.raises(TrackError, match="version 9"):
+        Track.load(path)
+    pq.write_table(pa.table({"a": [1]}), path)
+    with pytest.raises(TrackError, match="is not a track file"):
+        Track.load(path)
+    path.write_text("no parquet")
+    with pytest.raises(TrackError, match="is not a Parquet file"):
+        Track.load(path)
+
+
+def test_validation_finds_all_faults_at_once(site: Site, track: Track) -> None:
+    sessions = track.sessions
+    port = sessions.port.copy()
+    port[0] = 99
+    departure = sessions.departure_step.copy()
+    departure[1] = sessions.arrival_step[1]
+    energy = sessions.energy_kwh.copy()
+    energy[2], energy[3], energy[4] = -1.0, np.nan, 1e6
+    base = track.base_load_kw.copy()
+    base[5, 0] = np.nan
+    faulty = track.replace(
+        sessions=Sessions(
+            **{
+                **vars(sessions),
+                "port": port,
+                "departure_step": departure,
+                "energy_kwh": energy,
+                "vehicle": sessions.vehicle,
+            }
+        ),
+        base_load_kw=base,
+        sell_per_kwh=track.sell_per_kwh[:-1],
+        import_limit_kw=-track.import_limit_kw,
+        groups=("grid", "east", "south"),
+    )
+    with pytest.raises(TrackError) as error:
+        faulty.validate(site)
+    message = str(error.value)
+    for part in [
+        "session 0: port 99 is out of range; there are 16",
+        "session 1: departure_step",
+        "session 2: energy_kwh is -1.0",
+        "session 3: energy_kwh is nan",
+        "session 4: energy_kwh 1e+06 + wanted_kwh",
+        "base_load_kw is not finite at step 5",
+        "sell_per_kwh has the shape (95,); (96,) is needed",
+        "import_limit_kw is -inf kW somewhere",
+        "groups: number 1 is 'east' in the track and 'north' at the site",
+    ]:
+        assert part in message
+
+
+def test_validation_of_lengths_and_types(track: Track) -> None:
+    sessions = track.sessions
+    short = Sessions(**{**vars(sessions), "wanted_kwh": sessions.wanted_kwh[:-1], "vehicle": ()})
+    with pytest.raises(TrackError, match=r"(?s)sessions.wanted_kwh has the shape .*sessions.vehicle has 0 entries"):
+        track.replace(sessions=short).validate()
+    with pytest.raises(TrackError, match=r"sessions\.port is int32; int64 is needed"):
+        track.replace(sessions=Sessions(**{**vars(sessions), "port": sessions.port.astype(np.int32)})).validate()
+
+
+def test_overlapping_sessions_name_the_port(site: Site) -> None:
+    rows = [
+        {"port": "bidi_0/0", "arrival": 0, "departure": 5, "wanted_kwh": 5},
+        {"port": "bidi_0/0", "arrival": 4, "departure": 8, "wanted_kwh": 5},
+    ]
+    with pytest.raises(TrackError, match="session 1 comes to port bidi_0/0 at step 4, while session 0 is there"):
+        Track.build(site, n_steps=8, sessions=rows)
+    rows[1]["arrival"] = 5
+    assert len(Track.build(site, n_steps=8, sessions=rows).sessions) == 2
+
+
+def test_a_track_made_by_hand(site: Site) -> None:
+    track = Track.build(
+        site,
+        step_h=1.0,
+        n_steps=4,
+        sessions=[
+            {"port": "bidi_0/0", "arrival": 1, "departure": 9, "wanted_kwh": 10, "capacity_kwh": 50, "vehicle": "van"},
+            {"port": 0, "arrival_step": 0, "departure_step": 2, "wanted_kwh": 3.5, "energy_kwh": 7},
+        ],
+        buy=[0.1, 0.2, 0.3, 0.4],
+        base_load_kw={"north": 5.0, "grid": [1, 2, 3, 4]},
+    )
+    first, second = 0, 1  # sorted by arrival
+    assert list(track.sessions.port) == [0, site.ports.index("bidi_0/0")]
+    assert track.sessions.energy_kwh[first] == 7.0
+    assert track.sessions.energy_kwh[second] == 10.0
+    assert track.sessions.vehicle == ("vehicle", "van")
+    assert list(track.sessions.charge_kw) == [11.0, 11.0]
+    assert list(track.sessions.discharge_kw) == [0.0, 11.0]
+    assert list(track.sell_per_kwh) == [0.1, 0.2, 0.3, 0.4]
+    assert track.base_load_kw.tolist() == [[6, 5, 0], [7, 5, 0], [8, 5, 0], [9, 5, 0]]
+    assert track.import_limit_kw[0].tolist() == [150.0, 60.0, math.inf]
+    assert track.start.isoformat() == "2023-05-15T00:00:00+02:00"
+    edited = track.with_sessions([{"port": 0, "arrival": 0, "departure": 1, "wanted_kwh": 1}], site)
+    assert len(edited.sessions) == 1
+    assert edited != track
+    assert edited.with_sessions(track.sessions) == track
+
+
+def test_rows_with_faults_are_all_listed(site: Site) -> None:
+    rows = [
+        {"port": "ac_9/0", "arival": 0, "departure": 5, "wanted_kwh": 5},
+        {"port": 0, "arrival": 0.5, "departure": 5, "wanted_kwh": "much"},
+    ]
+    with pytest.raises(TrackError) as error:
+        Track.build(site, sessions=rows)
+    message = str(error.value)
+    for part in [
+        "session 0: unknown key 'arival'. Did you mean 'arrival_step'?",
+        "session 0: 'arrival_step' is missing",
+        "session 0: there is no port 'ac_9/0'.",
+        "session 1: 'wanted_kwh' is 'much', not a number",
+        "session 1: 'arrival_step' is 0.5, not a whole number",
+    ]:
+        assert part in message
+
+
+def test_wrong_values_for_a_hand_made_track(site: Site) -> None:
+    with pytest.raises(TrackError, match=r"buy: one value or 96 \(one per step\) are needed"):
+        Track.build(site, buy=[0.1, 0.2])
+    with pytest.raises(TrackError, match=r"no group 'nort'\. Did you mean 'north'"):
+        Track.build(site, base_load_kw={"nort": 3.0})
+    with pytest.raises(TrackError, match="not an IANA time zone"):
+        Track.build(site, timezone="Amsterdam")
+    with pytest.raises(TrackError, match="is not a time like"):
+        Track.build(site, start="tomorrow")
+
+
+def test_limits_with_base_load(site: Site) -> None:
+    track = Track.build(site, n_steps=2, base_load_kw={"north": [70.0, -20.0]})
+    assert track.upper_kw[:, 1].tolist() == [0.0, 80.0]
+    assert track.unavoidable_overload_kw[:, 1].tolist() == [10.0, 0.0]
+    assert track.lower_kw[:, 1].tolist() == [-math.inf, -math.inf]
