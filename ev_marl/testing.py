@@ -5,12 +5,28 @@ A plug-in comes in; an `AssertionError` that says what went wrong comes out, or 
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from typing import get_args
 
+import networkx as nx
 import numpy as np
 
 from ev_marl.coordinator.base import Coordinator, Request
+from ev_marl.coordinator.proportional import Proportional
+from ev_marl.objective import Objective
+from ev_marl.objective.energy import EnergyCost
+from ev_marl.objective.unmet import UnmetEnergy
+from ev_marl.objective.wear import BatteryWear
+from ev_marl.policies.base import Episode, Information, Policy, StationView
+from ev_marl.policies.rollout import make_view
+from ev_marl.scenario.clock import Clock
+from ev_marl.simulator import Simulator
+from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.world.track import Sessions, Track
 
 TOLERANCE_KW = 1e-9
 
@@ -191,6 +207,176 @@ def _grant(coordinator: Coordinator, request: Request) -> np.ndarray:
     out = np.full(request.setpoint_kw.shape, np.nan)
     coordinator.grant(request, out)
     return out
+
+
+def small_site() -> Site:
+    """Two lots with a limit each, three two-port stations, one of them bidirectional: what `check_policy` runs on."""
+    graph = nx.DiGraph()
+    graph.add_node("grid", kind="grid", import_limit_kw=35.0, export_limit_kw=10.0)
+    for lot, stations in (("lot_0", ("ac_0", "bidi_0")), ("lot_1", ("ac_1",))):
+        graph.add_node(lot, kind="parking", import_limit_kw=18.0)
+        graph.add_edge("grid", lot)
+        for station in stations:
+            graph.add_node(station, kind="station", type=station.partition("_")[0], supply="ac")
+            graph.add_edge(lot, station)
+            for number in range(2):
+                graph.add_node(
+                    f"{station}/{number}",
+                    kind="port",
+                    supply="ac",
+                    charge_kw=11.0,
+                    discharge_kw=11.0 if station.startswith("bidi") else 0.0,
+                    charge_efficiency=0.93,
+                    discharge_efficiency=0.93,
+                )
+                graph.add_edge(station, f"{station}/{number}")
+    return Site.from_graph(graph)
+
+
+def small_day(seed: int = 0) -> Track:
+    """A day of 24 steps of half an hour on `small_site`: two stays a port, the last beyond the end."""
+    site, n_steps, step_h = small_site(), 24, 0.5
+    rng = np.random.default_rng(seed)
+    n_ports, n = site.arrays.n_ports, 2 * site.arrays.n_ports
+    first, change = rng.integers(0, 4, n_ports), rng.integers(10, 14, n_ports)
+    arrival = np.concatenate([first, change])
+    capacity = rng.uniform(30.0, 80.0, n)
+    energy = rng.uniform(0.1, 0.7, n) * capacity
+    columns = {
+        "port": np.tile(np.arange(n_ports), 2),
+        "arrival_step": arrival,
+        "departure_step": np.concatenate([change - rng.integers(0, 2, n_ports), rng.integers(18, 30, n_ports)]),
+        "energy_kwh": energy,
+        "wanted_kwh": rng.uniform(0.2, 1.0, n) * (capacity - energy),
+        "capacity_kwh": capacity,
+        "charge_kw": rng.choice([7.4, 11.0, 22.0], n),
+        "discharge_kw": np.full(n, 11.0),
+        "taper_start": np.full(n, 0.8),
+        "reserve_kwh": 0.2 * capacity,
+    }
+    order = np.lexsort((columns["port"], arrival))
+    import_limit, export_limit = site.limits(Clock(datetime(2023, 5, 15, tzinfo=UTC), "UTC", step_h, n_steps))
+    buy = rng.uniform(-0.05, 0.4, n_steps)
+    return Track(
+        start=datetime(2023, 5, 15, tzinfo=UTC),
+        timezone="UTC",
+        step_h=step_h,
+        currency="EUR",
+        ports=site.ports,
+        groups=site.groups,
+        sessions=Sessions(**{name: column[order] for name, column in columns.items()}, vehicle=("any",) * n),
+        buy_per_kwh=buy,
+        sell_per_kwh=buy - 0.02,
+        base_load_kw=np.zeros((n_steps, site.arrays.n_groups)),
+        import_limit_kw=import_limit,
+        export_limit_kw=export_limit,
+    )
+
+
+def check_policy(factory: Callable[[], Policy], *, n_batch: int = 3, seed: int = 0) -> None:
+    """Check a policy on days of a small site.
+
+    It must have a name and say what information it needs; return finite float64 setpoints of shape
+    (n_batch, n_ports); not write to its view; and decide the same again with the same random numbers. If it says
+    "own", a station's setpoints must not change when everything that other stations know is exchanged.
+
+    Parameters
+    ----------
+    factory : callable
+        Makes a new policy, `lambda: MyPolicy(...)`; a plan can be made from `small_site` and `small_day`.
+    n_batch : int
+        Batch rows; row b runs `small_day(seed + b)`.
+    seed : int
+        Of days and random numbers.
+
+    Raises
+    ------
+    AssertionError
+        If it breaks a rule; the message says which, at which step, and where.
+    """
+    policy = factory()
+    _require(isinstance(policy, Policy), f"{policy!r} lacks name, information, reset or act")
+    _require(isinstance(policy.name, str), f"the name of a policy is a str, got {policy.name!r}")
+    kinds = get_args(Information)
+    _require(policy.information in kinds, f"information is one of {kinds}, got {policy.information!r}")
+    tracks = [small_day(seed + row) for row in range(n_batch)]
+    views, decided = _recorded_episode(policy, tracks, seed)
+    again = _decisions(factory(), views, tracks, seed)
+    for step, (first, second) in enumerate(zip(decided, again, strict=True)):
+        where = f"policy '{policy.name}', step {step}: decided otherwise with the same random numbers at (row, port)"
+        _require_small(np.abs(first - second), where)
+    if policy.information == "own":
+        _check_own(factory, views, decided, tracks, seed)
+
+
+def _episode(policy: Policy, tracks: list[Track], seed: int) -> Episode:
+    future = tracks if policy.information == "future" else None
+    rng = np.random.default_rng(seed)
+    return Episode(small_site().arrays, len(tracks), tracks[0].n_steps, tracks[0].step_h, rng, future)
+
+
+def _recorded_episode(policy: Policy, tracks: list[Track], seed: int) -> tuple[list[StationView], list[np.ndarray]]:
+    """Run an episode; views and setpoints of every step."""
+    objective = Objective([EnergyCost(), UnmetEnergy(0.4), BatteryWear(0.03)])
+    simulator = Simulator(small_site().arrays, Proportional(), tracks)
+    simulator.reset(np.arange(len(tracks)))
+    policy.reset(_episode(policy, tracks, seed))
+    views, decided = [], []
+    while not simulator.done:
+        where = f"policy '{policy.name}', step {simulator.step_index}"
+        view = make_view(simulator, objective, policy)
+        views.append(deepcopy(view))
+        setpoint_kw = policy.act(view)
+        _require(isinstance(setpoint_kw, np.ndarray), f"{where}: setpoints are an array, got {type(setpoint_kw)}")
+        shape = view.hi_kw.shape
+        _require(setpoint_kw.shape == shape, f"{where}: setpoints of shape {setpoint_kw.shape}, expected {shape}")
+        _require(setpoint_kw.dtype == np.float64, f"{where}: setpoints are float64, got {setpoint_kw.dtype}")
+        _require(bool(np.isfinite(setpoint_kw).all()), f"{where}: setpoints that are not finite")
+        for field in fields(StationView):
+            same = np.array_equal(getattr(view, field.name), getattr(views[-1], field.name))
+            _require(same, f"{where}: it wrote to view.{field.name}")
+        decided.append(setpoint_kw.copy())
+        simulator.step(setpoint_kw)
+    return views, decided
+
+
+def _decisions(policy: Policy, views: list[StationView], tracks: list[Track], seed: int) -> list[np.ndarray]:
+    """What a new policy decides on recorded views."""
+    policy.reset(_episode(policy, tracks, seed))
+    return [policy.act(deepcopy(view)).copy() for view in views]
+
+
+def _check_own(
+    factory: Callable[[], Policy],
+    views: list[StationView],
+    decided: list[np.ndarray],
+    tracks: list[Track],
+    seed: int,
+) -> None:
+    """Exchange what other stations know, and look whether a station decides otherwise."""
+    rng = np.random.default_rng(seed)
+    for station in range(small_site().arrays.n_stations):
+        own = views[0].port_station == station
+        policy = factory()
+        others = [_exchanged(view, ~own, rng) for view in views]
+        for step, setpoint_kw in enumerate(_decisions(policy, others, tracks, seed)):
+            where = (
+                f"policy '{policy.name}', step {step}: information is 'own', but station {station} decides otherwise "
+                "when only other stations change, at (row, own port)"
+            )
+            _require_small(np.abs(setpoint_kw - decided[step])[:, own], where)
+
+
+def _exchanged(view: StationView, ports: np.ndarray, rng: np.random.Generator) -> StationView:
+    """The view with the vehicles at the given ports replaced by any others in it, or by none."""
+    n_batch, n_ports = view.hi_kw.shape
+    row, port = rng.integers(n_batch, size=(n_batch, n_ports)), rng.integers(n_ports, size=(n_batch, n_ports))
+    changed = replace(view)
+    for field in fields(StationView):
+        values = getattr(view, field.name)
+        if isinstance(values, np.ndarray) and values.shape == (n_batch, n_ports) and not field.name.endswith("per_kwh"):
+            setattr(changed, field.name, np.where(ports, values[row, port], values))
+    return changed
 
 
 def _require_small(excess_kw: np.ndarray, message: str) -> None:
