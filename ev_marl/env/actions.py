@@ -24,7 +24,7 @@ ActionLike = Literal["continuous", "fraction"] | int | Sequence[float] | Mapping
 
 
 @kernel
-def _scale(shares, up_kw, down_kw, out):
+def _scale(shares: np.ndarray, up_kw: np.ndarray, down_kw: np.ndarray, out: np.ndarray) -> None:
     """out = share · up for charging, share · down for discharging; both scales >= 0, shape (n_batch or 1, n_ports)."""
     n_batch, n_ports = shares.shape
     several = len(up_kw) > 1
@@ -36,14 +36,14 @@ def _scale(shares, up_kw, down_kw, out):
 
 
 @kernel
-def _level_mask(levels, neutral, lo_kw, hi_kw, out):
-    """out[b, p, i]: whether level i does something at port p that the neutral level does not."""
+def _level_mask(levels: np.ndarray, lo_kw: np.ndarray, hi_kw: np.ndarray, out: np.ndarray) -> None:
+    """out[b, p, i]: whether level i is 0 or does something at port p."""
     n_batch, n_ports, n_levels = out.shape
     for b in range(n_batch):
         for p in range(n_ports):
             for i in range(n_levels):
-                level = levels[p, i]
-                possible = i == neutral[p] or (level > 0.0 and hi_kw[b, p] > 0.0) or (level < 0.0 and lo_kw[b, p] < 0.0)
+                level = levels[i]
+                possible = level == 0.0 or (level > 0.0 and hi_kw[b, p] > 0.0) or (level < 0.0 and lo_kw[b, p] < 0.0)
                 out[b, p, i] = 1 if possible else 0
 
 
@@ -53,10 +53,10 @@ class ActionCoder:
     - `continuous`: Box in [−1, 1] for each port, share of its rated power: of the charging power above 0, of the
       discharging power below. Without V2G, what is below 0 means 0.
     - `fraction`: Box in [−1, 1] for each port, share of what the port can do in this step.
-    - levels: `Discrete` for a station with one port, `MultiDiscrete` with several; shares of the rated power. A number
-      of levels gives evenly spaced ones, from −100 % to 100 % where the station has V2G and from 0 to 100 % where not.
-      A mask tells which levels do something: those above 0 where a vehicle can charge, those below 0 where it can
-      discharge, and always the one nearest to 0.
+    - levels: `Discrete` for a station with one port, `MultiDiscrete` with several; shares of the rated power, the same
+      for all stations. An odd number of levels gives evenly spaced ones from −100 % through 0 to 100 %. A mask tells
+      which levels do something: those above 0 where a vehicle can charge, those below 0 where one can discharge (so
+      never without V2G), and always 0.
 
     Parameters
     ----------
@@ -74,12 +74,12 @@ class ActionCoder:
         self._counts = np.diff(self._first).tolist()
         self._up_kw, self._down_kw = arrays.port_charge_kw[None, :], arrays.port_discharge_kw[None, :]
         self.kind: Literal["continuous", "fraction", "levels"]
-        self.levels: np.ndarray | None = None  # float64 (P, n_levels)  shares of the rated power
+        self.levels: np.ndarray | None = None  # float64 (n_levels,)  shares of the rated power
         if isinstance(model, Levels):
             self.kind = "levels"
-            self.levels = _levels(model, arrays.port_discharge_kw > 0.0)
-            self._neutral = np.argmin(np.abs(self.levels), axis=1)
-            self._port = np.arange(arrays.n_ports)
+            self.levels = (
+                np.linspace(-1.0, 1.0, model.levels) if isinstance(model.levels, int) else np.array(model.levels)
+            )
         else:
             self.kind = model
         self.spaces: dict[str, spaces.Space[Any]] = {
@@ -162,7 +162,7 @@ class ActionCoder:
         if self._out.shape != actions.shape:
             self._out = np.empty(actions.shape)
         if self.levels is not None:
-            actions = self.levels[self._port, actions.astype(np.int64)]
+            actions = self.levels[actions.astype(np.int64)]
         if self.kind == "fraction":
             _scale(actions, simulator.hi_kw, np.negative(simulator.lo_kw), self._out)
         else:
@@ -173,8 +173,8 @@ class ActionCoder:
         """Which levels do something in the coming step, int8, shape (n_batch, n_ports, n_levels)."""
         if self.levels is None:
             raise ActionError(f"actions of kind '{self.kind}' have no mask; only levels have")
-        mask = np.empty((*simulator.lo_kw.shape, self.levels.shape[1]), dtype=np.int8)
-        _level_mask(self.levels, self._neutral, simulator.lo_kw, simulator.hi_kw, mask)
+        mask = np.empty((*simulator.lo_kw.shape, len(self.levels)), dtype=np.int8)
+        _level_mask(self.levels, simulator.lo_kw, simulator.hi_kw, mask)
         return mask
 
     def masks(self, simulator: Simulator) -> list[np.ndarray | tuple[np.ndarray, ...]]:
@@ -188,7 +188,7 @@ class ActionCoder:
     def _space(self, n_ports: int, joint: bool = False) -> spaces.Space[Any]:
         if self.levels is None:
             return spaces.Box(-1.0, 1.0, (n_ports,), np.float32)
-        n_levels = self.levels.shape[1]
+        n_levels = len(self.levels)
         if n_ports == 1 and not joint:
             return spaces.Discrete(n_levels)
         return spaces.MultiDiscrete([n_levels] * n_ports)
@@ -196,7 +196,7 @@ class ActionCoder:
     def _fine(self, read: np.ndarray) -> np.ndarray:
         if self.levels is None:
             return np.isfinite(read)
-        fine: np.ndarray = (read >= 0) & (read < self.levels.shape[1]) & (read == np.floor(read))
+        fine: np.ndarray = (read >= 0) & (read < len(self.levels)) & (read == np.floor(read))
         return fine
 
     def _valid(self, read: np.ndarray) -> bool:
@@ -206,7 +206,7 @@ class ActionCoder:
 
     def _allowed(self) -> str:
         if self.levels is not None:
-            return f"a level from 0 to {self.levels.shape[1] - 1}"
+            return f"a level from 0 to {len(self.levels) - 1}"
         return "a finite number; from −1 to 1 is meaningful"
 
     def _fault(self, actions: Mapping[str, Any]) -> str:
@@ -237,11 +237,3 @@ def _kind(kind: ActionLike) -> Literal["continuous", "fraction"] | Levels:
     if isinstance(kind, Mapping):
         return Levels.model_validate(dict(kind))
     return TypeAdapter(Levels).validate_python({"levels": kind if isinstance(kind, int) else list(kind)})
-
-
-def _levels(model: Levels, bidirectional: np.ndarray) -> np.ndarray:
-    """Levels of each port, float64, shape (n_ports, n_levels)."""
-    if isinstance(model.levels, int):
-        both, up = np.linspace(-1.0, 1.0, model.levels), np.linspace(0.0, 1.0, model.levels)
-        return np.where(bidirectional[:, None], both, up)
-    return np.tile(np.array(model.levels, dtype=np.float64), (len(bidirectional), 1))

@@ -7,7 +7,7 @@ episodes have the same length, end together, and start anew by themselves on oth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +181,8 @@ class BatchedEnv:
             info.final_observation = np.zeros_like(self._buffers[0])
             core.observer.observe(info.final_observation)
             info.episode_return = self._returns.copy()
+            # The restart clears these two; the others last until the next step.
+            info.flow = replace(flow, granted_kw=flow.granted_kw.copy(), group_kw=flow.group_kw.copy())
             self._restart(None)
         if core.actions.levels is not None:
             info.action_mask = core.actions.level_mask(core.simulator)

@@ -240,6 +240,11 @@ class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ca
         self._core.observer.observe_state(out)
         return out[0]
 
+    @property
+    def action_levels(self) -> np.ndarray | None:
+        """Share of the rated power that each level means, float64, shape (n_levels,); None without levels."""
+        return self._core.actions.levels
+
     def observation_labels(self, agent: str) -> list[str]:
         """What each number of the agent's observation is, such as "ports.0.state_of_charge"."""
         return self._core.observer.labels(agent)
