@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ev_marl.errors import DataError
 from ev_marl.registry import Registry
 from ev_marl.scenario import schema
 from ev_marl.world.calibration import figures
@@ -55,6 +56,31 @@ class SessionModel(Protocol):
 SESSION_MODELS: Registry[Callable[[schema.Sessions], SessionModel]] = Registry(
     "session model", "ev_marl.session_models"
 )
+
+
+def check_arrivals(arrivals: Arrivals, model: str) -> None:
+    """Make sure that a session model gave what it should.
+
+    Raises
+    ------
+    DataError
+        If lengths differ, arrivals are not in order, or a number is not finite or out of range; it names the model.
+    """
+    arrival_h, stay_h, wanted_kwh = arrivals.arrival_h, arrivals.stay_h, arrivals.wanted_kwh
+    low, high = arrivals.target_soc
+    fault = None
+    if not len(arrival_h) == len(stay_h) == len(wanted_kwh):
+        fault = f"{len(arrival_h)} arrivals, {len(stay_h)} stays and {len(wanted_kwh)} wishes"
+    elif not np.isfinite(arrival_h).all() or (np.diff(arrival_h) < 0.0).any():
+        fault = "arrivals that are not in order of time"
+    elif not (np.isfinite(stay_h) & (stay_h > 0.0)).all():
+        fault = "a stay that is not above 0 h"
+    elif not (np.isfinite(wanted_kwh) & (wanted_kwh >= 0.0)).all():
+        fault = "a wish below 0 kWh or without a value"
+    elif not 0.05 < low <= high <= 1.0:
+        fault = f"a target state of charge from {low} to {high}; it must lie between 0.05 and 1"
+    if fault is not None:
+        raise DataError(f"session model '{model}' gave {fault}")
 
 
 def lognormal_parameters(mean: np.ndarray, cv: float) -> tuple[np.ndarray, float]:

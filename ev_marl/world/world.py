@@ -21,11 +21,13 @@ from ev_marl.world.hours import HourGrid
 from ev_marl.world.loads import LoadDay, SiteLoads
 from ev_marl.world.parking import Fleet, draw_visitors, park
 from ev_marl.world.prices import FilePrices, PriceSource, buy_and_sell, price_source
-from ev_marl.world.sessions import SESSION_MODELS
+from ev_marl.world.sessions import SESSION_MODELS, check_arrivals
 from ev_marl.world.streams import stream
 from ev_marl.world.track import Sessions, Track
 
 WARM_UP_H = 72.0  # arrivals are drawn from so long before an episode on, for the vehicles that are there when it starts
+
+KNOWN_DAYS = 400  # so many days are kept ready to be drawn again
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class World:
         scenario = self.scenario
         arrays = self.site.arrays
         coming = self._sessions.draw(known.hours, arrays.n_ports, stream(seed, "arrivals"), stream(seed, "stays"))
+        check_arrivals(coming, scenario.sessions.model)
         visitors = draw_visitors(
             self.fleet,
             scenario.sessions.energy_scale * coming.wanted_kwh,
@@ -135,6 +138,8 @@ class World:
             clock = Clock(start, scenario.timezone, scenario.step, scenario.n_steps)
             episode_hours = HourGrid.around(start, scenario.timezone, 0.0, clock.horizon_h)
             import_limit_kw, export_limit_kw = self.site.limits(clock)
+            if len(self._known_days) >= KNOWN_DAYS:
+                self._known_days.pop(next(iter(self._known_days)))
             self._known_days[day] = _Day(
                 clock,
                 HourGrid.around(start, scenario.timezone, -WARM_UP_H, clock.horizon_h),

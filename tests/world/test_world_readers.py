@@ -30,7 +30,7 @@ def test_acn_in_its_three_forms(data: Path, name: str) -> None:
     assert sessions.timezone == "America/Los_Angeles"
     assert [record.station for record in sessions.records] == ["CA-301", "CA-302", "CA-301", "CA-302"]
     assert [record.delivered_kwh for record in sessions.records] == [12.5, 8.25, 30.0, 5.0]
-    assert [record.requested_kwh for record in sessions.records] == [20.0, None, 32.0, 5.0]  # the last of several inputs
+    assert [record.requested_kwh for record in sessions.records] == [20.0, None, 32.0, 5.0]  # the last input counts
     first = sessions.records[0]
     assert first.arrival == datetime(2019, 5, 1, 15, 0, tzinfo=UTC)
     assert first.departure - first.arrival == timedelta(hours=8.5)
@@ -172,6 +172,9 @@ def test_area_must_be_chosen_where_there_are_several(data: Path) -> None:
         read_prices(data / "ember.csv")
     with pytest.raises(DataError, match="no area 'FR'; found Belgium, Netherlands"):
         read_prices(data / "ember.csv", area="FR")
+    with pytest.raises(DataError, match=r"no area 'BE'; found BZN\|NL"):
+        read_prices(data / "entsoe_old_spring.csv", area="BE")
+    assert len(read_prices(data / "entsoe_old_spring.csv", area="NL").per_kwh) == 71
     belgium = read_prices(data / "ember.csv", area="belgium")
     assert belgium.per_kwh - read_prices(data / "ember.csv", area="NLD").per_kwh == pytest.approx(0.005)
     assert len(read_prices(data / "entsoe_new_utc.csv", area="NL").per_kwh) == 16

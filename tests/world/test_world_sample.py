@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -130,6 +131,40 @@ def test_who_finds_no_port_is_turned_away(scenario: Make) -> None:
     assert sorted(track.sessions.port) == [0, 1]
     # a wish of 200 kWh is cut to what the largest battery takes between 5 and 95 %
     assert track.sessions.wanted_kwh == pytest.approx(0.9 * 80.7)
+
+
+class Faulty(OneBefore):
+    """Arrivals that no track can be made of."""
+
+    drawn: Arrivals
+
+    def draw(
+        self, hours: HourGrid, n_ports: int, arrivals: np.random.Generator, stays: np.random.Generator
+    ) -> Arrivals:
+        return self.drawn
+
+
+@pytest.mark.parametrize(
+    ("arrival_h", "stay_h", "wanted_kwh", "message"),
+    [
+        ([2.0, 1.0], [1.0, 1.0], [5.0, 5.0], "arrivals that are not in order of time"),
+        ([1.0, 2.0], [1.0], [5.0, 5.0], "2 arrivals, 1 stays and 2 wishes"),
+        ([1.0], [0.0], [5.0], "a stay that is not above 0 h"),
+        ([1.0], [1.0], [np.nan], "a wish below 0 kWh or without a value"),
+    ],
+)
+def test_a_faulty_session_model_is_named(
+    scenario: Make, arrival_h: list[float], stay_h: list[float], wanted_kwh: list[float], message: str
+) -> None:
+    sys.modules["tests_world_models"] = sys.modules[__name__]
+    Faulty.drawn = Arrivals(np.array(arrival_h), np.array(stay_h), np.array(wanted_kwh))
+    with pytest.raises(DataError, match=f"session model 'tests_world_models:Faulty' gave {message}"):
+        World(scenario(sessions=Sessions(model="tests_world_models:Faulty"))).sample(0)
+
+
+def test_a_world_can_be_sent_to_another_process(residential: Scenario) -> None:
+    world = World(residential)
+    assert pickle.loads(pickle.dumps(world)).sample(2) == world.sample(2)
 
 
 def test_unknown_session_model_is_named(scenario: Make) -> None:

@@ -233,6 +233,56 @@ def test_validation_of_lengths_and_types(track: Track) -> None:
         track.replace(sessions=Sessions(**{**vars(sessions), "port": sessions.port.astype(np.int32)})).validate()
 
 
+def test_validation_of_the_frame(site: Site, track: Track) -> None:
+    faulty = track.replace(
+        start=datetime(2023, 5, 15),
+        timezone="Mars/Crater",
+        step_h=0.0,
+        turned_away=-1,
+        ports=(*track.ports[:-1], track.ports[0]),
+        groups=("grid",),
+        sell_per_kwh=track.sell_per_kwh.astype(np.float32),
+    )
+    with pytest.raises(TrackError) as error:
+        faulty.validate(site)
+    message = str(error.value)
+    for part in [
+        "has no time zone",
+        "timezone 'Mars/Crater' is not an IANA time zone",
+        "step_h is 0.0; it must be above 0 h",
+        "turned_away is -1",
+        "ports: a name occurs twice",
+        "the track has 1 groups, the site 3",
+        "base_load_kw has the shape (96, 3); (96, 1) is needed",
+        "sell_per_kwh is float32; float64 is needed",
+    ]:
+        assert part in message
+    empty = np.empty(0)
+    nothing = track.replace(sessions=Sessions.none(), buy_per_kwh=empty, sell_per_kwh=empty)
+    with pytest.raises(TrackError, match="a track has at least one step"):
+        nothing.validate()
+
+
+def test_many_faults_of_one_kind_are_counted(site: Site) -> None:
+    rows = [{"port": 0, "arrival": k, "departure": 96, "wanted_kwh": 1} for k in range(20)]
+    with pytest.raises(TrackError, match=r"(?s)session 5 comes to port ac_0/0.*\.\.\. and 14 more like it") as error:
+        Track.build(site, sessions=rows)
+    assert "session 6" not in str(error.value)
+
+
+def test_unsorted_sessions(site: Site) -> None:
+    rows = [{"port": k, "arrival": k, "departure": 9, "wanted_kwh": 1} for k in range(2)]
+    track = Track.build(site, sessions=rows)
+    columns = {
+        name: values[::-1].copy() if isinstance(values, np.ndarray) else values
+        for name, values in vars(track.sessions).items()
+    }
+    with pytest.raises(TrackError, match="not sorted by arrival_step"):
+        track.with_sessions(Sessions(**columns)).validate(site)
+    with pytest.raises(TrackError, match="need the site"):
+        track.with_sessions(rows)
+
+
 def test_overlapping_sessions_name_the_port(site: Site) -> None:
     rows = [
         {"port": "bidi_0/0", "arrival": 0, "departure": 5, "wanted_kwh": 5},

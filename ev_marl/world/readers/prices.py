@@ -122,6 +122,9 @@ def _entsoe(
         raise DataError(f"{path}: no column `Day-ahead Price`; found {', '.join(header)}")
     unit = re.search(r"([A-Z]{3})/MWh", header[price_column])
     currency = unit[1] if unit else "EUR"
+    zones = [name for name in header if name.startswith("BZN|")]  # old exports name their one zone in the header
+    if area is not None and zones and area.casefold().removeprefix("bzn|") != zones[0].casefold()[4:]:
+        raise DataError(f"{path}: no area {area!r}; found {zones[0]}")
     if "Area" in header:
         lines = _choose_area(path, lines, [header.index("Area")], area)
     if "Sequence" in header:
