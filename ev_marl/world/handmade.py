@@ -81,7 +81,10 @@ def track_columns(
 ) -> dict[str, Any]:
     """Start, names, prices, base load and limits of a track made by hand; see `Track.build`."""
     begin = local_start(start, timezone)
-    import_limit_kw, export_limit_kw = site.limits(Clock(begin, timezone, step_h, n_steps))
+    try:
+        import_limit_kw, export_limit_kw = site.limits(Clock(begin, timezone, step_h, n_steps))
+    except ValueError as error:
+        raise TrackError(f"the limits of site '{site.name}' do not fit the track: {error}") from error
     base = np.zeros((n_steps, len(site.groups)))
     for group, load in base_load_kw.items():
         if group not in site.groups:

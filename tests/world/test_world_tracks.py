@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from ev_marl.errors import TrackError
 from ev_marl.scenario.schema import Scenario
+from ev_marl.scenario.series import Series
 from ev_marl.site.site import Site
 from ev_marl.world.track import Sessions, Track
 from ev_marl.world.world import World
@@ -350,6 +351,15 @@ def test_wrong_values_for_a_hand_made_track(site: Site) -> None:
         Track.build(site, timezone="Amsterdam")
     with pytest.raises(TrackError, match="is not a time like"):
         Track.build(site, start="tomorrow")
+
+
+def test_limits_by_step_must_fit_the_horizon(site: Site) -> None:
+    graph = site.graph.copy()
+    graph.nodes["north"]["import_limit_kw"] = Series(tuple(range(8)), "by_step")
+    limited = Site.from_graph(graph)
+    assert Track.build(limited, n_steps=8).import_limit_kw[:, 1].tolist() == list(range(8))
+    with pytest.raises(TrackError, match="needs 9 values, one per step, and has 8"):
+        Track.build(limited, n_steps=9)
 
 
 def test_limits_with_base_load(site: Site) -> None:
