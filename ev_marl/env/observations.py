@@ -71,17 +71,60 @@ class ObservedFeature:
     about: str
 
 
+Run = tuple[int, int, int, int]
+"""Where some neighbouring numbers of a row lie: (base, stride, target, length), as in `_copy_runs`."""
+
+
 @kernel
-def _gather(memory, n_batch, run_first, run_base, run_stride, run_target, run_length, out):
-    """out[b, a, target + i] = memory[base + b·stride + i] for every run of agent a."""
-    n_agents = len(run_first) - 1
-    for b in range(n_batch):
-        for a in range(n_agents):
-            for r in range(run_first[a], run_first[a + 1]):
-                source = run_base[r] + b * run_stride[r]
-                target = run_target[r]
-                for i in range(run_length[r]):
-                    out[b, a, target + i] = memory[source + i]
+def _copy_runs(
+    memory: np.ndarray, base: np.ndarray, stride: np.ndarray, target: np.ndarray, length: np.ndarray, out: np.ndarray
+) -> None:
+    """out[b, target + i] = memory[base + b·stride + i] for every run; out is (n_batch, width)."""
+    for b in range(len(out)):
+        for r in range(len(base)):
+            source = base[r] + b * stride[r]
+            for i in range(length[r]):
+                out[b, target[r] + i] = memory[source + i]
+
+
+@kernel
+def _copy_rows(
+    memory: np.ndarray,
+    family_first: np.ndarray,
+    family_agent: np.ndarray,
+    shared_first: np.ndarray,
+    shared: np.ndarray,
+    own_first: np.ndarray,
+    own: np.ndarray,
+    row: np.ndarray,
+    n_batch: int,
+    out: np.ndarray,
+) -> None:
+    """Write every agent's row: what its family shares is put together once and copied whole, then come its own numbers.
+
+    All numbers are unsigned: an index that might be negative is checked one by one, which takes five times as long.
+    `out` is the flat view of shape (n_batch · n_agents · width), `row` work space.
+    """
+    width = np.uint64(len(row))
+    n_agents = np.uint64(len(own_first) - 1)
+    one = np.uint64(1)
+    for b in range(np.uint64(n_batch)):
+        for f in range(np.uint64(len(family_first) - 1)):
+            for i in range(width):
+                row[i] = 0.0
+            for r in range(shared_first[f], shared_first[f + one]):
+                source, target = shared[r, 0] + b * shared[r, 1], shared[r, 2]
+                for i in range(shared[r, 3]):
+                    row[target + i] = memory[source + i]
+            for k in range(family_first[f], family_first[f + one]):
+                a = family_agent[k]
+                begin = (b * n_agents + a) * width
+                for i in range(width):
+                    out[begin + i] = row[i]
+                for r in range(own_first[a], own_first[a + one]):
+                    source, target = own[r, 0] + b * own[r, 1], begin + own[r, 2]
+                    for i in range(own[r, 3]):
+                        out[target + i] = memory[source + i]
 
 
 class Observer:
@@ -193,12 +236,25 @@ class Observer:
             block.fill(simulator, view)
 
     def observe(self, out: np.ndarray) -> None:
-        """Write what every agent sees, as of the last `fill`, to `out`, float32, shape (n_batch, n_agents, width)."""
-        _gather(self._memory, self._n_batch, *self._rows, out)
+        """Write what every agent sees, as of the last `fill`, to `out`: float32, shape (n_batch, n_agents, width), contiguous."""
+        family_first, family_agent, shared_first, shared, own_first, own = self._families
+        _copy_rows(
+            self._memory,
+            family_first,
+            family_agent,
+            shared_first,
+            shared,
+            own_first,
+            own,
+            self._row,
+            self._n_batch,
+            out.reshape(-1),
+        )
 
     def observe_state(self, out: np.ndarray) -> None:
         """Write every number once, as of the last `fill`, to `out`, float32, shape (n_batch, n_features)."""
-        _gather(self._memory, self._n_batch, *self._state, out[:, None, :])
+        base, stride, target, length = self._state
+        _copy_runs(self._memory, base, stride, target, length, out)
 
     def _allocate(self, simulator: Simulator) -> None:
         """Make the buffer for another number of rows, fill what never changes, and work out the runs."""
@@ -214,43 +270,64 @@ class Observer:
             else:
                 self._moving.append((table.block, view))
         state = [(n_batch * table.first, table.size, table.first, table.size) for table in self._tables]
-        self._state = _runs([state])
-        self._rows = _runs([self._runs_of(a) for a in range(self.site.arrays.n_stations)])
+        self._state = tuple(np.array(column, dtype=np.int64) for column in zip(*state, strict=True))
+        self._families = self._plan()
+        self._row = np.zeros(self.width, dtype=np.float32)
 
-    def _runs_of(self, a: int) -> list[tuple[int, int, int, int]]:
-        """Where agent a's numbers lie: (base, stride, target, length) for each run."""
-        runs = []
+    def _plan(self) -> tuple[np.ndarray, ...]:
+        """Arguments of `_copy_rows`: agents with the same groups above share all but their own station and ports."""
+        chains = list(dict.fromkeys(map(tuple, self._chains)))
+        family = np.array([chains.index(tuple(chain)) for chain in self._chains])
+        members = [np.flatnonzero(family == f) for f in range(len(chains))]
+        shared = [self._runs_of(int(agents[0]), ("site", "group")) for agents in members]
+        own = [self._runs_of(a, ("station", "port")) for a in range(len(self._chains))]
+        return (
+            _starts(members),
+            np.concatenate(members).astype(np.uint64),
+            _starts(shared),
+            _stacked(shared),
+            _starts(own),
+            _stacked(own),
+        )
+
+    def _places(self, table: _Table) -> int:
+        """How many rows of a table have a place in an agent's observation."""
+        return {"site": 1, "station": 1, "group": self._depth, "port": self._n_ports}[table.block.scope]
+
+    def _runs_of(self, a: int, scopes: tuple[Scope, ...]) -> list[Run]:
+        """Where agent a's numbers of some scopes lie."""
+        runs: list[Run] = []
         target = 0
-        first, end = self.site.arrays.station_first_port[a : a + 2]
+        first, end = self.site.arrays.station_first_port[a : a + 2].tolist()
         for table in self._tables:
             width = len(table.features)
             base = self._n_batch * table.first
-            rows, places = {
-                "site": ([0], 1),
-                "station": ([a], 1),
-                "group": (self._chains[a], self._depth),
-                "port": (list(range(first, end)), self._n_ports),
-            }[table.block.scope]
-            runs += [(base + row * width, table.size, target + k * width, width) for k, row in enumerate(rows)]
-            target += places * width
+            if table.block.scope in scopes:
+                rows = {"site": [0], "station": [a], "group": self._chains[a], "port": range(first, end)}
+                for k, row in enumerate(rows[table.block.scope]):
+                    _append(runs, (base + row * width, table.size, target + k * width, width))
+            target += self._places(table) * width
         return runs
 
 
-def _runs(agents: list[list[tuple[int, int, int, int]]]) -> tuple[np.ndarray, ...]:
-    """Runs as arrays, neighbours in memory and in the row merged."""
-    first, merged = [0], []
-    for runs in agents:
-        start = len(merged)
-        for base, stride, target, length in runs:
-            if len(merged) > start:
-                b, s, t, n = merged[-1]
-                if s == stride and b + n == base and t + n == target:
-                    merged[-1] = (b, s, t, n + length)
-                    continue
-            merged.append((base, stride, target, length))
-        first.append(len(merged))
-    columns = np.array(merged, dtype=np.int64).T
-    return (np.array(first, dtype=np.int64), *(np.ascontiguousarray(column) for column in columns))
+def _append(runs: list[Run], run: Run) -> None:
+    """Add a run, merged with the one before where both go on in memory and in the row."""
+    if runs:
+        base, stride, target, length = runs[-1]
+        if stride == run[1] and base + length == run[0] and target + length == run[2]:
+            runs[-1] = (base, stride, target, length + run[3])
+            return
+    runs.append(run)
+
+
+def _starts(parts: Sequence[Sequence[object] | np.ndarray]) -> np.ndarray:
+    """Where each part starts once they are laid end to end, and where the last one ends."""
+    return np.cumsum([0, *map(len, parts)]).astype(np.uint64)
+
+
+def _stacked(parts: list[list[Run]]) -> np.ndarray:
+    """Runs of all parts, end to end, uint64, shape (n_runs, 4)."""
+    return np.array([run for part in parts for run in part], dtype=np.uint64).reshape(-1, 4)
 
 
 def _n_rows(scope: Scope, site: Site) -> int:
@@ -262,8 +339,8 @@ def _checked(block: ObservationBlock, features: tuple[Feature, ...]) -> tuple[Fe
     for feature in features:
         if not -np.inf < feature.low <= 0.0 <= feature.high < np.inf or feature.low == feature.high:
             raise ValueError(
-                f"observation block '{block.name}': the bounds of '{feature.name}' are [{feature.low}, {feature.high}]; "
-                "they must be finite, differ, and enclose 0"
+                f"observation block '{block.name}': the bounds of '{feature.name}' are "
+                f"[{feature.low}, {feature.high}]; they must be finite, differ, and enclose 0"
             )
     if not features:
         raise ValueError(f"observation block '{block.name}' has no features")

@@ -26,8 +26,16 @@ from ev_marl.simulator import Flow
 
 @kernel
 def _sum_by_agent(costs: np.ndarray, first_port: np.ndarray, agent_costs: np.ndarray, rewards: np.ndarray) -> None:
-    n_terms, n_batch, _ = costs.shape
+    n_terms, n_batch, n_ports = costs.shape
     n_agents = len(first_port) - 1
+    if n_agents == n_ports:  # one port each: nothing to add up, and much quicker
+        for i in range(n_terms):
+            for b in range(n_batch):
+                for a in range(n_agents):
+                    cost = costs[i, b, a]
+                    agent_costs[i, b, a] = cost
+                    rewards[b, a] = (rewards[b, a] if i > 0 else 0.0) - cost
+        return
     for b in range(n_batch):
         for a in range(n_agents):
             rewards[b, a] = 0.0
