@@ -91,11 +91,11 @@ class HullCuts:
     def __init__(self, day: PyomoDay, program: LinearProgram) -> None:
         pairs, limits = day.pairs, day.pairs.limits
         session = pairs.session[pairs.discharge]
-        charges = limits.charge_kw[session] > 0.0
-        self.position = np.flatnonzero(charges)  # in the order of `day.discharge`
-        self.charge_column = program.columns([day.charge[n] for n in pairs.discharge[charges].tolist()])
+        self.position = day.two_way
+        self.charge_column = program.columns([day.charge[n] for n in pairs.discharge[self.position].tolist()])
         self.discharge_column = program.columns([day.discharge[i] for i in self.position.tolist()])
-        self.charge_kw, self.discharge_kw = limits.charge_kw[session[charges]], limits.discharge_kw[session[charges]]
+        self.charge_kw = limits.charge_kw[session[self.position]]
+        self.discharge_kw = limits.discharge_kw[session[self.position]]
 
     def simultaneous(self, x: np.ndarray, tolerance_kw2: float) -> np.ndarray:
         """Which of these pairs charge and discharge at once: c·d above the tolerance, bool, shape (len(position),)."""

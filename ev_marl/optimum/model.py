@@ -58,6 +58,8 @@ class PyomoDay:
         Variables `charge`, `discharge`, `energy`, `shortfall`; constraints `balance`, `owed`, `group_limit`; `cost`.
     pairs : Pairs
         What the variables belong to.
+    two_way : int64, shape (n_two_way,)
+        Positions in `discharge` of the pairs that can charge, too.
     energy : list of Pyomo variables, length N
         Energy in the battery at the end of each pair's step [kWh].
     convex_rows : list of ConvexRow
@@ -82,6 +84,7 @@ class PyomoDay:
         self.pairs = Pairs.of(site, track)
         self.pair_step = self.pairs.step
         self.discharge_pairs = self.pairs.discharge
+        self.two_way = np.flatnonzero(self.pairs.limits.charge_kw[self.pairs.session[self.pairs.discharge]] > 0.0)
         self.convex_rows: list[ConvexRow] = []
         self.model = pyo.ConcreteModel(name="cooperative optimum of one day")
         with PauseGC():
@@ -94,6 +97,17 @@ class PyomoDay:
             terms = [expression_of(term, self) for term in objective.terms]
             self.model.cost = pyo.Objective(expr=sum(terms), sense=pyo.minimize)
             self.model.cuts = pyo.ConstraintList()
+
+    def go_one_way(self, charges: np.ndarray) -> None:
+        """Let each pair that can charge and discharge do only one of them.
+
+        Parameters
+        ----------
+        charges : bool, shape (n_two_way,)
+            Whether it may charge (True) or discharge, for the pairs of `two_way`.
+        """
+        for i, charging in zip(self.two_way.tolist(), charges.tolist(), strict=True):
+            (self.discharge[i] if charging else self.charge[self.discharge_pairs[i]]).setub(0.0)
 
     def linear(
         self, variables: Sequence[Variable], coefficients: Sequence[float] | np.ndarray, constant: float = 0.0

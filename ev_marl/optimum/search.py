@@ -46,6 +46,8 @@ class Search:
         Relative gap allowed between lower and upper value of convex costs, and in mixed-integer searches [-].
     time_limit : float
         Most time for all solver calls together [s].
+    charges : bool, shape (n_two_way,), optional
+        For each pair that can do both, in the order of `hull.position`: whether it may only charge, or only discharge.
 
     Attributes
     ----------
@@ -58,9 +60,19 @@ class Search:
     """
 
     def __init__(
-        self, site: SiteArrays, track: Track, objective: Objective, *, solver: str, tolerance: float, time_limit: float
+        self,
+        site: SiteArrays,
+        track: Track,
+        objective: Objective,
+        *,
+        solver: str,
+        tolerance: float,
+        time_limit: float,
+        charges: np.ndarray | None = None,
     ) -> None:
         self.day = PyomoDay(site, track, objective)
+        if charges is not None:
+            self.day.go_one_way(charges)
         self.program = LinearProgram(self.day.model)
         self.taper = TaperCuts(self.day, self.program)
         self.hull = HullCuts(self.day, self.program)
@@ -80,14 +92,18 @@ class Search:
         self._deadline = time.perf_counter() + time_limit
 
     @property
-    def out_of_time(self) -> bool:
-        """Whether the time limit has passed."""
-        return time.perf_counter() >= self._deadline
+    def time_left(self) -> float:
+        """What is left of the time limit [s]."""
+        return self._deadline - time.perf_counter()
 
     @property
     def mixed_integer(self) -> bool:
         """Whether there are binaries."""
         return bool(self.binary_pairs.any())
+
+    def closed(self, achieved: float) -> bool:
+        """Whether a return is as good as the bound, within the tolerance."""
+        return -self.least_cost - achieved <= self.tolerance * max(1.0, abs(self.least_cost))
 
     def run(self) -> None:
         """Solve, and add broken rows, until none is left or the time is up.
@@ -97,22 +113,39 @@ class Search:
         SolverError
             If the solver gives no solution at all.
         """
-        while True:
-            answer = self._solver.solve(self._deadline - time.perf_counter())
-            self.rounds += 1
-            self._learn(answer)
-            if not answer.optimal or self.rounds >= _MOST_ROUNDS:
-                return
-            rows = self._broken()
-            if not len(rows):
-                return
-            self.cuts += len(rows)
-            self.program.add_rows(rows)
-            self._solver.add_rows(rows)
+        while self.run_once() and self.rounds < _MOST_ROUNDS:
+            pass
+
+    def run_once(self) -> bool:
+        """Solve, and add the rows that the solution breaks; False if there were none or the solver did not finish.
+
+        Raises
+        ------
+        SolverError
+            If the solver gives no solution at all.
+        """
+        answer = self._solver.solve(self.time_left)
+        self.rounds += 1
+        self._learn(answer)
+        rows = self._broken()
+        if not answer.optimal or not len(rows):
+            return False
+        self.cuts += len(rows)
+        self.program.add_rows(rows)
+        self._solver.add_rows(rows)
+        return True
 
     def simultaneous(self) -> np.ndarray:
         """Pairs of the last solution that charge and discharge at once, bool, in the order of `hull.position`."""
         return self.hull.simultaneous(self.x, SIMULTANEOUS_KW2)
+
+    def mostly_charges(self) -> np.ndarray:
+        """Whether each pair that can do both gains energy in the last solution, bool, as in `hull.position`."""
+        hull, day = self.hull, self.day
+        session = day.pairs.session[day.pairs.discharge[hull.position]]
+        efficiency = day.pairs.limits.charge_efficiency[session] * day.pairs.limits.discharge_efficiency[session]
+        gains: np.ndarray = self.x[hull.charge_column] * efficiency >= self.x[hull.discharge_column]
+        return gains
 
     def exclude(self, which: np.ndarray) -> None:
         """From now on, the given pairs either charge or discharge, by a binary each: c <= P⁺z, d <= P⁻(1 − z)."""

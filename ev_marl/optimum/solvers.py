@@ -94,7 +94,7 @@ class HighsSolver:
             "random_seed": 0,
             "solver": "simplex",
             "simplex_strategy": 1,
-            "mip_rel_gap": tolerance,
+            "mip_rel_gap": 0.5 * tolerance,
             "mip_abs_gap": _INTEGER_TOLERANCE,
             "mip_feasibility_tolerance": _INTEGER_TOLERANCE,
         }
@@ -124,13 +124,15 @@ class HighsSolver:
 
     def solve(self, time_limit: float) -> Answer:
         """Solve the program as it stands."""
-        self._highs.setOptionValue("time_limit", self._highs.getRunTime() + max(0.0, time_limit))
+        mixed = bool(self._program.binary.any())
+        # HiGHS counts the time of all its linear programs together, but starts anew for every mixed-integer search.
+        spent = 0.0 if mixed else self._highs.getRunTime()
+        self._highs.setOptionValue("time_limit", spent + max(0.0, time_limit))
         self._highs.run()
         if not self._program.n_columns:
             return Answer(np.zeros(0), np.zeros(0), -math.inf, True, "optimal")
         status, info, solution = self._highs.getModelStatus(), self._highs.getInfo(), self._highs.getSolution()
         has_point = info.primal_solution_status == int(highspy.SolutionStatus.kSolutionStatusFeasible)
-        mixed = bool(self._program.binary.any())
         return Answer(
             x=np.array(solution.col_value) if has_point else None,
             multipliers=np.array(solution.row_dual) if solution.dual_valid and not mixed else None,
