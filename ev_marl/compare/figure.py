@@ -1,0 +1,221 @@
+"""The picture of a run: power against the limits over the day, and the ranking of the policies.
+
+A `Comparison` comes in, a PNG goes out. Colours are Okabe and Ito's, which colour-blind people can tell apart; every
+line carries its name, so the legend is the picture itself.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+
+import matplotlib.patheffects as effects
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MultipleLocator
+
+from ev_marl.compare.comparison import Comparison, PolicySummary
+from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
+from ev_marl.compare.table import percent, title
+
+GREEN, ORANGE, BLUE, INK, GREY, PALE = "#009E73", "#D55E00", "#0072B2", "#222222", "#767676", "#D9D9D9"
+_HALO = [effects.withStroke(linewidth=3.5, foreground="white")]
+_LOWEST_SCORE = -0.25  # the ranking's axis ends here; what is lower is marked at its edge
+_MARKERS = {"own": "o", "site": "s", "future": "D"}
+
+
+def draw_report(comparison: Comparison) -> bytes:
+    """The picture as a PNG."""
+    rows = comparison.table()
+    colours = _colours(rows)
+    n_panels = len(comparison.days[0].watched_groups)
+    height = max(5.6, 1.9 + 0.42 * len(rows))
+    figure = Figure(figsize=(13.0, height), dpi=140, layout="constrained")
+    grid = figure.add_gridspec(n_panels, 2, width_ratios=(1.35, 1.0), wspace=0.06)
+    shared: Axes | None = None
+    for k in range(n_panels):
+        axes = figure.add_subplot(grid[k, 0], sharex=shared)
+        shared = shared or axes
+        _draw_power(axes, comparison, k, colours)
+        if k < n_panels - 1:
+            axes.tick_params(labelbottom=False)
+    _draw_ranking(figure.add_subplot(grid[:, 1]), rows, colours)
+    figure.suptitle(title(comparison), x=0.01, ha="left", fontsize=14, fontweight="bold", color=INK)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return picture.getvalue()
+
+
+def _colours(rows: list[PolicySummary]) -> dict[str, str]:
+    """The optimum, uncontrolled charging and the best other policy, each with its colour."""
+    colours = {OPTIMUM: GREEN, UNCONTROLLED: ORANGE}
+    best = next((row.policy for row in rows if row.policy not in colours), None)
+    return {**colours, best: BLUE} if best is not None else colours
+
+
+def _draw_power(axes: Axes, comparison: Comparison, group: int, colours: dict[str, str]) -> None:
+    """Power of a watched group: means over the days, one day faintly, base load, limit."""
+    days = comparison.days
+    example = days[_typical_day(comparison)]
+    n_steps, step_h = len(example.local_hour), example.step_h
+    edges = step_h * np.arange(n_steps + 1)
+    base_kw = np.mean([day.base_load_kw[group] for day in days], axis=0)
+    limit_kw = np.mean([day.limit_kw[group] for day in days], axis=0)
+    if np.any(base_kw != 0.0):
+        axes.stairs(base_kw, edges, fill=True, color=PALE, linewidth=0)
+        at = n_steps // 2
+        axes.annotate(
+            "base load less PV" if base_kw.min() < 0.0 else "base load",
+            (edges[at], 0.5 * base_kw[at]),
+            ha="center",
+            va="center",
+            fontsize=9,
+            color=GREY,
+        )
+    means = {}
+    for policy, colour in reversed(colours.items()):  # the optimum on top
+        means[policy] = np.mean([day.of(policy).group_kw[group] for day in days], axis=0)
+        axes.stairs(means[policy], edges, baseline=None, color=colour, linewidth=2.2)
+        if len(days) > 1:
+            axes.stairs(
+                example.of(policy).group_kw[group], edges, baseline=None, color=colour, linewidth=0.8, alpha=0.55
+            )
+    if np.isfinite(limit_kw).all():
+        axes.stairs(limit_kw, edges, baseline=None, color=INK, linewidth=1.3, linestyle=(0, (5, 3)))
+        axes.annotate(
+            "import limit",
+            (edges[-1], limit_kw[-1]),
+            xytext=(-2, -4),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=9,
+            color=INK,
+            path_effects=_HALO,
+        )
+    low, high = _power_range(comparison, group, limit_kw, list(colours))
+    if group == 0:  # the colours stay the same below
+        axes.set_ylim(low, high + 0.16 * (high - low))
+        _label_lines(axes, 0.5 * (edges[1:] + edges[:-1]), means, colours, high + 0.1 * (high - low))
+    else:
+        axes.set_ylim(low, high)
+    name = example.watched_groups[group]
+    kind = "Whole site" if group == 0 else "Tightest group"
+    faint = f"; thin: {example.start[:10]}" if len(days) > 1 else f" on {example.start[:10]}"
+    mean = f"mean of {len(days)} days" if len(days) > 1 else "power"
+    axes.set_title(f"{kind} ({name}): {mean}{faint}", loc="left", fontsize=10.5, color=INK)
+    axes.set_ylabel("kW", rotation=0, ha="right", va="center", color=INK)
+    axes.set_xlim(edges[0], edges[-1])
+    _label_hours(axes, edges[-1], example.local_hour[0])
+    _plain(axes)
+
+
+def _draw_ranking(axes: Axes, rows: list[PolicySummary], colours: dict[str, str]) -> None:
+    """Scores with intervals, best at the top."""
+    places = np.arange(len(rows))[::-1]
+    known = [row.score for row in rows if not math.isnan(row.score)]
+    lowest = max(_LOWEST_SCORE, min([0.0, *known]))
+    for at in (0.0, 1.0):
+        axes.axvline(at, color=PALE, linewidth=1.2, zorder=0)
+    for place, row in zip(places, rows, strict=True):
+        colour = colours.get(row.policy, GREY)
+        if math.isnan(row.score):
+            axes.annotate("nothing to gain", (0.0, place), va="center", fontsize=9.5, color=GREY)
+            continue
+        inside = row.score >= lowest
+        at = row.score if inside else lowest
+        if not math.isnan(row.score_low) and row.policy != OPTIMUM and inside:
+            ends = np.clip([row.score_low, row.score_high], lowest, None)
+            axes.plot(ends, [place, place], color=colour, linewidth=3.0, alpha=0.45, solid_capstyle="butt")
+        marker = _MARKERS[row.information] if inside else "<"
+        axes.plot([at], [place], marker=marker, markersize=7.5, color=colour, markeredgecolor="white", linestyle="none")
+        right = max(at, row.score_high if inside and row.policy != OPTIMUM and not math.isnan(row.score_high) else at)
+        axes.annotate(
+            percent(row.score, 1),
+            (right, place),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9.5,
+            color=colour if row.policy in colours else INK,
+            path_effects=_HALO,
+        )
+    axes.set_yticks(places, [row.policy for row in rows])
+    for label, row in zip(axes.get_yticklabels(), rows, strict=True):
+        label.set_color(colours.get(row.policy, INK))
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.set_xlim(lowest - 0.06, 1.24)
+    axes.xaxis.set_major_locator(MultipleLocator(0.25))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %".replace("-", "−")))
+    axes.set_title(
+        "Score: 0 % is uncontrolled charging, 100 % the optimum",
+        loc="left",
+        fontsize=10.5,
+        color=INK,
+    )
+    shapes = {"own": "● own station", "site": "■ whole site", "future": "◆ whole future"}
+    used = [text for key, text in shapes.items() if any(row.information == key for row in rows)]
+    axes.set_xlabel(f"Knows: {'  '.join(used)}    Bar: 95 % interval", loc="left", fontsize=8.5, color=GREY)
+    _plain(axes)
+    axes.tick_params(axis="y", length=0, labelsize=10.5)
+
+
+def _typical_day(comparison: Comparison) -> int:
+    """The day on which as much could be gained as on half of the days."""
+    possible = comparison.bound - comparison.returns(UNCONTROLLED)
+    return int(np.argsort(possible, kind="stable")[len(possible) // 2])
+
+
+def _power_range(comparison: Comparison, group: int, limit_kw: np.ndarray, policies: list[str]) -> tuple[float, float]:
+    """Everything that is drawn, and the limit, as long as that does not squeeze the curves."""
+    example = comparison.days[_typical_day(comparison)]
+    drawn = [day.of(policy).group_kw[group] for day in (example,) for policy in policies]
+    drawn += [np.mean([day.of(policy).group_kw[group] for day in comparison.days], axis=0) for policy in policies]
+    drawn.append(np.mean([day.base_load_kw[group] for day in comparison.days], axis=0))
+    highest, lowest = max(np.max(line) for line in drawn), min(np.min(line) for line in drawn)
+    finite = limit_kw[np.isfinite(limit_kw)]
+    if len(finite) and finite.max() < 3.0 * max(highest, 1e-9):
+        highest = max(highest, finite.max())
+    span = max(highest - min(lowest, 0.0), 1e-9)
+    return min(0.0, lowest - 0.04 * span), highest + 0.06 * span
+
+
+def _label_lines(
+    axes: Axes, hours: np.ndarray, lines: dict[str, np.ndarray], colours: dict[str, str], height: float
+) -> None:
+    """Write each line's name above everything, with a leader down to where the line is highest above the others."""
+    span_h = hours[-1] - hours[0]
+    free = (hours > hours[0] + 0.1 * span_h) & (hours < hours[-1] - 0.1 * span_h)
+    for policy, line in lines.items():
+        others = [other for name, other in lines.items() if name != policy]
+        lead = np.min([line - other for other in others], axis=0) if others else line
+        best = int(np.argmax(np.where(free if free.any() else True, lead, -np.inf)))
+        free &= np.abs(hours - hours[best]) > 0.17 * span_h
+        axes.annotate(
+            policy,
+            (hours[best], line[best]),
+            xytext=(hours[best], height),
+            ha="center",
+            va="center",
+            fontsize=10.5,
+            fontweight="bold",
+            color=colours[policy],
+            arrowprops={"arrowstyle": "-", "color": colours[policy], "linewidth": 0.9, "shrinkB": 2},
+        )
+
+
+def _label_hours(axes: Axes, horizon_h: float, first_hour: float) -> None:
+    """Ticks at full local hours; a clock change within the day shifts what follows it by an hour."""
+    every = next(hours for hours in (1, 2, 3, 6, 12, 24, 48, 96, 10**9) if horizon_h / hours <= 9)
+    start = -first_hour % every
+    axes.set_xticks(np.arange(start, horizon_h + 1e-9, every))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{(first_hour + hour) % 24:02.0f}:00"))
+
+
+def _plain(axes: Axes) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(PALE)
+    axes.tick_params(colors=INK, labelsize=9.5, color=PALE)

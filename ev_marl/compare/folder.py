@@ -1,0 +1,232 @@
+"""The folder of a run: a manifest that says which run it is, and one file for every finished day.
+
+Files appear complete or not at all, so a run that was stopped goes on where it was. A folder only ever belongs to one
+run: another is refused, with what differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+import ev_marl
+from ev_marl.compare.day import Work
+from ev_marl.compare.records import DayResult, Record
+from ev_marl.compare.seeds import Split
+from ev_marl.errors import RunError
+from ev_marl.scenario import Scenario
+
+MANIFEST = "manifest.json"
+DAYS = "days"
+_PACKAGES = ("numpy", "numba", "pyomo", "highspy", "pettingzoo")
+_SHOWN_DIFFERENCES = 8
+
+
+class Manifest(Record):
+    """Which run it is, and how it was asked for."""
+
+    format: Literal["ev_marl run"] = "ev_marl run"
+    format_version: Literal[1] = 1
+    ev_marl: str
+    scenario: dict[str, Any]
+    files: dict[str, str]
+    """SHA-256 of every CSV file that the scenario names."""
+    policies: tuple[str, ...]
+    seed: int
+    split: Split
+    source: str
+    """Name or file of the scenario as it was given, empty where it was made in Python."""
+    versions: dict[str, str]
+
+    @classmethod
+    def of(
+        cls, scenario: Scenario, policies: tuple[str, ...], seed: int, split: Split = "test", source: str = ""
+    ) -> Manifest:
+        """The manifest of a run that starts now."""
+        resolved = scenario.model_dump(mode="json")
+        return cls(
+            ev_marl=ev_marl.__version__,
+            scenario=resolved,
+            files={path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(set(_csvs(resolved)))},
+            policies=policies,
+            seed=seed,
+            split=split,
+            source=source,
+            versions=_versions(),
+        )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes it this run and no other.
+
+        The number of days is not in it, so a run can be extended; nor are the versions of other packages.
+        """
+        return self.model_dump(mode="json", exclude={"source", "versions"})
+
+    @property
+    def short_hash(self) -> str:
+        """Eight letters that stand for the identity."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def work(self) -> Work:
+        """What its days share."""
+        return Work(json.dumps(self.scenario, sort_keys=True), self.policies)
+
+
+class RunFolder:
+    """The folder of one run.
+
+    Parameters
+    ----------
+    path : Path
+        Where; made if it does not exist.
+    manifest : Manifest
+        Which run. Where the folder has one already, it must be the same run.
+
+    Raises
+    ------
+    RunError
+        If the folder belongs to another run, or holds something that is not a run.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path} is a file; choose a folder for the run with --out")
+        if (path / MANIFEST).is_file():
+            self.manifest = read_manifest(path)
+            self._check_same(manifest)
+        else:
+            if path.exists() and any(path.iterdir()):
+                raise RunError(
+                    f"{path} holds files but is not the folder of a run (there is no {MANIFEST}); "
+                    "choose an empty or a new folder with --out"
+                )
+            self.manifest = manifest
+            path.mkdir(parents=True, exist_ok=True)
+            write_atomically(path / MANIFEST, manifest.model_dump_json(indent=2))
+        (path / DAYS).mkdir(exist_ok=True)
+
+    def missing(self, seeds: list[int]) -> list[tuple[int, int]]:
+        """Days that are not finished, as (index, seed)."""
+        return [(index, seed) for index, seed in enumerate(seeds) if not day_path(self.path, index).is_file()]
+
+    def read(self, seeds: list[int]) -> tuple[DayResult, ...]:
+        """The finished days.
+
+        Raises
+        ------
+        RunError
+            If a file is missing or broken.
+        """
+        return tuple(self._read_day(index, seed) for index, seed in enumerate(seeds))
+
+    def _read_day(self, index: int, seed: int) -> DayResult:
+        path = day_path(self.path, index)
+        try:
+            day = DayResult.model_validate_json(path.read_bytes())
+        except FileNotFoundError as error:
+            raise RunError(f"{path} is gone; run the same command again") from error
+        except ValidationError as error:
+            raise RunError(f"{path} is broken: delete it and run the same command again ({error})") from error
+        if (day.index, day.seed) != (index, seed):
+            raise RunError(
+                f"{path} holds day {day.index} of seed {day.seed}, not day {index} of seed {seed}: delete it and run "
+                "the same command again"
+            )
+        return day
+
+    def _check_same(self, wanted: Manifest) -> None:
+        found = list(_differences(self.manifest.identity, wanted.identity))
+        if not found:
+            return
+        shown = [f"  {key}: {there} there, {here} here" for key, there, here in found[:_SHOWN_DIFFERENCES]]
+        if len(found) > _SHOWN_DIFFERENCES:
+            shown.append(f"  and {len(found) - _SHOWN_DIFFERENCES} more")
+        raise RunError(
+            f"{self.path} belongs to another run, and is left as it is. What differs:\n" + "\n".join(shown) + "\n"
+            "Choose another folder with --out, or leave --out away: then every run has a folder of its own."
+        )
+
+
+def day_path(folder: Path, index: int) -> Path:
+    """File of a day."""
+    return folder / DAYS / f"day-{index:05d}.json"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Manifest of a run.
+
+    Raises
+    ------
+    RunError
+        If there is none, or it cannot be read.
+    """
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise RunError(f"{folder} is not the folder of a run: there is no {MANIFEST}") from error
+    except ValidationError as error:
+        raise RunError(f"{path} is not the manifest of a run that this program can read: {error}") from error
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file that is either complete or not there."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _differences(there: Any, here: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
+    if isinstance(there, dict) and isinstance(here, dict):
+        for name in dict.fromkeys([*there, *here]):
+            inner = f"{key}.{name}" if key else name
+            yield from _differences(there.get(name, "nothing"), here.get(name, "nothing"), inner)
+    elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        for index, (one, other) in enumerate(zip(there, here, strict=True)):
+            yield from _differences(one, other, f"{key}[{index}]")
+    elif there != here:
+        yield key, _short(there), _short(here)
+
+
+def _short(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def _csvs(model: Any) -> Iterator[str]:
+    if isinstance(model, dict):
+        for key, value in model.items():
+            if key == "csv":
+                yield value
+            else:
+                yield from _csvs(value)
+    elif isinstance(model, list):
+        for value in model:
+            yield from _csvs(value)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

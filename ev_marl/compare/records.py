@@ -1,0 +1,94 @@
+"""What is kept of a finished day, and how it stands in a file: one JSON document a day.
+
+Pydantic models, so that a file that is broken or of another version is refused with a reason.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Record(BaseModel):
+    """Base of what is written: unknown keys are errors; NaN and infinity survive as text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+
+class PolicyDay(Record):
+    """One policy on one day."""
+
+    policy: str
+    """As it was asked for: name, `name(option=...)` or module:Class; `optimum` is the replayed plan."""
+    information: str
+    """What it knows: own, site or future."""
+    team_return: float
+    """Sum of all agents' rewards [currency]."""
+    costs: dict[str, float]
+    """By term of the objective [currency]; they sum to minus the return."""
+    charged_kwh: float
+    """Metered into vehicles [kWh]."""
+    discharged_kwh: float
+    """Metered out of vehicles, >= 0 [kWh]."""
+    peak_kw: float
+    """Highest import of the site, base load included [kW]."""
+    curtailed_kwh: float
+    """|setpoint − granted| [kWh]."""
+    violations: int
+    """(step, group) pairs beyond a clamped limit."""
+    violation_kwh: float
+    """Energy beyond clamped limits, summed over groups [kWh]."""
+    satisfaction: tuple[float, ...]
+    """By session that is owed energy: delivered over owed [-]."""
+    fairness: float
+    """Jain's index of the stations' mean satisfactions [-]; NaN without a session."""
+    policy_ms: float
+    """Time in the policy per step [ms]."""
+    simulator_ms: float
+    """Time in the simulator and the objective per step [ms]."""
+    group_kw: tuple[tuple[float, ...], ...]
+    """Power of the watched groups, base load included, by group and step [kW]."""
+
+
+class DayResult(Record):
+    """One finished day: the optimum and every policy on the same track."""
+
+    index: int
+    """Number of the day in the run, from 0."""
+    seed: int
+    """`World.sample(seed)` gives the track."""
+    start: str
+    """Local start of the day, ISO 8601."""
+    step_h: float
+    """Length of a step [h]."""
+    bound: float
+    """No policy's return is above it [currency]."""
+    achieved: float
+    """Return of the optimum's plan, replayed with exact limits [currency]."""
+    exact: bool
+    """Whether the replay proves the bound within the solver's tolerance."""
+    looseness: str
+    """Why not, empty if exact."""
+    solve_seconds: float
+    """Building, solving and replaying [s]."""
+    sessions: int
+    """Vehicles that came to a port."""
+    owed: int
+    """Of them, those that are owed energy."""
+    turned_away: int
+    """Vehicles that found no free port."""
+    unavoidable_kwh: float
+    """Energy by which base load alone exceeds limits, summed over groups [kWh]."""
+    watched_groups: tuple[str, ...]
+    """Groups whose power was kept; the grid connection first."""
+    limit_kw: tuple[tuple[float, ...], ...]
+    """Import limit of the watched groups, by group and step [kW]."""
+    base_load_kw: tuple[tuple[float, ...], ...]
+    """Base load of the watched groups, by group and step [kW]."""
+    local_hour: tuple[float, ...]
+    """Local clock time of each step [h]."""
+    policies: tuple[PolicyDay, ...]
+    """`optimum` first, then as in the manifest."""
+
+    def of(self, policy: str) -> PolicyDay:
+        """What a policy did."""
+        return next(entry for entry in self.policies if entry.policy == policy)

@@ -1,0 +1,162 @@
+"""The files that a run leaves: results per day (Parquet), summary (CSV), report (Markdown and PNG).
+
+A `Comparison` comes in. They are made anew from the day files each time, so nothing is lost when they are.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import shlex
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ev_marl.compare.comparison import Comparison, PolicySummary
+from ev_marl.compare.day import OPTIMUM
+from ev_marl.compare.figure import draw_report
+from ev_marl.compare.folder import write_atomically
+from ev_marl.compare.records import DayResult, PolicyDay
+from ev_marl.compare.statistics import day_scores, mean_or_nan, worst_tenth
+from ev_marl.compare.table import limits_line, markdown_table, notes, title
+
+RESULTS, SUMMARY, REPORT, PICTURE = "results.parquet", "summary.csv", "report.md", "report.png"
+
+
+def write_report(comparison: Comparison) -> tuple[Path, ...]:
+    """Write all files into the folder of the run; returns their paths."""
+    folder = comparison.folder
+    buffer = io.BytesIO()
+    pq.write_table(results_table(comparison), buffer)
+    write_atomically(folder / RESULTS, buffer.getvalue())
+    write_atomically(folder / SUMMARY, summary_csv(comparison))
+    write_atomically(folder / REPORT, report_markdown(comparison))
+    write_atomically(folder / PICTURE, draw_report(comparison))
+    return tuple(folder / name for name in (RESULTS, SUMMARY, REPORT, PICTURE))
+
+
+def results_table(comparison: Comparison) -> pa.Table:
+    """One row a day and policy, every metric a column."""
+    policies = [OPTIMUM, *comparison.manifest.policies]
+    uncontrolled, bound = comparison.returns("uncontrolled"), comparison.bound
+    scores = {name: day_scores(comparison.returns(name), uncontrolled, bound) for name in policies}
+    rows = [
+        _day_row(day, day.of(name), float(scores[name][k]))
+        for k, day in enumerate(comparison.days)
+        for name in policies
+    ]
+    return pa.Table.from_pylist(rows)
+
+
+def summary_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """One flat mapping a policy, as in the CSV; NaN is None."""
+    rows = []
+    for summary in comparison.table():
+        flat: dict[str, Any] = {}
+        for field in fields(PolicySummary):
+            value = getattr(summary, field.name)
+            if isinstance(value, dict):
+                flat.update({f"cost_{term}_per_day": amount for term, amount in value.items()})
+            else:
+                flat[field.name] = None if isinstance(value, float) and math.isnan(value) else value
+        rows.append(flat)
+    return rows
+
+
+def summary_csv(comparison: Comparison) -> str:
+    """One line a policy."""
+    rows = summary_rows(comparison)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def report_markdown(comparison: Comparison) -> str:
+    """The report: what was run, the table, how to run it again, versions."""
+    scenario, manifest = comparison.scenario, comparison.manifest
+    bullets = "\n".join(f"- {line}" for line in notes(comparison).splitlines())
+    terms = ", ".join(f"`{name}`" for name in comparison.days[0].policies[0].costs)
+    versions = ", ".join(f"{name} {number}" for name, number in manifest.versions.items())
+    return f"""# {title(comparison)}
+
+{scenario.about}
+
+{limits_line(comparison)}. Steps of {60 * scenario.step:g} min, {scenario.horizon:g} h a day; costs: {terms}.
+
+![Power against the limit, and ranking]({PICTURE})
+
+{markdown_table(comparison)}
+
+{bullets}
+- Gap: bound less return. Energy: metered into vehicles less what they gave back. Satisfied: delivered since arrival
+  over what was wanted and reachable, mean over sessions. Worst 10 %: mean over the sessions that were served worst.
+  Fairness: Jain's index of the stations' satisfactions, mean of days. Peak: mean of the days' highest imports, base
+  load included. Curtailed: asked for and not granted. Violations: steps × groups beyond a limit, all days. Time per
+  step: the policy's, median of days.
+
+## Run it again
+
+```
+{command_of(comparison)}
+```
+
+Day seeds are derived from the seed; `ev-marl solve` and `ev-marl track sample` take the `seed` column of `{RESULTS}`.
+The resolved scenario is in `manifest.json`.
+
+ev_marl {manifest.ev_marl}; {versions}
+"""
+
+
+def command_of(comparison: Comparison) -> str:
+    """The command that makes this run."""
+    manifest = comparison.manifest
+    coordinator = comparison.scenario.coordinator
+    words = ["ev-marl", "compare", manifest.source or "SCENARIO.yaml", "--policies", ",".join(manifest.policies)]
+    words += ["--days", str(len(comparison.days)), "--seed", str(manifest.seed)]
+    if isinstance(coordinator, str) or not coordinator.options:
+        words += ["--coordinator", coordinator if isinstance(coordinator, str) else coordinator.name]
+    if manifest.split != "test":
+        words += ["--split", manifest.split]
+    return shlex.join(words)
+
+
+def _day_row(day: DayResult, entry: PolicyDay, its_score: float) -> dict[str, Any]:
+    satisfaction = np.array(entry.satisfaction)
+    return {
+        "day": day.index,
+        "seed": day.seed,
+        "start": day.start,
+        "policy": entry.policy,
+        "information": entry.information,
+        "team_return": entry.team_return,
+        "bound": day.bound,
+        "gap": day.bound - entry.team_return,
+        "score": its_score,
+        "cost": -entry.team_return,
+        **{f"cost_{term}": amount for term, amount in entry.costs.items()},
+        "charged_kwh": entry.charged_kwh,
+        "discharged_kwh": entry.discharged_kwh,
+        "net_kwh": entry.charged_kwh - entry.discharged_kwh,
+        "satisfaction": mean_or_nan(satisfaction),
+        "satisfaction_worst_tenth": worst_tenth(satisfaction),
+        "fairness": entry.fairness,
+        "peak_kw": entry.peak_kw,
+        "curtailed_kwh": entry.curtailed_kwh,
+        "violations": entry.violations,
+        "violation_kwh": entry.violation_kwh,
+        "policy_ms_per_step": entry.policy_ms,
+        "simulator_ms_per_step": entry.simulator_ms,
+        "sessions": day.sessions,
+        "sessions_owed": day.owed,
+        "turned_away": day.turned_away,
+        "unavoidable_overload_kwh": day.unavoidable_kwh,
+        "bound_proven": day.exact,
+        "solve_seconds": day.solve_seconds,
+    }

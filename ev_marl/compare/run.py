@@ -1,0 +1,153 @@
+"""Runs a comparison from scenario to report, and picks up where an earlier run stopped.
+
+Scenario and policies come in, a `Comparison` goes out; every finished day is on disk before it counts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ev_marl.compare.comparison import Comparison, GroupLimit
+from ev_marl.compare.day import Work, rated_kw, run_day, with_uncontrolled
+from ev_marl.compare.folder import Manifest, RunFolder, read_manifest
+from ev_marl.compare.progress import progress_bar
+from ev_marl.compare.records import DayResult
+from ev_marl.compare.report import write_report
+from ev_marl.compare.seeds import Split, day_seeds
+from ev_marl.compare.workers import run_days
+from ev_marl.env.setup import Setting
+from ev_marl.errors import RunError
+from ev_marl.policies import make_policy
+from ev_marl.scenario import Scenario, load_scenario
+from ev_marl.scenario.schema import CoordinatorOptions
+
+DEFAULT_POLICIES = (
+    "uncontrolled",
+    "round-robin",
+    "edf",
+    "llf",
+    "as-late-as-possible",
+    "price-threshold",
+    "best-response",
+)
+
+
+def compare(
+    scenario: str | Path | Scenario,
+    policies: Sequence[str] = DEFAULT_POLICIES,
+    days: int = 30,
+    seed: int = 0,
+    out: str | Path | None = None,
+    *,
+    coordinator: str | None = None,
+    split: Split = "test",
+    workers: int | None = None,
+    progress: bool | None = None,
+    report: bool = True,
+) -> Comparison:
+    """Run policies and the cooperative optimum on the same days.
+
+    A run that was stopped goes on with the days that are missing; a finished run is only read, and asking for more
+    days extends it. In a script, call it under `if __name__ == "__main__":`, since other processes import the script.
+
+    Parameters
+    ----------
+    scenario : str, Path or Scenario
+        Name of a shipped scenario, path of a YAML file, or a scenario.
+    policies : sequence of str
+        Registered names, `name(option=...)` or module:Class. `uncontrolled` is always run, since the score needs it.
+    days : int
+        Number of days.
+    seed : int
+        The days' seeds are derived from it, see `day_seeds`.
+    out : str or Path, optional
+        Folder of the run; left out, `runs/<scenario>-<hash of the manifest>` in the current directory.
+    coordinator : str, optional
+        Instead of the scenario's.
+    split : {"test", "validation", "train"}
+        Which days.
+    workers : int, optional
+        Processes; left out, one a core. With 1, everything runs in this process.
+    progress : bool, optional
+        Whether to show a bar on stderr; left out, where stderr is a terminal.
+    report : bool
+        Whether to write results.parquet, summary.csv, report.md and report.png into the folder.
+
+    Returns
+    -------
+    Comparison
+        Results of all days.
+
+    Raises
+    ------
+    RunError
+        If the folder belongs to another run, or if a day fails; the message says how to repeat that day.
+    ScenarioError, UnknownNameError, OptionError
+        If scenario, policies or coordinator are not right; before anything is run.
+    """
+    if days < 1:
+        raise RunError(f"a comparison needs at least one day, got {days}")
+    if workers is not None and workers < 1:
+        raise RunError(f"a comparison needs at least one worker, got {workers}")
+    resolved = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+    if coordinator is not None:
+        resolved = resolved.model_copy(update={"coordinator": CoordinatorOptions(name=coordinator)})
+    chosen = with_uncontrolled(policies)
+    for name in chosen:
+        make_policy(name)
+    Setting.of(resolved)
+    manifest = Manifest.of(resolved, chosen, seed, split, "" if isinstance(scenario, Scenario) else str(scenario))
+    folder = RunFolder(Path(out) if out is not None else default_folder(manifest), manifest)
+    seeds = day_seeds(seed, days, split)
+    missing = folder.missing(seeds)
+    with progress_bar(f"{resolved.name}: {days} days", days - len(missing), days, progress) as advance:
+        try:
+            run_days(folder.path, manifest.work, missing, workers or _cores(), advance)
+        except KeyboardInterrupt:
+            done = days - len(folder.missing(seeds))
+            raise KeyboardInterrupt(
+                f"stopped: {done} of {days} days are finished and kept in {folder.path}. "
+                "The same command goes on from there."
+            ) from None
+    comparison = Comparison(folder.path, folder.manifest, folder.read(seeds), _limits(folder.manifest.work, seeds[0]))
+    if report:
+        write_report(comparison)
+    return comparison
+
+
+def default_folder(manifest: Manifest) -> Path:
+    """`runs/<scenario>-<hash>`: the same command finds the same folder."""
+    return Path("runs") / f"{manifest.scenario['name']}-{manifest.short_hash}"
+
+
+def rerun_day(folder: str | Path, index: int) -> DayResult:
+    """Run a day of a run again, in this process and without writing anything, to see why it failed.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder of the run.
+    index : int
+        Number of the day, from 0.
+    """
+    manifest = read_manifest(Path(folder))
+    return run_day(manifest.work, index, day_seeds(manifest.seed, index + 1, manifest.split)[index])
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _limits(work: Work, seed: int) -> tuple[GroupLimit, ...]:
+    """Lowest import limits of a day, single stations left out."""
+    setting = work.setting
+    site = setting.site
+    lowest_kw = setting.world.sample(seed).import_limit_kw.min(axis=0)
+    return tuple(
+        GroupLimit(group, float(lowest_kw[g]), rated_kw(site, g))
+        for g, group in enumerate(site.groups)
+        if site.graph.nodes[group]["kind"] != "station"
+    )

@@ -1,0 +1,50 @@
+"""Which days a comparison runs: day seeds from one seed, disjoint for training, validation and test."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Literal, get_args
+
+import numpy as np
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+_SPLIT_BITS = 2  # the lowest bits of a day seed say which split it is of
+
+
+def day_seeds(seed: int, n: int, split: Split = "test") -> list[int]:
+    """Seeds of `n` different days, for `World.sample`.
+
+    The first days are the same whatever `n` is, so a longer run contains the shorter one. The lowest bits of a day seed
+    carry the split, so no day of one split is ever one of another, whatever the two `seed`s are.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run, >= 0.
+    n : int
+        Number of days.
+    split : {"train", "validation", "test"}
+        What the days are for; comparisons use "test".
+
+    Returns
+    -------
+    list of int, length n
+        Below 2³².
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    part = SPLITS.index(split)
+    sequence = np.random.SeedSequence(seed, spawn_key=(part,))
+    drawn = n
+    while True:
+        words = sequence.generate_state(max(1, drawn)) >> _SPLIT_BITS
+        first = np.sort(np.unique(words, return_index=True)[1])
+        if len(first) >= n:
+            return [(int(word) << _SPLIT_BITS) | part for word in words[first[:n]]]
+        drawn *= 2
+
+
+def policy_seed(day_seed: int, policy: str) -> int:
+    """Seed of a policy's own random numbers on a day: its own, whatever other policies run."""
+    return int(np.random.SeedSequence([day_seed, zlib.crc32(policy.encode())]).generate_state(1)[0])

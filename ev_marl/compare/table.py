@@ -1,0 +1,175 @@
+"""The results as a table: for the terminal as wide as it is, and complete for Markdown and CSV.
+
+Summaries come in; every column is defined once, with its heading, its unit, and how dispensable it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from ev_marl.compare.comparison import Comparison, PolicySummary
+from ev_marl.compare.day import OPTIMUM
+
+_WORDS = ("policy", "knows")
+INFORMATION = {"own": "own station", "site": "whole site", "future": "whole future"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table."""
+
+    heading: tuple[str, str]  # two lines; the second is mostly the unit
+    cell: Callable[[PolicySummary], str]
+    dispensable: int = 0  # 0: always shown; the highest is hidden first where the terminal is narrow
+
+
+def columns(comparison: Comparison) -> list[Column]:
+    """Every column, in order."""
+    money = f"{comparison.currency}/day"
+    broken = any(row.violations for row in comparison.table())
+    return [
+        Column(("policy", ""), lambda row: row.policy),
+        Column(("knows", ""), lambda row: INFORMATION[row.information], 2),
+        Column(("score", ""), lambda row: percent(row.score, 1 if row.score > -1.0 else 0)),
+        Column(("95 %", "interval"), _interval, 3),
+        Column(("gap", money), lambda row: _amount(row.gap_per_day)),
+        Column(("cost", money), lambda row: _amount(row.cost_per_day)),
+        Column(("energy", "kWh/day"), lambda row: number(row.net_kwh_per_day, 0), 4),
+        Column(("satis-", "fied"), lambda row: percent(row.satisfaction, 0), 1),
+        Column(("worst", "10 %"), lambda row: percent(row.satisfaction_worst_tenth, 0), 1),
+        Column(("fair-", "ness"), lambda row: number(row.fairness, 2), 6),
+        Column(("peak", "kW"), lambda row: number(row.peak_kw, 0), 5),
+        Column(("curtailed", "kWh/day"), lambda row: number(row.curtailed_kwh_per_day, 0), 8),
+        Column(("viola-", "tions"), lambda row: str(row.violations), 7 if broken else 10),
+        Column(("ms per", "step"), lambda row: number(row.policy_ms, 2), 9),
+    ]
+
+
+def terminal_table(comparison: Comparison, width: int) -> Group:
+    """Table with its title and notes, for a terminal of `width` characters.
+
+    Where not everything fits, the most dispensable columns are left out, and a note names them.
+    """
+    rows = comparison.table()
+    shown, hidden, space = _fitting(columns(comparison), rows, width)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, space - 1, 0, 0), pad_edge=False)
+    for column in shown:
+        left = column.heading[0] in _WORDS
+        table.add_column("\n".join(column.heading).strip(), justify="left" if left else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(column.cell(row)) for column in shown), style="bold" if row.policy == OPTIMUM else "")
+    above = Text(f"{title(comparison)}\n", style="bold") + Text(f"{limits_line(comparison)}\n", style="not bold")
+    return Group(above, table, Text(f"\n{notes(comparison, hidden)}"))
+
+
+def print_table(comparison: Comparison, console: Console) -> None:
+    """Print the table on a console."""
+    console.print(terminal_table(comparison, console.width))
+
+
+def markdown_table(comparison: Comparison) -> str:
+    """Every column, as a Markdown table."""
+    shown = columns(comparison)
+    headings = [" ".join(column.heading).replace("- ", "").strip() for column in shown]
+    lines = ["| " + " | ".join(headings) + " |"]
+    lines.append("|" + "|".join(" --- " if heading in _WORDS else " ---: " for heading in headings) + "|")
+    for row in comparison.table():
+        lines.append("| " + " | ".join(column.cell(row).replace("|", "\\|") for column in shown) + " |")
+    return "\n".join(lines)
+
+
+def title(comparison: Comparison) -> str:
+    """What was compared, in one line."""
+    n_days, scenario = len(comparison.days), comparison.scenario
+    sessions = sum(day.sessions for day in comparison.days) / n_days
+    days = "1 day" if n_days == 1 else f"{n_days} days"
+    return f"{scenario.name}: {days}, {sessions:.0f} vehicles a day, coordinator {_coordinator(comparison)}"
+
+
+def limits_line(comparison: Comparison) -> str:
+    """Import limits against the rated power of the ports below them, in one line."""
+    parts = [
+        f"{limit.group} {limit.limit_kw:.0f} of {limit.rated_kw:.0f} kW"
+        for limit in comparison.limits
+        if math.isfinite(limit.limit_kw)
+    ]
+    return f"Limits against rated power: {', '.join(parts)}" if parts else "No limit on any group"
+
+
+def notes(comparison: Comparison, hidden: Sequence[Column] = ()) -> str:
+    """What a reader must know to trust the table."""
+    n_days, exact = len(comparison.days), comparison.exact_days
+    gap = comparison.largest_relative_gap
+    lines = [
+        f"Optimum: the replayed plan earns the bound within {gap:.1e} of it on every day, so nobody can do better."
+        if exact == n_days
+        else f"Optimum: proven on {exact} of {n_days} days; on the others the bound is at most {gap:.1e} of it too high."
+    ]
+    lines.append("Score: 0 % is uncontrolled charging, 100 % the optimum; intervals by bootstrap over days.")
+    turned_away = sum(day.turned_away for day in comparison.days) / n_days
+    if turned_away:
+        lines.append(f"Turned away, since every port was taken: {turned_away:.1f} vehicles a day.")
+    unavoidable = sum(day.unavoidable_kwh for day in comparison.days) / n_days
+    if unavoidable:
+        lines.append(f"Base load alone exceeds limits by {unavoidable:.1f} kWh a day; no policy is charged for that.")
+    if not any(row.violations for row in comparison.table()):
+        lines.append("No policy broke a limit.")
+    if hidden:
+        names = ", ".join(" ".join(column.heading).replace("- ", "").strip() for column in hidden)
+        lines.append(f"Left out at this width (see report.md): {names}.")
+    return "\n".join(lines)
+
+
+def percent(value: float, digits: int) -> str:
+    """A share as text."""
+    return "–" if math.isnan(value) else f"{100 * value + 0.0:.{digits}f} %".replace("-", "−")
+
+
+def number(value: float, digits: int) -> str:
+    """A number as text."""
+    return "–" if math.isnan(value) else f"{value:,.{digits}f}".replace("-", "−")
+
+
+def _amount(value: float) -> str:
+    rounded = round(value, 2) + 0.0  # no minus before a zero
+    return number(rounded, 2)
+
+
+def _interval(row: PolicySummary) -> str:
+    if row.policy == OPTIMUM or math.isnan(row.score_low):
+        return ""
+    low, high = (f"{100 * end + 0.0:.0f}".replace("-", "−") for end in (row.score_low, row.score_high))
+    return f"{low} … {high} %"
+
+
+def _coordinator(comparison: Comparison) -> str:
+    coordinator = comparison.scenario.coordinator
+    return coordinator if isinstance(coordinator, str) else coordinator.name
+
+
+def _fitting(
+    all_columns: list[Column], rows: list[PolicySummary], width: int
+) -> tuple[list[Column], list[Column], int]:
+    """Columns that are shown, columns that are not, and the space between two of them."""
+    shown, hidden = list(all_columns), []
+    widths = {
+        column.heading: max(len(text) for text in [*column.heading, *map(column.cell, rows)]) for column in all_columns
+    }
+    while True:
+        content = sum(widths[column.heading] for column in shown)
+        if content + 2 * (len(shown) - 1) <= width:
+            return shown, hidden, 2
+        if content + len(shown) - 1 <= width:
+            return shown, hidden, 1
+        column = max(shown, key=lambda column: column.dispensable)
+        if column.dispensable == 0:
+            return shown, hidden, 1
+        shown.remove(column)
+        hidden.append(column)

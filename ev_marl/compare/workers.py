@@ -1,0 +1,143 @@
+"""Days in parallel processes: what is missing comes in, one file a day goes out.
+
+Ctrl-C, an error or the end of the parent process leaves no process behind and no half-written file.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+
+from ev_marl.compare.day import Work, run_day
+from ev_marl.compare.folder import day_path, write_atomically
+from ev_marl.errors import RunError
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def run_days(
+    folder: Path, work: Work, missing: Sequence[tuple[int, int]], workers: int, advance: Callable[[], None]
+) -> None:
+    """Run the missing days of a run.
+
+    The first runs in this process, so that kernels are compiled once and a mistake shows early.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the run; each day's file appears there as soon as the day is finished.
+    work : Work
+        Scenario and policies.
+    missing : sequence of (int, int)
+        Index and seed of each day.
+    workers : int
+        Processes; with 1, everything runs in this one.
+    advance : callable
+        Called when a day is finished.
+
+    Raises
+    ------
+    RunError
+        If a day fails; the message says how to repeat it.
+    """
+    alone = len(missing) if workers == 1 else 1
+    for index, seed in missing[:alone]:
+        try:
+            _finish_day(folder, work, index, seed)
+        except Exception as error:
+            raise _failure(folder, index, seed, error) from error
+        advance()
+    if missing[alone:]:
+        _run_parallel(folder, work, missing[alone:], workers, advance)
+
+
+def _run_parallel(
+    folder: Path, work: Work, missing: Sequence[tuple[int, int]], workers: int, advance: Callable[[], None]
+) -> None:
+    with _processes(min(workers, len(missing))) as pool:
+        days: dict[Future[None], tuple[int, int]] = {
+            pool.submit(_finish_day, folder, work, index, seed): (index, seed) for index, seed in missing
+        }
+        waiting: set[Future[None]] = set(days)
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    raise RunError(
+                        "a worker process ended unexpectedly: out of memory, or a script that calls `compare` without "
+                        '`if __name__ == "__main__":`. Finished days are kept; --workers 1 runs without processes.'
+                    ) from error
+                if error is not None:
+                    raise _failure(folder, *days[future], error) from error
+                advance()
+
+
+def _finish_day(folder: Path, work: Work, index: int, seed: int) -> None:
+    """Run a day and keep it."""
+    write_atomically(day_path(folder, index), run_day(work, index, seed).model_dump_json())
+
+
+@contextmanager
+def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes with one thread for numerics each; gone on exit, whatever happens.
+
+    They are spawned, so that they share no locks or threads with this process, and leave Ctrl-C to it. Ending one in
+    the middle of a day is safe: a day's file appears complete or not at all.
+    """
+    before = set(multiprocessing.active_children())
+    with _single_threaded():
+        pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_begin)
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - before:
+                process.terminate()
+            raise
+        finally:
+            pool.shutdown(wait=True)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Let processes that start now use one thread each: numerical libraries read the environment when they load."""
+    kept = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _begin() -> None:
+    """Leave Ctrl-C to the parent process, and end with it, even if it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _failure(folder: Path, index: int, seed: int, error: BaseException) -> RunError:
+    return RunError(
+        f"day {index} (seed {seed}) failed: {type(error).__name__}: {error}\n"
+        f"Finished days are kept in {folder}. To see this day fail by itself:\n"
+        f'  python -c "from ev_marl.compare import rerun_day; rerun_day({str(folder)!r}, {index})"'
+    )
