@@ -147,6 +147,15 @@ class Stations(Model):
             raise ValueError("`discharge_power` needs `v2g: true`")
         return self
 
+    @property
+    def port_power_kw(self) -> float:
+        """Highest charging power of each port [kW], given as such or by current, phases and voltage."""
+        if self.power is not None:
+            return self.power
+        assert self.current is not None  # the check above asks for power, or current and phases
+        assert self.phases is not None
+        return self.voltage * self.current * self.phases / 1000.0
+
 
 class Group(Model):
     """A part of the site with a shared power limit: parking lot, building, feeder, transformer."""

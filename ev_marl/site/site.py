@@ -6,27 +6,19 @@ groups, and `SiteArrays`. The graph is the single source: everything else is der
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from collections import Counter
 from pathlib import Path
 
 import networkx as nx
 import numpy as np
 
-from ev_marl.errors import SiteError
-from ev_marl.registry import did_you_mean
 from ev_marl.scenario.clock import Clock
-from ev_marl.scenario.files import power_series
-from ev_marl.scenario.schema import Group, LoadProfile, Pv, Scenario, Stations
+from ev_marl.scenario.schema import LoadProfile, Pv, Scenario
 from ev_marl.scenario.series import Series
 from ev_marl.site.arrays import SiteArrays
-
-STATION_NAME = re.compile(r"^[a-z]+_[0-9]+$")
-GROUP_KEYS = {"kind", "import_limit_kw", "export_limit_kw", "base_load", "pv"}
-STATION_KEYS = {"kind", "type", "supply", "import_limit_kw", "export_limit_kw"}
-PORT_KEYS = {"kind", "supply", "charge_kw", "discharge_kw", "charge_efficiency", "discharge_efficiency"}
+from ev_marl.site.build import graph_of
+from ev_marl.site.checks import check_graph
+from ev_marl.site.graphml import read_graph, write_graph
 
 
 class Site:
@@ -54,7 +46,7 @@ class Site:
 
     def __init__(self, graph: nx.DiGraph, name: str | None = None) -> None:
         check_graph(graph)
-        self.graph = graph
+        self.graph = graph.copy()
         root = next(node for node, degree in graph.in_degree() if degree == 0)
         self.name = name or str(root)
         order = list(nx.dfs_preorder_nodes(graph, root))
@@ -75,9 +67,9 @@ class Site:
         ----------
         graph : networkx.DiGraph
             A tree with edges from parent to child. Groups carry `kind` and may carry `import_limit_kw`,
-            `export_limit_kw` (float or Series [kW]; absent: no limit), `base_load` (Series or LoadProfile) and `pv`;
-            stations `kind="station"`; ports, the leaves, `kind="port"`, `charge_kw` and may carry `discharge_kw`,
-            `charge_efficiency`, `discharge_efficiency` and `supply` ("ac" or "dc").
+            `export_limit_kw` (float or Series [kW]; absent: no limit), `base_load` (float, Series or LoadProfile [kW])
+            and `pv` (Pv); stations carry `kind="station"`; ports, the leaves, `kind="port"`, `charge_kw` [kW] and may
+            carry `discharge_kw`, `charge_efficiency`, `discharge_efficiency` and `supply` ("ac" or "dc").
         name : str, optional
             Name of the site; the root's otherwise.
 
@@ -86,15 +78,24 @@ class Site:
         SiteError
             If the graph is not such a tree; the message names the nodes.
         """
-        return cls(graph.copy(), name)
+        return cls(graph, name)
 
     @classmethod
     def from_scenario(cls, scenario: Scenario) -> Site:
         """The site that a scenario describes."""
-        graph = nx.DiGraph()
-        counts: Counter[str] = Counter()
-        _add_group(graph, scenario.site, None, counts, scenario.n_steps)
-        return cls(graph, scenario.site.name)
+        return cls(graph_of(scenario), scenario.site.name)
+
+    @classmethod
+    def read_graphml(cls, path: str | Path) -> Site:
+        """The site that `write_graphml` wrote, or that another program wrote with the same attributes.
+
+        Raises
+        ------
+        SiteError
+            If the file cannot be read or is no site.
+        """
+        graph, name = read_graph(Path(path))
+        return cls(graph, name)
 
     def limits(self, clock: Clock) -> tuple[np.ndarray, np.ndarray]:
         """Limits of every step and group.
@@ -119,7 +120,8 @@ class Site:
     def base_loads(self) -> tuple[tuple[str, Series | LoadProfile], ...]:
         """Groups with an inflexible load of their own, and its model."""
         nodes = self.graph.nodes
-        return tuple((group, nodes[group]["base_load"]) for group in self.groups if "base_load" in nodes[group])
+        loads = [(group, nodes[group]["base_load"]) for group in self.groups if "base_load" in nodes[group]]
+        return tuple((group, load if isinstance(load, LoadProfile) else _series(load)) for group, load in loads)
 
     @property
     def pvs(self) -> tuple[tuple[str, Pv], ...]:
@@ -135,14 +137,7 @@ class Site:
         SiteError
             If the file exists: nothing is overwritten.
         """
-        path = Path(path)
-        if path.exists():
-            raise SiteError(f"{path} exists; delete it or choose another name")
-        plain = nx.DiGraph()
-        for node, attributes in self.graph.nodes(data=True):
-            plain.add_node(node, **{key: _plain(value) for key, value in attributes.items()})
-        plain.add_edges_from(self.graph.edges)
-        nx.write_graphml(plain, path)
+        write_graph(self.graph, self.name, Path(path))
 
     def _compile(self) -> SiteArrays:
         graph, nodes = self.graph, self.graph.nodes
@@ -207,160 +202,9 @@ class Site:
         return chains
 
 
-def check_graph(graph: nx.DiGraph) -> None:
-    """Raise a SiteError that names every fault of a coupling graph; return nothing if there is none."""
-    problems = _shape_problems(graph) or _node_problems(graph)
-    if problems:
-        raise SiteError("this graph is not a site:\n" + "\n".join(f"  - {problem}" for problem in problems))
-
-
-def _shape_problems(graph: nx.DiGraph) -> list[str]:
-    if not isinstance(graph, nx.DiGraph):
-        return [f"a networkx.DiGraph is needed, with edges from parent to child; this is a {type(graph).__name__}"]
-    if not graph:
-        return ["it has no nodes; it needs a grid connection, stations and ports"]
-    problems = []
-    for node, degree in graph.in_degree():
-        if degree > 1:
-            parents = " and ".join(f"'{parent}'" for parent in graph.predecessors(node))
-            problems.append(f"'{node}' has two parents, {parents}; a node is fed by one")
-    if not nx.is_directed_acyclic_graph(graph):
-        cycle = " -> ".join(str(edge[0]) for edge in nx.find_cycle(graph))
-        problems.append(f"there is a cycle: {cycle} -> back; a site is a tree")
-    else:
-        roots = [node for node, degree in graph.in_degree() if degree == 0]
-        if len(roots) > 1:
-            names = ", ".join(f"'{root}'" for root in roots)
-            problems.append(f"there are {len(roots)} roots ({names}); connect all to one grid connection")
-    return problems
-
-
-def _node_problems(graph: nx.DiGraph) -> list[str]:
-    problems = []
-    for node, attributes in graph.nodes(data=True):
-        kind = attributes.get("kind")
-        children = [graph.nodes[child].get("kind") for child in graph.successors(node)]
-        if not isinstance(node, str):
-            problems.append(f"node {node!r} must be named by a string")
-            continue
-        if kind is None:
-            problems.append(f"'{node}' has no kind; give kind='port', 'station', or what the group is")
-            continue
-        known = PORT_KEYS if kind == "port" else STATION_KEYS if kind == "station" else GROUP_KEYS
-        for key in attributes.keys() - known:
-            problems.append(f"'{node}': unknown attribute '{key}'.{did_you_mean(key, sorted(known))}")
-        if kind == "port":
-            problems.extend(_port_problems(graph, node, attributes))
-        elif kind == "station":
-            if not STATION_NAME.match(node):
-                problems.append(
-                    f"station '{node}' must be named letters_number, such as ac_0: the tools for PettingZoo group "
-                    "agents by the letters"
-                )
-            if graph.in_degree(node) == 0:
-                problems.append(f"station '{node}' is fed by nothing; put the grid connection above it")
-            if not children or set(children) != {"port"}:
-                problems.append(f"station '{node}' must have ports below it, and only ports")
-        elif not any(graph.nodes[below].get("kind") == "port" for below in nx.descendants(graph, node)):
-            problems.append(f"group '{node}' has no station below it; remove it or add stations")
-        elif "port" in children:
-            problems.append(f"group '{node}' has a port directly below it; put a station between them")
-        for key in ("import_limit_kw", "export_limit_kw"):
-            if key in attributes:
-                lowest = _series(attributes[key]).lowest
-                if not lowest >= 0:
-                    problems.append(f"'{node}': {key} is {lowest:g} kW; a limit must be 0 or more")
-    return problems
-
-
-def _port_problems(graph: nx.DiGraph, node: str, attributes: dict[str, object]) -> list[str]:
-    problems = []
-    if any(True for _ in graph.successors(node)):
-        problems.append(f"port '{node}' has nodes below it; ports are the leaves")
-    if [graph.nodes[parent].get("kind") for parent in graph.predecessors(node)] != ["station"]:
-        problems.append(f"port '{node}' must stand directly below a station")
-    ranges = {
-        "charge_kw": (0.0, math.inf, "above 0"),
-        "discharge_kw": (-math.ulp(0.0), math.inf, "0 or more"),
-        "charge_efficiency": (0.0, 1.0, "above 0 and at most 1"),
-        "discharge_efficiency": (0.0, 1.0, "above 0 and at most 1"),
-    }
-    for key, (above, most, allowed) in ranges.items():
-        value = attributes.get(key, None if key == "charge_kw" else 0.5)
-        if not isinstance(value, int | float) or not (above < value <= most) or math.isinf(value):
-            problems.append(f"port '{node}': {key} is {value}; it must be a number {allowed}")
-    if attributes.get("supply", "ac") not in ("ac", "dc"):
-        problems.append(f"port '{node}': supply is '{attributes['supply']}'; it must be 'ac' or 'dc'")
-    return problems
-
-
 def _has_limit(attributes: dict[str, object]) -> bool:
     return "import_limit_kw" in attributes or "export_limit_kw" in attributes
 
 
 def _series(value: float | Series) -> Series:
     return value if isinstance(value, Series) else Series.constant(value)
-
-
-def _plain(value: object) -> str | int | float | bool:
-    if isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, Series):
-        return json.dumps({"kind": value.kind, "values": value.values})
-    if isinstance(value, LoadProfile | Pv):
-        return value.model_dump_json()
-    return str(value)
-
-
-def _add_group(graph: nx.DiGraph, group: Group, parent: str | None, counts: Counter[str], n_steps: int) -> None:
-    default = "grid" if parent is None else "parking_lot" if group.stations else "building"
-    attributes: dict[str, object] = {"kind": group.kind or default}
-    if group.import_limit is not None:
-        attributes["import_limit_kw"] = power_series(group.import_limit, n_steps)
-    if group.export_limit is not None:
-        attributes["export_limit_kw"] = power_series(group.export_limit, n_steps)
-    if isinstance(group.base_load, LoadProfile):
-        attributes["base_load"] = group.base_load
-    elif group.base_load is not None:
-        attributes["base_load"] = power_series(group.base_load, n_steps)
-    if group.pv is not None:
-        attributes["pv"] = group.pv
-    graph.add_node(group.name, **attributes)
-    if parent is not None:
-        graph.add_edge(group.parent or parent, group.name)
-    for stations in group.stations:
-        _add_stations(graph, stations, group.name, counts)
-    for child in group.groups:
-        _add_group(graph, child, group.name, counts, n_steps)
-
-
-def _add_stations(graph: nx.DiGraph, stations: Stations, parent: str, counts: Counter[str]) -> None:
-    supply = stations.supply or ("dc" if stations.type == "dc" else "ac")
-    charge_kw = stations.power
-    if charge_kw is None:
-        assert stations.current is not None  # the schema asks for power, or current and phases
-        assert stations.phases is not None
-        charge_kw = stations.voltage * stations.current * stations.phases / 1000.0
-    discharge_kw = 0.0
-    if stations.v2g:
-        discharge_kw = charge_kw if stations.discharge_power is None else stations.discharge_power
-    for _ in range(stations.count):
-        station = f"{stations.type}_{counts[stations.type]}"
-        counts[stations.type] += 1
-        limit = {}
-        if stations.station_power is not None:
-            limit = {"import_limit_kw": stations.station_power, "export_limit_kw": stations.station_power}
-        graph.add_node(station, kind="station", type=stations.type, supply=supply, **limit)
-        graph.add_edge(parent, station)
-        for k in range(stations.ports):
-            port = f"{station}/{k}"
-            graph.add_node(
-                port,
-                kind="port",
-                supply=supply,
-                charge_kw=charge_kw,
-                discharge_kw=discharge_kw,
-                charge_efficiency=stations.efficiency,
-                discharge_efficiency=stations.discharge_efficiency or stations.efficiency,
-            )
-            graph.add_edge(station, port)

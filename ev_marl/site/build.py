@@ -1,0 +1,101 @@
+"""From the groups and stations that a scenario lists to the coupling graph.
+
+Comes in: a `Scenario`, its groups nested or as a flat list with `parent:`. Goes out: a `networkx.DiGraph` in which
+stations are numbered depth-first by type. Both ways of writing a site give the same graph.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import networkx as nx
+
+from ev_marl.errors import SiteError
+from ev_marl.scenario.files import power_series
+from ev_marl.scenario.schema import Group, LoadProfile, Scenario, Stations
+
+
+def graph_of(scenario: Scenario) -> nx.DiGraph:
+    """The coupling graph of a scenario; node attributes as `Site.from_graph` documents them.
+
+    Raises
+    ------
+    SiteError
+        If two nodes have the same name, or a group's parent is not in the site.
+    """
+    root = scenario.site
+    children: dict[str, list[Group]] = {}
+    for parent, group in _listed(root):
+        children.setdefault(parent, []).append(group)
+    graph = nx.DiGraph()
+    counts: Counter[str] = Counter()
+
+    def add(group: Group, parent: str | None) -> None:
+        _add_node(graph, group.name, parent, _group_attributes(group, parent is None, scenario.n_steps))
+        for stations in group.stations:
+            _add_stations(graph, stations, group.name, counts)
+        for child in children.pop(group.name, []):
+            add(child, group.name)
+
+    add(root, None)
+    if children:
+        lost = ", ".join(f"'{group.name}' (parent '{parent}')" for parent in children for group in children[parent])
+        raise SiteError(f"these groups hang on nothing that the grid connection feeds: {lost}")
+    return graph
+
+
+def _listed(group: Group) -> Iterator[tuple[str, Group]]:
+    """Every group below `group` with the name of its parent, in the order of the file."""
+    for child in group.groups:
+        yield child.parent or group.name, child
+        yield from _listed(child)
+
+
+def _add_node(graph: nx.DiGraph, name: str, parent: str | None, attributes: dict[str, object]) -> None:
+    if name in graph:
+        raise SiteError(f"two parts of the site are called '{name}'; names must be unique")
+    graph.add_node(name, **attributes)
+    if parent is not None:
+        graph.add_edge(parent, name)
+
+
+def _group_attributes(group: Group, is_root: bool, n_steps: int) -> dict[str, object]:
+    default = "grid" if is_root else "parking_lot" if group.stations else "building"
+    attributes: dict[str, object] = {"kind": group.kind or default}
+    if group.import_limit is not None:
+        attributes["import_limit_kw"] = power_series(group.import_limit, n_steps)
+    if group.export_limit is not None:
+        attributes["export_limit_kw"] = power_series(group.export_limit, n_steps)
+    if isinstance(group.base_load, LoadProfile):
+        attributes["base_load"] = group.base_load
+    elif group.base_load is not None:
+        attributes["base_load"] = power_series(group.base_load, n_steps)
+    if group.pv is not None:
+        attributes["pv"] = group.pv
+    return attributes
+
+
+def _add_stations(graph: nx.DiGraph, stations: Stations, parent: str, counts: Counter[str]) -> None:
+    supply = stations.supply or ("dc" if stations.type == "dc" else "ac")
+    charge_kw = stations.port_power_kw
+    discharge_kw = 0.0
+    if stations.v2g:
+        discharge_kw = charge_kw if stations.discharge_power is None else stations.discharge_power
+    limit = {}
+    if stations.station_power is not None:
+        limit = {"import_limit_kw": stations.station_power, "export_limit_kw": stations.station_power}
+    for _ in range(stations.count):
+        station = f"{stations.type}_{counts[stations.type]}"
+        counts[stations.type] += 1
+        _add_node(graph, station, parent, {"kind": "station", "type": stations.type, "supply": supply, **limit})
+        for k in range(stations.ports):
+            port = {
+                "kind": "port",
+                "supply": supply,
+                "charge_kw": charge_kw,
+                "discharge_kw": discharge_kw,
+                "charge_efficiency": stations.efficiency,
+                "discharge_efficiency": stations.discharge_efficiency or stations.efficiency,
+            }
+            _add_node(graph, f"{station}/{k}", station, port)

@@ -1,0 +1,148 @@
+"""Whether a graph is a site: one tree from the grid connection to the ports, with attributes that make sense.
+
+Comes in: a `networkx.DiGraph`. Goes out: nothing, or one `SiteError` that names every fault and its nodes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from numbers import Real
+from typing import Any
+
+import networkx as nx
+
+from ev_marl.errors import SiteError
+from ev_marl.registry import did_you_mean
+from ev_marl.scenario.schema import LoadProfile, Pv
+from ev_marl.scenario.series import Series
+
+STATION_NAME = re.compile(r"^[a-z]+_[0-9]+$")
+GROUP_KEYS = ("kind", "import_limit_kw", "export_limit_kw", "base_load", "pv")
+STATION_KEYS = ("kind", "type", "supply", "import_limit_kw", "export_limit_kw")
+PORT_KEYS = ("kind", "supply", "charge_kw", "discharge_kw", "charge_efficiency", "discharge_efficiency")
+LIMIT_KEYS = ("import_limit_kw", "export_limit_kw")
+
+
+def check_graph(graph: nx.DiGraph) -> None:
+    """Raise a SiteError that names every fault of a coupling graph; return nothing if there is none."""
+    problems = list(_shape_problems(graph)) or list(_node_problems(graph))
+    if problems:
+        raise SiteError("this graph is not a site:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def _shape_problems(graph: nx.DiGraph) -> Iterator[str]:
+    if not isinstance(graph, nx.DiGraph) or graph.is_multigraph():
+        yield f"a networkx.DiGraph is needed, with edges from parent to child; this is a {type(graph).__name__}"
+        return
+    if not graph:
+        yield "it has no nodes; it needs a grid connection, stations and ports"
+        return
+    for node, degree in graph.in_degree():
+        if degree > 1:
+            parents = " and ".join(f"'{parent}'" for parent in graph.predecessors(node))
+            yield f"'{node}' has two parents, {parents}; a node is fed by one"
+    if not nx.is_directed_acyclic_graph(graph):
+        cycle = [str(edge[0]) for edge in nx.find_cycle(graph)]
+        yield f"there is a cycle: {' -> '.join([*cycle, cycle[0]])}; a site is a tree"
+        return
+    roots = [node for node, degree in graph.in_degree() if degree == 0]
+    if len(roots) > 1:
+        names = ", ".join(f"'{root}'" for root in roots)
+        yield f"there are {len(roots)} roots ({names}); connect all to one grid connection"
+
+
+def _node_problems(graph: nx.DiGraph) -> Iterator[str]:
+    for node, attributes in graph.nodes(data=True):
+        kind = attributes.get("kind")
+        if not isinstance(node, str):
+            yield f"node {node!r} must be named by a string"
+            continue
+        if not isinstance(kind, str):
+            yield f"'{node}' has no kind; give kind='port', 'station', or what the group is, such as 'building'"
+            continue
+        known = PORT_KEYS if kind == "port" else STATION_KEYS if kind == "station" else GROUP_KEYS
+        for key in attributes:
+            if key not in known:
+                yield f"'{node}': unknown attribute '{key}'.{did_you_mean(key, list(known))}"
+        if kind == "port":
+            yield from _port_problems(graph, node, attributes)
+        elif kind == "station":
+            yield from _station_problems(graph, node)
+        else:
+            yield from _group_problems(graph, node, attributes)
+        for key in LIMIT_KEYS:
+            if key in attributes and kind != "port":
+                yield from _limit_problems(node, key, attributes[key])
+
+
+def _port_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any]) -> Iterator[str]:
+    if graph.out_degree(node):
+        yield f"port '{node}' has nodes below it; ports are the leaves"
+    if _kinds(graph, graph.predecessors(node)) != ["station"]:
+        yield f"port '{node}' must stand directly below a station"
+    if "charge_kw" not in attributes:
+        yield f"port '{node}' has no charge_kw; give its rated charging power [kW]"
+    for key in PORT_KEYS[2:]:
+        if key not in attributes:
+            continue
+        value, most = attributes[key], 1.0 if "efficiency" in key else math.inf
+        allowed = "at least 0" if key == "discharge_kw" else "above 0"
+        if most == 1.0:
+            allowed += " and at most 1"
+        low = _is_number(value) and (value > 0 or (value == 0 and key == "discharge_kw"))
+        if not low or value > most or math.isinf(value):
+            yield f"port '{node}': {key} is {value!r}; it must be a number {allowed}"
+    if attributes.get("supply", "ac") not in ("ac", "dc"):
+        yield f"port '{node}': supply is {attributes['supply']!r}; it must be 'ac' or 'dc'"
+
+
+def _station_problems(graph: nx.DiGraph, node: str) -> Iterator[str]:
+    if not STATION_NAME.match(node):
+        yield (
+            f"station '{node}' must be named letters_number, such as ac_0: the tools for PettingZoo group "
+            "agents by the letters"
+        )
+    if graph.in_degree(node) == 0:
+        yield f"station '{node}' is fed by nothing; put the grid connection above it"
+    if set(_kinds(graph, graph.successors(node))) != {"port"}:
+        yield f"station '{node}' must have ports below it, and only ports"
+
+
+def _group_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any]) -> Iterator[str]:
+    if "station" not in _kinds(graph, nx.descendants(graph, node)):
+        yield f"group '{node}' has no station below it; remove it or add stations"
+    if "port" in _kinds(graph, graph.successors(node)):
+        yield f"group '{node}' has a port directly below it; put a station between them"
+    if "base_load" in attributes:
+        load = attributes["base_load"]
+        if not isinstance(load, Series | LoadProfile) and not _is_finite(load):
+            yield f"'{node}': base_load is {load!r}; it must be a number of kW, a Series or a LoadProfile"
+    if "pv" in attributes and not isinstance(attributes["pv"], Pv):
+        yield f"'{node}': pv is {attributes['pv']!r}; it must be a Pv"
+
+
+def _limit_problems(node: str, key: str, limit: Any) -> Iterator[str]:
+    if isinstance(limit, Series):
+        values = limit.values
+    elif _is_number(limit):
+        values = (float(limit),)
+    else:
+        yield f"'{node}': {key} is {limit!r}; it must be a number of kW or a Series"
+        return
+    lowest = min(values)
+    if any(math.isnan(value) for value in values) or lowest < 0:
+        yield f"'{node}': {key} is {lowest:g} kW; a limit must be 0 or more"
+
+
+def _kinds(graph: nx.DiGraph, nodes: Any) -> list[object]:
+    return [graph.nodes[node].get("kind") for node in nodes]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_finite(value: Any) -> bool:
+    return _is_number(value) and math.isfinite(value)

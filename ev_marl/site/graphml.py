@@ -1,0 +1,84 @@
+"""A site as a GraphML file, for Gephi, yEd or `networkx.read_graphml`, and back.
+
+GraphML knows numbers and text, so series, load profiles and photovoltaic plants are written as JSON text.
+"""
+
+from __future__ import annotations
+
+import json
+from numbers import Real
+from pathlib import Path
+from xml.etree.ElementTree import ParseError
+
+import networkx as nx
+from pydantic import ValidationError
+
+from ev_marl.errors import SiteError
+from ev_marl.scenario.schema import LoadProfile, Pv
+from ev_marl.scenario.series import Series
+
+
+def write_graph(graph: nx.DiGraph, name: str, path: Path) -> None:
+    """Write a coupling graph and the site's name.
+
+    Raises
+    ------
+    SiteError
+        If the file exists: nothing is overwritten.
+    """
+    if path.exists():
+        raise SiteError(f"{path} exists; delete it or choose another name")
+    plain = nx.DiGraph(site=name)
+    for node, attributes in graph.nodes(data=True):
+        plain.add_node(node, **{key: _to_plain(value) for key, value in attributes.items()})
+    plain.add_edges_from(graph.edges)
+    nx.write_graphml(plain, path)
+
+
+def read_graph(path: Path) -> tuple[nx.DiGraph, str | None]:
+    """A coupling graph, and the name of the site if the file has one.
+
+    Raises
+    ------
+    SiteError
+        If the file is missing or no GraphML, or an attribute cannot be read.
+    """
+    try:
+        graph = nx.read_graphml(path)
+    except FileNotFoundError:
+        raise SiteError(f"{path}: there is no such file") from None
+    except (ParseError, nx.NetworkXError, KeyError, ValueError) as error:
+        raise SiteError(f"{path}: this is not GraphML: {error}") from error
+    name = graph.graph.get("site")
+    for node, attributes in graph.nodes(data=True):
+        for key in ("import_limit_kw", "export_limit_kw", "base_load", "pv"):
+            if isinstance(attributes.get(key), str):
+                attributes[key] = _from_text(path, str(node), key, attributes[key])
+    tree = nx.DiGraph()
+    tree.add_nodes_from(graph.nodes(data=True))
+    tree.add_edges_from(graph.edges)
+    return tree, None if name is None else str(name)
+
+
+def _to_plain(value: object) -> str | float:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, Series):
+        return json.dumps({"kind": value.kind, "values": value.values})
+    if isinstance(value, LoadProfile | Pv):
+        return value.model_dump_json()
+    raise SiteError(f"cannot write {value!r} as GraphML")
+
+
+def _from_text(path: Path, node: str, key: str, text: str) -> Series | LoadProfile | Pv:
+    try:
+        if key == "pv":
+            return Pv.model_validate_json(text)
+        data = json.loads(text)
+        if "profile" in data:
+            return LoadProfile.model_validate(data)
+        return Series(tuple(float(value) for value in data["values"]), data["kind"])
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        raise SiteError(f"{path}: '{node}': {key} is {text!r}, which cannot be read: {error}") from error
