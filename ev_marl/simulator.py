@@ -108,34 +108,37 @@ def _advance(
             group_kw[b, g] = 0.0
         for p in range(n_ports):
             s = session[b, p]
-            power = granted_kw[b, p]
-            settled[b, p] = -1
-            unmet_kwh[b, p] = 0.0
-            change = 0.0
-            energy = energy_kwh[b, p]
-            if s >= 0:
-                if power > 0.0:
-                    change = charge_efficiency[s] * power * step_h
-                elif power < 0.0:
-                    change = power * step_h / discharge_efficiency[s]
+            if s < 0:
+                change = 0.0
+                energy = 0.0
+                settled[b, p] = -1
+                unmet_kwh[b, p] = 0.0
+                left = True
+            else:
+                i = np.uint64(s)  # an unsigned index is not checked for being negative
+                power = granted_kw[b, p]
+                before = energy_kwh[b, p]
+                if power >= 0.0:
+                    change = charge_efficiency[i] * power * step_h
+                else:
+                    change = power * step_h / discharge_efficiency[i]
                 group_kw[b, port_group[p]] += power
-                after = min(energy + change, capacity_kwh[s])
-                change = after - energy
-                energy = after
-                if departure_step[s] == end or end == n_steps:
-                    settled[b, p] = s
-                    unmet_kwh[b, p] = max(0.0, due_kwh[s] - energy)
+                energy = min(before + change, capacity_kwh[i])
+                change = energy - before
+                left = departure_step[i] == end
+                due = left or end == n_steps
+                settled[b, p] = s if due else -1
+                unmet_kwh[b, p] = max(0.0, due_kwh[i] - energy) if due else 0.0
             energy_change_kwh[b, p] = change
             energy_after_kwh[b, p] = energy
-            if s >= 0 and departure_step[s] == end:
-                s = -1
+            if left:
                 energy = 0.0
-            coming = following[b, p]
-            if s < 0 and coming < first_session[k, p + 1] and arrival_step[coming] == end:
-                s = coming
-                energy = energy_on_arrival[s]
-                following[b, p] = coming + 1
-            session[b, p] = s
+                session[b, p] = -1
+                coming = following[b, p]
+                if coming < first_session[k, p + 1] and arrival_step[coming] == end:
+                    session[b, p] = coming
+                    energy = energy_on_arrival[coming]
+                    following[b, p] = coming + 1
             energy_kwh[b, p] = energy
         for g in range(n_groups - 1, 0, -1):
             group_kw[b, group_parent[g]] += group_kw[b, g]
@@ -157,6 +160,8 @@ class Simulator:
     ----------
     step_index : int
         Current step t, 0 after a reset.
+    rows : int64, shape (n_batch,), or slice
+        Index into tables by day: `table[simulator.rows, step]` has a row for each batch row.
     session : int64, shape (n_batch, n_ports)
         Connected session as an index into `days.sessions`, −1 at an empty port.
     energy_kwh : float64, shape (n_batch, n_ports)
@@ -215,6 +220,8 @@ class Simulator:
         self.day = np.asarray(day, dtype=np.int64)
         if self.day.min() < 0 or self.day.max() >= self.days.n_days:
             raise IndexError(f"day must be between 0 and {self.days.n_days - 1}, got {self.day}")
+        # One row is looked up in the days' tables by a slice: a view, several times quicker than a copy.
+        self.rows = slice(self.day[0], self.day[0] + 1) if len(self.day) == 1 else self.day
         n_batch, n_ports, n_groups = len(self.day), self.site.n_ports, self.site.n_groups
         if not hasattr(self, "session") or self.session.shape != (n_batch, n_ports):
             self._allocate(n_batch, n_ports, n_groups)
@@ -288,9 +295,9 @@ class Simulator:
             flow.group_kw,
         )
         flow.step = step
-        flow.buy_per_kwh = self.days.buy_per_kwh[self.day, step]
-        flow.sell_per_kwh = self.days.sell_per_kwh[self.day, step]
-        flow.local_hour = self.days.local_hour[self.day, step]
+        flow.buy_per_kwh = self.days.buy_per_kwh[self.rows, step]
+        flow.sell_per_kwh = self.days.sell_per_kwh[self.rows, step]
+        flow.local_hour = self.days.local_hour[self.rows, step]
         flow.import_kw = np.maximum(0.0, flow.group_kw[:, 0] + self.base_load_kw[:, 0])
         flow.peak_before_kw = self.peak_kw
         self.peak_kw = np.maximum(self.peak_kw, flow.import_kw)
@@ -344,6 +351,8 @@ class Simulator:
             sessions.charge_efficiency,
             sessions.discharge_efficiency,
             sessions.tau_h,
+            self.days.taper_kw_per_kwh,
+            self.days.hours_per_kwh,
             sessions.floor_kwh,
             sessions.due_kwh,
             self.lo_kw,
@@ -351,6 +360,6 @@ class Simulator:
             self.laxity_h,
         )
         step = min(self.step_index, self.days.n_steps - 1)
-        self.lower_kw = self.days.lower_kw[self.day, step]
-        self.upper_kw = self.days.upper_kw[self.day, step]
-        self.base_load_kw = self.days.base_load_kw[self.day, step]
+        self.lower_kw = self.days.lower_kw[self.rows, step]
+        self.upper_kw = self.days.upper_kw[self.rows, step]
+        self.base_load_kw = self.days.base_load_kw[self.rows, step]

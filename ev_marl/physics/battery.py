@@ -155,6 +155,8 @@ def power_box(
     charge_efficiency: np.ndarray,
     discharge_efficiency: np.ndarray,
     tau_h: np.ndarray,
+    taper_kw_per_kwh: np.ndarray,
+    hours_per_kwh: np.ndarray,
     floor_kwh: np.ndarray,
     due_kwh: np.ndarray,
     lo_kw: np.ndarray,
@@ -174,13 +176,14 @@ def power_box(
     step_h : float
         Length of a step [h].
     deadline_step ... due_kwh : shape (n_sessions,)
-        Session parameters, see `SessionLimits`.
+        Session parameters, see `SessionLimits`; `taper_kw_per_kwh` and `hours_per_kwh`, see `Days`.
     lo_kw, hi_kw : float64, shape (n_batch, n_ports)
         Written: −min(P⁻, (e − e_min)·η⁻/Δ) and (F(e) − e)/(η⁺Δ) [kW]; 0 at an empty port.
     laxity_h : float64, shape (n_batch, n_ports)
         Written: time left less time needed at full power for what is due [h]; inf at an empty port.
     """
     n_batch, n_ports = session.shape
+    per_step_h = 1.0 / step_h
     for b in range(n_batch):
         for p in range(n_ports):
             s = session[b, p]
@@ -189,12 +192,19 @@ def power_box(
                 hi_kw[b, p] = 0.0
                 laxity_h[b, p] = np.inf
                 continue
+            i = np.uint64(s)  # an unsigned index is not checked for being negative
             energy = energy_kwh[b, p]
-            rate = charge_efficiency[s] * charge_kw[s]
-            gain = _gain(energy, step_h, rate, capacity_kwh[s], tau_h[s])
-            hi_kw[b, p] = min(charge_kw[s], gain / (charge_efficiency[s] * step_h))
-            spare = max(0.0, energy - floor_kwh[s])
-            lo_kw[b, p] = -min(discharge_kw[s], spare * discharge_efficiency[s] / step_h)
-            needed = max(0.0, due_kwh[s] - energy)
-            needed_h = needed / rate if rate > 0.0 else (np.inf if needed > 0.0 else 0.0)
-            laxity_h[b, p] = (deadline_step[s] - step) * step_h - needed_h
+            rate = charge_efficiency[i] * charge_kw[i]
+            room = max(0.0, capacity_kwh[i] - energy)
+            knee_room = rate * tau_h[i]
+            # Within the taper this is exact; before it, it is more than full power. So only a step that goes over the
+            # knee needs an exponential, and there is little to branch on.
+            hi = min(charge_kw[i], room * taper_kw_per_kwh[i])
+            if knee_room < room < knee_room + rate * step_h:
+                gain = _gain(energy, step_h, rate, capacity_kwh[i], tau_h[i])
+                hi = min(charge_kw[i], gain / (charge_efficiency[i] * step_h))
+            hi_kw[b, p] = hi
+            spare = max(0.0, energy - floor_kwh[i])
+            lo_kw[b, p] = -min(discharge_kw[i], spare * discharge_efficiency[i] * per_step_h)
+            needed_h = max(0.0, due_kwh[i] - energy) * hours_per_kwh[i]
+            laxity_h[b, p] = (deadline_step[i] - step) * step_h - needed_h

@@ -17,6 +17,9 @@ from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Track
 
 
+_NO_POWER_KW = 1e-300  # stands for 0 where 0/0 would be no number
+
+
 @dataclass(frozen=True)
 class SessionLimits:
     """Physical parameters of S sessions, in the order of the track (or of the table that holds several tracks)."""
@@ -91,6 +94,8 @@ class Days:
     sessions: SessionLimits  # (N,)
     first_session: np.ndarray  # int64 (K, P + 1)  sessions of track k and port p: [first[k, p], first[k, p + 1])
     track_session: np.ndarray  # int64 (N,)  index of each session in its own track
+    taper_kw_per_kwh: np.ndarray  # float64 (N,)  power of a step within the taper per room left, (1 − exp(−Δ/τ))/(η⁺Δ)
+    hours_per_kwh: np.ndarray  # float64 (N,)  time to charge one kWh at full power, 1/(η⁺P⁺)
     buy_per_kwh: np.ndarray  # float64 (K, T)
     sell_per_kwh: np.ndarray  # float64 (K, T)
     base_load_kw: np.ndarray  # float64 (K, T, G)
@@ -153,6 +158,8 @@ class Days:
             sessions=SessionLimits(**stacked),
             first_session=starts,
             track_session=np.concatenate(orders),
+            taper_kw_per_kwh=-np.expm1(-first.step_h / stacked["tau_h"]) / (stacked["charge_efficiency"] * first.step_h),
+            hours_per_kwh=1.0 / np.maximum(stacked["charge_efficiency"] * stacked["charge_kw"], _NO_POWER_KW),
             buy_per_kwh=np.stack([track.buy_per_kwh for track in tracks]),
             sell_per_kwh=np.stack([track.sell_per_kwh for track in tracks]),
             base_load_kw=np.stack([track.base_load_kw for track in tracks]),

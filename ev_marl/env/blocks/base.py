@@ -84,7 +84,7 @@ class Exogenous:
 
     def fill(self, simulator: Simulator, out: np.ndarray) -> None:
         """Look up the coming step."""
-        out[:, 0] = self._table[simulator.day, simulator.step_index]
+        out[:, 0] = self._table[simulator.rows, simulator.step_index]
 
 
 def with_end(values: np.ndarray) -> np.ndarray:
