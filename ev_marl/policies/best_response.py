@@ -18,8 +18,11 @@ from ev_marl.policies.base import POLICIES, Episode, Information, StationView
 # Prices that differ by less count as equal [currency/kWh]: rounding must not decide between equally cheap steps.
 SAME_PRICE = 1e-9
 
+# Pieces of a value function shorter than this are not told apart: the slope of a sliver would be rounding [kWh].
+SLIVER_KWH = 1e-7
+
 # Most chords that replace the curve inside the step in which the taper begins. With 12, the first power cost at most
-# 0.0023 EUR more than the best one, on 1,000 random vehicles with steps of 15 minutes and one hour.
+# 0.008 EUR more than the best one on 4,000 random vehicles (steps of 15 minutes or an hour), 0.00003 EUR on average.
 MOST_CHORDS = 12
 
 
@@ -44,14 +47,14 @@ def _before(
 
 
 @kernel
-def _split(x: np.ndarray, slope: np.ndarray, n: int, at: float) -> int:
-    """Make `at` a breakpoint, where it lies inside; returns the number of pieces."""
+def _split(x: np.ndarray, slope: np.ndarray, n: int, at: float, sliver: float) -> int:
+    """Make `at` a breakpoint, where it lies inside and none is near; returns the number of pieces."""
     if at <= x[0] or at >= x[n]:
         return n
     i = n - 1
     while x[i] > at:
         i -= 1
-    if x[i] == at:
+    if at - x[i] < sliver or x[i + 1] - at < sliver:
         return n
     for j in range(n, i, -1):
         x[j + 1] = x[j]
@@ -62,17 +65,26 @@ def _split(x: np.ndarray, slope: np.ndarray, n: int, at: float) -> int:
 
 @kernel
 def _append(
-    x: np.ndarray, slope: np.ndarray, n: int, start: float, end: float, value: float, low: float, high: float
+    x: np.ndarray,
+    slope: np.ndarray,
+    n: int,
+    start: float,
+    end: float,
+    value: float,
+    low: float,
+    high: float,
+    sliver: float,
 ) -> int:
-    """Add a piece, cut to [low, high], joined with the last one where the slope is the same."""
+    """Add the next piece, cut to [low, high]; slivers and pieces of the same slope are joined with their neighbour."""
     start, end = max(start, low), min(end, high)
     if end <= start:
         return n
-    if n > 0 and slope[n - 1] == value:
+    if n > 0 and (end - start < sliver or slope[n - 1] == value):
         x[n] = end
         return n
-    if n == 0:
-        x[0] = start
+    if n == 1 and x[1] - low < sliver:
+        n = 0
+    x[0] = low
     slope[n] = value
     x[n + 1] = end
     return n + 1
@@ -92,6 +104,7 @@ def _step_back(
     tau_h: float,
     step_h: float,
     most_chords: int,
+    sliver: float,
     new_x: np.ndarray,
     new_slope: np.ndarray,
 ) -> int:
@@ -113,7 +126,7 @@ def _step_back(
         # The curve is straight on both sides of the step with the knee; chords replace it inside, more for long steps.
         n_chords = min(most_chords, 1 + int(most_chords * step_h / tau_h))
         for i in range(n_chords + 1):
-            n = _split(x, slope, n, knee + (after_knee - knee) * i / n_chords)
+            n = _split(x, slope, n, knee + (after_knee - knee) * i / n_chords, sliver)
     m = 0
     i = 0
     left = _before(x[0], knee, after_knee, in_kwh, growth, capacity, tau_h, step_h)
@@ -122,17 +135,17 @@ def _step_back(
         value = slope[i]
         if x[i + 1] > knee and right > left:
             value = charge_cost + (value - charge_cost) * (x[i + 1] - x[i]) / (right - left)
-        m = _append(new_x, new_slope, m, left, right, value, low, capacity)
+        m = _append(new_x, new_slope, m, left, right, value, low, capacity, sliver)
         left = right
         i += 1
-    m = _append(new_x, new_slope, m, left, x[i], charge_cost, low, capacity)
+    m = _append(new_x, new_slope, m, left, x[i], charge_cost, low, capacity, sliver)
     while i < n and slope[i] >= discharge_gain:
-        m = _append(new_x, new_slope, m, x[i], x[i + 1], slope[i], low, capacity)
+        m = _append(new_x, new_slope, m, x[i], x[i + 1], slope[i], low, capacity, sliver)
         i += 1
     if out_kwh > 0.0:
-        m = _append(new_x, new_slope, m, x[i], x[i] + out_kwh, discharge_gain, low, capacity)
+        m = _append(new_x, new_slope, m, x[i], x[i] + out_kwh, discharge_gain, low, capacity, sliver)
     while i < n:
-        m = _append(new_x, new_slope, m, x[i] + out_kwh, x[i + 1] + out_kwh, slope[i], low, capacity)
+        m = _append(new_x, new_slope, m, x[i] + out_kwh, x[i + 1] + out_kwh, slope[i], low, capacity, sliver)
         i += 1
     return m
 
@@ -195,6 +208,7 @@ def _plan(
     margin_steps: int,
     same: float,
     most_chords: int,
+    sliver: float,
     out: np.ndarray,
 ) -> None:
     n_batch, n_ports = energy_kwh.shape
@@ -213,8 +227,8 @@ def _plan(
             charge_eta, discharge_eta = charge_efficiency[b, p], discharge_efficiency[b, p]
             rate_kw = trust[b, p] * charge_eta * charge_kw[b, p]
             out_kwh = trust[b, p] * discharge_kw[b, p] * step_h / discharge_eta
-            n = _append(x, slope, 0, low, due_kwh[b, p], unmet_per_kwh, low, capacity)
-            n = _append(x, slope, n, due_kwh[b, p], capacity, 0.0, low, capacity)
+            n = _append(x, slope, 0, low, due_kwh[b, p], unmet_per_kwh, low, capacity, sliver)
+            n = _append(x, slope, n, due_kwh[b, p], capacity, 0.0, low, capacity, sliver)
             n_steps = max(1, deadline_step[b, p] - margin_steps - step)
             for k in range(n_steps - 1, 0, -1):
                 charge_cost = (buy_per_kwh[b, k] + wear_per_kwh) / charge_eta
@@ -232,6 +246,7 @@ def _plan(
                     tau_h[b, p],
                     step_h,
                     most_chords,
+                    sliver,
                     new_x,
                     new_slope,
                 )
@@ -307,6 +322,7 @@ def best_response(
         margin_steps,
         SAME_PRICE,
         MOST_CHORDS,
+        SLIVER_KWH,
         setpoint_kw,
     )
     return setpoint_kw
