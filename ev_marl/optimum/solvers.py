@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any, Protocol
 
 import highspy
 import numpy as np
 import pyomo.environ as pyo
 from pyomo.common.errors import ApplicationError
+from pyomo.common.log import LoggingIntercept
 from pyomo.common.tee import capture_output
 from pyomo.opt import SolverStatus, TerminationCondition
 
@@ -21,6 +23,17 @@ from ev_marl.errors import SolverError
 from ev_marl.optimum.program import LinearProgram, Rows
 
 _INTEGER_TOLERANCE = 1e-9
+
+# What solvers call the relative gap at which a mixed-integer search stops; others keep their default.
+_GAP_OPTION = {
+    "appsi_highs": "mip_rel_gap",
+    "scip_direct": "limits/gap",
+    "gurobi_direct": "MIPGap",
+    "appsi_gurobi": "MIPGap",
+    "cplex_direct": "mip_tolerances_mipgap",
+    "cbc": "ratioGap",
+    "glpk": "mipgap",
+}
 
 
 @dataclass(frozen=True)
@@ -148,12 +161,13 @@ class PyomoSolver:
     def __init__(self, name: str, program: LinearProgram, tolerance: float) -> None:
         self.name = name
         self._program = program
-        self._tolerance = tolerance
-        self._solver = pyo.SolverFactory(name)
-        try:
-            available = bool(self._solver.available(exception_flag=False))
-        except ApplicationError:
-            available = False
+        self._tolerance = 0.5 * tolerance
+        with LoggingIntercept(StringIO(), "pyomo"):
+            self._solver = pyo.SolverFactory(name)
+            try:
+                available = bool(self._solver.available(exception_flag=False))
+            except ApplicationError:
+                available = False
         if not available:
             raise SolverError(
                 f"solver '{name}' is not available: Pyomo does not know it, or its program or Python package is not "
@@ -166,12 +180,17 @@ class PyomoSolver:
         """Nothing to do: the rows are in the Pyomo model."""
 
     def add_binaries(self, columns: np.ndarray) -> None:
-        """Nothing to do: the variables are in the Pyomo model."""
+        """From now on no multipliers are asked for: there are none, and some solvers take the question for an error."""
+        if self._program.model.component("dual") is not None:
+            self._program.model.del_component("dual")
+            if self.name in _GAP_OPTION:
+                self._solver.options[_GAP_OPTION[self.name]] = self._tolerance
 
     def solve(self, time_limit: float) -> Answer:
         """Solve the program as it stands."""
         model, mixed = self._program.model, bool(self._program.binary.any())
-        model.dual.clear()
+        if not mixed:
+            model.dual.clear()
         with capture_output():
             results = self._solver.solve(model, load_solutions=False, timelimit=max(1.0, time_limit))
             condition = results.solver.termination_condition
@@ -180,11 +199,11 @@ class PyomoSolver:
                 return Answer(None, None, -math.inf, False, str(condition))
             model.solutions.load_from(results)
         point = [variable.value for variable in self._program.variables]
-        duals = [model.dual.get(constraint) for constraint in self._program.constraints]
+        duals = [None] if mixed else [model.dual.get(constraint) for constraint in self._program.constraints]
         lower_bound = results.problem.lower_bound
         return Answer(
             x=None if any(value is None for value in point) else np.array(point, dtype=np.float64),
-            multipliers=None if mixed or any(dual is None for dual in duals) else np.array(duals, dtype=np.float64),
+            multipliers=None if any(dual is None for dual in duals) else np.array(duals, dtype=np.float64),
             claimed_bound=float(lower_bound) if isinstance(lower_bound, int | float) else -math.inf,
             optimal=condition == TerminationCondition.optimal,
             status=str(condition),

@@ -1,0 +1,127 @@
+"""Other solvers agree, errors say what to do, and the arithmetic of the bound needs no solver at all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyomo.environ as pyo
+import pytest
+from optimum_cases import money, one_port_day, random_day
+
+from ev_marl.errors import ObjectiveError, SolverError
+from ev_marl.objective import Objective
+from ev_marl.objective.energy import EnergyCost
+from ev_marl.objective.tracking import SetpointTracking
+from ev_marl.objective.unmet import UnmetEnergy
+from ev_marl.optimum import solve
+from ev_marl.optimum.model import PyomoDay
+from ev_marl.optimum.program import LinearProgram, Rows
+from ev_marl.scenario.series import Series
+
+
+@pytest.mark.parametrize("seed", [2, 5, 13, 77])
+def test_another_solver_agrees(seed: int) -> None:
+    day = random_day(seed, n_steps=12)
+    ours, theirs = (solve(*day, money(unmet=0.4), solver=name) for name in ("highs", "appsi_highs"))
+    assert theirs.bound == pytest.approx(ours.bound, rel=2e-6)
+    assert theirs.certificate.exact
+    assert theirs.relative_gap <= 1e-6
+    if theirs.certificate.kind == "LP":
+        assert "dual value" in theirs.certificate.source
+        scale = max(1.0, abs(theirs.bound))
+        assert abs(theirs.certificate.primal_value - theirs.certificate.dual_value) <= 1e-8 * scale
+
+
+def test_another_solver_with_binaries_says_whose_bound_it_is() -> None:
+    day = one_port_day([-0.6] * 3, energy_kwh=50, wanted_kwh=0, capacity_kwh=60, discharge_kw=8.0, efficiency=0.9)
+    ours, theirs = (solve(*day, money(), solver=name) for name in ("highs", "appsi_highs"))
+    assert theirs.certificate.kind == ours.certificate.kind == "MILP"
+    assert theirs.bound == pytest.approx(ours.bound, rel=2e-6)
+    assert "appsi_highs" in theirs.certificate.source
+
+
+@pytest.mark.parametrize("name", ["no_such_solver", "baron"])
+def test_a_missing_solver_is_an_error_that_says_how_to_get_one(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SolverError, match=rf"'{name}' is not available.*installed.*'highs' comes with"):
+        solve(*one_port_day([0.1]), money(), solver=name)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_time_at_all_is_an_error() -> None:
+    with pytest.raises(SolverError, match="gave no solution"):
+        solve(*random_day(5, n_steps=24), money(), time_limit=0.0)
+
+
+def test_a_term_without_an_expression_is_named() -> None:
+    class Mood:
+        name = "mood"
+
+        def cost(self, flow, out):
+            out[:] = 0.0
+
+        def expression(self, day):
+            return None
+
+    with pytest.raises(ObjectiveError, match="'mood' has no Pyomo expression"):
+        solve(*one_port_day([0.1]), Objective([EnergyCost(), Mood()]))
+
+
+def test_solving_twice_gives_the_same_to_the_last_bit() -> None:
+    day = random_day(41, n_steps=16)
+    first, second = (solve(*day, money(wear=0.02)) for _ in range(2))
+    assert (first.bound, first.achieved) == (second.bound, second.achieved)
+    np.testing.assert_array_equal(first.plan.energy_kwh, second.plan.energy_kwh)
+    np.testing.assert_array_equal(first.shadow_prices, second.shadow_prices)
+
+
+def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    solve(*one_port_day([0.1, 0.2]), money())
+    for solver in ("highs", "appsi_highs"):
+        capfd.readouterr()
+        solve(*one_port_day([0.1, 0.2]), money(), solver=solver)
+        assert capfd.readouterr() == ("", "")
+
+
+def test_any_multipliers_bound_the_cost() -> None:
+    """min x + 2y, x + y >= 3, x − y <= 1, 0 <= x, y <= 10: the optimum is 4, at (2, 1)."""
+    model = pyo.ConcreteModel()
+    model.x, model.y = pyo.Var(bounds=(0, 10)), pyo.Var(bounds=(0, 10))
+    model.enough = pyo.Constraint(expr=model.x + model.y >= 3)
+    model.near = pyo.Constraint(expr=model.x - model.y <= 1)
+    model.cost = pyo.Objective(expr=model.x + 2 * model.y)
+    model.cuts = pyo.ConstraintList()
+    program = LinearProgram(model)
+    assert program.dual_value(np.array([1.5, -0.5])) == pytest.approx(4.0)
+    assert program.dual_value(np.array([0.0, 3.0])) == 0.0  # the wrong sign for the row counts as 0
+    rng = np.random.default_rng(0)
+    assert max(program.dual_value(rng.normal(0, 2, 2)) for _ in range(2000)) <= 4.0 + 1e-12
+    program.add_rows(Rows(np.array([0, 1]), np.array([1]), np.array([1.0]), np.array([1.5]), np.array([np.inf])))
+    assert len(model.cuts) == 1
+    assert program.dual_value(np.array([1.0, 0.0, 1.0])) == pytest.approx(4.5)
+
+
+def test_a_row_with_two_bounds_stays_one_row() -> None:
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, 10))
+    model.between = pyo.Constraint(expr=(2, model.x, 5))
+    model.cost = pyo.Objective(expr=model.x)
+    program = LinearProgram(model)
+    np.testing.assert_array_equal([program.row_lower, program.row_upper], [[2.0], [5.0]])
+    assert program.matrix.shape == (1, 1)
+
+
+def test_rows_that_cannot_bind_are_not_written() -> None:
+    site, track = one_port_day([0.1, 0.2], import_limit_kw=[20.0, 12.0], n_vehicles=2)
+    day = PyomoDay(site.arrays, track, money())
+    assert list(day.model.group_limit) == [(1, 0)]  # two ports of 10 kW reach 20 kW and no more; nobody discharges
+    assert not PyomoDay(site.arrays, track, Objective([EnergyCost()], limits_are_hard=False)).model.component(
+        "group_limit"
+    )
+
+
+def test_both_sides_of_a_quadratic_are_reported() -> None:
+    day = random_day(9, n_steps=12, negative_prices=False)
+    terms = [EnergyCost(), UnmetEnergy(0.5), SetpointTracking(0.01, Series.constant(7.0))]
+    certificate = solve(*day, Objective(terms)).certificate
+    assert certificate.dual_value <= certificate.upper_value
+    assert certificate.upper_value - certificate.dual_value <= 1e-6 * max(1.0, abs(certificate.dual_value))
+    assert certificate.cuts > 0
