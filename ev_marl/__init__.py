@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from ev_marl.env.central import CentralEnv, central_env
     from ev_marl.env.parallel import ChargingEnv, parallel_env
     from ev_marl.objective import Objective
-    from ev_marl.optimum import Solution, solve
-    from ev_marl.policies import Plan, make_policy, rollout
+    from ev_marl.optimum.solution import Solution
+    from ev_marl.optimum.solve import solve
+    from ev_marl.policies.make import make_policy
+    from ev_marl.policies.plan import Plan
+    from ev_marl.policies.rollout import rollout
     from ev_marl.scenario import Scenario, load_scenario
     from ev_marl.simulator import Simulator
     from ev_marl.site import Site
@@ -61,20 +64,20 @@ _ROOMS = {
     "CentralEnv": "ev_marl.env.central",
     "ChargingEnv": "ev_marl.env.parallel",
     "Objective": "ev_marl.objective",
-    "Plan": "ev_marl.policies",
+    "Plan": "ev_marl.policies.plan",
     "Scenario": "ev_marl.scenario",
     "Simulator": "ev_marl.simulator",
     "Site": "ev_marl.site",
-    "Solution": "ev_marl.optimum",
+    "Solution": "ev_marl.optimum.solution",
     "Track": "ev_marl.world",
     "World": "ev_marl.world",
     "central_env": "ev_marl.env.central",
     "load_scenario": "ev_marl.scenario",
     "make_coordinator": "ev_marl.coordinator",
-    "make_policy": "ev_marl.policies",
+    "make_policy": "ev_marl.policies.make",
     "parallel_env": "ev_marl.env.parallel",
-    "rollout": "ev_marl.policies",
-    "solve": "ev_marl.optimum",
+    "rollout": "ev_marl.policies.rollout",
+    "solve": "ev_marl.optimum.solve",
 }
 
 

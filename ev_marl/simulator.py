@@ -97,8 +97,12 @@ def _advance(
     settled: np.ndarray,
     unmet_kwh: np.ndarray,
     group_kw: np.ndarray,
+    base_load_kw: np.ndarray,
+    import_kw: np.ndarray,
+    peak_before_kw: np.ndarray,
+    peak_kw: np.ndarray,
 ) -> None:
-    """Move energy, settle what is due, let vehicles leave and come, sum up the groups."""
+    """Move energy, settle what is due, let vehicles leave and come, sum up the groups and the site's import."""
     n_batch, n_ports = session.shape
     n_groups = len(group_parent)
     end = step + 1
@@ -142,6 +146,9 @@ def _advance(
             energy_kwh[b, p] = energy
         for g in range(n_groups - 1, 0, -1):
             group_kw[b, group_parent[g]] += group_kw[b, g]
+        import_kw[b] = max(0.0, group_kw[b, 0] + base_load_kw[b, 0])
+        peak_before_kw[b] = peak_kw[b]
+        peak_kw[b] = max(peak_kw[b], import_kw[b])
 
 
 class Simulator:
@@ -293,14 +300,15 @@ class Simulator:
             flow.settled,
             flow.unmet_kwh,
             flow.group_kw,
+            self.base_load_kw,
+            flow.import_kw,
+            flow.peak_before_kw,
+            self.peak_kw,
         )
         flow.step = step
         flow.buy_per_kwh = self.days.buy_per_kwh[self.rows, step]
         flow.sell_per_kwh = self.days.sell_per_kwh[self.rows, step]
         flow.local_hour = self.days.local_hour[self.rows, step]
-        flow.import_kw = np.maximum(0.0, flow.group_kw[:, 0] + self.base_load_kw[:, 0])
-        flow.peak_before_kw = self.peak_kw
-        self.peak_kw = np.maximum(self.peak_kw, flow.import_kw)
         self.step_index = step + 1
         flow.last = self.done
         self._look_ahead()
@@ -332,8 +340,8 @@ class Simulator:
             buy_per_kwh=rows,
             sell_per_kwh=rows,
             local_hour=rows,
-            import_kw=rows,
-            peak_before_kw=rows,
+            import_kw=np.zeros(n_batch),
+            peak_before_kw=np.zeros(n_batch),
         )
 
     def _look_ahead(self) -> None:

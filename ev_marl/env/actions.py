@@ -6,6 +6,7 @@ an error that names the agent; at an empty port every action means zero.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -120,11 +121,10 @@ class ActionCoder:
         try:
             values = [actions[agent] for agent in self.agents]
             if self.levels is not None:
-                read[0] = np.concatenate([np.atleast_1d(value) for value in values])
-            elif list(map(len, values)) == self._counts:
-                np.concatenate(values, out=read[0], casting="same_kind")
-            else:
+                values = [np.atleast_1d(value) for value in values]
+            if list(map(len, values)) != self._counts:
                 raise ActionError(self._fault(actions))
+            read[0] = np.concatenate(values)
         except (KeyError, TypeError, ValueError) as error:
             raise ActionError(self._fault(actions)) from error
         if not self._valid(read):
@@ -194,14 +194,16 @@ class ActionCoder:
         return spaces.MultiDiscrete([n_levels] * n_ports)
 
     def _fine(self, read: np.ndarray) -> np.ndarray:
+        fine: np.ndarray
         if self.levels is None:
-            return np.isfinite(read)
-        fine: np.ndarray = (read >= 0) & (read < len(self.levels)) & (read == np.floor(read))
+            fine = np.isfinite(read)
+            return fine
+        fine = (read >= 0) & (read < len(self.levels)) & (read == np.floor(read))
         return fine
 
     def _valid(self, read: np.ndarray) -> bool:
         if self.levels is None:  # a sum is finite only if every part is, and is quicker than looking at each
-            return bool(np.isfinite(read.sum())) or bool(np.isfinite(read).all())
+            return math.isfinite(np.add.reduce(read, axis=None)) or bool(np.isfinite(read).all())
         return bool(self._fine(read).all())
 
     def _allowed(self) -> str:
@@ -209,7 +211,7 @@ class ActionCoder:
             return f"a level from 0 to {len(self.levels) - 1}"
         return "a finite number; from −1 to 1 is meaningful"
 
-    def _fault(self, actions: Mapping[str, Any]) -> str:
+    def _fault(self, actions: object) -> str:
         """What is wrong with the first action that cannot be read."""
         if not isinstance(actions, Mapping):
             return f"actions must be a dict with one action for each agent, got {type(actions).__name__}"
@@ -233,7 +235,7 @@ class ActionCoder:
 
 def _kind(kind: ActionLike) -> Literal["continuous", "fraction"] | Levels:
     if isinstance(kind, Levels) or kind in ("continuous", "fraction"):
-        return kind  # type: ignore[return-value]
+        return kind
     if isinstance(kind, Mapping):
         return Levels.model_validate(dict(kind))
     return TypeAdapter(Levels).validate_python({"levels": kind if isinstance(kind, int) else list(kind)})

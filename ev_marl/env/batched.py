@@ -191,10 +191,7 @@ class BatchedEnv:
 
     def state(self) -> np.ndarray:
         """Every number of the observations once, float32, shape (n_envs, n_features)."""
-        out = np.empty((self.n_envs, self._core.observer.n_features), dtype=np.float32)
-        _ = self._core.simulator  # there is no state before the first reset
-        self._core.observer.observe_state(out)
-        return out
+        return self._core.state()
 
     def observation_labels(self, agent: str) -> list[str]:
         """What each number of the agent's observation is, such as "ports.0.state_of_charge"."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -45,7 +45,7 @@ class CentralEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
         As in `ChargingEnv`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 4}
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 4}  # noqa: RUF012  # as in the base
 
     def __init__(
         self,
@@ -138,9 +138,8 @@ class CentralEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
         return render(self._recorder, self.render_mode)
 
     def _observation(self) -> np.ndarray:
-        out = np.empty((1, self._core.observer.n_features), dtype=np.float32)
-        self._core.observer.observe_state(out)
-        return out[0]
+        state: np.ndarray = self._core.state()[0]
+        return state
 
     def _info(self, costs: np.ndarray) -> dict[str, Any]:
         info: dict[str, Any] = dict(zip(self.objective.names, costs.tolist(), strict=True))

@@ -71,6 +71,12 @@ class Core:
         self.simulator.reset(day)
         self.observer.fill(self.simulator)
 
+    def state(self) -> np.ndarray:
+        """Every number of the observations once, float32, shape (n_batch, n_features)."""
+        out = np.empty((self.simulator.n_batch, self.observer.n_features), dtype=np.float32)
+        self.observer.observe_state(out)
+        return out
+
     def step(self, actions: np.ndarray) -> tuple[Flow, np.ndarray, np.ndarray]:
         """Run one step.
 

@@ -236,7 +236,7 @@ class Observer:
             block.fill(simulator, view)
 
     def observe(self, out: np.ndarray) -> None:
-        """Write what every agent sees, as of the last `fill`, to `out`: float32, shape (n_batch, n_agents, width), contiguous."""
+        """Write what every agent sees, as of the last `fill`, to `out`, shape (n_batch, n_agents, width)."""
         family_first, family_agent, shared_first, shared, own_first, own = self._families
         _copy_rows(
             self._memory,

@@ -146,6 +146,9 @@ class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ca
         }
         self._action_spaces = self._core.actions.spaces
         self._has_masks = self._core.actions.levels is not None
+        # Copying a dict takes a fraction of the time of making one, and dicts are most of a step's time.
+        self._false = dict.fromkeys(self.possible_agents, False)
+        self._true = dict.fromkeys(self.possible_agents, True)
         self._recorder: Recorder | None = None
 
     def observation_space(self, agent: str) -> spaces.Box:
@@ -189,8 +192,7 @@ class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ca
         self.agents = self.possible_agents[:]
         if self.render_mode is not None:
             self._recorder = Recorder(self.site, self.track, self._core.simulator)
-        costs = np.zeros((len(self.objective.names), len(self.agents)))
-        return self._observations(), self._infos(costs)
+        return self._observations(), self._infos(np.zeros((len(self.objective.names), len(self.agents))))
 
     def step(
         self, actions: Mapping[str, Any]
@@ -225,8 +227,8 @@ class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ca
         result = (
             self._observations(),
             dict(zip(agents, rewards[0].tolist(), strict=True)),
-            dict.fromkeys(agents, False),
-            dict.fromkeys(agents, over),
+            self._false.copy(),
+            (self._true if over else self._false).copy(),
             self._infos(costs[:, 0]),
         )
         if over:
@@ -235,10 +237,8 @@ class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ca
 
     def state(self) -> np.ndarray:
         """Every number of the observations once, float32, shape (n_features,)."""
-        out = np.empty((1, self._core.observer.n_features), dtype=np.float32)
-        _ = self._core.simulator  # there is no state before the first reset
-        self._core.observer.observe_state(out)
-        return out[0]
+        state: np.ndarray = self._core.state()[0]
+        return state
 
     @property
     def action_levels(self) -> np.ndarray | None:
@@ -274,20 +274,33 @@ class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ca
         return f"charging_v0<{self.scenario.name}>"
 
     def _observations(self) -> dict[str, np.ndarray]:
-        block = np.zeros((1, len(self.possible_agents), self._core.observer.width), dtype=np.float32)
+        block = np.empty((1, len(self.possible_agents), self._core.observer.width), dtype=np.float32)
         self._core.observer.observe(block)
         return dict(zip(self.possible_agents, block[0], strict=True))
 
     def _infos(self, costs: np.ndarray) -> Infos:
-        names = self.objective.names
-        infos = {
-            agent: dict(zip(names, row, strict=True))
-            for agent, row in zip(self.possible_agents, costs.T.tolist(), strict=True)
-        }
+        """Each agent's costs and mask; costs are of shape (n_terms, n_agents)."""
+        infos = _records(self.objective.names, costs.tolist())
         if self._has_masks:
-            for info, mask in zip(infos.values(), self._core.actions.masks(self._core.simulator), strict=True):
+            for info, mask in zip(infos, self._core.actions.masks(self._core.simulator), strict=True):
                 info["action_mask"] = mask
-        return infos
+        return dict(zip(self.possible_agents, infos, strict=True))
+
+
+def _records(names: Sequence[str], columns: list[list[float]]) -> list[dict[str, Any]]:
+    """One dict for each place of the columns.
+
+    A dict display is three times as quick as `dict(zip(...))`, and this is a fifth of a step's time: hence the cases.
+    """
+    match names:
+        case [name]:
+            return [{name: x} for x in columns[0]]
+        case [one, two]:
+            return [{one: x, two: y} for x, y in zip(*columns, strict=True)]
+        case [one, two, three]:
+            return [{one: x, two: y, three: z} for x, y, z in zip(*columns, strict=True)]
+        case _:
+            return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def parallel_env(

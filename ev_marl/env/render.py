@@ -122,7 +122,7 @@ class Recorder:
         return "\n".join(line.rstrip() for line in text.splitlines())
 
     def picture(self) -> np.ndarray:
-        """Power of every group against its limits over the day so far, and states of charge; uint8, (height, width, 3)."""
+        """Power of every group against its limits so far, and states of charge; uint8, shape (height, width, 3)."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  # heavy, and rarely needed
         from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -152,8 +152,8 @@ class Recorder:
         if len(site.ports) <= 40:
             charge.set_yticks(places, site.ports, fontsize="x-small")
         charge.set_title(f"step {self._steps} of {track.n_steps}", fontsize="medium")
-        canvas.draw()
-        return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+        canvas.draw()  # type: ignore[no-untyped-call]
+        return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
 
 
 def _bar(value: float, limit: float) -> str:

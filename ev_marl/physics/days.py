@@ -16,7 +16,6 @@ from ev_marl.physics.battery import energy_after, energy_before
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Track
 
-
 _NO_POWER_KW = 1e-300  # stands for 0 where 0/0 would be no number
 
 
@@ -158,7 +157,8 @@ class Days:
             sessions=SessionLimits(**stacked),
             first_session=starts,
             track_session=np.concatenate(orders),
-            taper_kw_per_kwh=-np.expm1(-first.step_h / stacked["tau_h"]) / (stacked["charge_efficiency"] * first.step_h),
+            taper_kw_per_kwh=-np.expm1(-first.step_h / stacked["tau_h"])
+            / (stacked["charge_efficiency"] * first.step_h),
             hours_per_kwh=1.0 / np.maximum(stacked["charge_efficiency"] * stacked["charge_kw"], _NO_POWER_KW),
             buy_per_kwh=np.stack([track.buy_per_kwh for track in tracks]),
             sell_per_kwh=np.stack([track.sell_per_kwh for track in tracks]),

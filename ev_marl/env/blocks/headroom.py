@@ -15,7 +15,9 @@ from ev_marl.site import Site
 
 
 @kernel
-def _fill(group_kw, lower_kw, upper_kw, nameplate_kw, out):
+def _fill(
+    group_kw: np.ndarray, lower_kw: np.ndarray, upper_kw: np.ndarray, nameplate_kw: np.ndarray, out: np.ndarray
+) -> None:
     n_batch, n_groups = group_kw.shape
     for b in range(n_batch):
         for g in range(n_groups):

@@ -13,19 +13,19 @@ from ev_marl.site import Site
 
 @kernel
 def _fill(
-    session,
-    energy_kwh,
-    granted_kw,
-    capacity_kwh,
-    due_kwh,
-    rated_kw,
-    station_first_port,
-    station_group,
-    group_first_port,
-    group_end_port,
-    totals,
-    out,
-):
+    session: np.ndarray,
+    energy_kwh: np.ndarray,
+    granted_kw: np.ndarray,
+    capacity_kwh: np.ndarray,
+    due_kwh: np.ndarray,
+    rated_kw: np.ndarray,
+    station_first_port: np.ndarray,
+    station_group: np.ndarray,
+    group_first_port: np.ndarray,
+    group_end_port: np.ndarray,
+    totals: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """Totals of every group that feeds stations, then each station's group without the station itself."""
     n_batch = session.shape[0]
     n_groups = len(group_first_port)

@@ -13,21 +13,21 @@ from ev_marl.site import Site
 
 @kernel
 def _fill(
-    session,
-    energy_kwh,
-    lo_kw,
-    hi_kw,
-    laxity_h,
-    step,
-    steps_scale,
-    hours_scale,
-    capacity_kwh,
-    due_kwh,
-    deadline_step,
-    port_charge_kw,
-    port_discharge_kw,
-    out,
-):
+    session: np.ndarray,
+    energy_kwh: np.ndarray,
+    lo_kw: np.ndarray,
+    hi_kw: np.ndarray,
+    laxity_h: np.ndarray,
+    step: int,
+    steps_scale: float,
+    hours_scale: float,
+    capacity_kwh: np.ndarray,
+    due_kwh: np.ndarray,
+    deadline_step: np.ndarray,
+    port_charge_kw: np.ndarray,
+    port_discharge_kw: np.ndarray,
+    out: np.ndarray,
+) -> None:
     n_batch, n_ports = session.shape
     for b in range(n_batch):
         for p in range(n_ports):

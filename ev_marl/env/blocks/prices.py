@@ -69,7 +69,8 @@ class Prices(Exogenous):
             before = np.minimum(place.astype(np.int64), n_steps - 1)
             part = place - before
             inside = integral[:, before] + part * (integral[:, before + 1] - integral[:, before])
-            return inside + last * np.maximum(0.0, moment_h - time_h[-1])
+            reached: np.ndarray = inside + last * np.maximum(0.0, moment_h - time_h[-1])
+            return reached
 
         for k in range(self.hours):
             table[:, :, 2 + k] = until(time_h + (k + 1)) - until(time_h + k)

@@ -1,0 +1,105 @@
+"""How fast the faces are: steps per second at 50 agents, port-steps per second in a batch of 1,024 × 50.
+
+Run with `make bench`; each test prints its figure. Nothing is asserted about time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ev_marl
+
+pytestmark = pytest.mark.benchmark(group="env")
+COORDINATORS = ["none", "proportional", "priority", "nearest"]
+
+
+def fifty_stations() -> ev_marl.Scenario:
+    """50 single-port stations on two lots, half of them with V2G; agents see 26 numbers."""
+    lots = [
+        {"name": "lot_a", "import_limit": 120, "stations": [{"type": "ac", "count": 25, "power": 11}]},
+        {"name": "lot_b", "import_limit": 120, "stations": [{"type": "bidi", "count": 25, "power": 11, "v2g": True}]},
+    ]
+    return ev_marl.Scenario.model_validate(
+        {
+            "name": "fifty",
+            "start": "2023-05-15",
+            "site": {"name": "grid", "import_limit": 200, "groups": lots},
+            "sessions": {"model": "elaadnl/workplace", "per_port_per_day": 1.1},
+            "prices": {"model": "nl/2023"},
+            "objective": {"battery_wear": 0.03},
+            "observation": ["clock", "ports", {"prices": 8}, "headroom"],
+        }
+    )
+
+
+def best_rate(play: Callable[[], int], rounds: int = 7) -> float:
+    """Highest number of steps per second over a few rounds; `play` runs some steps and tells how many."""
+    rates = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        steps = play()
+        rates.append(steps / (time.perf_counter() - begin))
+    return max(rates)
+
+
+@pytest.mark.parametrize("coordinator", COORDINATORS)
+def test_parallel_step(benchmark: Any, coordinator: str, capsys: pytest.CaptureFixture[str]) -> None:
+    env = ev_marl.parallel_env(fifty_stations(), coordinator=coordinator)
+    actions = [{agent: env.action_space(agent).sample() for agent in env.possible_agents} for _ in range(8)]
+
+    def day() -> int:
+        for step in range(env.scenario.n_steps):
+            env.step(actions[step % 8])
+        return env.scenario.n_steps
+
+    def restart() -> None:
+        env.reset(seed=0)
+
+    restart()
+    day()
+    benchmark.pedantic(day, setup=restart, rounds=10)
+    rates = []
+    for _ in range(10):
+        restart()
+        rates.append(best_rate(day, rounds=1))
+    with capsys.disabled():
+        print(f"\nparallel_env().step, 50 agents, 26 numbers, {coordinator}: {max(rates):,.0f} steps/s")
+
+
+@pytest.mark.parametrize("coordinator", COORDINATORS)
+def test_batched_step(benchmark: Any, coordinator: str, capsys: pytest.CaptureFixture[str]) -> None:
+    env = ev_marl.BatchedEnv(fifty_stations(), 1024, n_days=64, coordinator=coordinator)
+    actions = np.random.default_rng(0).uniform(-1, 1, (4, 1024, 50))
+    env.reset()
+
+    def day() -> int:
+        for step in range(env.scenario.n_steps):
+            env.step(actions[step % 4])
+        return env.scenario.n_steps
+
+    day()
+    benchmark.pedantic(day, rounds=5)
+    rate = best_rate(day) * 1024 * 50
+    with capsys.disabled():
+        print(f"\nBatchedEnv.step, 1,024 x 50 ports, 26 numbers, {coordinator}: {rate / 1e6:,.1f} million port-steps/s")
+
+
+def test_central_step(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    env = ev_marl.central_env(fifty_stations())
+    action = env.action_space.sample()
+
+    def day() -> int:
+        env.reset(seed=0)
+        for _ in range(env.scenario.n_steps):
+            env.step(action)
+        return env.scenario.n_steps
+
+    day()
+    benchmark.pedantic(day, rounds=10)
+    with capsys.disabled():
+        print(f"\nCentralEnv, 50 ports, resets included: {best_rate(day):,.0f} steps/s")
