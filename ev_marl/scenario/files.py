@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
 from ev_marl.scenario.schema import PowerByHour, PowerFile
@@ -32,13 +33,22 @@ def power_series(model: float | PowerByHour | PowerFile, n_steps: int) -> Series
 
 
 def read_column(path: Path, column: str | None, n_steps: int) -> list[float]:
-    """One column of a CSV file with a header, `n_steps` numbers."""
+    """One column of a CSV file with a header, `n_steps` finite numbers.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing or no text, has no such column, a value that is no number, or the wrong number of rows.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-            names = list(rows[0]) if rows else []
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            names = list(reader.fieldnames or ())
     except FileNotFoundError:
         raise ValueError(f"file {path} does not exist") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"file {path} cannot be read: {error}") from error
     if column is None:
         if len(names) != 1:
             raise ValueError(f"file {path} has the columns {', '.join(names) or '(none)'}; say which with `column:`")
@@ -47,10 +57,14 @@ def read_column(path: Path, column: str | None, n_steps: int) -> list[float]:
         raise ValueError(f"file {path} has no column '{column}'; it has {', '.join(names)}")
     if len(rows) != n_steps:
         raise ValueError(f"file {path} has {len(rows)} rows; the horizon has {n_steps} steps, one row for each")
-    values = []
-    for i, row in enumerate(rows):
-        try:
-            values.append(float(row[column]))
-        except (TypeError, ValueError):
-            raise ValueError(f"file {path}, row {i + 2}: '{row[column]}' is not a number") from None
-    return values
+    return [_number(path, i + 2, row[column]) for i, row in enumerate(rows)]
+
+
+def _number(path: Path, row: int, text: str | None) -> float:
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"file {path}, row {row}: '{text}' is not a finite number")
+    return value

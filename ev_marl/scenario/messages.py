@@ -13,6 +13,32 @@ from pydantic_core import ErrorDetails
 from ev_marl.registry import did_you_mean
 from ev_marl.scenario.problems import Problem
 from ev_marl.scenario.reading import Document, KeyPath
+from ev_marl.scenario.schema import CURRENCY_PATTERN, NAME_PATTERN, TYPE_PATTERN
+from ev_marl.scenario.units import shown
+
+_EXPECTED = {
+    "greater_than_equal": "{ge:g} or more",
+    "greater_than": "more than {gt:g}",
+    "less_than_equal": "{le:g} or less",
+    "less_than": "less than {lt:g}",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "invalid_key": "keys that are text",
+}
+_PATTERNS = {
+    NAME_PATTERN: "a letter, then letters, digits, `-` and `_`",
+    TYPE_PATTERN: "lower-case letters only, such as ac",
+    CURRENCY_PATTERN: "three capital letters, such as EUR",
+}
 
 
 def problems_of(error: ValidationError, root: type[BaseModel], document: Document) -> list[Problem]:
@@ -22,36 +48,57 @@ def problems_of(error: ValidationError, root: type[BaseModel], document: Documen
 
 def _problem(details: ErrorDetails, root: type[BaseModel], document: Document) -> Problem:
     path, model = _follow(details["loc"], root)
-    found, context = details["input"], details.get("ctx", {})
+    context = details.get("ctx", {})
+    value = document.value(path, details["input"])
+    found = f"found {shown(value)}"
     match details["type"]:
         case "extra_forbidden":
-            allowed = sorted(model.model_fields) if model else []
+            allowed = list(model.model_fields) if model else []
             message = f"unknown key.{did_you_mean(str(path[-1]), allowed)} Allowed: {', '.join(allowed)}"
         case "missing":
             message = f"is missing; {_meaning(model, path)}"
         case "literal_error":
             allowed = [part.strip(" '") for part in str(context["expected"]).replace(" or ", ",").split(",")]
-            message = f"found {_short(found)}.{did_you_mean(str(found), allowed)} Allowed: {', '.join(allowed)}"
-        case "greater_than_equal" if "limit" in str(path[-1]):
-            message = f"found {_short(found)}; a limit cannot be below zero, write 0 kW for no power"
+            message = f"{found}.{did_you_mean(str(value), allowed)} Allowed: {', '.join(allowed)}"
+        case "greater_than_equal" if any(key in path for key in ("import_limit", "export_limit")):
+            message = f"{found}; a limit cannot be below zero, write 0 kW for no power"
         case "value_error":
             message = str(context["error"])
+        case "fault":
+            path, message = (*path, context["key"]), context["message"]
         case "choice":
-            message = f"found {_short(found)}; {details['msg']}"
+            keys = [tag.strip("<>") for tag in _models_at(model, path)]
+            near = "".join(did_you_mean(str(key), keys) for key in value) if isinstance(value, dict) else ""
+            message = f"{found}; {details['msg']}.{near}" if near else f"{found}; {details['msg']}"
+        case "too_short" | "too_long":
+            least, most = context.get("min_length"), context.get("max_length")
+            needed = most if path[-1] == "by_hour" else f"at least {least}" if least is not None else f"at most {most}"
+            hours = ", for the clock hours 0 to 23" if path[-1] == "by_hour" else ""
+            message = f"found {context['actual_length']} values; expected {needed}{hours}"
+        case "model_type" | "model_attributes_type":
+            keys = [key for expected in list(_models_at(model, path).values())[:1] for key in expected.model_fields]
+            message = f"{found}; expected a mapping with keys among {', '.join(keys)}"
+        case "string_pattern_mismatch":
+            message = f"{found}; expected {_PATTERNS.get(str(context['pattern']), context['pattern'])}"
+        case kind if kind in _EXPECTED:
+            message = f"{found}; expected {_EXPECTED[kind].format(**context)}"
+        case kind if kind.startswith("date_"):
+            message = f"{found}; expected a date such as 2023-05-15"
         case _:
-            text = details["msg"][0].lower() + details["msg"][1:]
-            message = f"found {_short(found)}; {text.replace('input should', 'it should')}"
+            message = f"{found}; {details['msg'][0].lower()}{details['msg'][1:]}"
     return document.problem(path, message)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _meaning(model: type[BaseModel] | None, path: KeyPath) -> str:
     field = model.model_fields.get(str(path[-1])) if model else None
-    return field.description or "" if field else ""
+    return " ".join((field.description or "").split()) if field else ""
+
+
+def _models_at(model: type[BaseModel] | None, path: KeyPath) -> Mapping[str, type[BaseModel]]:
+    """Models that the last key of `path` may hold."""
+    key = next((part for part in reversed(path) if isinstance(part, str)), "")
+    field = model.model_fields.get(key) if model else None
+    return _models(field.annotation, field.metadata) if field else {}
 
 
 def _follow(loc: tuple[str | int, ...], root: type[BaseModel]) -> tuple[KeyPath, type[BaseModel] | None]:

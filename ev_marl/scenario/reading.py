@@ -5,18 +5,36 @@ Comes in: a path. Goes out: a `Document`, plain data and the file and line of ev
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 from ev_marl.scenario.problems import Problem, ScenarioError
 
-CHOICES = ("model", "constant", "by_hour", "csv", "profile", "levels")
+ALTERNATIVES = ("model", "constant", "by_hour", "csv", "profile")  # a mapping has at most one of these keys
+PLUG_IN_KEYS = ("options", "extra")  # below these stands what a plug-in takes; this program does not look inside
 KeyPath = tuple[str | int, ...]
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML as people read it: only true and false are Booleans (NO is Norway), 12:30 is no number, dates are text."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+
+for _tag, _pattern, _first in (
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", list("-+0123456789")),
+    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+\.?[0-9]*)(?:[eE][-+]?[0-9]+)?$", list("-+.0123456789")),
+    ("float", r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", list("-+.")),
+    ("merge", r"^<<$", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
 
 
 @dataclass
@@ -32,6 +50,16 @@ class Document:
             if path[:length] in self.places:
                 return self.places[path[:length]]
         return "", 0
+
+    def value(self, path: KeyPath, default: Any) -> Any:
+        """What the file says at `path`, before units are read; `default` where it says nothing."""
+        value: Any = self.data
+        for part in path:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return default
+        return value
 
     def problem(self, path: KeyPath, message: str) -> Problem:
         """A problem at a key."""
@@ -96,12 +124,18 @@ def _parse(path: Path) -> Document:
         data = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ScenarioError([Problem(name, line, "", f"this is not YAML: {error.problem}")]) from error
-    if not isinstance(node, yaml.MappingNode):
+        context = f" {error.context}" if error.context else ""
+        raise ScenarioError([Problem(name, line, "", f"this is not YAML: {error.problem}{context}")]) from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ScenarioError([Problem(name, 0, "", f"this is not YAML: {error}")]) from error
+    if not isinstance(node, yaml.MappingNode) or not isinstance(data, dict):
         raise ScenarioError([Problem(name, 1, "", "a scenario is a mapping of keys, such as `name: workplace`")])
     document = Document(data, {(): (name, 1)})
     twice: list[Problem] = []
-    _locate(node, (), name, document.places, twice)
+    try:
+        _locate(node, (), name, document.places, twice)
+    except RecursionError:
+        raise ScenarioError([Problem(name, 1, "", "an anchor stands inside itself")]) from None
     if twice:
         raise ScenarioError(twice)
     _absolute_files(document.data, path.parent.resolve())
@@ -131,16 +165,25 @@ def _absolute_files(data: Any, folder: Path) -> None:
     if isinstance(data, dict):
         if isinstance(data.get("csv"), str):
             data["csv"] = str(folder / data["csv"])
-        for value in data.values():
-            _absolute_files(value, folder)
+        for key, value in data.items():
+            if key not in PLUG_IN_KEYS:
+                _absolute_files(value, folder)
     elif isinstance(data, list):
         for value in data:
             _absolute_files(value, folder)
 
 
-def _other_choice(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
-    """Whether a variant chooses another alternative, such as constant prices for modelled ones: then it replaces."""
-    return any(key in above and key not in below for key in CHOICES)
+def _replaces(below: Mapping[str, Any], above: Mapping[str, Any], path: KeyPath) -> bool:
+    """Whether a variant's mapping takes the place of the inherited one, instead of changing some of its keys.
+
+    It does where it chooses another alternative, such as constant prices for modelled ones, and where it names another
+    coordinator, whose options are not the inherited one's.
+    """
+    chosen = {key for key in ALTERNATIVES if key in above}
+    other = {key for key in ALTERNATIVES if key in below}
+    if path == ("coordinator",):
+        return "name" in above and above["name"] != below.get("name")
+    return bool(chosen and other and chosen != other)
 
 
 def _merge(base: Document, own: Document) -> Document:
@@ -150,7 +193,11 @@ def _merge(base: Document, own: Document) -> Document:
         merged = dict(below)
         for key, value in above.items():
             here = (*path, key)
-            if isinstance(value, dict) and isinstance(merged.get(key), dict) and not _other_choice(merged[key], value):
+            if (
+                isinstance(value, dict)
+                and isinstance(merged.get(key), dict)
+                and not _replaces(merged[key], value, here)
+            ):
                 merged[key] = deep(merged[key], value, here)
             else:
                 for old in [old for old in places if old[: len(here)] == here]:

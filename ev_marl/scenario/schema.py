@@ -6,11 +6,12 @@ people who write scenarios. Quantities are plain numbers in the documented unit 
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from ev_marl.scenario.units import (
     Current,
@@ -18,27 +19,37 @@ from ev_marl.scenario.units import (
     Energy,
     Fraction,
     NonNegativePrice,
+    PeakPrice,
+    PositiveDuration,
+    PositiveFraction,
+    PositivePower,
     Power,
     Price,
     SignedPower,
     Voltage,
 )
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
+TYPE_PATTERN = r"^[a-z]+$"
+CURRENCY_PATTERN = r"^[A-Z]{3}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
 class Model(BaseModel):
     """Base of all scenario models: unknown keys are errors, values cannot be changed after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 def choice(what: str, *keys: str) -> Discriminator:
-    """Tells alternatives apart: a mapping by the key that only one of them has, anything else as `plain`."""
+    """Tells alternatives apart: a mapping by the key that only one of them has, a list as `list` where there is such an
+    alternative, anything else as `plain`."""
 
     def tag(value: object) -> str | None:
         if isinstance(value, BaseModel):
             value = value.model_dump(exclude_unset=True)
+        if isinstance(value, list | tuple) and "list" in keys:
+            return "<list>"
         if not isinstance(value, dict):
             return "<plain>"
         return next((f"<{key}>" for key in keys if key in value), None)
@@ -46,11 +57,23 @@ def choice(what: str, *keys: str) -> Discriminator:
     return Discriminator(tag, custom_error_type="choice", custom_error_message=f"expected {what}")
 
 
+def fault(key: str, message: str) -> PydanticCustomError:
+    """An error of a whole model that is best shown at one of its keys."""
+    return PydanticCustomError("fault", "{message}", {"key": key, "message": message})
+
+
 class PowerByHour(Model):
     """A power for each local clock hour."""
 
     by_hour: Annotated[list[SignedPower], Field(min_length=24, max_length=24)]
     """24 values, local clock hours 0 to 23 [kW]."""
+
+
+class LimitByHour(PowerByHour):
+    """A power limit for each local clock hour."""
+
+    by_hour: Annotated[list[Power], Field(min_length=24, max_length=24)]
+    """24 values, 0 or more, local clock hours 0 to 23 [kW]."""
 
 
 class PowerFile(Model):
@@ -64,7 +87,7 @@ class PowerFile(Model):
 
 _SERIES = "a power such as '60 kW', {by_hour: [24 values]} or {csv: FILE}"
 LimitSeries = Annotated[
-    Annotated[Power, Tag("<plain>")] | Annotated[PowerByHour, Tag("<by_hour>")] | Annotated[PowerFile, Tag("<csv>")],
+    Annotated[Power, Tag("<plain>")] | Annotated[LimitByHour, Tag("<by_hour>")] | Annotated[PowerFile, Tag("<csv>")],
     choice(_SERIES, "by_hour", "csv"),
 ]
 PowerSeries = Annotated[
@@ -107,7 +130,7 @@ class Pv(Model):
 class Stations(Model):
     """Charging stations of one kind; each is an agent."""
 
-    type: Annotated[str, Field(pattern=r"^[a-z]+$")]
+    type: Annotated[str, Field(pattern=TYPE_PATTERN)]
     """Letters that the agents of this kind are called by: `ac` gives `ac_0`, `ac_1`, ..."""
     count: Annotated[int, Field(ge=1)] = 1
     """How many of them."""
@@ -130,21 +153,21 @@ class Stations(Model):
     """Whether the ports can discharge vehicles."""
     discharge_power: Power | None = None
     """Highest discharging power of each port [kW]; left out: as charging. Needs `v2g: true`."""
-    efficiency: Annotated[Fraction, Field(gt=0)] = 0.93
+    efficiency: PositiveFraction = 0.93
     """Share of the metered power that reaches the battery [-]."""
-    discharge_efficiency: Annotated[Fraction, Field(gt=0)] | None = None
+    discharge_efficiency: PositiveFraction | None = None
     """Share of the battery's power that reaches the meter [-]; left out: as `efficiency`."""
 
     @model_validator(mode="after")
     def _check(self) -> Stations:
         if self.power is None and (self.current is None or self.phases is None):
-            raise ValueError("give `power`, or both `current` and `phases`")
+            raise fault("power", "is missing; give `power`, or both `current` and `phases`")
         if self.power is not None and (self.current is not None or self.phases is not None):
-            raise ValueError("give either `power`, or `current` and `phases`, not both")
+            raise fault("power", "give either `power`, or `current` and `phases`, not both")
         if self.power == 0:
-            raise ValueError("the power of a port must be above 0 kW")
+            raise fault("power", "found 0 kW; the power of a port must be above 0")
         if self.discharge_power is not None and not self.v2g:
-            raise ValueError("`discharge_power` needs `v2g: true`")
+            raise fault("discharge_power", "a port discharges only with `v2g: true`; add that, or remove this key")
         return self
 
     @property
@@ -203,20 +226,23 @@ class Vehicle(Model):
     """Name of the vehicle."""
     share: Annotated[float, Field(gt=0)] = 1.0
     """Weight of this model among the arriving vehicles."""
-    capacity: Annotated[Energy, Field(gt=0)]
+    capacity: Energy
     """Usable battery capacity [kWh]."""
-    ac_power: Annotated[Power, Field(gt=0)]
+    ac_power: PositivePower
     """Highest power of the on-board charger [kW]."""
     dc_power: Power = 0.0
     """Highest DC charging power [kW]; 0: cannot charge at DC stations."""
-    taper_start: Annotated[Fraction, Field(gt=0, lt=1)] = 0.8
+    taper_start: Annotated[PositiveFraction, Field(lt=1)] = 0.8
     """State of charge from which charging slows down [-]."""
 
 
 class Vehicles(Model):
     """Which vehicles come."""
 
-    mix: Literal["eu"] | list[Vehicle] = "eu"
+    mix: Annotated[
+        Annotated[Literal["eu"], Tag("<plain>")] | Annotated[list[Vehicle], Field(min_length=1), Tag("<list>")],
+        choice("`eu`, or a list of vehicles", "list"),
+    ] = "eu"
     """A named mix of the catalogue, or a list of vehicles with their shares."""
     v2g_share: Fraction = 1.0
     """Share of the vehicles that can discharge at a station with V2G [-]."""
@@ -326,7 +352,7 @@ class Objective(Model):
     """Cost of power beyond a limit [currency/kWh of overload]; needed with coordinator `none`, useless with others."""
     setpoint_tracking: SetpointTracking | None = None
     """Quadratic cost of deviating from a charging power."""
-    peak_power: NonNegativePrice = 0.0
+    peak_power: PeakPrice = 0.0
     """Cost of the highest power that the site draws in the episode, base load included [currency/kW]."""
     split: Literal["equal", "responsibility"] = "responsibility"
     """How shared terms (overload, tracking, peak) are split among the agents: evenly, or by who caused them."""
@@ -359,7 +385,11 @@ Block = Annotated[
 class Levels(Model):
     """Discrete actions."""
 
-    levels: Annotated[int, Field(ge=2)] | list[Annotated[float, Field(ge=-1, le=1)]]
+    levels: Annotated[
+        Annotated[int, Field(ge=3), Tag("<plain>")]
+        | Annotated[list[Annotated[float, Field(ge=-1, le=1)]], Tag("<list>")],
+        choice("an odd number such as 5, or a list such as [-1, 0, 0.5, 1]", "list"),
+    ]
     """How many evenly spaced levels (odd: from −100 % to 100 % through 0), or the levels themselves as shares of the
     rated power."""
 
@@ -368,8 +398,8 @@ class Levels(Model):
     def _check(cls, levels: int | list[float]) -> int | list[float]:
         if isinstance(levels, int) and levels % 2 == 0:
             raise ValueError(f"found {levels}; an even number of levels has none at 0: take {levels + 1}")
-        if isinstance(levels, list) and (0.0 not in levels or sorted(set(levels)) != levels):
-            raise ValueError("levels must rise and include 0, such as [-1, 0, 0.5, 1]")
+        if isinstance(levels, list) and (0.0 not in levels or sorted(set(levels)) != levels or len(levels) < 2):
+            raise ValueError(f"found {levels}; levels must rise and include 0, such as [-1, 0, 0.5, 1]")
         return levels
 
 
@@ -392,16 +422,16 @@ class Scenario(Model):
     """Last day: given this, each track starts on a day drawn from start to until."""
     days: Literal["all", "weekdays", "weekends"] = "all"
     """Which days are drawn between start and until."""
-    start_hour: Annotated[Duration, Field(ge=0, lt=24)] = 0.0
+    start_hour: Annotated[Duration, Field(lt=24)] = 0.0
     """Local clock hour at which an episode starts [h]."""
     timezone: str = "Europe/Amsterdam"
     """IANA time zone; arrivals, profiles and prices follow its local clock."""
-    step: Annotated[Duration, Field(gt=0)] = 0.25
+    step: PositiveDuration = 0.25
     """Length of a step [h]."""
-    horizon: Annotated[Duration, Field(gt=0)] = 24.0
+    horizon: PositiveDuration = 24.0
     """Length of an episode [h]; a whole number of steps."""
-    currency: str = "EUR"
-    """Currency of every price and cost."""
+    currency: Annotated[str, Field(pattern=CURRENCY_PATTERN)] = "EUR"
+    """Currency of every price and cost, in three letters."""
     site: Group
     """The site: its root is the grid connection."""
     sessions: Sessions = Sessions()
@@ -433,12 +463,17 @@ class Scenario(Model):
     @model_validator(mode="after")
     def _check(self) -> Scenario:
         steps = self.horizon / self.step
-        if abs(steps - round(steps)) > 1e-9:
-            raise ValueError(
-                f"the horizon of {self.horizon:g} h is {steps:g} steps of {self.step:g} h; make it a whole number"
+        if abs(steps - round(steps)) > 1e-9 or round(steps) == 0:
+            raise fault(
+                "horizon",
+                f"found {self.horizon:g} h, which is {steps:.4g} steps of {self.step:.4g} h; make it a whole number",
             )
         if self.until is not None and self.until < self.start:
-            raise ValueError(f"until {self.until} lies before start {self.start}")
+            raise fault("until", f"found {self.until}, which lies before `start`, {self.start}")
+        if self.until is not None and self.days != "all" and (self.until - self.start).days < 6:
+            drawn = {(self.start + timedelta(days=k)).weekday() >= 5 for k in range((self.until - self.start).days + 1)}
+            if (self.days == "weekends") not in drawn:
+                raise fault("days", f"there are no {self.days} between {self.start} and {self.until}")
         return self
 
     @property

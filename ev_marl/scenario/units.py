@@ -1,98 +1,152 @@
-"""Quantities as people write them: a number in the documented unit, or text with a unit such as "22 kW"."""
+"""Quantities as people write them: a number in the documented unit, or text with a unit such as "22 kW".
+
+Each type below is a float that pydantic reads from either form, with a JSON Schema that editors understand. A unit is
+case-sensitive (`mW` is no `MW`), and one that is unknown is an error that lists those allowed.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 _TEXT = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")
+_DECIMAL_COMMA = re.compile(r"^\s*[-+]?\d+,\d")
+_CURRENCY = re.compile(r"^([A-Z]{3})/(\w+)$")
 
-POWER = {"kW": 1.0, "W": 1e-3, "MW": 1e3}
-ENERGY = {"kWh": 1.0, "Wh": 1e-3, "MWh": 1e3}
-DURATION = {"h": 1.0, "min": 1 / 60, "s": 1 / 3600, "d": 24.0}
-CURRENT = {"A": 1.0}
-VOLTAGE = {"V": 1.0, "kV": 1e3}
-FRACTION = {"%": 0.01}
-_PRICE = re.compile(r"^[A-Z]{3}/(kWh|MWh|kW)$")
+Units = Mapping[str, tuple[int, int]]  # unit -> (times, over): exact, where a factor such as 1/60 or 0.01 is not
 
-
-def _number(value: object, unit_of: Callable[[str], float | None], documented: str, examples: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"expected {documented} as a number or text such as {examples}, found {value!r}")
-    if isinstance(value, str):
-        match = _TEXT.match(value)
-        if match is None:
-            raise ValueError(f"'{value}' is not a quantity; write a number in {documented} or text such as {examples}")
-        number, unit = float(match[1]), match[2]
-        factor = 1.0 if not unit else unit_of(unit)
-        if factor is None:
-            raise ValueError(
-                f"unknown unit '{unit}' in '{value}'; write a number in {documented} or text such as {examples}"
-            )
-        result = number * factor
-    else:
-        result = float(value)
-    if not math.isfinite(result):
-        raise ValueError(f"{value!r} is not a finite number")
-    return result
+POWER: Units = {"kW": (1, 1), "W": (1, 1000), "MW": (1000, 1)}
+ENERGY: Units = {"kWh": (1, 1), "Wh": (1, 1000), "MWh": (1000, 1)}
+DURATION: Units = {"h": (1, 1), "min": (1, 60), "s": (1, 3600), "d": (24, 1)}
+CURRENT: Units = {"A": (1, 1)}
+VOLTAGE: Units = {"V": (1, 1), "kV": (1000, 1)}
+FRACTION: Units = {"%": (1, 100)}
+PER_ENERGY: Units = {"kWh": (1, 1), "MWh": (1, 1000)}
+PER_POWER: Units = {"kW": (1, 1), "MW": (1, 1000)}
 
 
-def quantity(units: dict[str, float], documented: str, examples: str) -> Callable[[object], float]:
-    """Reader of a quantity: numbers are in the documented unit, text may carry any of `units`."""
-    return lambda value: _number(value, units.get, documented, examples)
+class Quantity:
+    """Reader of one kind of quantity.
+
+    Parameters
+    ----------
+    documented : str
+        Unit of plain numbers, for messages.
+    units : mapping
+        Units that text may carry, each with the factor to the documented one as (times, over).
+    example : str
+        A quantity as people write it.
+    priced : bool
+        Whether the units stand below a currency, as in `EUR/kWh`.
+    """
+
+    def __init__(self, documented: str, units: Units, example: str, *, priced: bool = False) -> None:
+        self.documented = documented
+        self.units = units
+        self.example = example
+        self.priced = priced
+
+    def __call__(self, value: object) -> float:
+        """The quantity in the documented unit.
+
+        Raises
+        ------
+        ValueError
+            If it is no finite number, or its unit is unknown; the message lists the units.
+        """
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError(f"found {shown(value)}; expected {self._allowed()}")
+        if isinstance(value, str):
+            match = _TEXT.match(value)
+            if match is None or match[2][:1] in (",", "."):
+                comma = "; decimals have a point" if _DECIMAL_COMMA.match(value) else ""
+                raise ValueError(f"found '{value}', which is no quantity{comma}; expected {self._allowed()}")
+            times, over = self._factor(match[2], value)
+            result = float(match[1]) * times / over
+        else:
+            result = float(value)
+        if not math.isfinite(result):
+            raise ValueError(f"found {value!r}; expected a finite number")
+        return result
+
+    def _factor(self, unit: str, text: str) -> tuple[int, int]:
+        if not unit:
+            return 1, 1
+        found = self.units.get(unit)
+        if self.priced:
+            match = _CURRENCY.match(unit)
+            found = self.units.get(match[2]) if match else None
+        if found is None:
+            near = next((f" Did you mean '{name}'?" for name in self.names() if name.lower() == unit.lower()), "")
+            raise ValueError(f"found '{text}' with the unit '{unit}'.{near} Allowed: {', '.join(self.names())}")
+        return found
+
+    def names(self) -> list[str]:
+        """The units that text may carry."""
+        return [f"EUR/{unit}" if self.priced else unit for unit in self.units]
+
+    def _allowed(self) -> str:
+        return f"a number [{self.documented}] or text such as '{self.example}'"
+
+    def json_schema(
+        self, *, low: float | None = None, above: float | None = None, high: float | None = None
+    ) -> WithJsonSchema:
+        """What editors check: a number within its bounds, or text of a number and a unit."""
+        number: dict[str, Any] = {"type": "number"}
+        bounds = (("minimum", low), ("exclusiveMinimum", above), ("maximum", high))
+        number.update({key: bound for key, bound in bounds if bound is not None})
+        units = "|".join(self.units)
+        unit = f"[A-Z]{{3}}/({units})" if self.priced else units
+        sign = "[-+]?" if low is None and above is None else "[+]?"
+        pattern = rf"^\s*{sign}([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*({unit})?\s*$"
+        text = {"type": "string", "pattern": pattern}
+        return WithJsonSchema({"anyOf": [number, text], "examples": [self.example], "x-unit": self.documented})
 
 
-def _price_unit(unit: str) -> float | None:
-    match = _PRICE.match(unit)
-    return None if match is None else 1e-3 if match[1] == "MWh" else 1.0
+def currency_of(text: str) -> str | None:
+    """The currency of a price written as text, such as `EUR` of "0.25 EUR/kWh"; None where it is no such text."""
+    match = _TEXT.match(text)
+    unit = _CURRENCY.match(match[2]) if match else None
+    return unit[1] if unit and unit[2] in {*PER_ENERGY, *PER_POWER} else None
 
 
-def _price(value: object) -> float:
-    return _number(value, _price_unit, "currency per kWh", "'0.25 EUR/kWh' or '85 EUR/MWh'")
+def shown(value: object) -> str:
+    """A value as a message shows what was found."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return f"a mapping with the keys {', '.join(str(key) for key in value)}" if value else "an empty mapping"
+    if isinstance(value, list | tuple) and len(value) > 6:
+        return f"a list of {len(value)} entries"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _schema(documented: str, units: str, example: str, low: float | None = None, high: float | None = None) -> Any:
-    number: dict[str, object] = {"type": "number"}
-    if low is not None:
-        number["minimum"] = low
-    if high is not None:
-        number["maximum"] = high
-    pattern = rf"^\s*[-+]?[0-9.]+([eE][-+]?[0-9]+)?\s*({units})?\s*$"
-    return WithJsonSchema(
-        {"anyOf": [number, {"type": "string", "pattern": pattern}], "examples": [example], "x-unit": documented}
-    )
+power = Quantity("kW", POWER, "22 kW")
+energy = Quantity("kWh", ENERGY, "58 kWh")
+duration = Quantity("h", DURATION, "15 min")
+current = Quantity("A", CURRENT, "16 A")
+voltage = Quantity("V", VOLTAGE, "230 V")
+fraction = Quantity("share from 0 to 1", FRACTION, "90 %")
+price = Quantity("currency/kWh", PER_ENERGY, "0.25 EUR/kWh", priced=True)
+peak_price = Quantity("currency/kW", PER_POWER, "2 EUR/kW", priced=True)
 
-
-_power = BeforeValidator(quantity(POWER, "kW", "'22 kW', '11000 W' or '0.4 MW'"))
-Power = Annotated[float, Field(ge=0), _power, _schema("kW", "kW|W|MW", "22 kW", 0)]
-SignedPower = Annotated[float, _power, _schema("kW", "kW|W|MW", "-22 kW")]
-Energy = Annotated[
-    float,
-    Field(ge=0),
-    BeforeValidator(quantity(ENERGY, "kWh", "'58 kWh'")),
-    _schema("kWh", "kWh|Wh|MWh", "58 kWh", 0),
-]
-Duration = Annotated[
-    float,
-    Field(ge=0),
-    BeforeValidator(quantity(DURATION, "hours", "'15 min', '24 h' or '7 d'")),
-    _schema("h", "h|min|s|d", "15 min", 0),
-]
-Current = Annotated[float, Field(gt=0), BeforeValidator(quantity(CURRENT, "A", "'16 A'")), _schema("A", "A", "16 A", 0)]
-Voltage = Annotated[
-    float, Field(gt=0), BeforeValidator(quantity(VOLTAGE, "V", "'230 V'")), _schema("V", "V|kV", "230 V", 0)
-]
-Fraction = Annotated[
-    float,
-    Field(ge=0, le=1),
-    BeforeValidator(quantity(FRACTION, "a share between 0 and 1", "'90 %'")),
-    _schema("share", "%", "90 %", 0, 1),
-]
-Price = Annotated[float, BeforeValidator(_price), _schema("currency/kWh", "[A-Z]{3}/(kWh|MWh|kW)", "0.25 EUR/kWh")]
-NonNegativePrice = Annotated[
-    float, Field(ge=0), BeforeValidator(_price), _schema("currency/kWh", "[A-Z]{3}/(kWh|MWh|kW)", "0.25 EUR/kWh", 0)
-]
+Power = Annotated[float, Field(ge=0), BeforeValidator(power), power.json_schema(low=0)]
+PositivePower = Annotated[float, Field(gt=0), BeforeValidator(power), power.json_schema(above=0)]
+SignedPower = Annotated[float, BeforeValidator(power), power.json_schema()]
+Energy = Annotated[float, Field(gt=0), BeforeValidator(energy), energy.json_schema(above=0)]
+Duration = Annotated[float, Field(ge=0), BeforeValidator(duration), duration.json_schema(low=0)]
+PositiveDuration = Annotated[float, Field(gt=0), BeforeValidator(duration), duration.json_schema(above=0)]
+Current = Annotated[float, Field(gt=0), BeforeValidator(current), current.json_schema(above=0)]
+Voltage = Annotated[float, Field(gt=0), BeforeValidator(voltage), voltage.json_schema(above=0)]
+Fraction = Annotated[float, Field(ge=0, le=1), BeforeValidator(fraction), fraction.json_schema(low=0, high=1)]
+PositiveFraction = Annotated[float, Field(gt=0, le=1), BeforeValidator(fraction), fraction.json_schema(above=0, high=1)]
+Price = Annotated[float, BeforeValidator(price), price.json_schema()]
+NonNegativePrice = Annotated[float, Field(ge=0), BeforeValidator(price), price.json_schema(low=0)]
+PeakPrice = Annotated[float, Field(ge=0), BeforeValidator(peak_price), peak_price.json_schema(low=0)]

@@ -90,7 +90,7 @@ def _add_stations(graph: nx.DiGraph, stations: Stations, parent: str, counts: Co
         counts[stations.type] += 1
         _add_node(graph, station, parent, {"kind": "station", "type": stations.type, "supply": supply, **limit})
         for k in range(stations.ports):
-            port = {
+            port: dict[str, object] = {
                 "kind": "port",
                 "supply": supply,
                 "charge_kw": charge_kw,

@@ -1,0 +1,123 @@
+"""Whether the groups of a scenario form a tree with stations at its ends.
+
+Comes in: the plain data, whatever else is wrong with it. Goes out: a problem for each name used twice, group with two
+parents, parent that does not exist, cycle, and group with no station.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+
+from ev_marl.registry import did_you_mean
+from ev_marl.scenario.problems import Problem
+from ev_marl.scenario.reading import Document, KeyPath
+
+ROOT: KeyPath = ("site",)
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A group as the file lists it."""
+
+    path: KeyPath
+    data: Mapping[str, Any]
+    above: KeyPath | None  # the group that it is written below
+
+    @property
+    def name(self) -> str | None:
+        name = self.data.get("name")
+        return name if isinstance(name, str) else None
+
+
+def tree_problems(document: Document) -> Iterator[Problem]:
+    """Every fault of the tree of groups."""
+    groups = list(_listed(document.data.get("site"), ROOT, None))
+    if not groups:
+        return
+    named: dict[str, _Listed] = {}
+    for group in groups:
+        if group.name is not None:
+            named.setdefault(group.name, group)
+    yield from _name_problems(document, groups, named)
+    tree = nx.DiGraph()
+    tree.add_nodes_from(group.path for group in groups)
+    for group in groups:
+        problem, parent = _parent(document, group, named)
+        if problem is not None:
+            yield problem
+        if parent is not None:
+            tree.add_edge(parent, group.path)
+    by_path = {group.path: group for group in groups}
+    for loop in nx.simple_cycles(tree):
+        names = [str(by_path[path].name) for path in loop]
+        message = f"the parents form a cycle: {' -> '.join([*names, names[0]])}; a site is a tree"
+        yield document.problem((*loop[0], "parent"), message)
+    for group in groups:
+        below = (by_path[path] for path in (group.path, *nx.descendants(tree, group.path)))
+        if not any(other.data.get("stations") for other in below):
+            called = f"'{group.name}' " if group.name else ""
+            message = f"the group {called}has no station below it; give it `stations:`, or remove it"
+            yield document.problem(group.path, message)
+
+
+def _listed(data: Any, path: KeyPath, above: KeyPath | None) -> Iterator[_Listed]:
+    """Every group, the root first."""
+    if not isinstance(data, dict):
+        return
+    yield _Listed(path, data, above)
+    children = data.get("groups")
+    for i, child in enumerate(children if isinstance(children, list) else []):
+        yield from _listed(child, (*path, "groups", i), path)
+
+
+def _name_problems(document: Document, groups: list[_Listed], named: Mapping[str, _Listed]) -> Iterator[Problem]:
+    agents = set(_agents(groups))
+    for group in groups:
+        if group.name is None:
+            continue
+        here = (*group.path, "name")
+        first = named[group.name]
+        if first is not group:
+            line = document.place((*first.path, "name"))[1]
+            where = f", in line {line}" if line else ""
+            yield document.problem(here, f"a group called '{group.name}' exists already{where}; names must be unique")
+        if group.name in agents:
+            yield document.problem(here, f"'{group.name}' is the name of a station; call the group something else")
+
+
+def _agents(groups: list[_Listed]) -> Iterator[str]:
+    """Names that the stations will have."""
+    counts: dict[str, int] = {}
+    for group in groups:
+        stations = group.data.get("stations")
+        for entry in stations if isinstance(stations, list) else []:
+            if not isinstance(entry, dict):
+                continue
+            kind, count = entry.get("type"), entry.get("count", 1)
+            if isinstance(kind, str) and isinstance(count, int):
+                first = counts.get(kind, 0)
+                counts[kind] = first + count
+                yield from (f"{kind}_{k}" for k in range(first, first + count))
+
+
+def _parent(document: Document, group: _Listed, named: Mapping[str, _Listed]) -> tuple[Problem | None, KeyPath | None]:
+    """What is wrong with a group's parent, and which group feeds it."""
+    parent, here = group.data.get("parent"), (*group.path, "parent")
+    if parent is None or not isinstance(parent, str):
+        return None, group.above
+    if group.above is None:
+        return document.problem(here, "the root is the grid connection and has no parent; remove this key"), None
+    if parent not in named:
+        near = did_you_mean(parent, list(named))
+        message = f"there is no group '{parent}'.{near} Groups: {', '.join(named)}"
+        return document.problem(here, message), group.above
+    fed_by = named[parent].path
+    if group.above not in (ROOT, fed_by):
+        above = document.value((*group.above, "name"), "")
+        message = f"two parents: it stands below '{above}' and names '{parent}'; keep one of them"
+        return document.problem(here, message), group.above
+    return None, fed_by
