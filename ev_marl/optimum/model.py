@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyomo.environ as pyo
-from pyomo.common.gc_manager import PauseGC
 from pyomo.common.modeling import unique_component_name
 from pyomo.core.expr import LinearExpression
 
@@ -87,16 +86,15 @@ class PyomoDay:
         self.two_way = np.flatnonzero(self.pairs.limits.charge_kw[self.pairs.session[self.pairs.discharge]] > 0.0)
         self.convex_rows: list[ConvexRow] = []
         self.model = pyo.ConcreteModel(name="cooperative optimum of one day")
-        with PauseGC():
-            self._add_variables()
-            self._add_balance()
-            self._add_owed()
-            if objective.limits_are_hard:
-                self._add_group_limits()
-            self.model.term_rows = pyo.Constraint(pyo.Any)
-            terms = [expression_of(term, self) for term in objective.terms]
-            self.model.cost = pyo.Objective(expr=sum(terms), sense=pyo.minimize)
-            self.model.cuts = pyo.ConstraintList()
+        self._add_variables()
+        self._add_balance()
+        self._add_owed()
+        if objective.limits_are_hard:
+            self._add_group_limits()
+        self.model.term_rows = pyo.Constraint(pyo.Any)
+        terms = [expression_of(term, self) for term in objective.terms]
+        self.model.cost = pyo.Objective(expr=sum(terms), sense=pyo.minimize)
+        self.model.cuts = pyo.ConstraintList()
 
     def go_one_way(self, charges: np.ndarray) -> None:
         """Let each pair that can charge and discharge do only one of them.

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pyomo.environ as pyo
+from pyomo.common.gc_manager import PauseGC
 
 from ev_marl.errors import SolverError
 from ev_marl.objective import Objective
@@ -70,13 +71,17 @@ class Search:
         time_limit: float,
         charges: np.ndarray | None = None,
     ) -> None:
-        self.day = PyomoDay(site, track, objective)
-        if charges is not None:
-            self.day.go_one_way(charges)
-        self.program = LinearProgram(self.day.model)
-        self.taper = TaperCuts(self.day, self.program)
-        self.hull = HullCuts(self.day, self.program)
-        self.convex = ConvexCuts(self.day, self.program)
+        with PauseGC():  # thousands of small objects, none of them garbage
+            self.day = PyomoDay(site, track, objective)
+            if charges is not None:
+                self.day.go_one_way(charges)
+            self.program = LinearProgram(self.day.model)
+            self.taper = TaperCuts(self.day, self.program)
+            self.hull = HullCuts(self.day, self.program)
+            self.convex = ConvexCuts(self.day, self.program)
+            first = self.taper.first()
+            if len(first):
+                self.program.add_rows(first)
         self.tolerance = tolerance
         self.least_cost = -math.inf
         self.dual_value = -math.inf
@@ -85,9 +90,6 @@ class Search:
         self.source = ""
         self.rounds = self.cuts = 0
         self.binary_pairs = np.zeros(len(self.hull.position), dtype=bool)
-        first = self.taper.first()
-        if len(first):
-            self.program.add_rows(first)
         self._solver = make_solver(solver, self.program, tolerance=tolerance)
         self._deadline = time.perf_counter() + time_limit
 
@@ -193,8 +195,10 @@ class Search:
 
     def shadow_prices(self) -> tuple[np.ndarray, np.ndarray]:
         """Multipliers of the import and the export limits, >= 0, float64, shape (n_steps, n_groups) [currency/kW]."""
-        imports, exports = np.zeros((2, self.day.n_steps, self.day.site.n_groups))
-        rows = getattr(self.day.model, "group_limit", None)
+        shape = (2, self.day.n_steps, self.day.site.n_groups)
+        rows = self.day.model.component("group_limit")
+        known = rows is None or self.multipliers is not None
+        imports, exports = np.full(shape, 0.0 if known else np.nan)
         if rows is not None and self.multipliers is not None:
             place = {id(constraint): i for i, constraint in enumerate(self.program.constraints)}
             for (step, group), constraint in rows.items():

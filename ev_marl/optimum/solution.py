@@ -28,7 +28,7 @@ class Certificate:
     source: str  # where the bound comes from: dual value, or the solver's word
     reasons: tuple[Looseness, ...]  # what makes the bound loose, largest first; none if exact
     primal_value: float  # least cost of the last relaxation, as the solver's point has it [currency]
-    dual_value: float  # the same from the multipliers, in NumPy [currency]; the last linear program's
+    dual_value: float  # what the last linear program's multipliers prove, in NumPy [currency]; −inf without any
     upper_value: float  # primal value with every convex cost at its true height [currency]
     taper_violation_kwh: float  # how far the solution lies above the reachable energy, at most
     limits_are_hard: bool  # whether group limits are constraints, or priced by the objective

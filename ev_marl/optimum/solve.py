@@ -62,7 +62,7 @@ def solve(
         Its shadow prices are multipliers of the limits that remain for the vehicles (import limit − base load, at least
         0), taken at a vertex of the last linear program. Where several are valid, this is one of them, and it always
         satisfies R*(limit + x) <= R*(limit) + price·x; `shadow_price_interval` gives the range. Without hard limits
-        they are 0.
+        they are 0; with a solver that gives no multipliers (SCIP), NaN.
 
     Raises
     ------

@@ -180,31 +180,38 @@ class PyomoSolver:
         """Nothing to do: the rows are in the Pyomo model."""
 
     def add_binaries(self, columns: np.ndarray) -> None:
-        """From now on no multipliers are asked for: there are none, and some solvers take the question for an error."""
-        if self._program.model.component("dual") is not None:
-            self._program.model.del_component("dual")
-            if self.name in _GAP_OPTION:
-                self._solver.options[_GAP_OPTION[self.name]] = self._tolerance
+        """Set the gap; the variables are in the Pyomo model."""
+        self._ask_no_multipliers()
+        if self.name in _GAP_OPTION:
+            self._solver.options[_GAP_OPTION[self.name]] = self._tolerance
 
     def solve(self, time_limit: float) -> Answer:
         """Solve the program as it stands."""
-        model, mixed = self._program.model, bool(self._program.binary.any())
-        if not mixed:
-            model.dual.clear()
+        model = self._program.model
         with capture_output():
-            results = self._solver.solve(model, load_solutions=False, timelimit=max(1.0, time_limit))
+            try:
+                results = self._solver.solve(model, load_solutions=False, timelimit=max(1.0, time_limit))
+            except NotImplementedError:  # SCIP's answer to being asked for multipliers
+                self._ask_no_multipliers()
+                results = self._solver.solve(model, load_solutions=False, timelimit=max(1.0, time_limit))
             condition = results.solver.termination_condition
             stopped = condition not in (TerminationCondition.optimal, TerminationCondition.maxTimeLimit)
             if stopped or results.solver.status not in (SolverStatus.ok, SolverStatus.aborted):
                 return Answer(None, None, -math.inf, False, str(condition))
             model.solutions.load_from(results)
         point = [variable.value for variable in self._program.variables]
-        duals = [None] if mixed else [model.dual.get(constraint) for constraint in self._program.constraints]
+        dual = model.component("dual")
+        duals = [None] if dual is None else [dual.get(constraint) for constraint in self._program.constraints]
         lower_bound = results.problem.lower_bound
         return Answer(
             x=None if any(value is None for value in point) else np.array(point, dtype=np.float64),
-            multipliers=None if any(dual is None for dual in duals) else np.array(duals, dtype=np.float64),
+            multipliers=None if None in duals else np.array(duals, dtype=np.float64),
             claimed_bound=float(lower_bound) if isinstance(lower_bound, int | float) else -math.inf,
             optimal=condition == TerminationCondition.optimal,
             status=str(condition),
         )
+
+    def _ask_no_multipliers(self) -> None:
+        """Mixed-integer programs have none, and some solvers take the question for an error."""
+        if self._program.model.component("dual") is not None:
+            self._program.model.del_component("dual")

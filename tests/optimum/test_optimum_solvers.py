@@ -39,6 +39,29 @@ def test_another_solver_with_binaries_says_whose_bound_it_is() -> None:
     assert "appsi_highs" in theirs.certificate.source
 
 
+def test_a_solver_without_multipliers_gives_its_own_bound_and_no_prices(monkeypatch: pytest.MonkeyPatch) -> None:
+    highs = pyo.SolverFactory("appsi_highs")
+
+    class Reticent:
+        options: dict[str, float] = {}  # noqa: RUF012
+
+        def available(self, exception_flag: bool) -> bool:
+            return highs.available(exception_flag=exception_flag)
+
+        def solve(self, model, **options):
+            if model.component("dual") is not None:
+                raise NotImplementedError
+            return highs.solve(model, **options)
+
+    monkeypatch.setattr("ev_marl.optimum.solvers.pyo.SolverFactory", lambda name: Reticent())
+    day = one_port_day([0.30, 0.10], import_limit_kw=6.0)
+    solution = solve(*day, money(), solver="reticent")
+    assert solution.bound == pytest.approx(-1.8)
+    assert solution.certificate.exact
+    assert "'reticent' reports" in solution.certificate.source
+    assert np.isnan(solution.shadow_prices).all()
+
+
 @pytest.mark.parametrize("name", ["no_such_solver", "baron"])
 def test_a_missing_solver_is_an_error_that_says_how_to_get_one(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SolverError, match=rf"'{name}' is not available.*installed.*'highs' comes with"):
