@@ -73,6 +73,15 @@ def _start(
 
 
 @kernel
+def _clip(setpoint_kw: np.ndarray, lo_kw: np.ndarray, hi_kw: np.ndarray, out: np.ndarray) -> None:
+    """out = setpoint within [lo, hi], element by element."""
+    n_batch, n_ports = setpoint_kw.shape
+    for b in range(n_batch):
+        for p in range(n_ports):
+            out[b, p] = max(lo_kw[b, p], min(hi_kw[b, p], setpoint_kw[b, p]))
+
+
+@kernel
 def _advance(
     step: int,
     step_h: float,
@@ -269,8 +278,7 @@ class Simulator:
         if self.done:
             raise RuntimeError("the episode is over; reset the simulator")
         flow, sessions, step = self._flow, self.days.sessions, self.step_index
-        np.minimum(setpoint_kw, self.hi_kw, out=flow.setpoint_kw)
-        np.maximum(flow.setpoint_kw, self.lo_kw, out=flow.setpoint_kw)
+        _clip(setpoint_kw, self.lo_kw, self.hi_kw, flow.setpoint_kw)
         flow.lower_kw, flow.upper_kw, flow.base_load_kw = self.lower_kw, self.upper_kw, self.base_load_kw
         request = Request(
             flow.setpoint_kw, self.lo_kw, self.hi_kw, self.lower_kw, self.upper_kw, self.laxity_h, self.site

@@ -33,7 +33,7 @@ def _scale(shares: np.ndarray, up_kw: np.ndarray, down_kw: np.ndarray, out: np.n
         row = b if several else 0
         for p in range(n_ports):
             share = shares[b, p]
-            out[b, p] = share * (up_kw[row, p] if share >= 0.0 else down_kw[row, p])
+            out[b, p] = max(share, 0.0) * up_kw[row, p] + min(share, 0.0) * down_kw[row, p]
 
 
 @kernel

@@ -280,27 +280,28 @@ class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ca
 
     def _infos(self, costs: np.ndarray) -> Infos:
         """Each agent's costs and mask; costs are of shape (n_terms, n_agents)."""
-        infos = _records(self.objective.names, costs.tolist())
+        infos = _records(self.possible_agents, self.objective.names, costs.tolist())
         if self._has_masks:
-            for info, mask in zip(infos, self._core.actions.masks(self._core.simulator), strict=True):
+            for info, mask in zip(infos.values(), self._core.actions.masks(self._core.simulator), strict=True):
                 info["action_mask"] = mask
-        return dict(zip(self.possible_agents, infos, strict=True))
+        return infos
 
 
-def _records(names: Sequence[str], columns: list[list[float]]) -> list[dict[str, Any]]:
-    """One dict for each place of the columns.
+def _records(agents: Sequence[str], names: Sequence[str], columns: list[list[float]]) -> Infos:
+    """For each agent a dict of its numbers by name; a column holds one number for each agent.
 
     A dict display is three times as quick as `dict(zip(...))`, and this is a fifth of a step's time: hence the cases.
     """
+    rows = zip(agents, *columns, strict=True)
     match names:
-        case [name]:
-            return [{name: x} for x in columns[0]]
+        case [one]:
+            return {agent: {one: x} for agent, x in rows}
         case [one, two]:
-            return [{one: x, two: y} for x, y in zip(*columns, strict=True)]
+            return {agent: {one: x, two: y} for agent, x, y in rows}
         case [one, two, three]:
-            return [{one: x, two: y, three: z} for x, y, z in zip(*columns, strict=True)]
+            return {agent: {one: x, two: y, three: z} for agent, x, y, z in rows}
         case _:
-            return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+            return {agent: dict(zip(names, row, strict=True)) for agent, *row in rows}
 
 
 def parallel_env(

@@ -25,28 +25,28 @@ from ev_marl.simulator import Flow
 
 
 @kernel
-def _sum_by_agent(costs: np.ndarray, first_port: np.ndarray, agent_costs: np.ndarray, rewards: np.ndarray) -> None:
-    n_terms, n_batch, n_ports = costs.shape
-    n_agents = len(first_port) - 1
-    if n_agents == n_ports:  # one port each: nothing to add up, and much quicker
-        for i in range(n_terms):
-            for b in range(n_batch):
-                for a in range(n_agents):
-                    cost = costs[i, b, a]
-                    agent_costs[i, b, a] = cost
-                    rewards[b, a] = (rewards[b, a] if i > 0 else 0.0) - cost
-        return
-    for b in range(n_batch):
-        for a in range(n_agents):
-            rewards[b, a] = 0.0
+def _sum_by_agent(costs: np.ndarray, first_port: np.ndarray, agent_costs: np.ndarray) -> None:
+    n_terms, n_batch, _ = costs.shape
     for i in range(n_terms):
         for b in range(n_batch):
-            for a in range(n_agents):
+            for a in range(len(first_port) - 1):
                 cost = 0.0
                 for p in range(first_port[a], first_port[a + 1]):
                     cost += costs[i, b, p]
                 agent_costs[i, b, a] = cost
-                rewards[b, a] -= cost
+
+
+@kernel
+def _negative_sum(costs: np.ndarray, rewards: np.ndarray) -> None:
+    total = rewards.reshape(-1)
+    for i in range(len(costs)):
+        term = costs[i].reshape(-1)
+        if i == 0:
+            for j in range(len(total)):
+                total[j] = 0.0 - term[j]
+        else:
+            for j in range(len(total)):
+                total[j] -= term[j]
 
 
 class Objective:
@@ -129,5 +129,8 @@ class Objective:
             Costs by term [currency]; reused by the next call.
         """
         costs = self.costs(flow)
-        _sum_by_agent(costs, flow.site.station_first_port, self._agent_costs, self._rewards)
-        return self._rewards, self._agent_costs
+        if flow.site.n_stations < flow.site.n_ports:
+            _sum_by_agent(costs, flow.site.station_first_port, self._agent_costs)
+            costs = self._agent_costs
+        _negative_sum(costs, self._rewards)
+        return self._rewards, costs

@@ -24,8 +24,8 @@ def _fill(
     capacity_kwh: np.ndarray,
     due_kwh: np.ndarray,
     deadline_step: np.ndarray,
-    port_charge_kw: np.ndarray,
-    port_discharge_kw: np.ndarray,
+    per_charge_kw: np.ndarray,
+    per_discharge_kw: np.ndarray,
     out: np.ndarray,
 ) -> None:
     n_batch, n_ports = session.shape
@@ -33,18 +33,19 @@ def _fill(
         for p in range(n_ports):
             s = session[b, p]
             if s < 0:
-                for i in range(7):
-                    out[b, p, i] = 0.0
+                for feature in range(7):
+                    out[b, p, feature] = 0.0
                 continue
-            per_kwh = 1.0 / capacity_kwh[s]
+            i = np.uint64(s)  # an unsigned index is not checked for being negative
+            per_kwh = 1.0 / capacity_kwh[i]
             energy = energy_kwh[b, p]
             out[b, p, 0] = 1.0
             out[b, p, 1] = min(1.0, max(0.0, energy * per_kwh))
-            out[b, p, 2] = min(1.0, max(0.0, (due_kwh[s] - energy) * per_kwh))
-            out[b, p, 3] = min(1.0, max(0.0, (deadline_step[s] - step) * steps_scale))
+            out[b, p, 2] = min(1.0, max(0.0, (due_kwh[i] - energy) * per_kwh))
+            out[b, p, 3] = min(1.0, max(0.0, (deadline_step[i] - step) * steps_scale))
             out[b, p, 4] = min(1.0, max(-1.0, laxity_h[b, p] * hours_scale))
-            out[b, p, 5] = min(1.0, hi_kw[b, p] / port_charge_kw[p])
-            out[b, p, 6] = max(-1.0, lo_kw[b, p] / port_discharge_kw[p]) if lo_kw[b, p] < 0.0 else 0.0
+            out[b, p, 5] = min(1.0, hi_kw[b, p] * per_charge_kw[p])
+            out[b, p, 6] = max(-1.0, lo_kw[b, p] * per_discharge_kw[p])
 
 
 @BLOCKS.register("ports")
@@ -56,8 +57,10 @@ class Ports:
     static = False
 
     def bind(self, site: Site) -> tuple[Feature, ...]:
-        """Remember the ratings."""
-        self._arrays = site.arrays
+        """Take the ratings."""
+        self._per_charge_kw = 1.0 / site.arrays.port_charge_kw
+        discharge_kw = site.arrays.port_discharge_kw
+        self._per_discharge_kw = np.divide(1.0, discharge_kw, out=np.zeros_like(discharge_kw), where=discharge_kw > 0.0)
         return (
             Feature("connected", 0, 1, "1 if a vehicle is connected"),
             Feature("state_of_charge", 0, 1, "energy in the battery over its capacity"),
@@ -86,7 +89,7 @@ class Ports:
             sessions.capacity_kwh,
             sessions.due_kwh,
             sessions.deadline_step,
-            self._arrays.port_charge_kw,
-            self._arrays.port_discharge_kw,
+            self._per_charge_kw,
+            self._per_discharge_kw,
             out,
         )
