@@ -1,0 +1,190 @@
+"""A site in words, for a terminal: the tree of groups with limits, loads and stations, and one line for headers.
+
+Comes in: a `Site`, and its scenario if there is one. Goes out: a rich `Tree`, or text. How much of the ports' power a
+limit lets through is always said, since that is what coordination is about.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+from rich.markup import escape
+from rich.tree import Tree
+
+from ev_marl.scenario.schema import LoadProfile, Pv, Scenario
+from ev_marl.scenario.series import Series
+from ev_marl.site.site import Site
+
+LIMITS = (("import_limit_kw", "import"), ("export_limit_kw", "export"))
+
+
+def describe_site(site: Site, scenario: Scenario | None = None) -> Tree:
+    """The site as a tree.
+
+    Parameters
+    ----------
+    site : Site
+        What is described.
+    scenario : Scenario, optional
+        Adds what the scenario is about to the first line.
+
+    Returns
+    -------
+    rich.tree.Tree
+        Print it with a `rich.console.Console`.
+    """
+    arrays = site.arrays
+    title = f"[bold]{escape(scenario.name if scenario else site.name)}[/bold]"
+    if scenario is not None and scenario.about:
+        title += f": {escape(scenario.about)}"
+    tree = Tree(title)
+    tree.add(f"{_count(arrays.n_stations, 'agent')}, {_count(arrays.n_ports, 'port')}")
+    _add_group(tree, site, site.groups[0])
+    return tree
+
+
+def limits_line(site: Site) -> str:
+    """One line that says how tight the limits are: `lot_north 60 kW for 440 kW of ports (14 %), ...`.
+
+    Groups with an import limit below the power of their ports, or all with an import limit if there is none.
+    """
+    found = [(group, _limit(site, group, "import_limit_kw"), _ports_kw(site, group)) for group in site.groups]
+    limited = [(group, limit, ports_kw) for group, limit, ports_kw in found if limit is not None]
+    if not limited:
+        return f"no import limits for {_kw(_ports_kw(site, site.groups[0]))} of ports"
+    tight = [entry for entry in limited if entry[1].lowest < entry[2]]
+    return ", ".join(
+        f"{group} {_range(limit)} for {_kw(ports_kw)} of ports ({_share(limit, ports_kw)})"
+        for group, limit, ports_kw in tight or limited
+    )
+
+
+def _add_group(tree: Tree, site: Site, group: str) -> None:
+    attributes = site.graph.nodes[group]
+    branch = tree.add(f"[bold]{escape(group)}[/bold] ({escape(attributes['kind'])})")
+    for line in _group_lines(site, group):
+        branch.add(line)
+    children = list(site.graph.successors(group))
+    for _, alike in groupby(children, key=lambda child: _station_key(site, child)):
+        names = list(alike)
+        if site.graph.nodes[names[0]]["kind"] == "station":
+            branch.add(_stations_text(site, names))
+        else:
+            for name in names:
+                _add_group(branch, site, name)
+
+
+def _group_lines(site: Site, group: str) -> Iterator[str]:
+    attributes, ports_kw = site.graph.nodes[group], _ports_kw(site, group)
+    for key, name in LIMITS:
+        limit = _limit(site, group, key)
+        if limit is None:
+            continue
+        power_kw = ports_kw if key == "import_limit_kw" else _discharge_kw(site, group)
+        text = f"{name} limit {_range(limit)}"
+        if power_kw > 0:
+            verb = "charging" if key == "import_limit_kw" else "discharging"
+            text += f": {_share(limit, power_kw)} of the {_kw(power_kw)} of {verb} power below"
+        yield text
+    if _limit(site, group, "import_limit_kw") is None:
+        yield f"no import limit; {_kw(ports_kw)} of charging power below"
+    if "base_load" in attributes:
+        yield _load_text(attributes["base_load"])
+    if "pv" in attributes:
+        pv: Pv = attributes["pv"]
+        yield f"PV of {_kw(pv.peak)} at {pv.latitude:g}° north"
+
+
+def _load_text(load: Any) -> str:
+    if isinstance(load, LoadProfile):
+        return f"base load {load.profile}, peak {_kw(load.peak)}"
+    return f"base load {_range(_series(load))}"
+
+
+def _station_key(site: Site, node: str) -> tuple[object, ...]:
+    """What stations in one line have in common; every group is different from all others."""
+    attributes = site.graph.nodes[node]
+    if attributes["kind"] != "station":
+        return ("group", node)
+    ports = [tuple(sorted(site.graph.nodes[port].items())) for port in site.graph.successors(node)]
+    limits = tuple(attributes.get(key) for key, _ in LIMITS)
+    return ("station", _type(node), limits, tuple(ports))
+
+
+def _type(station: str) -> str:
+    return station.partition("_")[0]
+
+
+def _stations_text(site: Site, names: list[str]) -> str:
+    nodes = site.graph.nodes
+    ports = [nodes[port] for port in site.graph.successors(names[0])]
+    agents = ", ".join(names) if len(names) <= 2 else f"{names[0]} … {names[-1]}"
+    powers = sorted({float(port["charge_kw"]) for port in ports})
+    power = _kw(powers[0]) if len(powers) == 1 else f"{powers[0]:g} to {_kw(powers[-1])}"
+    supply = "DC" if ports[0].get("supply", "ac") == "dc" else "AC"
+    parts = [f"{len(names)} × {_type(names[0])} ({agents}), {_count(len(ports), 'port')} of {power} {supply}"]
+    discharge = max(float(port.get("discharge_kw", 0.0)) for port in ports)
+    if discharge > 0:
+        parts.append("V2G" if discharge == powers[-1] else f"V2G {_kw(discharge)}")
+    limit = _limit(site, names[0], "import_limit_kw")
+    if limit is not None:
+        parts.append(f"together {_range(limit)} a station")
+    parts.append(_efficiency_text(ports, discharge > 0))
+    return ", ".join(parts)
+
+
+def _efficiency_text(ports: list[Any], discharges: bool) -> str:
+    charge = min(float(port.get("charge_efficiency", 1.0)) for port in ports)
+    discharge = min(float(port.get("discharge_efficiency", 1.0)) for port in ports)
+    text = f"efficiency {100 * charge:.3g} %"
+    return f"{text} in, {100 * discharge:.3g} % out" if discharges and charge != discharge else text
+
+
+def _ports_kw(site: Site, group: str) -> float:
+    return _below(site, group, site.arrays.port_charge_kw)
+
+
+def _discharge_kw(site: Site, group: str) -> float:
+    return _below(site, group, site.arrays.port_discharge_kw)
+
+
+def _below(site: Site, group: str, port_kw: Any) -> float:
+    g = site.groups.index(group)
+    return float(port_kw[site.arrays.group_first_port[g] : site.arrays.group_end_port[g]].sum())
+
+
+def _series(value: Any) -> Series:
+    return value if isinstance(value, Series) else Series.constant(value)
+
+
+def _limit(site: Site, node: str, key: str) -> Series | None:
+    """A limit of a node, None where there is none."""
+    limit = _series(site.graph.nodes[node].get(key, math.inf))
+    return None if math.isinf(limit.lowest) else limit
+
+
+def _range(series: Series) -> str:
+    if series.lowest == series.highest:
+        return _kw(series.lowest)
+    return f"{_number(series.lowest)} to {_kw(series.highest)}"
+
+
+def _share(limit: Series, power_kw: float) -> str:
+    """A limit as a share of a power, from its lowest to its highest value."""
+    low, high = (f"{100 * value / power_kw:.0f}" for value in (limit.lowest, limit.highest))
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".rstrip("0").rstrip(".") if value < 1e6 else f"{value:g}"
+
+
+def _kw(value: float) -> str:
+    return f"{_number(value)} kW"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
