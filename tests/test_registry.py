@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ev_marl.errors import UnknownNameError
-from ev_marl.registry import Registry, did_you_mean
+from ev_marl.registry import Registry, did_you_mean, known_names
 
 
 def test_names_and_imports() -> None:
@@ -26,3 +26,11 @@ def test_names_and_imports() -> None:
 
 def test_no_suggestion_for_a_far_word() -> None:
     assert did_you_mean("zebra", ["red"]) == ""
+
+
+def test_names_are_known_without_the_registry() -> None:
+    registry: Registry[object] = Registry("shape", "ev_marl.test_shapes")
+    assert known_names("ev_marl.test_shapes") == []
+    registry.register("square")(1)
+    registry.register("circle")(2)
+    assert known_names("ev_marl.test_shapes") == ["circle", "square"]

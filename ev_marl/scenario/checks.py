@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from ev_marl.registry import did_you_mean
+from ev_marl.registry import did_you_mean, known_names
 from ev_marl.scenario.files import read_column
 from ev_marl.scenario.problems import Problem
 from ev_marl.scenario.reading import PLUG_IN_KEYS, Document, KeyPath
@@ -22,6 +21,7 @@ from ev_marl.scenario.units import currency_of, duration
 COORDINATORS = ("none", "proportional", "priority", "nearest")
 BLOCKS = ("identity", "clock", "calendar", "ports", "prices", "headroom", "neighbours")
 SESSION_MODELS = ("elaadnl/workplace", "elaadnl/private", "elaadnl/public", "acn/caltech", "acn/jpl", "highway")
+BUILT_IN_TERMS = ("energy_cost", "unmet_energy", "battery_wear", "overload", "setpoint_tracking", "peak_power")
 MODEL_CURRENCY = "EUR"  # of every fitted price model
 
 
@@ -109,15 +109,25 @@ def _name_problems(document: Document) -> Iterator[Problem]:
         yield from _unknown(document, ("sessions", "model"), sessions.get("model"), SESSION_MODELS, "session_models")
     extra = document.value(("objective", "extra"), None)
     for name in extra if isinstance(extra, dict) else ():
-        yield from _unknown(document, ("objective", "extra", name), name, (), "objective_terms")
+        here = ("objective", "extra", name)
+        if name in BUILT_IN_TERMS:
+            yield document.problem(here, f"`{name}` is no term of your own; write it under `objective:` itself")
+        else:
+            yield from _unknown(document, here, name, (), "objective_terms", hidden=BUILT_IN_TERMS)
 
 
 def _unknown(
-    document: Document, path: KeyPath, name: object, built_in: tuple[str, ...], group: str
+    document: Document,
+    path: KeyPath,
+    name: object,
+    built_in: tuple[str, ...],
+    group: str,
+    hidden: tuple[str, ...] = (),
 ) -> Iterator[Problem]:
     if not isinstance(name, str) or ":" in name:
         return
-    known = [*built_in, *(point.name for point in entry_points(group=f"ev_marl.{group}"))]
+    known = list(dict.fromkeys((*built_in, *known_names(f"ev_marl.{group}"))))
+    known = [entry for entry in known if entry not in hidden]
     if name not in known:
         allowed = ", ".join([*known, "or module:Class"]) if known else "module:Class"
         yield document.problem(path, f"found '{name}'.{did_you_mean(name, known)} Allowed: {allowed}")
