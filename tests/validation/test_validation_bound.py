@@ -1,0 +1,33 @@
+"""Fifty days of every shipped scenario: the replayed plan earns the bound, and no policy earns more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ev_marl.env.setup import Setting
+from ev_marl.optimum import solve
+from ev_marl.policies import make_policy, rollout
+from ev_marl.scenario import shipped_scenarios
+from ev_marl.simulator import Simulator
+
+DAYS = 50
+RIVALS = ("uncontrolled", "llf", "as-late-as-possible", "price-threshold", "best-response", "random")
+
+
+@pytest.mark.parametrize("name", sorted(shipped_scenarios()))
+def test_the_bound_is_reached_and_never_beaten(name: str) -> None:
+    setting = Setting.of(name)
+    tracks = [setting.world.sample(seed) for seed in range(DAYS)]
+    solutions = [solve(setting.site, track, setting.objective) for track in tracks]
+    bound = np.array([solution.bound for solution in solutions])
+    achieved = np.array([solution.achieved for solution in solutions])
+    size = np.maximum(1.0, np.abs(bound))
+    assert np.all(bound - achieved <= 1e-6 * size)
+    assert np.all(achieved <= bound + 1e-9 * size)
+    assert all(solution.certificate.exact for solution in solutions)
+    for coordinator in ("nearest", "priority", "proportional"):
+        simulator = Simulator(setting.site.arrays, Setting.of(name, coordinator=coordinator).coordinator, tracks)
+        for rival in RIVALS:
+            team = rollout(simulator, setting.objective, make_policy(rival), tracks).team
+            assert np.all(team <= bound + 1e-9 * size), rival
