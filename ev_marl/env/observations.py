@@ -15,8 +15,8 @@ import numpy as np
 from gymnasium import spaces
 from pydantic import TypeAdapter
 
-from ev_marl.compiled import kernel
 from ev_marl.env.blocks import BLOCKS, Feature, ObservationBlock, Scope
+from ev_marl.env.rows import Run, append_run, copy_rows, copy_runs, stacked, starts
 from ev_marl.physics.days import Days
 from ev_marl.registry import construct
 from ev_marl.scenario.schema import Block, BlockOptions, PricesBlock, Scenario
@@ -51,6 +51,7 @@ def make_block(block: BlockLike) -> ObservationBlock:
 class _Table:
     """One block's table: `n_rows` rows of `features`, starting at number `first` of the flat state."""
 
+    name: str  # of the block; a second one of the same name is "name_2"
     block: ObservationBlock
     features: tuple[Feature, ...]
     n_rows: int
@@ -69,62 +70,6 @@ class ObservedFeature:
     low: float
     high: float
     about: str
-
-
-Run = tuple[int, int, int, int]
-"""Where some neighbouring numbers of a row lie: (base, stride, target, length), as in `_copy_runs`."""
-
-
-@kernel
-def _copy_runs(
-    memory: np.ndarray, base: np.ndarray, stride: np.ndarray, target: np.ndarray, length: np.ndarray, out: np.ndarray
-) -> None:
-    """out[b, target + i] = memory[base + b·stride + i] for every run; out is (n_batch, width)."""
-    for b in range(len(out)):
-        for r in range(len(base)):
-            source = base[r] + b * stride[r]
-            for i in range(length[r]):
-                out[b, target[r] + i] = memory[source + i]
-
-
-@kernel
-def _copy_rows(
-    memory: np.ndarray,
-    family_first: np.ndarray,
-    family_agent: np.ndarray,
-    shared_first: np.ndarray,
-    shared: np.ndarray,
-    own_first: np.ndarray,
-    own: np.ndarray,
-    row: np.ndarray,
-    n_batch: int,
-    out: np.ndarray,
-) -> None:
-    """Write every agent's row: what its family shares is put together once and copied whole, then come its own numbers.
-
-    All numbers are unsigned: an index that might be negative is checked one by one, which takes five times as long.
-    `out` is the flat view of shape (n_batch · n_agents · width), `row` work space.
-    """
-    width = np.uint64(len(row))
-    n_agents = np.uint64(len(own_first) - 1)
-    one = np.uint64(1)
-    for b in range(np.uint64(n_batch)):
-        for f in range(np.uint64(len(family_first) - 1)):
-            for i in range(width):
-                row[i] = 0.0
-            for r in range(shared_first[f], shared_first[f + one]):
-                source, target = shared[r, 0] + b * shared[r, 1], shared[r, 2]
-                for i in range(shared[r, 3]):
-                    row[target + i] = memory[source + i]
-            for k in range(family_first[f], family_first[f + one]):
-                a = family_agent[k]
-                begin = (b * n_agents + a) * width
-                for i in range(width):
-                    out[begin + i] = row[i]
-                for r in range(own_first[a], own_first[a + one]):
-                    source, target = own[r, 0] + b * own[r, 1], begin + own[r, 2]
-                    for i in range(own[r, 3]):
-                        out[target + i] = memory[source + i]
 
 
 class Observer:
@@ -155,7 +100,9 @@ class Observer:
         first = 0
         for block in blocks:
             features = _checked(block, block.bind(site))
-            self._tables.append(_Table(block, features, _n_rows(block.scope, site), first))
+            before = sum(table.block.name == block.name for table in self._tables)
+            name = f"{block.name}_{before + 1}" if before else block.name
+            self._tables.append(_Table(name, block, features, _n_rows(block.scope, site), first))
             first += self._tables[-1].size
         self.n_features = first
         self._n_ports = int(np.diff(site.arrays.station_first_port).max())
@@ -177,7 +124,7 @@ class Observer:
         """Columns of an agent's observation, in order."""
         columns = []
         for table in self._tables:
-            name = table.block.name
+            name = table.name
             places = {
                 "site": [name],
                 "station": [name],
@@ -197,7 +144,7 @@ class Observer:
         n_ports = int(np.diff(self.site.arrays.station_first_port)[a])
         labels = []
         for table in self._tables:
-            name, names = table.block.name, [feature.name for feature in table.features]
+            name, names = table.name, [feature.name for feature in table.features]
             if table.block.scope == "group":
                 places = [
                     f"{name}.{groups[k]}" if k < len(groups) else f"{name}.{k}(absent)" for k in range(self._depth)
@@ -213,7 +160,7 @@ class Observer:
         """Numbers of the state, in order."""
         numbers = []
         for table in self._tables:
-            name = table.block.name
+            name = table.name
             rows = {
                 "site": [name],
                 "station": [f"{name}.{agent}" for agent in self.site.agents],
@@ -238,7 +185,7 @@ class Observer:
     def observe(self, out: np.ndarray) -> None:
         """Write what every agent sees, as of the last `fill`, to `out`, shape (n_batch, n_agents, width)."""
         family_first, family_agent, shared_first, shared, own_first, own = self._families
-        _copy_rows(
+        copy_rows(
             self._memory,
             family_first,
             family_agent,
@@ -254,7 +201,7 @@ class Observer:
     def observe_state(self, out: np.ndarray) -> None:
         """Write every number once, as of the last `fill`, to `out`, float32, shape (n_batch, n_features)."""
         base, stride, target, length = self._state
-        _copy_runs(self._memory, base, stride, target, length, out)
+        copy_runs(self._memory, base, stride, target, length, out)
 
     def _allocate(self, simulator: Simulator) -> None:
         """Make the buffer for another number of rows, fill what never changes, and work out the runs."""
@@ -275,19 +222,19 @@ class Observer:
         self._row = np.zeros(self.width, dtype=np.float32)
 
     def _plan(self) -> tuple[np.ndarray, ...]:
-        """Arguments of `_copy_rows`: agents with the same groups above share all but their own station and ports."""
+        """Arguments of `copy_rows`: agents with the same groups above share all but their own station and ports."""
         chains = list(dict.fromkeys(map(tuple, self._chains)))
         family = np.array([chains.index(tuple(chain)) for chain in self._chains])
         members = [np.flatnonzero(family == f) for f in range(len(chains))]
         shared = [self._runs_of(int(agents[0]), ("site", "group")) for agents in members]
         own = [self._runs_of(a, ("station", "port")) for a in range(len(self._chains))]
         return (
-            _starts(members),
+            starts(members),
             np.concatenate(members).astype(np.uint64),
-            _starts(shared),
-            _stacked(shared),
-            _starts(own),
-            _stacked(own),
+            starts(shared),
+            stacked(shared),
+            starts(own),
+            stacked(own),
         )
 
     def _places(self, table: _Table) -> int:
@@ -305,29 +252,9 @@ class Observer:
             if table.block.scope in scopes:
                 rows = {"site": [0], "station": [a], "group": self._chains[a], "port": range(first, end)}
                 for k, row in enumerate(rows[table.block.scope]):
-                    _append(runs, (base + row * width, table.size, target + k * width, width))
+                    append_run(runs, (base + row * width, table.size, target + k * width, width))
             target += self._places(table) * width
         return runs
-
-
-def _append(runs: list[Run], run: Run) -> None:
-    """Add a run, merged with the one before where both go on in memory and in the row."""
-    if runs:
-        base, stride, target, length = runs[-1]
-        if stride == run[1] and base + length == run[0] and target + length == run[2]:
-            runs[-1] = (base, stride, target, length + run[3])
-            return
-    runs.append(run)
-
-
-def _starts(parts: Sequence[Sequence[object] | np.ndarray]) -> np.ndarray:
-    """Where each part starts once they are laid end to end, and where the last one ends."""
-    return np.cumsum([0, *map(len, parts)]).astype(np.uint64)
-
-
-def _stacked(parts: list[list[Run]]) -> np.ndarray:
-    """Runs of all parts, end to end, uint64, shape (n_runs, 4)."""
-    return np.array([run for part in parts for run in part], dtype=np.uint64).reshape(-1, 4)
 
 
 def _n_rows(scope: Scope, site: Site) -> int:

@@ -250,7 +250,10 @@ def test_blocks_by_name_with_options_and_of_ones_own() -> None:
     env = ev_marl.parallel_env("tiny", observation=[block, {"prices": "30 min"}, "clock", Constant()])
     observations, _ = env.reset(seed=0)
     assert observations["ac_0"].shape == (4 + 3 + 3 + 1,)
-    assert env.observation_labels("ac_0")[-1] == "mine.number"
+    names = env.observation_labels("ac_0")
+    assert names[-1] == "mine.number"
+    assert "prices_2.buy" in names
+    assert len(set(names)) == len(names)
     assert observations["ac_0"][-1] == 0.5
 
 
