@@ -339,7 +339,7 @@ class SetpointTracking(Model):
 
 
 class Objective(Model):
-    """What the team pays; rewards are its negative. A term left out costs nothing."""
+    """What the team pays; rewards are its negative. A term left out has its default, and one of 0 costs nothing."""
 
     energy_cost: Annotated[float, Field(ge=0)] = 1.0
     """Weight of what the site pays for energy, less what it earns [-]."""

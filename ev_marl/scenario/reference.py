@@ -1,0 +1,202 @@
+"""The scenario reference: every key of a scenario file, what is allowed, its default and what it means.
+
+Comes in: the pydantic models and the shipped scenario `tiny`. Goes out: Markdown. Descriptions are the models' own, so
+the reference says what the program does.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import WithJsonSchema
+
+from ev_marl.scenario.loader import shipped_scenarios
+from ev_marl.scenario.schema import CURRENCY_PATTERN, NAME_PATTERN, TYPE_PATTERN, Scenario
+from ev_marl.scenario.units import fraction
+
+INTRODUCTION = """# Scenario files
+
+<!-- Generated from ev_marl/scenario/schema.py; `make docs` writes it anew. -->
+
+A scenario is one YAML file: what is built at a site, what happens there, and what counts. `ev-marl check FILE` says
+what is wrong with one, all of it at once; `ev-marl describe FILE` shows the site as a tree.
+
+This is the shipped scenario `tiny`:
+
+```yaml
+{example}
+```
+
+## How to read and write it
+
+- **Quantities** are numbers in the unit that the tables name, or text with a unit: `22` and `22 kW` are the same power,
+  `0.25` and `15 min` the same time. Powers: kW, W, MW. Energies: kWh, Wh, MWh. Times: h, min, s, d. Shares: `0.9` or
+  `90 %`. Prices: `0.25 EUR/kWh` or `85 EUR/MWh`, in the scenario's `currency`.
+- **Charging and import are positive**, discharging and export negative.
+- **Paths** are relative to the file that they stand in.
+- **Unknown keys are errors**, so nothing misspelt is ignored.
+- **`module:Class`** stands for a class of your own, wherever a table allows it: `my_package.coordinators:Fair`.
+- **Variants**: `extends: workplace` (the name of a shipped scenario, or a path) takes over another file. Keys written
+  here replace those of the other one, mappings are merged, lists are replaced as a whole, and `null` takes a key back:
+
+  ```yaml
+  extends: workplace
+  name: workplace-small
+  site: {{import_limit: 150 kW, export_limit: null}}
+  prices: {{constant: 0.30 EUR/kWh}}
+  ```
+
+- **Editors** complete keys and mark errors, with the first line
+  `# yaml-language-server: $schema=scenario.schema.json` and the schema beside the file (`ev-marl schema`).
+
+"""
+
+_PLAIN: dict[Any, str] = {str: "text", float: "number", int: "whole number", bool: "`true` or `false`"}
+_PATTERNS = {
+    NAME_PATTERN: "name: a letter, then letters, digits, `-`, `_`",
+    TYPE_PATTERN: "lower-case letters",
+    CURRENCY_PATTERN: "three capital letters",
+}
+
+
+def scenario_reference() -> str:
+    """The reference of scenario files as Markdown."""
+    models = list(_reachable(Scenario))
+    example = _example(shipped_scenarios()["tiny"])
+    contents = "".join(f"- {_link(model)}: {_first_sentence(model)}\n" for model in models)
+    sections = "\n".join(_section(model) for model in models)
+    return INTRODUCTION.format(example=example) + f"## Contents\n\n{contents}\n{sections}"
+
+
+def _example(path: Path) -> str:
+    """The YAML without the comments above it."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.startswith("#"))
+
+
+def _reachable(root: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """The root and every model below it, in the order of the file."""
+    seen: list[type[BaseModel]] = []
+    waiting = [root]
+    while waiting:
+        model = waiting.pop(0)
+        if model in seen:
+            continue
+        seen.append(model)
+        yield model
+        below = [other for field in model.model_fields.values() for other in _models(field.annotation)]
+        waiting = below + waiting
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in typing.get_args(annotation) for model in _models(part)]
+
+
+def _section(model: type[BaseModel]) -> str:
+    rows = "".join(_row(key, field) for key, field in model.model_fields.items())
+    extends = ""
+    if model is Scenario:
+        extends = "| `extends` | text | | Scenario that this one is a variant of: a shipped one's name, or a path. |\n"
+    head = "| key | allowed | default | meaning |\n|---|---|---|---|\n"
+    return f"## {_title(model)}\n\n{_prose(model.__doc__)}\n\n{head}{extends}{rows}"
+
+
+def _row(key: str, field: FieldInfo) -> str:
+    allowed = _allowed(field.annotation, field.metadata)
+    default = "**required**" if field.is_required() else _default(field.default)
+    return f"| `{key}` | {_cell(allowed)} | {_cell(default)} | {_cell(_prose(field.description))} |\n"
+
+
+def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
+    """What a key may hold, in words."""
+    metadata = [inner for item in metadata for inner in (item.metadata if isinstance(item, FieldInfo) else [item])]
+    quantity = next((item for item in metadata if isinstance(item, WithJsonSchema)), None)
+    if quantity is not None:
+        return _quantity(quantity.json_schema or {}, metadata)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return _link(annotation)
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _allowed(arguments[0], [*annotation.__metadata__, *metadata])
+    if origin is typing.Literal:
+        return " or ".join(f"`{value}`" for value in arguments).replace("` or ", "`, ", len(arguments) - 2)
+    if origin in (typing.Union, types.UnionType):
+        return ", or ".join(_allowed(part) for part in arguments if part is not type(None))
+    if origin is list:
+        least, most = (next((getattr(m, key) for m in metadata if hasattr(m, key)), None) for key in _LENGTHS)
+        count = f" of {least}" if least is not None and least == most else ""
+        entry = _allowed(arguments[0])
+        return f"list of {entry}" if entry.startswith("[") else f"list{count}, each: {entry}"
+    if origin is dict:
+        return "mapping"
+    pattern = next((item.pattern for item in metadata if getattr(item, "pattern", None)), None)
+    if pattern is not None:
+        return _PATTERNS.get(pattern, f"text like `{pattern}`")
+    plain = _PLAIN.get(annotation, getattr(annotation, "__name__", str(annotation)))
+    bounds = _bounds(metadata)
+    return f"{plain}, {bounds}" if bounds else plain
+
+
+_LENGTHS = ("min_length", "max_length")
+_WORDS = (("ge", "at least {:g}"), ("gt", "above {:g}"), ("le", "at most {:g}"), ("lt", "below {:g}"))
+
+
+def _bounds(metadata: Iterable[Any]) -> str:
+    found = {key: getattr(item, key) for item in metadata for key, _ in _WORDS if getattr(item, key, None) is not None}
+    return " and ".join(words.format(found[key]) for key, words in _WORDS if key in found)
+
+
+def _quantity(schema: dict[str, Any], metadata: Iterable[Any]) -> str:
+    unit = schema["x-unit"]
+    if unit == fraction.documented:  # says its bounds itself
+        metadata = [item for item in metadata if getattr(item, "ge", None) != 0 and getattr(item, "le", None) != 1]
+    text, bounds = f"{unit}, such as `{schema['examples'][0]}`", _bounds(metadata)
+    return f"{text}, {bounds}" if bounds else text
+
+
+def _default(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, BaseModel):
+        changed = value.model_dump(exclude_unset=True)
+        inside = ", ".join(f"{key}: {entry}" for key, entry in changed.items())
+        return f"`{{{inside}}}`" if inside else "its defaults"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, list):
+        return f"`[{', '.join(str(entry) for entry in value)}]`"
+    if isinstance(value, float):
+        return f"`{value:g}`"
+    return f"`{value}`" if value not in ("", {}) else ""
+
+
+def _title(model: type[BaseModel]) -> str:
+    """Class name as words: PowerByHour is "Power by hour"."""
+    words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in model.__name__)
+    return words.strip().capitalize()
+
+
+def _link(model: type[BaseModel]) -> str:
+    title = _title(model)
+    return f"[{title}](#{title.lower().replace(' ', '-')})"
+
+
+def _first_sentence(model: type[BaseModel]) -> str:
+    text = _prose(model.__doc__)
+    return text.partition(". ")[0].removesuffix(".") + "."
+
+
+def _prose(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
