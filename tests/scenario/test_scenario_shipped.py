@@ -1,0 +1,89 @@
+"""The scenarios that come with the package."""
+
+from __future__ import annotations
+
+import pytest
+
+from ev_marl.coordinator import COORDINATORS
+from ev_marl.env.blocks import BLOCKS
+from ev_marl.objective import TERMS
+from ev_marl.scenario import ScenarioError, checks, load_scenario, shipped_scenarios
+from ev_marl.scenario.schema import Objective
+from ev_marl.site import Site
+from ev_marl.world.sessions import SESSION_MODELS
+
+# stations, ports, groups, steps
+SIZES = {
+    "depot-100": (100, 100, 5, 96),
+    "highway": (10, 10, 3, 288),
+    "residential-v2g": (30, 30, 3, 96),
+    "tiny": (3, 3, 2, 24),
+    "workplace": (20, 40, 4, 96),
+}
+
+
+def test_names() -> None:
+    assert set(shipped_scenarios()) == set(SIZES)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_loads_and_has_its_size(name: str) -> None:
+    scenario = load_scenario(name)
+    assert scenario.name == name
+    assert scenario.about
+    arrays = Site.from_scenario(scenario).arrays
+    assert (arrays.n_stations, arrays.n_ports, arrays.n_groups, scenario.n_steps) == SIZES[name]
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_file_opens_with_what_it_is(name: str) -> None:
+    lines = shipped_scenarios()[name].read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "# yaml-language-server: $schema=scenario.schema.json"
+    assert sum(line.startswith("# ") for line in lines[:12]) >= 4
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_limits_bind(name: str) -> None:
+    """The connection carries less than half of what the ports could draw."""
+    site = Site.from_scenario(load_scenario(name))
+    limit = site.graph.nodes[site.groups[0]]["import_limit_kw"]
+    assert limit.highest < 0.5 * site.arrays.port_charge_kw.sum()
+
+
+@pytest.mark.parametrize("name", ["residential-v2g", "depot-100"])
+def test_vehicle_to_grid_everywhere(name: str) -> None:
+    arrays = Site.from_scenario(load_scenario(name)).arrays
+    assert (arrays.port_discharge_kw == 11.0).all()
+
+
+def test_highway_is_dc() -> None:
+    assert Site.from_scenario(load_scenario("highway")).arrays.port_is_dc.all()
+
+
+def test_path_and_name_give_the_same() -> None:
+    assert load_scenario(shipped_scenarios()["tiny"]) == load_scenario("tiny")
+
+
+def test_misspelt_name() -> None:
+    with pytest.raises(ScenarioError, match=r"no scenario is called 'workplaces'\. Did you mean 'workplace'\?"):
+        load_scenario("workplaces")
+
+
+def test_missing_file() -> None:
+    with pytest.raises(ScenarioError, match=r"nowhere\.yaml: there is no such file"):
+        load_scenario("nowhere.yaml")
+
+
+def test_names_that_the_checks_know_are_those_of_the_rooms() -> None:
+    """The scenario room must not import the others, so it has lists of their built-in names."""
+    assert set(checks.COORDINATORS) <= set(COORDINATORS)
+    assert set(checks.BLOCKS) <= set(BLOCKS)
+    assert set(checks.SESSION_MODELS) <= set(SESSION_MODELS)
+    assert set(checks.BUILT_IN_TERMS) <= set(TERMS) & set(Objective.model_fields)
+
+    def built_in(registry: object, names: list[str]) -> set[str]:
+        return {name for name in names if registry.get(name).__module__.startswith("ev_marl.")}  # type: ignore[attr-defined]
+
+    assert built_in(COORDINATORS, COORDINATORS.names()) == set(checks.COORDINATORS)
+    assert built_in(BLOCKS, BLOCKS.names()) == set(checks.BLOCKS)
+    assert built_in(TERMS, TERMS.names()) == set(checks.BUILT_IN_TERMS)
