@@ -71,10 +71,9 @@ def _problem(details: ErrorDetails, root: type[BaseModel], document: Document) -
             near = "".join(did_you_mean(str(key), keys) for key in value) if isinstance(value, dict) else ""
             message = f"{found}; {details['msg']}.{near}" if near else f"{found}; {details['msg']}"
         case "too_short" | "too_long":
-            least, most = context.get("min_length"), context.get("max_length")
-            needed = most if path[-1] == "by_hour" else f"at least {least}" if least is not None else f"at most {most}"
-            hours = ", for the clock hours 0 to 23" if path[-1] == "by_hour" else ""
-            message = f"found {context['actual_length']} values; expected {needed}{hours}"
+            least = context.get("min_length")
+            needed = "24, for the clock hours 0 to 23" if path[-1] == "by_hour" else f"at least {least}"
+            message = f"found {context['actual_length']} values; expected {needed}"
         case "model_type" | "model_attributes_type":
             keys = [key for expected in list(_models_at(model, path).values())[:1] for key in expected.model_fields]
             message = f"{found}; expected a mapping with keys among {', '.join(keys)}"

@@ -126,8 +126,11 @@ def _parse(path: Path) -> Document:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         context = f" {error.context}" if error.context else ""
         raise ScenarioError([Problem(name, line, "", f"this is not YAML: {error.problem}{context}")]) from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ScenarioError([Problem(name, 0, "", f"this is not YAML: {error}")]) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ScenarioError([Problem(name, line, "", f"this is not YAML: {error.reason}")]) from error
+    except RecursionError:
+        raise ScenarioError([Problem(name, 0, "", "this is nested too deeply")]) from None
     if not isinstance(node, yaml.MappingNode) or not isinstance(data, dict):
         raise ScenarioError([Problem(name, 1, "", "a scenario is a mapping of keys, such as `name: workplace`")])
     document = Document(data, {(): (name, 1)})

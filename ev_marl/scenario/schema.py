@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from ev_marl.registry import did_you_mean
 from ev_marl.scenario.units import (
     Current,
     Duration,
@@ -456,8 +457,10 @@ class Scenario(Model):
     def _check_timezone(cls, timezone: str) -> str:
         try:
             ZoneInfo(timezone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"found '{timezone}'; expected an IANA time zone such as Europe/Amsterdam") from error
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: `Europe` is a folder of zones
+            near = did_you_mean(timezone, sorted(available_timezones()))
+            message = f"found '{timezone}'; expected an IANA time zone such as Europe/Amsterdam.{near}"
+            raise ValueError(message) from error
         return timezone
 
     @model_validator(mode="after")

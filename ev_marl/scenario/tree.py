@@ -52,10 +52,13 @@ def tree_problems(document: Document) -> Iterator[Problem]:
         if parent is not None:
             tree.add_edge(parent, group.path)
     by_path = {group.path: group for group in groups}
-    for loop in nx.simple_cycles(tree):
+    loops = list(nx.simple_cycles(tree))
+    for loop in loops:
         names = [str(by_path[path].name) for path in loop]
         message = f"the parents form a cycle: {' -> '.join([*names, names[0]])}; a site is a tree"
         yield document.problem((*loop[0], "parent"), message)
+    if loops:
+        return  # what hangs in a cycle is not below the groups that it should be below
     for group in groups:
         below = (by_path[path] for path in (group.path, *nx.descendants(tree, group.path)))
         if not any(other.data.get("stations") for other in below):
