@@ -184,19 +184,8 @@ class Observer:
 
     def observe(self, out: np.ndarray) -> None:
         """Write what every agent sees, as of the last `fill`, to `out`, shape (n_batch, n_agents, width)."""
-        family_first, family_agent, shared_first, shared, own_first, own = self._families
-        copy_rows(
-            self._memory,
-            family_first,
-            family_agent,
-            shared_first,
-            shared,
-            own_first,
-            own,
-            self._row,
-            self._n_batch,
-            out.reshape(-1),
-        )
+        shared_first, shared, family, own_first, own, rows = self._plan
+        copy_rows(self._memory, shared_first, shared, family, own_first, own, rows, self._n_batch, out.reshape(-1))
 
     def observe_state(self, out: np.ndarray) -> None:
         """Write every number once, as of the last `fill`, to `out`, float32, shape (n_batch, n_features)."""
@@ -218,23 +207,21 @@ class Observer:
                 self._moving.append((table.block, view))
         state = [(n_batch * table.first, table.size, table.first, table.size) for table in self._tables]
         self._state = tuple(np.array(column, dtype=np.int64) for column in zip(*state, strict=True))
-        self._families = self._plan()
-        self._row = np.zeros(self.width, dtype=np.float32)
+        self._plan = self._families()
 
-    def _plan(self) -> tuple[np.ndarray, ...]:
+    def _families(self) -> tuple[np.ndarray, ...]:
         """Arguments of `copy_rows`: agents with the same groups above share all but their own station and ports."""
         chains = list(dict.fromkeys(map(tuple, self._chains)))
-        family = np.array([chains.index(tuple(chain)) for chain in self._chains])
-        members = [np.flatnonzero(family == f) for f in range(len(chains))]
-        shared = [self._runs_of(int(agents[0]), ("site", "group")) for agents in members]
-        own = [self._runs_of(a, ("station", "port")) for a in range(len(self._chains))]
+        family = [chains.index(tuple(chain)) for chain in self._chains]
+        shared = [self._runs_of(family.index(f), ("site", "group")) for f in range(len(chains))]
+        own = [self._runs_of(a, ("station", "port")) for a in range(len(family))]
         return (
-            starts(members),
-            np.concatenate(members).astype(np.uint64),
             starts(shared),
             stacked(shared),
+            np.array(family, dtype=np.uint64),
             starts(own),
             stacked(own),
+            np.zeros(len(chains) * self.width, dtype=np.float32),
         )
 
     def _places(self, table: _Table) -> int:

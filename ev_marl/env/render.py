@@ -96,8 +96,8 @@ class Recorder:
             power = simulator.group_kw[0, g]
             lower, upper = track.lower_kw[shown, g], track.upper_kw[shown, g]
             limit = upper if power >= 0 else -lower
-            limits = f"{_limit(lower)} .. {_limit(upper)}"
-            groups.add_row("  " * int(site.arrays.group_depth[g]) + name, f"{power:.1f}", limits, _bar(power, limit))
+            limits = f"{_number(lower)} .. {_number(upper)}"
+            groups.add_row("  " * int(site.arrays.group_depth[g]) + name, _number(power), limits, _bar(power, limit))
         console.print(groups)
         stations = Table(box=None, pad_edge=False)
         for heading in ("station", "port", "power kW", "charge", "", "leaves in", "missing kWh"):
@@ -106,7 +106,7 @@ class Recorder:
         for p, port in enumerate(site.ports[:_MOST_PORTS]):
             station, _, k = port.rpartition("/")
             s = int(simulator.session[0, p])
-            power = f"{simulator.granted_kw[0, p]:.1f}"
+            power = _number(simulator.granted_kw[0, p])
             if s < 0:
                 stations.add_row(station, k, power, "", "-", "", "")
                 continue
@@ -165,5 +165,6 @@ def _bar(value: float, limit: float) -> str:
     return "#" * filled + "." * (_BAR - filled)
 
 
-def _limit(limit_kw: float) -> str:
-    return f"{limit_kw:.1f}" if np.isfinite(limit_kw) else "none"
+def _number(power_kw: float) -> str:
+    """One decimal, "none" where there is no limit, and no minus before a zero."""
+    return f"{round(float(power_kw), 1) + 0.0:.1f}" if np.isfinite(power_kw) else "none"

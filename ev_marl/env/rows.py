@@ -31,41 +31,41 @@ def copy_runs(
 @kernel
 def copy_rows(
     memory: np.ndarray,
-    family_first: np.ndarray,
-    family_agent: np.ndarray,
     shared_first: np.ndarray,
     shared: np.ndarray,
+    family: np.ndarray,
     own_first: np.ndarray,
     own: np.ndarray,
-    row: np.ndarray,
+    rows: np.ndarray,
     n_batch: int,
     out: np.ndarray,
 ) -> None:
     """Write every agent's row: what its family shares is put together once and copied whole, then come its own numbers.
 
-    All numbers are unsigned: an index that might be negative is checked one by one, which takes five times as long.
-    `out` is the flat view of shape (n_batch · n_agents · width), `row` work space.
+    Agent a is of family `family[a]`. Runs [first[k], first[k + 1]) of `shared` are those of family k, of `own` those of
+    agent k; a run is (base, stride, target, length). `rows` is work space, `out` the
+    flat view of shape (n_batch · n_agents · width). All indices are unsigned: one that might be negative is checked
+    each time, which takes five times as long.
     """
-    width = np.uint64(len(row))
-    n_agents = np.uint64(len(own_first) - 1)
     one = np.uint64(1)
+    n_families = np.uint64(len(shared_first) - 1)
+    width = np.uint64(len(rows)) // n_families
+    begin = np.uint64(0)
     for b in range(np.uint64(n_batch)):
-        for f in range(np.uint64(len(family_first) - 1)):
-            for i in range(width):
-                row[i] = 0.0
+        for f in range(n_families):
             for r in range(shared_first[f], shared_first[f + one]):
-                source, target = shared[r, 0] + b * shared[r, 1], shared[r, 2]
+                source, target = shared[r, 0] + b * shared[r, 1], f * width + shared[r, 2]
                 for i in range(shared[r, 3]):
-                    row[target + i] = memory[source + i]
-            for k in range(family_first[f], family_first[f + one]):
-                a = family_agent[k]
-                begin = (b * n_agents + a) * width
-                for i in range(width):
-                    out[begin + i] = row[i]
-                for r in range(own_first[a], own_first[a + one]):
-                    source, target = own[r, 0] + b * own[r, 1], begin + own[r, 2]
-                    for i in range(own[r, 3]):
-                        out[target + i] = memory[source + i]
+                    rows[target + i] = memory[source + i]
+        for a in range(np.uint64(len(family))):
+            template = family[a] * width
+            for i in range(width):
+                out[begin + i] = rows[template + i]
+            for r in range(own_first[a], own_first[a + one]):
+                source, target = own[r, 0] + b * own[r, 1], begin + own[r, 2]
+                for i in range(own[r, 3]):
+                    out[target + i] = memory[source + i]
+            begin += width
 
 
 def append_run(runs: list[Run], run: Run) -> None:

@@ -84,6 +84,29 @@ def test_rewards_sum_to_the_teams_and_infos_hold_every_cost(scenario: str) -> No
         assert sum(info["energy_cost"] for info in infos.values()) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    "objective",
+    [
+        {"unmet_energy": 0},
+        {},
+        {"battery_wear": 0.01, "peak_power": 0.5},
+        {"battery_wear": 0.01, "peak_power": 0.5, "setpoint_tracking": {"weight": 0.1, "target": 5.0}},
+    ],
+)
+def test_infos_hold_however_many_costs(objective: dict[str, Any]) -> None:
+    model = ev_marl.load_scenario("tiny").model_dump(exclude_unset=True) | {"objective": objective}
+    scenario = ev_marl.Scenario.model_validate(model)
+    env, batched = ev_marl.parallel_env(scenario), ev_marl.BatchedEnv(scenario, 1, n_days=1)
+    batched.reset()
+    env.reset(options={"track": batched.tracks[0]})
+    for _ in range(12):
+        *_, infos = env.step({agent: [0.7] for agent in env.agents})
+        *_, step = batched.step(np.full((1, 3), np.float32(0.7)))
+        for i, name in enumerate(env.objective.names):
+            assert [info[name] for info in infos.values()] == pytest.approx(step.costs[i, 0].tolist(), rel=1e-6)
+        assert all(len(info) == len(env.objective.names) for info in infos.values())
+
+
 # A fingerprint of a seeded day and a later, unseeded one.
 FINGERPRINT = (
     "import hashlib, numpy as np, ev_marl\n"
