@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test bench lint types docs clean help
+.PHONY: demo test bench lint types docs results clean help
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -31,9 +31,11 @@ lint: $(INSTALLED)  ## ruff
 types: $(INSTALLED)  ## mypy, strict
 	$(BIN)/mypy
 
-docs: $(INSTALLED)  ## regenerate what is generated: JSON Schema, scenario reference
-	$(BIN)/ev-marl schema --out scenarios/scenario.schema.json --overwrite
-	$(BIN)/ev-marl schema --reference --out docs/reference/scenario.md --overwrite
+docs: $(INSTALLED)  ## regenerate the pages that are generated
+	$(BIN)/python docs/generate.py
+
+results: $(INSTALLED)  ## run the comparison of the README anew, and regenerate the pages
+	$(BIN)/python docs/generate.py --results
 
 clean:  ## remove the virtual environment and caches, keep runs
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
