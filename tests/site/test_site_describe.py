@@ -1,0 +1,106 @@
+"""The site in words."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from builders import random_site
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from ev_marl.scenario import load_scenario, scenario_from_dict, shipped_scenarios
+from ev_marl.scenario.schema import Scenario
+from ev_marl.site import Site
+from ev_marl.site.describe import describe_site, limits_line
+
+
+def printed(site: Site, scenario: Scenario | None = None) -> str:
+    out = io.StringIO()
+    Console(file=out, width=200).print(describe_site(site, scenario))
+    return out.getvalue()
+
+
+def test_workplace() -> None:
+    scenario = load_scenario("workplace")
+    text = printed(Site.from_scenario(scenario), scenario)
+    for part in (
+        "workplace: Office car park.",
+        "20 agents, 40 ports",
+        "transformer (grid)",
+        "import limit 250 kW: 38 % of the 660 kW of charging power below",
+        "export limit 100 kW: 45 % of the 220 kW of discharging power below",
+        "office (building)",
+        "no import limit; 660 kW of charging power below",
+        "base load office, peak 120 kW",
+        "PV of 80 kW at 52° north",
+        "import limit 85 kW: 19 % of the 440 kW of charging power below",
+        "10 × ac (ac_0 … ac_9), 2 ports of 22 kW AC, efficiency 93 %",
+        "10 × bidi (bidi_0 … bidi_9), 2 ports of 11 kW AC, V2G, efficiency 93 %",
+    ):
+        assert part in text
+
+
+def test_limits_in_one_line() -> None:
+    line = limits_line(Site.from_scenario(load_scenario("workplace")))
+    assert line == (
+        "transformer 250 kW for 660 kW of ports (38 %), lot_north 85 kW for 440 kW of ports (19 %), "
+        "lot_south 55 kW for 220 kW of ports (25 %)"
+    )
+
+
+def test_series_stations_and_odd_names() -> None:
+    scenario = scenario_from_dict(
+        {
+            "name": "odd",
+            "about": "With [brackets] in it",
+            "start": "2023-05-15",
+            "site": {
+                "name": "root",
+                "import_limit": {"by_hour": [10] * 12 + [22] * 12},
+                "base_load": 3.5,
+                "stations": [
+                    {"type": "ac", "ports": 2, "power": 11, "station_power": 15},
+                    {"type": "bidi", "power": 11, "v2g": True, "discharge_power": 5, "discharge_efficiency": 0.9},
+                ],
+            },
+        }
+    )
+    site = Site.from_scenario(scenario)
+    text = printed(site, scenario)
+    assert "With [brackets] in it" in text
+    assert "import limit 10 to 22 kW: 30 to 67 % of the 33 kW" in text
+    assert "base load 3.5 kW" in text
+    assert "1 × ac (ac_0), 2 ports of 11 kW AC, together 15 kW a station, efficiency 93 %" in text
+    assert "1 × bidi (bidi_0), 1 port of 11 kW AC, V2G 5 kW, efficiency 93 % in, 90 % out" in text
+    assert limits_line(site).startswith("root 10 to 22 kW for 33 kW of ports (30 to 67 %)")
+
+
+def test_no_limits() -> None:
+    scenario = scenario_from_dict(
+        {"name": "free", "start": "2023-05-15", "site": {"name": "root", "stations": [{"type": "ac", "power": 11}]}}
+    )
+    assert limits_line(Site.from_scenario(scenario)) == "no import limits for 11 kW of ports"
+
+
+@pytest.mark.parametrize("name", shipped_scenarios())
+def test_every_shipped_scenario(name: str) -> None:
+    site = Site.from_scenario(load_scenario(name))
+    text = printed(site)
+    for group in site.groups:
+        assert group in text
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_any_site(seed: int) -> None:
+    """The tree names every group and counts every station once."""
+    site = random_site(np.random.default_rng(seed))
+    text = printed(site)
+    for group in set(site.groups) - set(site.agents):
+        assert f"{group} (" in text
+    counts = [int(line.split(" × ")[0].split()[-1]) for line in text.splitlines() if " × " in line]
+    assert sum(counts) == len(site.agents)
+    assert f"{len(site.ports)} port" in text
