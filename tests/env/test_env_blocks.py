@@ -7,6 +7,7 @@ import pytest
 
 from ev_marl.env.blocks import BLOCKS, Feature, ObservationBlock
 from ev_marl.physics.days import Days
+from ev_marl.scenario.checks import BLOCKS as NAMES_IN_SCENARIOS
 from ev_marl.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.testing import check_block
@@ -15,6 +16,12 @@ from ev_marl.testing import check_block
 @pytest.mark.parametrize("name", BLOCKS.names())
 def test_shipped_blocks_conform(name: str) -> None:
     check_block(BLOCKS.get(name))
+
+
+def test_scenarios_know_the_shipped_blocks() -> None:
+    assert set(NAMES_IN_SCENARIOS) == {
+        name for name in BLOCKS.names() if BLOCKS.get(name).__module__.startswith("ev_marl.")
+    }
 
 
 def test_prices_with_options_conform() -> None:
