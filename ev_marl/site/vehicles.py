@@ -2,7 +2,7 @@
 
 Capacities and powers are those of the manufacturers' technical data sheets for the European market (Fiat, Renault,
 Peugeot, Nissan, Volkswagen, Hyundai, Kia, Skoda, Tesla, BMW, Volvo; model years 2019 to 2023), rounded; where a sheet
-gives the gross capacity only, the usable one is what the makers told the press. The weights of the mix `eu` are
+has the gross capacity only, the usable one is the commonly published figure. The weights of the mix `eu` are
 illustrative: small, middle and large cars and a few plug-in hybrids, in the rough order of their popularity, and no
 registration statistics. Charging slows down from 80 % for all, as the sheets' "10 to 80 %" for fast charging suggests.
 """
