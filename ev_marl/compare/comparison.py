@@ -44,15 +44,6 @@ class PolicySummary:
 
 
 @dataclass(frozen=True)
-class GroupLimit:
-    """How tight a group is."""
-
-    group: str
-    limit_kw: float  # lowest import limit of the first day
-    rated_kw: float  # of the ports below it
-
-
-@dataclass(frozen=True)
 class Comparison:
     """The results of a run.
 
@@ -64,14 +55,14 @@ class Comparison:
         Scenario, policies, seed, versions.
     days : tuple of DayResult
         One a day, in the order of the day seeds.
-    limits : tuple of GroupLimit
-        Limits against rated power.
+    limits : str
+        Import limits against the rated power below them, in one line.
     """
 
     folder: Path
     manifest: Manifest
     days: tuple[DayResult, ...]
-    limits: tuple[GroupLimit, ...]
+    limits: str
 
     @cached_property
     def scenario(self) -> Scenario:

@@ -63,7 +63,7 @@ def watched_groups(site: Site, import_limit_kw: np.ndarray) -> tuple[int, ...]:
     """
     lowest_kw = import_limit_kw.min(axis=0)
     shares = [
-        (lowest_kw[g] / rated_kw(site, g), g)
+        (lowest_kw[g] / _rated_kw(site, g), g)
         for g in range(1, site.arrays.n_groups)
         if site.graph.nodes[site.groups[g]]["kind"] != "station"
     ]
@@ -71,7 +71,7 @@ def watched_groups(site: Site, import_limit_kw: np.ndarray) -> tuple[int, ...]:
     return (0, min(tight)[1]) if tight else (0,)
 
 
-def rated_kw(site: Site, group: int) -> float:
+def _rated_kw(site: Site, group: int) -> float:
     """Sum of the rated charging powers of the ports below a group [kW]."""
     arrays = site.arrays
     return float(arrays.port_charge_kw[arrays.group_first_port[group] : arrays.group_end_port[group]].sum())

@@ -23,7 +23,7 @@ from ev_marl.compare.figure import draw_report
 from ev_marl.compare.folder import write_atomically
 from ev_marl.compare.records import DayResult, PolicyDay
 from ev_marl.compare.statistics import day_scores, mean_or_nan, worst_tenth
-from ev_marl.compare.table import limits_line, markdown_table, notes, title
+from ev_marl.compare.table import markdown_table, notes, title
 
 RESULTS, SUMMARY, REPORT, PICTURE = "results.parquet", "summary.csv", "report.md", "report.png"
 
@@ -88,7 +88,7 @@ def report_markdown(comparison: Comparison) -> str:
 
 {scenario.about}
 
-{limits_line(comparison)}. Steps of {60 * scenario.step:g} min, {scenario.horizon:g} h a day; costs: {terms}.
+Limits: {comparison.limits}. Steps of {60 * scenario.step:g} min, {scenario.horizon:g} h a day; costs: {terms}.
 
 ![Power against the limit, and ranking]({PICTURE})
 

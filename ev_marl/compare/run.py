@@ -9,8 +9,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ev_marl.compare.comparison import Comparison, GroupLimit
-from ev_marl.compare.day import Work, rated_kw, run_day, with_uncontrolled
+from ev_marl.compare.comparison import Comparison
+from ev_marl.compare.day import run_day, with_uncontrolled
 from ev_marl.compare.folder import Manifest, RunFolder, read_manifest
 from ev_marl.compare.progress import progress_bar
 from ev_marl.compare.records import DayResult
@@ -22,6 +22,7 @@ from ev_marl.errors import RunError
 from ev_marl.policies import make_policy
 from ev_marl.scenario import Scenario, load_scenario
 from ev_marl.scenario.schema import CoordinatorOptions
+from ev_marl.site.describe import limits_line
 
 DEFAULT_POLICIES = (
     "uncontrolled",
@@ -97,7 +98,7 @@ def compare(
     chosen = with_uncontrolled(policies)
     for name in chosen:
         make_policy(name)
-    Setting.of(resolved)
+    site = Setting.of(resolved).site
     manifest = Manifest.of(resolved, chosen, seed, split, "" if isinstance(scenario, Scenario) else str(scenario))
     folder = RunFolder(Path(out) if out is not None else default_folder(manifest), manifest)
     seeds = day_seeds(seed, days, split)
@@ -111,7 +112,7 @@ def compare(
                 f"stopped: {done} of {days} days are finished and kept in {folder.path}. "
                 "The same command goes on from there."
             ) from None
-    comparison = Comparison(folder.path, folder.manifest, folder.read(seeds), _limits(folder.manifest.work, seeds[0]))
+    comparison = Comparison(folder.path, folder.manifest, folder.read(seeds), limits_line(site))
     if report:
         write_report(comparison)
     return comparison
@@ -139,15 +140,3 @@ def rerun_day(folder: str | Path, index: int) -> DayResult:
 def _cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _limits(work: Work, seed: int) -> tuple[GroupLimit, ...]:
-    """Lowest import limits of a day, single stations left out."""
-    setting = work.setting
-    site = setting.site
-    lowest_kw = setting.world.sample(seed).import_limit_kw.min(axis=0)
-    return tuple(
-        GroupLimit(group, float(lowest_kw[g]), rated_kw(site, g))
-        for g, group in enumerate(site.groups)
-        if site.graph.nodes[group]["kind"] != "station"
-    )

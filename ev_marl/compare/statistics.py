@@ -40,7 +40,9 @@ def day_scores(returns: np.ndarray, uncontrolled: np.ndarray, bound: np.ndarray)
     """
     gained, possible = gains(returns, uncontrolled, bound)
     worth = possible > NOTHING_TO_GAIN * np.maximum(1.0, np.abs(bound))
-    return np.divide(gained, possible, out=np.full(np.shape(gained), np.nan), where=worth)
+    scores = np.full(np.shape(gained), np.nan)
+    np.divide(gained, possible, out=scores, where=worth)
+    return scores
 
 
 def score(returns: np.ndarray, uncontrolled: np.ndarray, bound: np.ndarray) -> np.ndarray:

@@ -39,8 +39,8 @@ def columns(comparison: Comparison) -> list[Column]:
         Column(("knows", ""), lambda row: INFORMATION[row.information], 2),
         Column(("score", ""), lambda row: percent(row.score, 1 if row.score > -1.0 else 0)),
         Column(("95 %", "interval"), _interval, 3),
-        Column(("gap", money), lambda row: _amount(row.gap_per_day)),
-        Column(("cost", money), lambda row: _amount(row.cost_per_day)),
+        Column(("gap", money), lambda row: number(row.gap_per_day, 2)),
+        Column(("cost", money), lambda row: number(row.cost_per_day, 2)),
         Column(("energy", "kWh/day"), lambda row: number(row.net_kwh_per_day, 0), 4),
         Column(("satis-", "fied"), lambda row: percent(row.satisfaction, 0), 1),
         Column(("worst", "10 %"), lambda row: percent(row.satisfaction_worst_tenth, 0), 1),
@@ -65,7 +65,7 @@ def terminal_table(comparison: Comparison, width: int) -> Group:
         table.add_column("\n".join(column.heading).strip(), justify="left" if left else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(column.cell(row)) for column in shown), style="bold" if row.policy == OPTIMUM else "")
-    above = Text(f"{title(comparison)}\n", style="bold") + Text(f"{limits_line(comparison)}\n", style="not bold")
+    above = Text(f"{title(comparison)}\n", style="bold") + Text(f"Limits: {comparison.limits}.\n", style="not bold")
     return Group(above, table, Text(f"\n{notes(comparison, hidden)}"))
 
 
@@ -91,16 +91,6 @@ def title(comparison: Comparison) -> str:
     sessions = sum(day.sessions for day in comparison.days) / n_days
     days = "1 day" if n_days == 1 else f"{n_days} days"
     return f"{scenario.name}: {days}, {sessions:.0f} vehicles a day, coordinator {_coordinator(comparison)}"
-
-
-def limits_line(comparison: Comparison) -> str:
-    """Import limits against the rated power of the ports below them, in one line."""
-    parts = [
-        f"{limit.group} {limit.limit_kw:.0f} of {limit.rated_kw:.0f} kW"
-        for limit in comparison.limits
-        if math.isfinite(limit.limit_kw)
-    ]
-    return f"Limits against rated power: {', '.join(parts)}" if parts else "No limit on any group"
 
 
 def notes(comparison: Comparison, hidden: Sequence[Column] = ()) -> str:
@@ -129,23 +119,18 @@ def notes(comparison: Comparison, hidden: Sequence[Column] = ()) -> str:
 
 def percent(value: float, digits: int) -> str:
     """A share as text."""
-    return "–" if math.isnan(value) else f"{100 * value + 0.0:.{digits}f} %".replace("-", "−")
+    return "–" if math.isnan(value) else f"{number(100 * value, digits)} %"
 
 
 def number(value: float, digits: int) -> str:
-    """A number as text."""
-    return "–" if math.isnan(value) else f"{value:,.{digits}f}".replace("-", "−")
-
-
-def _amount(value: float) -> str:
-    rounded = round(value, 2) + 0.0  # no minus before a zero
-    return number(rounded, 2)
+    """A number as text; no minus before a zero."""
+    return "–" if math.isnan(value) else f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", "−")
 
 
 def _interval(row: PolicySummary) -> str:
     if row.policy == OPTIMUM or math.isnan(row.score_low):
         return ""
-    low, high = (f"{100 * end + 0.0:.0f}".replace("-", "−") for end in (row.score_low, row.score_high))
+    low, high = (number(100 * end, 0) for end in (row.score_low, row.score_high))
     return f"{low} … {high} %"
 
 
@@ -158,7 +143,7 @@ def _fitting(
     all_columns: list[Column], rows: list[PolicySummary], width: int
 ) -> tuple[list[Column], list[Column], int]:
     """Columns that are shown, columns that are not, and the space between two of them."""
-    shown, hidden = list(all_columns), []
+    shown, hidden = list(all_columns), list[Column]()
     widths = {
         column.heading: max(len(text) for text in [*column.heading, *map(column.cell, rows)]) for column in all_columns
     }

@@ -8,12 +8,14 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from ev_marl.compare.day import Work, run_day
@@ -62,23 +64,64 @@ def run_days(
 def _run_parallel(
     folder: Path, work: Work, missing: Sequence[tuple[int, int]], workers: int, advance: Callable[[], None]
 ) -> None:
-    with _processes(min(workers, len(missing))) as pool:
-        days: dict[Future[None], tuple[int, int]] = {
-            pool.submit(_finish_day, folder, work, index, seed): (index, seed) for index, seed in missing
-        }
-        waiting: set[Future[None]] = set(days)
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                error = future.exception()
-                if isinstance(error, BrokenProcessPool):
-                    raise RunError(
-                        "a worker process ended unexpectedly: out of memory, or a script that calls `compare` without "
-                        '`if __name__ == "__main__":`. Finished days are kept; --workers 1 runs without processes.'
-                    ) from error
-                if error is not None:
-                    raise _failure(folder, *days[future], error) from error
-                advance()
+    """Run days in processes, a few handed over at a time, and raise KeyboardInterrupt where that is safe."""
+    finished: queue.SimpleQueue[Future[None] | None] = queue.SimpleQueue()
+    to_do = iter(missing)
+    days: dict[Future[None], tuple[int, int]] = {}
+
+    def hand_over(pool: ProcessPoolExecutor, count: int) -> None:
+        for index, seed in islice(to_do, count):
+            with _interrupts_blocked():  # processes start here, and inherit that
+                future = pool.submit(_finish_day, folder, work, index, seed)
+            days[future] = (index, seed)
+            future.add_done_callback(finished.put)
+
+    with _interrupts_to(finished), _processes(min(workers, len(missing))) as pool:
+        hand_over(pool, 2 * workers)
+        while days:
+            future = finished.get()
+            if future is None:
+                raise KeyboardInterrupt
+            index, seed = days.pop(future)
+            error = future.exception()
+            if isinstance(error, BrokenProcessPool):
+                raise RunError(
+                    "a worker process ended unexpectedly: out of memory, or a script that calls `compare` without "
+                    '`if __name__ == "__main__":`. Finished days are kept; --workers 1 runs without processes.'
+                ) from error
+            if error is not None:
+                raise _failure(folder, index, seed, error) from error
+            advance()
+            hand_over(pool, 1)
+
+
+@contextmanager
+def _interrupts_to(finished: queue.SimpleQueue[Future[None] | None]) -> Iterator[None]:
+    """Turn Ctrl-C into an entry of the queue.
+
+    As an exception it could hit the pool while it holds a lock, and the pool would then wait for that lock forever.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda signum, frame: finished.put(None))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Hold back Ctrl-C, so that it only ever reaches this process and not the workers that start meanwhile."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _finish_day(folder: Path, work: Work, index: int, seed: int) -> None:
@@ -123,7 +166,7 @@ def _single_threaded() -> Iterator[None]:
 
 
 def _begin() -> None:
-    """Leave Ctrl-C to the parent process, and end with it, even if it is killed."""
+    """Leave Ctrl-C to the parent process (on Windows too), and end with it, even if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -1,0 +1,283 @@
+"""The command `ev-marl`: how each command is called, and its help.
+
+What a command does stands in `ev_marl.commands`; those modules are loaded when their command runs, so that help comes
+at once. Errors that a user can cause are printed as they are, without a traceback, and end with exit code 1.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import ev_marl
+from ev_marl.errors import EvMarlError
+
+if TYPE_CHECKING:
+    from ev_marl.commands import comparing, describing, scenarios, schemas, solving, tracks
+else:
+
+    class _OnUse:
+        """A module that is loaded when something of it is used."""
+
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(importlib.import_module(self._name), attribute)
+
+    comparing = _OnUse("ev_marl.commands.comparing")
+    describing = _OnUse("ev_marl.commands.describing")
+    scenarios = _OnUse("ev_marl.commands.scenarios")
+    schemas = _OnUse("ev_marl.commands.schemas")
+    solving = _OnUse("ev_marl.commands.solving")
+    tracks = _OnUse("ev_marl.commands.tracks")
+
+
+class _Commands(TyperGroup):
+    """Runs a command; turns errors that a user can cause into a message and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except (EvMarlError, OSError) as error:
+            print(f"ev-marl: {error}", file=sys.stderr)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            print(f"\nev-marl: {error or 'stopped'}", file=sys.stderr)
+            raise typer.Exit(130) from error
+
+
+class Split(StrEnum):
+    """What days are for."""
+
+    test = "test"
+    validation = "validation"
+    train = "train"
+
+
+class Dataset(StrEnum):
+    """Data that tracks can be imported from."""
+
+    acn = "acn"
+    elaadnl = "elaadnl"
+    prices = "prices"
+
+
+class Wish(StrEnum):
+    """Which energy of a recorded session is the wish."""
+
+    delivered = "delivered"
+    requested = "requested"
+
+
+class Fill(StrEnum):
+    """How missing prices are filled."""
+
+    previous_day = "previous_day"
+    interpolate = "interpolate"
+
+
+def _examples(*lines: str) -> str:
+    return "Examples:\n\n" + "\n\n".join(f"  $ {line}" for line in lines)
+
+
+_SETTINGS: dict[str, Any] = {"no_args_is_help": True, "pretty_exceptions_enable": False, "cls": _Commands}
+app = typer.Typer(
+    **_SETTINGS,
+    help="EV charging stations as agents: scenarios, days, policies, and the proven cooperative optimum.",
+    epilog=_examples("ev-marl list", "ev-marl describe workplace", "ev-marl compare workplace --days 30"),
+)
+track_app = typer.Typer(no_args_is_help=True, help="Days: draw them, import them from data, look at them.")
+app.add_typer(track_app, name="track")
+
+ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="Name of a shipped scenario, or a YAML file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+CoordinatorName = Annotated[
+    str | None,
+    typer.Option("--coordinator", metavar="NAME", help="none, proportional, priority, nearest, or module:Class."),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"ev-marl {ev_marl.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Options before any command."""
+
+
+@app.command(epilog=_examples("ev-marl check my_site.yaml", "ev-marl check *.yaml --json"))
+def check(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Scenario files, or names of shipped ones.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check scenario files: every error at once, with file and line; exit code 1 if there is any."""
+    if not scenarios.check(files, as_json):
+        raise typer.Exit(1)
+
+
+@app.command(epilog=_examples("ev-marl describe workplace", "ev-marl describe my_site.yaml"))
+def describe(scenario: ScenarioName) -> None:
+    """Show a site as a tree: groups, limits, loads, stations."""
+    describing.run(scenario)
+
+
+@app.command(epilog=_examples("ev-marl schema", "ev-marl schema --out scenario.schema.json"))
+def schema(
+    out: Annotated[Path | None, typer.Option("--out", help="File to write instead of stdout.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Print the JSON Schema of scenario files: completion and checks in editors."""
+    schemas.run(out, overwrite)
+
+
+@app.command("list", epilog=_examples("ev-marl list", "ev-marl list policies"))
+def list_(
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="[KIND]", help="scenarios, policies, coordinators, terms, blocks, or sessions."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what can be named: scenarios, policies, coordinators, objective terms, observation blocks, sessions."""
+    scenarios.list_plugins(kind, as_json)
+
+
+@app.command(epilog=_examples("ev-marl new my_site", "ev-marl new street --from residential-v2g --folder sites"))
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of your scenario; NAME.yaml is written.")],
+    start_from: Annotated[str, typer.Option("--from", metavar="SCENARIO", help="Shipped scenario to copy.")] = (
+        "workplace"
+    ),
+    folder: Annotated[Path, typer.Option("--folder", help="Where to write it.")] = Path(),
+) -> None:
+    """Start a scenario of your own as a copy of a shipped one; an existing file is never overwritten."""
+    scenarios.new(name, start_from, folder)
+
+
+@track_app.command(
+    "sample",
+    epilog=_examples(
+        "ev-marl track sample workplace --seed 7 --out day.parquet",
+        "ev-marl track sample workplace --seed 7 --days 10 --out days/",
+    ),
+)
+def track_sample(
+    scenario: ScenarioName,
+    out: Annotated[Path, typer.Option("--out", help="File (.parquet, .json), or a folder with --days.")],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed; the same seed gives the same day.")] = 0,
+    days: Annotated[int, typer.Option("--days", min=1, help="How many, of the seeds from --seed on.")] = 1,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw days of a scenario and write them as track files."""
+    tracks.sample(scenario, seed, days, out, overwrite)
+
+
+@track_app.command(
+    "import",
+    epilog=_examples(
+        "ev-marl track import acn acn-caltech.json --site workplace --out tracks/",
+        "ev-marl track import elaadnl transactions.csv --site workplace --out tracks/",
+        "ev-marl track import prices day-ahead.csv --site depot-100 --out tracks/ --fill interpolate",
+    ),
+)
+def track_import(
+    kind: Annotated[Dataset, typer.Argument(help="What the file is.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Data file; .gz is read too.")],
+    site: Annotated[str, typer.Option("--site", metavar="SCENARIO", help="Scenario with the site and all else.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for one track a day.")],
+    timezone: Annotated[str | None, typer.Option("--timezone", help="Zone of the file's times, if not its usual.")] = (
+        None
+    ),
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of what is imputed.")] = 0,
+    energy: Annotated[Wish, typer.Option("--energy", help="Which energy drivers wanted.")] = Wish.delivered,
+    fill: Annotated[Fill | None, typer.Option("--fill", help="Fill missing prices; else they are an error.")] = None,
+    area: Annotated[str | None, typer.Option("--area", help="Bidding zone, where a price file has several.")] = None,
+) -> None:
+    """Turn recorded sessions or real prices into track files, one a day; says what had to be imputed."""
+    tracks.import_data(kind.value, file, site, out, timezone, seed, energy.value, fill.value if fill else None, area)
+
+
+@track_app.command(
+    "show", epilog=_examples("ev-marl track show day.parquet", "ev-marl track show day.json --sessions 5")
+)
+def track_show(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Track file.")],
+    sessions: Annotated[int, typer.Option("--sessions", min=0, help="How many sessions to list.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a track holds: sessions, prices, loads, limits, where it came from."""
+    tracks.show(file, sessions, as_json)
+
+
+@app.command(
+    epilog=_examples(
+        "ev-marl solve workplace --seed 3",
+        "ev-marl solve workplace --track day.parquet --out plan.parquet",
+    )
+)
+def solve(
+    scenario: ScenarioName,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the day.")] = 0,
+    track: Annotated[Path | None, typer.Option("--track", metavar="FILE", help="A track file instead.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the plan, as Parquet.")] = None,
+    solver: Annotated[str, typer.Option("--solver", help="highs, or a solver known to Pyomo.")] = "highs",
+    coordinator: CoordinatorName = None,
+    top: Annotated[int, typer.Option("--top", min=0, help="How many shadow prices to list.")] = 8,
+    as_json: AsJson = False,
+) -> None:
+    """Solve a day knowing everything in advance: bound, proof, shadow prices, plan."""
+    solving.run(scenario, seed, track, out, solver, coordinator, top, as_json)
+
+
+@app.command(
+    epilog=_examples(
+        "ev-marl compare workplace",
+        "ev-marl compare workplace --policies edf,llf,best-response --days 30 --seed 0 --out runs/mine",
+        "ev-marl compare my_site.yaml --policies 'price-threshold,my_module:MyPolicy' --coordinator priority",
+    )
+)
+def compare(
+    scenario: ScenarioName,
+    policies: Annotated[
+        str | None,
+        typer.Option("--policies", help="Names, name(option=...), or module:Class, with commas between."),
+    ] = None,
+    days: Annotated[int, typer.Option("--days", min=1, help="How many days; more days later extend the run.")] = 30,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which days.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of the run; else runs/<scenario>-<hash>."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes; else one a core.")] = None,
+    coordinator: CoordinatorName = None,
+    split: Annotated[Split, typer.Option("--split", help="Which days; training and test days are disjoint.")] = (
+        Split.test
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Run policies on the same days and measure how far each is from the cooperative optimum.
+
+    Ctrl-C and start again: finished days are kept, and the run goes on.
+    """
+    comparing.run(scenario, policies, days, seed, out, workers, coordinator, split.value, as_json)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()

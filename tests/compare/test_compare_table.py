@@ -1,0 +1,99 @@
+"""Table, Markdown, CSV and picture of a run."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ev_marl.compare import Comparison, compare
+from ev_marl.compare.figure import draw_report
+from ev_marl.compare.report import command_of, report_markdown, summary_csv, write_report
+from ev_marl.compare.table import number, percent, print_table
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """Three days of the smallest scenario."""
+    folder = tmp_path_factory.mktemp("table") / "run"
+    return compare("tiny", ["edf", "as-late-as-possible", "idle"], 3, out=folder, workers=1, report=False)
+
+
+def _printed(comparison: Comparison, width: int) -> str:
+    console = Console(width=width, file=io.StringIO(), record=True)
+    print_table(comparison, console)
+    return console.export_text()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+def test_the_table_fits_and_says_what_it_leaves_out(comparison: Comparison, width: int) -> None:
+    lines = _printed(comparison, width).splitlines()
+    assert max(len(line) for line in lines) <= width
+    body = [line for line in lines if line.startswith(("optimum ", "uncontrolled ", "edf ", "as-late-as-possible "))]
+    assert len(body) == 4
+    assert body[0].startswith("optimum")
+    assert "…" not in "".join(line.split("…")[0] for line in body if " … " not in line)  # no name is cut
+    assert any("Left out at this width" in line for line in lines) == (width < 160)
+
+
+def test_the_table_says_what_was_compared(comparison: Comparison) -> None:
+    text = _printed(comparison, 200)
+    for expected in (
+        "tiny: 3 days",
+        "coordinator nearest",
+        "Limits: connection 12 kW for 33 kW of ports",
+        "whole future",
+        "own station",
+        "100.0 %",
+        "0 % is uncontrolled charging",
+        "so nobody can do better",
+        "No policy broke a limit",
+    ):
+        assert expected in text
+
+
+def test_numbers_as_text() -> None:
+    assert percent(0.1234, 1) == "12.3 %"
+    assert percent(-1e-9, 1) == "0.0 %"
+    assert percent(-0.5, 0) == "−50 %"
+    assert percent(float("nan"), 1) == "–"
+    assert number(1234.5, 1) == "1,234.5"
+    assert number(-0.001, 2) == "0.00"
+
+
+def test_csv_and_markdown_hold_every_policy(comparison: Comparison) -> None:
+    rows = list(csv.DictReader(io.StringIO(summary_csv(comparison))))
+    assert [row["policy"] for row in rows] == [row.policy for row in comparison.table()]
+    assert float(rows[0]["gap_per_day"]) == comparison.table()[0].gap_per_day
+    assert "cost_energy_cost_per_day" in rows[0]
+    text = report_markdown(comparison)
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + len(rows)
+    assert len({line.count("|") for line in table}) == 1
+    assert command_of(comparison) in text
+
+
+def test_the_command_repeats_the_run(comparison: Comparison) -> None:
+    assert command_of(comparison) == (
+        "ev-marl compare tiny --policies uncontrolled,edf,as-late-as-possible,idle --days 3 --seed 0 "
+        "--coordinator nearest"
+    )
+
+
+@pytest.mark.parametrize("scenario", ["tiny", "residential-v2g"])
+def test_the_picture_is_drawn(scenario: str, comparison: Comparison, tmp_path: Path) -> None:
+    if scenario != "tiny":
+        comparison = compare(scenario, [], 1, out=tmp_path / "run", workers=1, report=False)
+    picture = draw_report(comparison)
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 20_000
+
+
+def test_files_are_written(comparison: Comparison) -> None:
+    files = write_report(comparison)
+    assert [path.name for path in files] == ["results.parquet", "summary.csv", "report.md", "report.png"]
+    assert all(path.stat().st_size > 100 for path in files)
+    assert not list(comparison.folder.glob(".*.part"))

@@ -1,0 +1,224 @@
+"""The command `ev-marl`: what it prints, what it refuses, what it returns."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner, Result
+
+import ev_marl
+from ev_marl.cli import app
+from ev_marl.policies import POLICIES, Plan
+from ev_marl.scenario import load_scenario, shipped_scenarios
+from ev_marl.world import Track, World
+
+
+def run(*arguments: object) -> Result:
+    """Run a command as from a wide terminal."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "160", "TERM": "dumb"})
+
+
+def test_a_real_process_answers(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ev_marl"]
+    version = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+    assert version.stdout.strip() == f"ev-marl {ev_marl.__version__}"
+    wrong = subprocess.run([*command, "check", tmp_path / "no_such.yaml"], capture_output=True, text=True)
+    assert wrong.returncode == 1
+    assert "no_such.yaml" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, ev_marl.cli; from typer.testing import CliRunner; "
+        "assert CliRunner().invoke(ev_marl.cli.app, ['compare', '--help']).exit_code == 0; "
+        "print([name for name in ('numba', 'pyomo', 'matplotlib', 'pyarrow', 'rich.tree') if name in sys.modules])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["check", "describe", "schema", "list", "new", "solve", "compare", "track sample", "track import", "track show"],
+)
+def test_every_command_shows_examples(command: str) -> None:
+    result = run(*command.split(), "--help")
+    assert result.exit_code == 0
+    assert f"$ ev-marl {command}" in result.output
+
+
+def test_check_accepts_every_shipped_scenario() -> None:
+    result = run("check", *shipped_scenarios())
+    assert result.exit_code == 0
+    assert result.output.count("sound") == len(shipped_scenarios())
+
+
+def test_check_lists_every_error_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "name: mine\nstart: 2023-05-15\nhorizn: 24 h\nsite:\n  name: yard\n  import_limit: -5 kW\n"
+        "  stations:\n    - {type: ac, count: 2, power: 11 kW}\n"
+    )
+    result = run("check", file, "tiny")
+    assert result.exit_code == 1
+    assert f"{file}:3: horizn" in result.stderr
+    assert "horizon" in result.stderr
+    assert f"{file}:6: site.import_limit" in result.stderr
+    as_json = run("check", file, "--json")
+    assert as_json.exit_code == 1
+    assert [problem["line"] for problem in json.loads(as_json.stdout)[str(file)]] == [3, 6]
+
+
+def test_describe_shows_the_tree() -> None:
+    result = run("describe", "workplace")
+    assert result.exit_code == 0
+    for expected in ("transformer", "lot_north", "lot_south", "bidi", "250"):
+        assert expected in result.stdout
+
+
+def test_schema_goes_to_stdout_or_a_new_file(tmp_path: Path) -> None:
+    printed = run("schema")
+    assert json.loads(printed.stdout)["title"] == "ev_marl scenario"
+    file = tmp_path / "schema.json"
+    assert run("schema", "--out", file).exit_code == 0
+    assert file.read_text() == printed.stdout
+    again = run("schema", "--out", file)
+    assert again.exit_code == 1
+    assert "exists" in again.stderr
+    assert run("schema", "--out", file, "--overwrite").exit_code == 0
+
+
+def test_list_names_every_plugin() -> None:
+    everything = run("list")
+    for expected in (*shipped_scenarios(), *POLICIES, "proportional", "unmet_energy", "headroom", "acn/caltech"):
+        assert expected in everything.stdout
+    policies = json.loads(run("list", "policies", "--json").stdout)["policies"]
+    knows = {entry["name"]: entry["knows"] for entry in policies}
+    assert (knows["llf"], knows["uncontrolled"], knows["plan"]) == ("whole site", "own station", "whole future")
+    assert all(entry["about"] for entry in policies)
+    wrong = run("list", "polices")
+    assert wrong.exit_code == 1
+    assert "Did you mean 'policies'" in wrong.stderr
+
+
+def test_new_copies_and_never_overwrites(tmp_path: Path) -> None:
+    assert run("new", "mine", "--from", "tiny", "--folder", tmp_path).exit_code == 0
+    file = tmp_path / "mine.yaml"
+    scenario = load_scenario(file)
+    assert scenario.name == "mine"
+    assert scenario.site == load_scenario("tiny").site
+    file.write_text("edited")
+    again = run("new", "mine", "--folder", tmp_path)
+    assert again.exit_code == 1
+    assert "exists and is left as it is" in again.stderr
+    assert file.read_text() == "edited"
+    assert "Did you mean 'tiny'" in run("new", "other", "--from", "tinny", "--folder", tmp_path).stderr
+    assert "not a name" in run("new", "../escape", "--folder", tmp_path).stderr
+
+
+def test_tracks_are_sampled_and_shown(tmp_path: Path) -> None:
+    file = tmp_path / "day.parquet"
+    assert run("track", "sample", "tiny", "--seed", 3, "--out", file).exit_code == 0
+    assert Track.load(file) == World(load_scenario("tiny")).sample(3)
+    again = run("track", "sample", "tiny", "--seed", 3, "--out", file)
+    assert again.exit_code == 1
+    assert "exists" in again.stderr
+    assert run("track", "sample", "tiny", "--seed", 3, "--days", 2, "--out", tmp_path / "days").exit_code == 0
+    assert Track.load(tmp_path / "days" / "tiny-3.parquet") == Track.load(file)
+    shown = run("track", "show", file)
+    assert shown.exit_code == 0
+    assert "Buying price" in shown.stdout
+    facts = json.loads(run("track", "show", file, "--json").stdout)
+    assert facts["sessions"] == len(Track.load(file).sessions)
+    missing = run("track", "show", tmp_path / "none.parquet")
+    assert missing.exit_code == 1
+    assert "there is no such file" in missing.stderr
+
+
+def test_tracks_are_imported(tmp_path: Path) -> None:
+    file = tmp_path / "acn.json"
+    session = {
+        "connectionTime": "Mon, 07 Jan 2019 16:00:00 GMT",
+        "disconnectTime": "Mon, 07 Jan 2019 22:00:00 GMT",
+        "kWhDelivered": 9.5,
+        "sessionID": "1",
+        "stationID": "2-39-78-362",
+        "spaceID": "CA-496",
+        "timezone": "America/Los_Angeles",
+    }
+    file.write_text(json.dumps({"_items": [session]}))
+    out = tmp_path / "tracks"
+    result = run("track", "import", "acn", file, "--site", "tiny", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "1 tracks" in result.stderr
+    track = Track.load(out / "2019-01-07.parquet")
+    assert track.sessions.wanted_kwh.tolist() == [9.5]
+    wrong = run("track", "import", "elaadnl", file, "--site", "tiny", "--out", out)
+    assert wrong.exit_code == 1
+    assert "Traceback" not in wrong.output
+
+
+def test_solve_proves_a_day_and_writes_its_plan(tmp_path: Path) -> None:
+    plan, day = tmp_path / "plan.parquet", tmp_path / "day.json"
+    run("track", "sample", "tiny", "--seed", 1, "--out", day)
+    result = run("solve", "tiny", "--track", day, "--out", plan)
+    assert result.exit_code == 0, result.output
+    for expected in ("Bound", "Achieved", "Gap", "proven", "EUR"):
+        assert expected in result.stdout
+    assert Plan.load(plan).power_kw.shape == (24, 3)
+    as_json = json.loads(run("solve", "tiny", "--seed", 1, "--json").stdout)
+    assert as_json["bound"] == pytest.approx(as_json["achieved"], rel=1e-6)
+    assert as_json["exact"]
+    prices = [row["price_per_kw"] for row in as_json["shadow_prices"]]
+    assert prices == sorted(prices, reverse=True)
+    assert "exists" in run("solve", "tiny", "--out", plan).stderr
+    foreign = run("solve", "workplace", "--track", day)
+    assert foreign.exit_code == 1
+    assert "Traceback" not in foreign.output
+    assert run("solve", "tiny", "--solver", "no_such_solver").exit_code == 1
+
+
+def test_compare_prints_the_table_and_leaves_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    arguments = ("compare", "tiny", "--policies", "edf, best-response(trust=0.9)", "--days", 2, "--out", folder)
+    result = run(*arguments, "--workers", 1)
+    assert result.exit_code == 0, result.output
+    for expected in ("tiny: 2 days", "optimum", "best-response(trust=0.9)", "uncontrolled", "whole future"):
+        assert expected in result.stdout
+    assert "report.png" in result.stderr
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"manifest.json", "days", "results.parquet", "summary.csv", "report.md", "report.png"}
+    assert pq.read_table(folder / "results.parquet").num_rows == 2 * 4
+    as_json = json.loads(run(*arguments, "--workers", 1, "--json").stdout)
+    assert as_json["days"] == 2
+    assert as_json["policies"][0]["policy"] == "optimum"
+    other = run(*arguments, "--seed", 1)
+    assert other.exit_code == 1
+    assert "belongs to another run" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("compare", "tiny", "--policies", "eddf"), "Did you mean 'edf'"),
+        (("compare", "tinny"), "Did you mean 'tiny'"),
+        (("compare", "tiny", "--coordinator", "neerest"), "Did you mean 'nearest'"),
+        (("solve", "tinny"), "Did you mean 'tiny'"),
+        (("describe", "no_such.yaml"), "no_such.yaml"),
+    ],
+)
+def test_mistakes_are_messages(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+    assert not list(tmp_path.iterdir())
