@@ -52,12 +52,14 @@ def tree_problems(document: Document) -> Iterator[Problem]:
         if parent is not None:
             tree.add_edge(parent, group.path)
     by_path = {group.path: group for group in groups}
-    loops = list(nx.simple_cycles(tree))
-    for loop in loops:
+    cycles = list(nx.simple_cycles(tree))
+    for cycle in cycles:
+        start = cycle.index(min(cycle))  # the group that the file names first
+        loop = [*cycle[start:], *cycle[:start]]
         names = [str(by_path[path].name) for path in loop]
         message = f"the parents form a cycle: {' -> '.join([*names, names[0]])}; a site is a tree"
         yield document.problem((*loop[0], "parent"), message)
-    if loops:
+    if cycles:
         return  # what hangs in a cycle is not below the groups that it should be below
     for group in groups:
         below = (by_path[path] for path in (group.path, *nx.descendants(tree, group.path)))
