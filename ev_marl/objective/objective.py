@@ -114,7 +114,8 @@ class Objective:
             self._costs = np.zeros(shape)
             self._agent_costs = np.zeros((*shape[:2], n_agents))
             self._rewards = np.zeros((shape[1], n_agents))
-        for term, out in zip(self.terms, self._costs, strict=True):
+            self._parts = list(self._costs)
+        for term, out in zip(self.terms, self._parts, strict=True):
             term.cost(flow, out)
         return self._costs
 

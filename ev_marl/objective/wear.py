@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from ev_marl.compiled import kernel
 from ev_marl.objective.base import TERMS, DayModel, Expression
 from ev_marl.simulator import Flow
+
+
+@kernel
+def _cost(granted_kw: np.ndarray, factor: float, out: np.ndarray) -> None:
+    n_batch, n_ports = granted_kw.shape
+    for b in range(n_batch):
+        for p in range(n_ports):
+            out[b, p] = factor * abs(granted_kw[b, p])
 
 
 @TERMS.register("battery_wear")
@@ -25,8 +34,7 @@ class BatteryWear:
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """price·Δ·|p|."""
-        np.abs(flow.granted_kw, out=out)
-        out *= self.price_per_kwh * flow.step_h
+        _cost(flow.granted_kw, self.price_per_kwh * flow.step_h, out)
 
     def expression(self, day: DayModel) -> Expression:
         """price·Δ·Σ (charge + discharge)."""
