@@ -264,7 +264,7 @@ def compare(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Folder of the run; else runs/<scenario>-<hash>."),
     ] = None,
-    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes; else one a core.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Most processes; else one a core.")] = None,
     coordinator: CoordinatorName = None,
     split: Annotated[Split, typer.Option("--split", help="Which days; training and test days are disjoint.")] = (
         Split.test

@@ -191,7 +191,7 @@ def _label_lines(
         others = [other for name, other in lines.items() if name != policy]
         lead = np.min([line - other for other in others], axis=0) if others else line
         best = int(np.argmax(np.where(free if free.any() else True, lead, -np.inf)))
-        free &= np.abs(hours - hours[best]) > 0.17 * span_h
+        free &= np.abs(hours - hours[best]) > 0.21 * span_h
         axes.annotate(
             policy,
             (hours[best], line[best]),

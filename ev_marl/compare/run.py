@@ -70,7 +70,7 @@ def compare(
     split : {"test", "validation", "train"}
         Which days.
     workers : int, optional
-        Processes; left out, one a core. With 1, everything runs in this process.
+        Most processes; left out, one a core. With 1, or where it is quicker, everything runs in this process.
     progress : bool, optional
         Whether to show a bar on stderr; left out, where stderr is a terminal.
     report : bool

@@ -11,6 +11,7 @@ import os
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +24,7 @@ from ev_marl.compare.folder import day_path, write_atomically
 from ev_marl.errors import RunError
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+START_SECONDS = 3.0  # that a process takes to load the libraries, Pyomo above all
 
 
 def run_days(
@@ -30,7 +32,8 @@ def run_days(
 ) -> None:
     """Run the missing days of a run.
 
-    The first runs in this process, so that kernels are compiled once and a mistake shows early.
+    The first two run in this process, so that kernels are compiled once and a mistake shows early. The second tells
+    how long a day takes: processes only start where they save more time than they need to load the libraries.
 
     Parameters
     ----------
@@ -41,7 +44,7 @@ def run_days(
     missing : sequence of (int, int)
         Index and seed of each day.
     workers : int
-        Processes; with 1, everything runs in this one.
+        Most processes; with 1, everything runs in this one.
     advance : callable
         Called when a day is finished.
 
@@ -50,15 +53,18 @@ def run_days(
     RunError
         If a day fails; the message says how to repeat it.
     """
-    alone = len(missing) if workers == 1 else 1
-    for index, seed in missing[:alone]:
+    for done, (index, seed) in enumerate(missing):
+        begin = time.perf_counter()
         try:
             _finish_day(folder, work, index, seed)
         except Exception as error:
             raise _failure(folder, index, seed, error) from error
         advance()
-    if missing[alone:]:
-        _run_parallel(folder, work, missing[alone:], workers, advance)
+        left = missing[done + 1 :]
+        saved_s = (time.perf_counter() - begin) * len(left) * (1.0 - 1.0 / workers)
+        if done == 1 and left and saved_s > START_SECONDS:
+            _run_parallel(folder, work, left, workers, advance)
+            return
 
 
 def _run_parallel(

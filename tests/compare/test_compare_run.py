@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ev_marl.compare import Comparison, compare, day_seeds, rerun_day, workers
+from ev_marl.compare.day import Work
 from ev_marl.compare.folder import MANIFEST, Manifest, RunFolder, day_path
 from ev_marl.compare.records import DayResult
+from ev_marl.compare.report import command_of
 from ev_marl.compare.run import DEFAULT_POLICIES, default_folder
 from ev_marl.errors import OptionError, RunError, UnknownNameError
 from ev_marl.policies.simple import Idle
@@ -30,6 +32,13 @@ class Fails(Idle):
 
     def act(self, view):  # type: ignore[no-untyped-def]
         raise ZeroDivisionError("a bug in the policy")
+
+
+class Dies(Idle):
+    """A policy that takes its process with it."""
+
+    def act(self, view):  # type: ignore[no-untyped-def]
+        os._exit(1)
 
 
 def _plain(comparison: Comparison) -> list[dict[str, object]]:
@@ -49,7 +58,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     return compare("tiny", POLICIES, 4, out=tmp_path_factory.mktemp("whole") / "run", workers=1)
 
 
-def test_two_processes_give_the_same_results(whole: Comparison, tmp_path: Path) -> None:
+def test_two_processes_give_the_same_results(
+    whole: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "START_SECONDS", 0.0)
     parallel = compare("tiny", POLICIES, 4, out=tmp_path / "run", workers=2, report=False)
     assert _plain(parallel) == _plain(whole)
 
@@ -195,6 +207,7 @@ def test_a_changed_data_file_is_another_run(tmp_path: Path) -> None:
     tiny["site"]["import_limit"] = {"csv": str(table)}
     scenario = type(load_scenario("tiny")).model_validate(tiny)
     before = Manifest.of(scenario, ("uncontrolled",), 0)
+    assert compare(scenario, [], 1, out=tmp_path / "first", workers=1, report=False).manifest.files == before.files
     table.write_text("kw\n" + "12\n" * 24)
     with pytest.raises(RunError, match="files"):
         RunFolder(RunFolder(tmp_path / "run", before).path, Manifest.of(scenario, ("uncontrolled",), 0))
@@ -212,6 +225,26 @@ def test_a_failing_day_in_another_process_is_named(whole: Comparison, tmp_path: 
     broken = type(whole.manifest.work)(whole.manifest.work.scenario, ("no-such-policy",))
     with pytest.raises(RunError, match=r"day [12] .* failed: UnknownNameError"):
         workers._run_parallel(folder.path, broken, [(1, 5), (2, 6)], 1, lambda: None)
+
+
+def test_a_worker_that_dies_is_an_error(whole: Comparison, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run", whole.manifest)
+    deadly = type(whole.manifest.work)(whole.manifest.work.scenario, (f"{__name__}:Dies",))
+    with pytest.raises(RunError, match="ended unexpectedly"):
+        workers._run_parallel(folder.path, deadly, [(1, 5)], 1, lambda: None)
+
+
+def test_stopping_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_day = workers.run_day
+
+    def interrupted(work: Work, index: int, seed: int) -> DayResult:
+        if index == 2:
+            raise KeyboardInterrupt
+        return run_day(work, index, seed)
+
+    monkeypatch.setattr(workers, "run_day", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"2 of 4 days are finished and kept in .* goes on from there"):
+        compare("tiny", ["edf"], 4, out=tmp_path / "run", workers=1)
 
 
 def test_rerun_gives_the_day(whole: Comparison) -> None:
@@ -236,8 +269,19 @@ def test_mistakes_show_before_anything_is_run(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_the_coordinator_can_be_chosen(tmp_path: Path) -> None:
-    run = compare("tiny", ["edf"], 1, out=tmp_path / "run", coordinator="proportional", workers=1, report=False)
+def test_coordinator_and_split_can_be_chosen(tmp_path: Path) -> None:
+    run = compare(
+        "tiny",
+        ["edf"],
+        1,
+        out=tmp_path / "run",
+        coordinator="proportional",
+        split="validation",
+        workers=1,
+        report=False,
+    )
+    assert [day.seed for day in run.days] == day_seeds(0, 1, "validation")
+    assert command_of(run).endswith("--coordinator proportional --split validation")
     assert run.scenario.coordinator.name == "proportional"  # type: ignore[union-attr]
 
 
