@@ -360,6 +360,13 @@ class Objective(Model):
     extra: dict[str, dict[str, Any]] = {}
     """Terms of your own: module:Class and its keyword arguments."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Objective:
+        weights = (self.energy_cost, self.unmet_energy, self.battery_wear, self.peak_power)
+        if not any(weights) and self.overload is None and self.setpoint_tracking is None and not self.extra:
+            raise ValueError("nothing counts; give at least one term a weight above 0")
+        return self
+
 
 class PricesBlock(Model):
     """The price now and ahead, one number per hour."""

@@ -260,6 +260,12 @@ def test_all_at_once(tmp_path: Path) -> None:
     assert [problem.line for problem in found] == sorted(problem.line for problem in found)
 
 
+def test_objective_of_nothing(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, GOOD.replace("0.40 EUR/kWh", "0\n  energy_cost: 0"))
+    assert (found.key, found.line) == ("objective", GOOD.splitlines().index("objective:") + 1)
+    assert "nothing counts" in found.message
+
+
 def test_missing_key(tmp_path: Path) -> None:
     found = problems(
         tmp_path,
