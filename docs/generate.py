@@ -1,4 +1,4 @@
-"""Writes the pages that are generated: JSON Schema, scenario reference, spaces; with `--results` also the README's table.
+"""Writes the generated pages: JSON Schema, scenario reference, spaces; with `--results` also the README's table.
 
 A test calls `pages()` and fails when a committed page is stale.
 """
@@ -41,18 +41,19 @@ def spaces_reference() -> str:
         lines.append(f"| `{name}` | {len(env.possible_agents)} | {cells} | {env.scenario.n_steps} |")
     lines += [
         "",
-        "Every observation is finite and inside its Box. Stations with fewer ports, or fewer groups above them, than the",
-        "widest see zeros in the places they do not have, so that all agents can share one policy;",
+        "Every observation is finite and inside its Box. Stations with fewer ports, or fewer groups above them, than",
+        "the widest see zeros in the places they do not have, so that all agents can share one policy;",
         "`env.unwrapped.observation_labels(agent)` names every number and marks those places.",
         "",
         "## Actions",
         "",
-        "- `continuous`: one number in [−1, 1] per port, the share of its rated charging (positive) or discharging power.",
+        "- `continuous`: one number in [−1, 1] per port, the share of its rated charging or (negative) discharging",
+        "  power.",
         "- `fraction`: the same as a share of what is possible in this step.",
-        "- `levels`: a discrete level per port; `info[\"action_mask\"]` marks those that can have an effect.",
+        '- `levels`: a discrete level per port; `info["action_mask"]` marks those that can have an effect.',
         "",
-        "An empty port has power zero whatever is asked. A missing agent, a wrong shape or NaN is an error that names the",
-        "agent.",
+        "An empty port has power zero whatever is asked. A missing agent, a wrong shape or NaN is an error that names",
+        "the agent.",
         "",
         "## Observation blocks",
         "",

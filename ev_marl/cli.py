@@ -140,10 +140,11 @@ def describe(scenario: ScenarioName) -> None:
 @app.command(epilog=_examples("ev-marl schema", "ev-marl schema --out scenario.schema.json"))
 def schema(
     out: Annotated[Path | None, typer.Option("--out", help="File to write instead of stdout.")] = None,
+    reference: Annotated[bool, typer.Option("--reference", help="Reference for people instead, in Markdown.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Print the JSON Schema of scenario files: completion and checks in editors."""
-    schemas.run(out, overwrite)
+    schemas.run(out, reference, overwrite)
 
 
 @app.command("list", epilog=_examples("ev-marl list", "ev-marl list policies"))

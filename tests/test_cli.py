@@ -92,6 +92,7 @@ def test_schema_goes_to_stdout_or_a_new_file(tmp_path: Path) -> None:
     assert again.exit_code == 1
     assert "exists" in again.stderr
     assert run("schema", "--out", file, "--overwrite").exit_code == 0
+    assert run("schema", "--reference").stdout.startswith("# Scenario files")
 
 
 def test_list_names_every_plugin() -> None:

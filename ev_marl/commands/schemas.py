@@ -1,4 +1,4 @@
-"""`ev-marl schema`: what a scenario file may say, for editors."""
+"""`ev-marl schema`: what a scenario file may say, for editors and for people."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from pathlib import Path
 
 from ev_marl.commands.output import write_new
 from ev_marl.scenario.json_schema import scenario_schema_text
+from ev_marl.scenario.reference import scenario_reference
 
 
-def run(out: Path | None, overwrite: bool) -> None:
-    """Write the JSON Schema to a file or stdout."""
-    text = scenario_schema_text()
+def run(out: Path | None, reference: bool, overwrite: bool) -> None:
+    """Write the JSON Schema, or the reference in Markdown, to a file or stdout."""
+    text = scenario_reference() if reference else scenario_schema_text()
     if out is None:
         print(text, end="")
     else:

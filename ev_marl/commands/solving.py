@@ -102,7 +102,7 @@ def _print(out: Console, track: Track, solution: Solution, prices: list[dict[str
         ("Bound from", certificate.source),
         ("Time", f"{solution.seconds.total:.2f} s, {certificate.rounds} rounds, {certificate.cuts} cuts"),
     ]:
-        facts.add_row(Text(name, style="bold"), Text(value.replace("-", "−") if name != "Day" else value))
+        facts.add_row(Text(name, style="bold"), Text(value))
     out.print(facts)
     if not prices:
         out.print("\nNo limit was worth widening: every shadow price is 0.")

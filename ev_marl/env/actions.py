@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -73,6 +74,8 @@ class ActionCoder:
         self.agents = site.agents
         self._first = arrays.station_first_port
         self._counts = np.diff(self._first).tolist()
+        # One call for all agents takes a third of the time of a comprehension.
+        self._pick = itemgetter(*self.agents)
         self._up_kw, self._down_kw = arrays.port_charge_kw[None, :], arrays.port_discharge_kw[None, :]
         self.kind: Literal["continuous", "fraction", "levels"]
         self.levels: np.ndarray | None = None  # float64 (n_levels,)  shares of the rated power
@@ -119,7 +122,7 @@ class ActionCoder:
         """
         read = self._read
         try:
-            values = [actions[agent] for agent in self.agents]
+            values = self._pick(actions) if len(self._counts) > 1 else [self._pick(actions)]
             if self.levels is not None:
                 values = [np.atleast_1d(value) for value in values]
             if list(map(len, values)) != self._counts:

@@ -68,7 +68,7 @@ class DayModel(Protocol):
         value: Callable[[float], float],
         slope: Callable[[float], float],
     ) -> None:
-        """New constraint epigraph >= value(Σ coefficient·variable) for a convex function, kept by tangents added lazily."""
+        """New constraint epigraph >= value(Σ coefficient·variable), convex, kept by tangents added lazily."""
         ...
 
 
