@@ -173,16 +173,26 @@ def test_solve_proves_a_day_and_writes_its_plan(tmp_path: Path) -> None:
     for expected in ("Bound", "Achieved", "Gap", "proven", "EUR"):
         assert expected in result.stdout
     assert Plan.load(plan).power_kw.shape == (24, 3)
-    as_json = json.loads(run("solve", "tiny", "--seed", 1, "--json").stdout)
+    assert "Where one more kW" in run("solve", "tiny", "--seed", 2).stdout
+    as_json = json.loads(run("solve", "tiny", "--seed", 2, "--json").stdout)
     assert as_json["bound"] == pytest.approx(as_json["achieved"], rel=1e-6)
     assert as_json["exact"]
     prices = [row["price_per_kw"] for row in as_json["shadow_prices"]]
+    assert prices
     assert prices == sorted(prices, reverse=True)
     assert "exists" in run("solve", "tiny", "--out", plan).stderr
     foreign = run("solve", "workplace", "--track", day)
     assert foreign.exit_code == 1
     assert "Traceback" not in foreign.output
     assert run("solve", "tiny", "--solver", "no_such_solver").exit_code == 1
+
+
+def test_solve_says_how_loose_the_bound_is_for_discrete_actions(tmp_path: Path) -> None:
+    file = tmp_path / "coarse.yaml"
+    file.write_text("extends: tiny\nname: coarse\naction: {levels: 3}\n")
+    result = run("solve", file, "--seed", 2)
+    assert result.exit_code == 0, result.output
+    assert "agents have discrete action levels, at most" in " ".join(result.stdout.split())
 
 
 def test_compare_prints_the_table_and_leaves_its_files(tmp_path: Path) -> None:

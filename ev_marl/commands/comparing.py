@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ev_marl.commands.output import console, print_json, say
 from ev_marl.compare.report import PICTURE, REPORT, RESULTS, SUMMARY, summary_rows
-from ev_marl.compare.run import DEFAULT_POLICIES, compare
+from ev_marl.compare.run import compare
 from ev_marl.compare.seeds import Split
 from ev_marl.compare.table import print_table
 from ev_marl.policies import split_specs
@@ -26,7 +26,7 @@ def run(
     """Compare, print the table, and say where the files are."""
     comparison = compare(
         scenario,
-        DEFAULT_POLICIES if policies is None else split_specs(policies),
+        None if policies is None else split_specs(policies),
         days,
         seed,
         out,

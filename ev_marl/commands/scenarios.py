@@ -106,8 +106,8 @@ def _registered(registry: Registry[Any]) -> list[tuple[str, dict[str, str]]]:
 
 
 def _first_line(entry: object) -> str:
-    if isinstance(entry, partial):
-        return ""
+    if isinstance(entry, partial):  # a class or function with its first choices made
+        return f"{', '.join(map(str, entry.keywords.values()))}: {_first_line(entry.func)}"
     return (inspect.getdoc(entry) or "").partition("\n")[0]
 
 

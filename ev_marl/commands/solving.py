@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ev_marl.commands.output import check_new, console, print_json, say
+from ev_marl.env.actions import ActionCoder
 from ev_marl.env.setup import Setting
 from ev_marl.optimum import Solution, solve
 from ev_marl.world.track import Track
@@ -35,7 +36,8 @@ def run(
     else:
         track = Track.load(track_file)
         track.validate(setting.site)
-    solution = solve(setting.site, track, setting.objective, solver=solver)
+    levels = ActionCoder(setting.site, setting.scenario.action).levels
+    solution = solve(setting.site, track, setting.objective, solver=solver, levels=levels)
     prices = shadow_prices(track, solution, top)
     if as_json:
         print_json(_as_json(solution, prices))
@@ -89,9 +91,12 @@ def _print(out: Console, track: Track, solution: Solution, prices: list[dict[str
     verdict = (
         "proven: the replayed plan earns the bound, so it is the cooperative optimum"
         if certificate.exact
-        else "the bound holds, but may be loose: "
-        + "; ".join(f"{reason.reason}, at most {reason.amount:.4g} {currency}" for reason in certificate.reasons)
+        else "the bound holds, but may be loose"
     )
+    loose = [
+        ("" if k else "Loose since", f"{reason.reason}, at most {reason.amount:.4g} {currency}")
+        for k, reason in enumerate(certificate.reasons)
+    ]
     facts = Table.grid(padding=(0, 2))
     for name, value in [
         ("Day", f"{track.start:%A %Y-%m-%d}, {len(track.sessions)} vehicles, {track.n_steps} steps"),
@@ -99,6 +104,7 @@ def _print(out: Console, track: Track, solution: Solution, prices: list[dict[str
         ("Achieved", f"{solution.achieved:,.6f} {currency}   its plan, replayed in the simulator"),
         ("Gap", f"{solution.gap:.3g} {currency} ({solution.relative_gap:.1e} of the bound)"),
         ("Certificate", f"{certificate.kind}, {verdict}"),
+        *loose,
         ("Bound from", certificate.source),
         ("Time", f"{solution.seconds.total:.2f} s, {certificate.rounds} rounds, {certificate.cuts} cuts"),
     ]:
@@ -107,11 +113,12 @@ def _print(out: Console, track: Track, solution: Solution, prices: list[dict[str
     if not prices:
         out.print("\nNo limit was worth widening: every shadow price is 0.")
         return
-    table = Table(
-        box=None, padding=(0, 2, 0, 0), title="Where one more kW would have been worth most", title_justify="left"
-    )
-    for heading, justify in [("time", "left"), ("group", "left"), ("limit kW", "right"), (f"{currency}/kW", "right")]:
-        table.add_column(heading, justify="left" if justify == "left" else "right")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("time", "group"):
+        table.add_column(heading)
+    for heading in ("limit kW", f"{currency}/kW"):
+        table.add_column(heading, justify="right")
     for row in prices:
         table.add_row(row["time"][11:16], row["group"], f"{row['limit_kw']:.1f}", f"{row['price_per_kw']:.4f}")
-    out.print(Group(Text(""), table))
+    out.print(Text("\nWhere one more kW of import limit would have been worth most", style="bold"))
+    out.print(table)

@@ -37,7 +37,7 @@ DEFAULT_POLICIES = (
 
 def compare(
     scenario: str | Path | Scenario,
-    policies: Sequence[str] = DEFAULT_POLICIES,
+    policies: Sequence[str] | None = None,
     days: int = 30,
     seed: int = 0,
     out: str | Path | None = None,
@@ -57,8 +57,9 @@ def compare(
     ----------
     scenario : str, Path or Scenario
         Name of a shipped scenario, path of a YAML file, or a scenario.
-    policies : sequence of str
-        Registered names, `name(option=...)` or module:Class. `uncontrolled` is always run, since the score needs it.
+    policies : sequence of str, optional
+        Registered names, `name(option=...)` or module:Class; left out, those of the scenario, or `DEFAULT_POLICIES`.
+        `uncontrolled` is always run, since the score needs it.
     days : int
         Number of days.
     seed : int
@@ -95,7 +96,7 @@ def compare(
     resolved = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     if coordinator is not None:
         resolved = resolved.model_copy(update={"coordinator": CoordinatorOptions(name=coordinator)})
-    chosen = with_uncontrolled(policies)
+    chosen = with_uncontrolled(policies or resolved.policies or DEFAULT_POLICIES)
     for name in chosen:
         make_policy(name)
     site = Setting.of(resolved).site
