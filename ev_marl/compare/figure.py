@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+from itertools import permutations
 
 import matplotlib.patheffects as effects
 import numpy as np
@@ -185,13 +186,9 @@ def _label_lines(
     axes: Axes, hours: np.ndarray, lines: dict[str, np.ndarray], colours: dict[str, str], height: float
 ) -> None:
     """Write each line's name above everything, with a leader down to where the line is highest above the others."""
-    span_h = hours[-1] - hours[0]
-    free = (hours > hours[0] + 0.1 * span_h) & (hours < hours[-1] - 0.1 * span_h)
+    places = _label_places(hours, lines)
     for policy, line in lines.items():
-        others = [other for name, other in lines.items() if name != policy]
-        lead = np.min([line - other for other in others], axis=0) if others else line
-        best = int(np.argmax(np.where(free if free.any() else True, lead, -np.inf)))
-        free &= np.abs(hours - hours[best]) > 0.21 * span_h
+        best = places[policy]
         axes.annotate(
             policy,
             (hours[best], line[best]),
@@ -203,6 +200,27 @@ def _label_lines(
             color=colours[policy],
             arrowprops={"arrowstyle": "-", "color": colours[policy], "linewidth": 0.9, "shrinkB": 2},
         )
+
+
+def _label_places(hours: np.ndarray, lines: dict[str, np.ndarray]) -> dict[str, int]:
+    """Step at which each line is named: where it stands out from the others, with room between the names.
+
+    Names take their places in turn; of all orders, the one in which they stand out most together.
+    """
+    span_h = hours[-1] - hours[0]
+    inside = (hours > hours[0] + 0.1 * span_h) & (hours < hours[-1] - 0.1 * span_h)
+    leads = {
+        policy: np.min([line - other for name, other in lines.items() if name != policy] or [line], axis=0)
+        for policy, line in lines.items()
+    }
+    found: list[tuple[float, dict[str, int]]] = []
+    for order in permutations(lines):
+        free, places = inside if inside.any() else np.ones_like(inside), dict[str, int]()
+        for policy in order:
+            places[policy] = int(np.argmax(np.where(free, leads[policy], -np.inf)))
+            free = free & (np.abs(hours - hours[places[policy]]) > 0.21 * span_h)
+        found.append((float(sum(leads[policy][at] for policy, at in places.items())), places))
+    return max(found, key=lambda entry: entry[0])[1]
 
 
 def _label_hours(axes: Axes, horizon_h: float, first_hour: float) -> None:

@@ -88,7 +88,7 @@ def report_markdown(comparison: Comparison) -> str:
 
 {scenario.about}
 
-Limits: {comparison.limits}. Steps of {60 * scenario.step:g} min, {scenario.horizon:g} h a day; costs: {terms}.
+Limits: {comparison.limits}. Steps of {60 * scenario.step:g} min over {scenario.horizon:g} h; costs: {terms}.
 
 ![Power against the limit, and ranking]({PICTURE})
 

@@ -21,6 +21,18 @@ from ev_marl.scenario.units import currency_of, duration
 COORDINATORS = ("none", "proportional", "priority", "nearest")
 BLOCKS = ("identity", "clock", "calendar", "ports", "prices", "headroom", "neighbours")
 SESSION_MODELS = ("elaadnl/workplace", "elaadnl/private", "elaadnl/public", "acn/caltech", "acn/jpl", "highway")
+POLICIES = (
+    "idle",
+    "uncontrolled",
+    "random",
+    "round-robin",
+    "edf",
+    "llf",
+    "as-late-as-possible",
+    "price-threshold",
+    "best-response",
+    "plan",
+)
 BUILT_IN_TERMS = ("energy_cost", "unmet_energy", "battery_wear", "overload", "setpoint_tracking", "peak_power")
 MODEL_CURRENCY = "EUR"  # of every fitted price model
 
@@ -107,6 +119,10 @@ def _name_problems(document: Document) -> Iterator[Problem]:
     sessions = data.get("sessions")
     if isinstance(sessions, dict):
         yield from _unknown(document, ("sessions", "model"), sessions.get("model"), SESSION_MODELS, "session_models")
+    policies = data.get("policies")
+    for i, policy in enumerate(policies if isinstance(policies, list) else []):
+        name = policy.partition("(")[0] if isinstance(policy, str) else policy
+        yield from _unknown(document, ("policies", i), name, POLICIES, "policies")
     extra = document.value(("objective", "extra"), None)
     for name in extra if isinstance(extra, dict) else ():
         here = ("objective", "extra", name)

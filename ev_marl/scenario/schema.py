@@ -458,6 +458,9 @@ class Scenario(Model):
     action: Action = "continuous"
     """`continuous`: share of the port's rated power; `fraction`: share of what is possible this step; or discrete
     levels."""
+    policies: Annotated[list[str], Field(min_length=1)] | None = None
+    """Policies that `ev-marl compare` runs where none are named: names, `name(option=...)`, or module:Class; left out,
+    the usual ones."""
 
     @field_validator("timezone")
     @classmethod

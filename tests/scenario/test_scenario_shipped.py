@@ -7,6 +7,7 @@ import pytest
 from ev_marl.coordinator import COORDINATORS
 from ev_marl.env.blocks import BLOCKS
 from ev_marl.objective import TERMS
+from ev_marl.policies import POLICIES
 from ev_marl.scenario import ScenarioError, checks, load_scenario, shipped_scenarios
 from ev_marl.scenario.schema import Objective
 from ev_marl.site import Site
@@ -78,6 +79,7 @@ def test_names_that_the_checks_know_are_those_of_the_rooms() -> None:
     """The scenario room must not import the others, so it has lists of their built-in names."""
     assert set(checks.COORDINATORS) <= set(COORDINATORS)
     assert set(checks.BLOCKS) <= set(BLOCKS)
+    assert set(checks.POLICIES) <= set(POLICIES)
     assert set(checks.SESSION_MODELS) <= set(SESSION_MODELS)
     assert set(checks.BUILT_IN_TERMS) <= set(TERMS) & set(Objective.model_fields)
 
@@ -86,4 +88,5 @@ def test_names_that_the_checks_know_are_those_of_the_rooms() -> None:
 
     assert built_in(COORDINATORS, COORDINATORS.names()) == set(checks.COORDINATORS)
     assert built_in(BLOCKS, BLOCKS.names()) == set(checks.BLOCKS)
+    assert built_in(POLICIES, POLICIES.names()) == set(checks.POLICIES)
     assert built_in(TERMS, TERMS.names()) == set(checks.BUILT_IN_TERMS)
