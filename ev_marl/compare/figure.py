@@ -23,6 +23,7 @@ from ev_marl.compare.table import percent, title
 GREEN, ORANGE, BLUE, INK, GREY, PALE = "#009E73", "#D55E00", "#0072B2", "#222222", "#767676", "#D9D9D9"
 _HALO = [effects.withStroke(linewidth=3.5, foreground="white")]
 _LOWEST_SCORE = -0.25  # the ranking's axis ends here; what is lower is marked at its edge
+_CHARACTER = 0.016  # width of a bold letter as a share of the power panel
 _MARKERS = {"own": "o", "site": "s", "future": "D"}
 
 
@@ -213,12 +214,16 @@ def _label_places(hours: np.ndarray, lines: dict[str, np.ndarray]) -> dict[str, 
         policy: np.min([line - other for name, other in lines.items() if name != policy] or [line], axis=0)
         for policy, line in lines.items()
     }
+    free = inside if inside.any() else np.ones_like(inside)
     found: list[tuple[float, dict[str, int]]] = []
     for order in permutations(lines):
-        free, places = inside if inside.any() else np.ones_like(inside), dict[str, int]()
+        places = dict[str, int]()
         for policy in order:
-            places[policy] = int(np.argmax(np.where(free, leads[policy], -np.inf)))
-            free = free & (np.abs(hours - hours[places[policy]]) > 0.21 * span_h)
+            room = free.copy()
+            for other, at in places.items():
+                share = 0.01 + _CHARACTER * 0.5 * (len(policy) + len(other))
+                room &= np.abs(hours - hours[at]) > share * span_h
+            places[policy] = int(np.argmax(np.where(room, leads[policy], -np.inf)))
         found.append((float(sum(leads[policy][at] for policy, at in places.items())), places))
     return max(found, key=lambda entry: entry[0])[1]
 
