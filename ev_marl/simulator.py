@@ -280,10 +280,8 @@ class Simulator:
         flow, sessions, step = self._flow, self.days.sessions, self.step_index
         _clip(setpoint_kw, self.lo_kw, self.hi_kw, flow.setpoint_kw)
         flow.lower_kw, flow.upper_kw, flow.base_load_kw = self.lower_kw, self.upper_kw, self.base_load_kw
-        request = Request(
-            flow.setpoint_kw, self.lo_kw, self.hi_kw, self.lower_kw, self.upper_kw, self.laxity_h, self.site
-        )
-        self.coordinator.grant(request, flow.granted_kw)
+        self._request.lower_kw, self._request.upper_kw = self.lower_kw, self.upper_kw
+        self.coordinator.grant(self._request, flow.granted_kw)
         _advance(
             step,
             self.days.step_h,
@@ -350,6 +348,9 @@ class Simulator:
             local_hour=rows,
             import_kw=np.zeros(n_batch),
             peak_before_kw=np.zeros(n_batch),
+        )
+        self._request = Request(
+            self._flow.setpoint_kw, self.lo_kw, self.hi_kw, groups, groups, self.laxity_h, self.site
         )
 
     def _look_ahead(self) -> None:

@@ -19,7 +19,7 @@ COORDINATORS = ["none", "proportional", "priority", "nearest"]
 
 
 def fifty_stations() -> ev_marl.Scenario:
-    """50 single-port stations on two lots, half of them with V2G; agents see 26 numbers."""
+    """50 single-port stations on two lots, half of them with V2G; agents see 24 numbers."""
     lots = [
         {"name": "lot_a", "import_limit": 120, "stations": [{"type": "ac", "count": 25, "power": 11}]},
         {"name": "lot_b", "import_limit": 120, "stations": [{"type": "bidi", "count": 25, "power": 11, "v2g": True}]},
@@ -32,7 +32,7 @@ def fifty_stations() -> ev_marl.Scenario:
             "sessions": {"model": "elaadnl/workplace", "per_port_per_day": 1.1},
             "prices": {"model": "nl/2023"},
             "objective": {"battery_wear": 0.03},
-            "observation": ["clock", "ports", {"prices": 8}, "headroom"],
+            "observation": ["clock", "ports", {"prices": 6}, "headroom"],
         }
     )
 
@@ -68,7 +68,7 @@ def test_parallel_step(benchmark: Any, coordinator: str, capsys: pytest.CaptureF
         restart()
         rates.append(best_rate(day, rounds=1))
     with capsys.disabled():
-        print(f"\nparallel_env().step, 50 agents, 26 numbers, {coordinator}: {max(rates):,.0f} steps/s")
+        print(f"\nparallel_env().step, 50 agents, 24 numbers, {coordinator}: {max(rates):,.0f} steps/s")
 
 
 @pytest.mark.parametrize("coordinator", COORDINATORS)
@@ -86,7 +86,7 @@ def test_batched_step(benchmark: Any, coordinator: str, capsys: pytest.CaptureFi
     benchmark.pedantic(day, rounds=5)
     rate = best_rate(day) * 1024 * 50
     with capsys.disabled():
-        print(f"\nBatchedEnv.step, 1,024 x 50 ports, 26 numbers, {coordinator}: {rate / 1e6:,.1f} million port-steps/s")
+        print(f"\nBatchedEnv.step, 1,024 x 50 ports, 24 numbers, {coordinator}: {rate / 1e6:,.1f} million port-steps/s")
 
 
 def test_central_step(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from test_benchmarks_env import fifty_stations
 import ev_marl
 
 pytestmark = pytest.mark.benchmark(group="floor")
-WIDTH = 26
+WIDTH = 24
 
 
 def bare_dicts(agents: list[str], actions: dict[str, np.ndarray], block: np.ndarray, rewards: list[float]) -> tuple:
