@@ -16,7 +16,7 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 demo: $(INSTALLED)  ## policies against the cooperative optimum on the workplace scenario
-	$(BIN)/ev-marl compare workplace --days 5 --seed 0 --out runs/demo
+	$(BIN)/ev-marl compare workplace --days 30 --seed 0 --out runs/demo
 
 test: $(INSTALLED)  ## the whole test suite
 	$(BIN)/python -m pytest -n auto
