@@ -6,6 +6,7 @@ simulator's arrays only, so one block serves one day or a thousand.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -68,7 +69,7 @@ class ObservationBlock(Protocol):
 BLOCKS: Registry[Callable[..., ObservationBlock]] = Registry("observation block", "ev_marl.observation_blocks")
 
 
-class Exogenous:
+class Exogenous(ABC):
     """Base of blocks whose values depend on the day and the step alone: a table made once, looked up each step."""
 
     scope: Scope = "site"
@@ -78,9 +79,9 @@ class Exogenous:
         """Tabulate all days."""
         self._table = np.ascontiguousarray(self.tabulate(days), dtype=np.float32)
 
+    @abstractmethod
     def tabulate(self, days: Days) -> np.ndarray:
         """Values for every day and step, the end of the episode included; shape (n_days, n_steps + 1, n_features)."""
-        raise NotImplementedError
 
     def fill(self, simulator: Simulator, out: np.ndarray) -> None:
         """Look up the coming step."""
