@@ -148,31 +148,5 @@ class CentralEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
         return info
 
 
-def central_env(
-    scenario: str | Path | Scenario,
-    *,
-    render_mode: str | None = None,
-    max_cycles: int | None = None,
-    coordinator: str | Coordinator | None = None,
-    observation: Sequence[BlockLike] | None = None,
-    action: ActionLike | None = None,
-    tracks: Sequence[Track] | None = None,
-) -> CentralEnv:
-    """The environment with one agent for the whole site; see `CentralEnv`.
-
-    Parameters
-    ----------
-    scenario : str, Path or Scenario
-        Name of a shipped scenario, path of a YAML file, or a loaded scenario.
-    render_mode, max_cycles, coordinator, observation, action, tracks
-        As for `ChargingEnv`.
-    """
-    return CentralEnv(
-        scenario,
-        render_mode=render_mode,
-        max_cycles=max_cycles,
-        coordinator=coordinator,
-        observation=observation,
-        action=action,
-        tracks=tracks,
-    )
+central_env = CentralEnv
+"""The constructor, named like `parallel_env`."""

@@ -304,31 +304,5 @@ def _records(agents: Sequence[str], names: Sequence[str], columns: list[list[flo
             return {agent: dict(zip(names, row, strict=True)) for agent, *row in rows}
 
 
-def parallel_env(
-    scenario: str | Path | Scenario,
-    *,
-    render_mode: str | None = None,
-    max_cycles: int | None = None,
-    coordinator: str | Coordinator | None = None,
-    observation: Sequence[BlockLike] | None = None,
-    action: ActionLike | None = None,
-    tracks: Sequence[Track] | None = None,
-) -> ChargingEnv:
-    """The parallel environment of a scenario; see `ChargingEnv` for what its parts are and mean.
-
-    Parameters
-    ----------
-    scenario : str, Path or Scenario
-        Name of a shipped scenario, path of a YAML file, or a loaded scenario.
-    render_mode, max_cycles, coordinator, observation, action, tracks
-        As for `ChargingEnv`.
-    """
-    return ChargingEnv(
-        scenario,
-        render_mode=render_mode,
-        max_cycles=max_cycles,
-        coordinator=coordinator,
-        observation=observation,
-        action=action,
-        tracks=tracks,
-    )
+parallel_env = ChargingEnv
+"""PettingZoo's name for the constructor of a parallel environment."""
