@@ -7,6 +7,7 @@ at once. Errors that a user can cause are printed as they are, without a traceba
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -50,7 +51,7 @@ class _Commands(TyperGroup):
             print(f"ev-marl: {error}", file=sys.stderr)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            print(f"\nev-marl: {error or 'stopped'}", file=sys.stderr)
+            print(f"\nev-marl: {str(error) or 'stopped'}", file=sys.stderr)
             raise typer.Exit(130) from error
 
 
@@ -280,5 +281,10 @@ def compare(
 
 
 def main() -> None:
-    """Entry point of the command."""
+    """Entry point of the command.
+
+    Modules in the current folder can be named as module:Class, as with `python -m`.
+    """
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)
     app()

@@ -49,7 +49,7 @@ class _SayOnce(event.Listener):
         module = event.data["dispatcher"].py_func.__module__ or ""
         if not self.said and module.partition(".")[0] == __name__.partition(".")[0]:
             self.said = True
-            print("ev_marl: compiling kernels for this machine: a few seconds, once per installation.", file=sys.stderr)
+            print("ev_marl: compiling kernels on their first use: some seconds, kept for next time.", file=sys.stderr)
 
     def on_end(self, event: event.Event) -> None:
         """Nothing to say."""

@@ -27,6 +27,10 @@ class ActionError(EvMarlError, ValueError):
     """An action that is not finite or has the wrong shape; the message names the agent."""
 
 
+class PolicyError(EvMarlError, ValueError):
+    """A policy that answers with the wrong shape or with powers that are not finite."""
+
+
 class ObjectiveError(EvMarlError, ValueError):
     """An objective term that is unknown, or that has no Pyomo expression where a bound is asked for."""
 

@@ -42,7 +42,7 @@ def run(folder: Path, module: str) -> str:
 def test_says_so_once(tmp_path: Path) -> None:
     (tmp_path / "kernels.py").write_text(KERNEL)
     first = run(tmp_path, "ev_marl.kernels")
-    assert first.splitlines() == ["ev_marl: compiling kernels for this machine: a few seconds, once per installation."]
+    assert first.splitlines() == ["ev_marl: compiling kernels on their first use: some seconds, kept for next time."]
     assert run(tmp_path, "ev_marl.kernels") == ""
 
 

@@ -7,9 +7,11 @@ run: another is refused, with what differs.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import platform
+import re
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +30,7 @@ MANIFEST = "manifest.json"
 DAYS = "days"
 _PACKAGES = ("numpy", "numba", "pyomo", "highspy", "pettingzoo")
 _SHOWN_DIFFERENCES = 8
+_PLUG_IN = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*(\(.*\))?$", re.DOTALL)
 
 
 class Manifest(Record):
@@ -38,7 +41,7 @@ class Manifest(Record):
     ev_marl: str
     scenario: dict[str, Any]
     files: dict[str, str]
-    """SHA-256 of every CSV file that the scenario names."""
+    """SHA-256 of every CSV file that the scenario names, and of the source of every module:Class."""
     policies: tuple[str, ...]
     seed: int
     split: Split
@@ -55,7 +58,10 @@ class Manifest(Record):
         return cls(
             ev_marl=ev_marl.__version__,
             scenario=resolved,
-            files={path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(set(_csvs(resolved)))},
+            files={
+                **{path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(set(_csvs(resolved)))},
+                **{name: _source_hash(name) for name in sorted({*_plug_ins(resolved), *_plug_ins(list(policies))})},
+            },
             policies=policies,
             seed=seed,
             split=split,
@@ -220,6 +226,28 @@ def _csvs(model: Any) -> Iterator[str]:
     elif isinstance(model, list):
         for value in model:
             yield from _csvs(value)
+
+
+def _plug_ins(model: Any) -> Iterator[str]:
+    """Everything that is named as module:Class, without its options."""
+    if isinstance(model, dict):
+        for key, value in model.items():
+            yield from _plug_ins(key)
+            yield from _plug_ins(value)
+    elif isinstance(model, list):
+        for value in model:
+            yield from _plug_ins(value)
+    elif isinstance(model, str) and _PLUG_IN.match(model):
+        yield model.partition("(")[0]
+
+
+def _source_hash(name: str) -> str:
+    """SHA-256 of the file that a plug-in's module is read from; empty where there is no such module or file."""
+    try:
+        origin = getattr(importlib.import_module(name.partition(":")[0]), "__file__", None)
+    except ImportError:
+        return ""  # text that only looks like a plug-in; a real one that cannot be imported is refused elsewhere
+    return hashlib.sha256(Path(origin).read_bytes()).hexdigest() if origin else ""
 
 
 def _versions() -> dict[str, str]:

@@ -17,6 +17,7 @@ from ev_marl.compare.records import DayResult
 from ev_marl.compare.report import write_report
 from ev_marl.compare.seeds import Split, day_seeds
 from ev_marl.compare.workers import run_days
+from ev_marl.coordinator import make_coordinator
 from ev_marl.env.setup import Setting
 from ev_marl.errors import RunError
 from ev_marl.policies import make_policy
@@ -95,6 +96,11 @@ def compare(
         raise RunError(f"a comparison needs at least one worker, got {workers}")
     resolved = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     if coordinator is not None:
+        if not make_coordinator(coordinator).enforces_limits and resolved.objective.overload is None:
+            raise RunError(
+                f"coordinator '{coordinator}' lets limits be broken, and this scenario has no price for that: "
+                "set `objective: {overload: 2 EUR/kWh}` in a variant of it"
+            )
         resolved = resolved.model_copy(update={"coordinator": CoordinatorOptions(name=coordinator)})
     chosen = with_uncontrolled(policies or resolved.policies or DEFAULT_POLICIES)
     for name in chosen:

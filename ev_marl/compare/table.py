@@ -17,6 +17,8 @@ from rich.text import Text
 from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM
 
+PLAN_TOLERANCE = 1e-3  # of the score: below this, the coordinator changes the plan [-]
+
 _WORDS = ("policy", "knows")
 INFORMATION = {"own": "own station", "site": "whole site", "future": "whole future"}
 
@@ -109,8 +111,15 @@ def notes(comparison: Comparison, hidden: Sequence[Column] = ()) -> str:
     unavoidable = sum(day.unavoidable_kwh for day in comparison.days) / n_days
     if unavoidable:
         lines.append(f"Base load alone exceeds limits by {unavoidable:.1f} kWh a day; no policy is charged for that.")
-    if not any(row.violations for row in comparison.table()):
-        lines.append("No policy broke a limit.")
+    rows = comparison.table()
+    plan = next(row for row in rows if row.policy == OPTIMUM)
+    if exact == n_days and plan.score < 1.0 - PLAN_TOLERANCE:
+        lines.append(
+            f"The coordinator {_coordinator(comparison)} does not let the plan through: with it the plan earns "
+            f"{percent(plan.score, 1)}. The bound is that of a coordinator that only keeps the limits."
+        )
+    broken = [f"{row.policy} ({row.violations})" for row in rows if row.violations]
+    lines.append(f"Limits broken (steps × groups): {', '.join(broken)}." if broken else "No policy broke a limit.")
     if hidden:
         names = ", ".join(" ".join(column.heading).replace("- ", "").strip() for column in hidden)
         lines.append(f"Left out at this width (see report.md): {names}.")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ev_marl.errors import PolicyError
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
@@ -83,6 +84,21 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> Sta
     return SiteView(**own, site=simulator.site, lower_kw=simulator.lower_kw, upper_kw=simulator.upper_kw)
 
 
+def _check(setpoint_kw: np.ndarray, simulator: Simulator, policy: Policy) -> None:
+    """Raise a PolicyError if a policy's answer is no array of finite powers, one for each port."""
+    where, needed = f"policy '{policy.name}', step {simulator.step_index}", simulator.lo_kw.shape
+    if np.shape(setpoint_kw) != needed:
+        raise PolicyError(
+            f"{where}: setpoints have shape {np.shape(setpoint_kw)}; (n_batch, n_ports) = {needed} is needed"
+        )
+    fine = np.isfinite(setpoint_kw)
+    if not fine.all():
+        row, port = np.argwhere(~fine)[0]
+        raise PolicyError(
+            f"{where}: the setpoint of row {row}, port {port} is {setpoint_kw[row, port]}; a finite power is needed"
+        )
+
+
 def rollout(
     simulator: Simulator,
     objective: Objective,
@@ -113,6 +129,11 @@ def rollout(
     -------
     Rollout
         Returns by agent, costs by term.
+
+    Raises
+    ------
+    PolicyError
+        If the policy's setpoints have the wrong shape or are not finite; the message names policy, step and port.
     """
     simulator.load(tracks)
     simulator.reset(np.arange(len(tracks)))
@@ -133,6 +154,7 @@ def rollout(
         begin = time.perf_counter()
         setpoint_kw = policy.act(make_view(simulator, objective, policy))
         decided = time.perf_counter()
+        _check(setpoint_kw, simulator, policy)
         flow = simulator.step(setpoint_kw)
         rewards, costs = objective.evaluate(flow)
         act_seconds += decided - begin

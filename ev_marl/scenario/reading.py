@@ -196,7 +196,9 @@ def _merge(base: Document, own: Document) -> Document:
         merged = dict(below)
         for key, value in above.items():
             here = (*path, key)
-            if (
+            if value is None and not set(path) & set(PLUG_IN_KEYS):
+                merged.pop(key, None)  # a variant takes an inherited key back: the default holds again
+            elif (
                 isinstance(value, dict)
                 and isinstance(merged.get(key), dict)
                 and not _replaces(merged[key], value, here)

@@ -49,7 +49,7 @@ def write(track: Track, path: Path, overwrite: bool) -> Path:
     if path.suffix not in writers:
         raise TrackError(f"{path}: a track file ends in .parquet or .json, not in '{path.suffix}'")
     if path.exists() and not overwrite:
-        raise TrackError(f"{path} exists; delete it, choose another name, or say overwrite=True")
+        raise TrackError(f"{path} exists; delete it, choose another name, or allow overwriting")
     path.parent.mkdir(parents=True, exist_ok=True)
     writers[path.suffix](track, path)
     return path

@@ -265,8 +265,8 @@ def _regular(path: str | Path, rows: list[_Row], currency: str, fill: Fill | Non
     if times and fill is None:
         listed = ", ".join(f"{time:%Y-%m-%d %H:%M}" for time in times[:5]) + (", ..." if len(times) > 5 else "")
         raise DataError(
-            f"{path}: no price for {len(times)} of {n} intervals: {listed} UTC; fill them with "
-            "fill='previous_day' or fill='interpolate'"
+            f"{path}: no price for {len(times)} of {n} intervals: {listed} UTC; fill them by "
+            "`fill: previous_day` or `fill: interpolate` (--fill on the command line)"
         )
     if times and fill is not None:
         _FILLS[fill](values, missing, round(24.0 / resolution), path)
