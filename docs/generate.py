@@ -21,6 +21,33 @@ ROOT = Path(__file__).parent.parent
 EVERY_BLOCK = ["identity", "clock", "calendar", "ports", "prices", "headroom", "neighbours"]
 
 
+GUIDE = """\
+## Rewards, episodes, infos
+
+- A reward is minus the agent's part of every cost of the step, in the scenario's currency, not scaled; the rewards of
+  the agents sum to the team's. `infos[agent]` holds the parts by term: `infos["ac_0"]["energy_cost"]`.
+- An episode is truncated after its last step, never terminated: the world goes on. All agents live throughout.
+- `reset(seed=7)` plays the day `world.sample(7)`; later resets without a seed draw theirs from a generator that the
+  seed started; `reset(options={"track": track})` plays a day of your own. `max_cycles` cuts episodes short.
+- `state()` holds every number of the observations once, for central critics; `state_labels()` names them.
+- With levels, `infos[agent]["action_mask"]` goes into `action_space(agent).sample(mask)`: an array for one port, a
+  tuple of arrays for several.
+- `render_mode`: `ansi` and `human` give a table, `rgb_array` a picture.
+
+## Many episodes at once
+
+`BatchedEnv(scenario, n_envs, n_days=256)` is arrays in, arrays out; B rows, A agents, W numbers, P ports:
+
+- `reset(seed)` returns observations, float32 (B, A, W).
+- `step(actions)` takes (B, P) and returns observations, rewards (B, A), terminated (B,), truncated (B,), and a
+  `StepInfo`: `costs` by term (in the order of `cost_names`), `flow` with all powers and energies, `action_mask`.
+- All rows end together and start anew by themselves, each on a day drawn from a pool of `n_days`; that step's
+  `final_observation` and `episode_return` are in the `StepInfo`. `refresh=True` draws new pools.
+- Observations lie in two buffers used in turn, so they last for two steps; `copy=True` gives copies.
+
+"""
+
+
 def spaces_reference() -> str:
     """Observations, actions and states of the environment, from its spaces."""
     lines = [
@@ -55,6 +82,7 @@ def spaces_reference() -> str:
         "An empty port has power zero whatever is asked. A missing agent, a wrong shape or NaN is an error that names",
         "the agent.",
         "",
+        *GUIDE.splitlines(),
         "## Observation blocks",
         "",
         "With every block, in the scenario `tiny`:",

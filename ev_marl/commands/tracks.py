@@ -51,8 +51,11 @@ def import_data(
         f"{len(tracks)} tracks in {out}: {tracks[0].start:%Y-%m-%d} to {tracks[-1].start:%Y-%m-%d}, "
         f"{vehicles} stays, {turned_away} turned away"
     )
-    for key, value in tracks[0].source.items():
-        say(f"  {key}: {value}")
+    for key in tracks[0].source:  # what differs from day to day, such as filled prices, is listed once each
+        values = dict.fromkeys(track.source.get(key, "") for track in tracks)
+        said = "; ".join(value for value in values if value and (value != "none" or len(values) == 1))
+        if said:
+            say(f"  {key}: {said}")
 
 
 def show(file: Path, n_sessions: int, as_json: bool) -> None:

@@ -31,3 +31,8 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'ev_marl.compare' has no attribute '{name}'")
     return getattr(importlib.import_module(f"ev_marl.compare.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return list(__all__)
