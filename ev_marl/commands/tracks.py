@@ -14,6 +14,8 @@ from ev_marl.errors import TrackError
 from ev_marl.scenario import load_scenario
 from ev_marl.world import Track, World, import_tracks
 
+MOST_VALUES = 5  # that are listed one by one
+
 
 def sample(scenario: str, seed: int, days: int, out: Path, overwrite: bool) -> None:
     """Draw tracks and write them; with several days, `out` is a folder."""
@@ -52,8 +54,9 @@ def import_data(
         f"{vehicles} stays, {turned_away} turned away"
     )
     for key in tracks[0].source:  # what differs from day to day, such as filled prices, is listed once each
-        values = dict.fromkeys(track.source.get(key, "") for track in tracks)
-        said = "; ".join(value for value in values if value and (value != "none" or len(values) == 1))
+        values = list(dict.fromkeys(track.source.get(key, "") for track in tracks))
+        values = [value for value in values if value and (value != "none" or len(values) == 1)]
+        said = "; ".join(values) if len(values) <= MOST_VALUES else f"{values[0]} to {values[-1]}, one each day"
         if said:
             say(f"  {key}: {said}")
 
