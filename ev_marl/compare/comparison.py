@@ -20,7 +20,7 @@ class PolicySummary:
     """A policy over all days of a run; money, energy and counts are means per day unless they say otherwise."""
 
     policy: str
-    information: str  # own, site or future
+    information: str  # own, messages, site or future
     days: int
     score: float  # share of what perfect cooperation gains over uncontrolled charging [-], NaN: nothing to gain
     score_low: float  # paired bootstrap interval of 95 %; NaN with one day

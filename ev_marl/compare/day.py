@@ -101,7 +101,15 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
 
     def run(label: str, policy: Policy) -> PolicyDay:
         recorder = Recorder(simulator, watched)
-        result = rollout(simulator, objective, policy, [track], seed=policy_seed(seed, label), watch=recorder.watch)
+        result = rollout(
+            simulator,
+            objective,
+            policy,
+            [track],
+            seed=policy_seed(seed, label),
+            watch=recorder.watch,
+            world=setting.world,
+        )
         measured = recorder.measured()
         ms_per_step = 1000.0 / track.n_steps
         return PolicyDay(

@@ -24,7 +24,7 @@ GREEN, ORANGE, BLUE, INK, GREY, PALE = "#009E73", "#D55E00", "#0072B2", "#222222
 _HALO = [effects.withStroke(linewidth=3.5, foreground="white")]
 _LOWEST_SCORE = -0.25  # the ranking's axis ends here; what is lower is marked at its edge
 _CHARACTER = 0.016  # width of a bold letter as a share of the power panel
-_MARKERS = {"own": "o", "site": "s", "future": "D"}
+_MARKERS = {"own": "o", "messages": "^", "site": "s", "future": "D"}
 
 
 def draw_report(comparison: Comparison) -> bytes:
@@ -156,7 +156,7 @@ def _draw_ranking(axes: Axes, rows: list[PolicySummary], colours: dict[str, str]
         fontsize=10.5,
         color=INK,
     )
-    shapes = {"own": "● own station", "site": "■ whole site", "future": "◆ whole future"}
+    shapes = {"own": "● own station", "messages": "▲ own + messages", "site": "■ whole site", "future": "◆ whole future"}
     used = [text for key, text in shapes.items() if any(row.information == key for row in rows)]
     axes.set_xlabel(f"Knows: {'  '.join(used)}    Bar: 95 % interval", loc="left", fontsize=8.5, color=GREY)
     _plain(axes)

@@ -20,7 +20,7 @@ class PolicyDay(Record):
     policy: str
     """As it was asked for: name, `name(option=...)` or module:Class; `optimum` is the replayed plan."""
     information: str
-    """What it knows: own, site or future."""
+    """What it knows: own, messages, site or future."""
     team_return: float
     """Sum of all agents' rewards [currency]."""
     costs: dict[str, float]

@@ -1,7 +1,8 @@
 """What a policy is, and what it may know.
 
 A decentralised policy ("own") decides for each port from what its station knows: its vehicles, the published prices,
-the clock. A central one ("site") also sees the limits and every other port. One with "future" is given the whole track.
+the clock. With "messages", stations also exchange numbers with the groups above them in every step. A central policy
+("site") sees the limits and every other port. One with "future" is given the whole track.
 A view holds all ports at once, because arrays are fast; a decentralised policy computes each station's columns from
 that station's columns only, and `ev_marl.testing.check_policy` verifies it.
 """
@@ -17,8 +18,9 @@ import numpy as np
 from ev_marl.registry import Registry
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Track
+from ev_marl.world.world import World
 
-Information = Literal["own", "site", "future"]
+Information = Literal["own", "messages", "site", "future"]
 
 
 @dataclass(slots=True)
@@ -87,6 +89,7 @@ class Episode:
     step_h: float
     rng: np.random.Generator  # the policy's own random numbers
     tracks: Sequence[Track] | None  # one per batch row; only for a policy with information "future"
+    world: World | None = None  # the scenario's models, from which a policy may draw what it expects; never its tracks
 
 
 @runtime_checkable

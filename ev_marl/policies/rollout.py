@@ -17,6 +17,7 @@ from ev_marl.objective.wear import BatteryWear
 from ev_marl.policies.base import Episode, Policy, SiteView, StationView
 from ev_marl.simulator import Flow, Simulator
 from ev_marl.world.track import Track
+from ev_marl.world.world import World
 
 Watch = Callable[[Flow, np.ndarray, np.ndarray], None]
 
@@ -107,6 +108,7 @@ def rollout(
     *,
     seed: int = 0,
     watch: Watch | None = None,
+    world: World | None = None,
 ) -> Rollout:
     """Run a policy over several tracks at once.
 
@@ -124,6 +126,8 @@ def rollout(
         Of the policy's own random numbers.
     watch : callable, optional
         Called after each step with the flow, the rewards (B, A) and the costs (n_terms, B, A).
+    world : World, optional
+        The scenario's models, for policies that forecast or observe; others do without.
 
     Returns
     -------
@@ -145,6 +149,7 @@ def rollout(
             step_h=simulator.days.step_h,
             rng=np.random.default_rng(seed),
             tracks=tracks if policy.information == "future" else None,
+            world=world,
         )
     )
     returns = np.zeros((len(tracks), simulator.site.n_stations))
