@@ -24,7 +24,7 @@ from ev_marl.scenario import ScenarioError, load_scenario, shipped_scenarios
 from ev_marl.world.sessions import SESSION_MODELS
 
 NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]*$")
-_INFORMATION = {"own": "own station", "messages": "own + messages", "site": "whole site", "future": "whole future"}
+_INFORMATION = {"own": "own station", "messages": "messages", "site": "whole site", "future": "whole future"}
 
 
 def check(files: list[str], as_json: bool) -> bool:

@@ -156,7 +156,7 @@ def _draw_ranking(axes: Axes, rows: list[PolicySummary], colours: dict[str, str]
         fontsize=10.5,
         color=INK,
     )
-    shapes = {"own": "● own station", "messages": "▲ own + messages", "site": "■ whole site", "future": "◆ whole future"}
+    shapes = {"own": "● own station", "messages": "▲ messages", "site": "■ whole site", "future": "◆ whole future"}
     used = [text for key, text in shapes.items() if any(row.information == key for row in rows)]
     axes.set_xlabel(f"Knows: {'  '.join(used)}    Bar: 95 % interval", loc="left", fontsize=8.5, color=GREY)
     _plain(axes)

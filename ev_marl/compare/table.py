@@ -20,7 +20,7 @@ from ev_marl.compare.day import OPTIMUM
 PLAN_TOLERANCE = 1e-3  # of the score: below this, the coordinator changes the plan [-]
 
 _WORDS = ("policy", "knows")
-INFORMATION = {"own": "own station", "messages": "own + messages", "site": "whole site", "future": "whole future"}
+INFORMATION = {"own": "own station", "messages": "messages", "site": "whole site", "future": "whole future"}
 
 
 @dataclass(frozen=True)
