@@ -1,0 +1,164 @@
+"""What a training file may say: pydantic models, one attribute a key, each with its unit and meaning.
+
+Comes in: YAML, read and checked like a scenario. Goes out: a frozen `TrainingConfig`. Nothing of RLlib is imported here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ev_marl.scenario.schema import Action, Block, Model, fault
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Network(Model):
+    """The policy's and the critic's networks: fully connected, one each."""
+
+    hidden: Annotated[list[Count], Field(min_length=1)] = [64, 64]
+    """Units of each hidden layer."""
+    critic_hidden: Annotated[list[Count], Field(min_length=1)] | None = None
+    """Units of the critic's hidden layers; left out, as `hidden`."""
+    activation: Literal["tanh", "relu", "silu"] = "tanh"
+    """Between layers."""
+    initial_std: Positive = 0.5
+    """Standard deviation of a continuous action at the start; actions live in [−1, 1] [-]."""
+
+
+class Reward(Model):
+    """What an agent is rewarded for while it learns; results are always counted by the scenario's own objective."""
+
+    team: Share = 1.0
+    """Share of the whole site's mean reward in every agent's reward; the rest is the agent's own [-]."""
+    shaping: Literal["none", "plan", "unmet"] = "plan"
+    """Potential-based shaping, which changes no optimal policy: `plan`, the value of the vehicles' own plans;
+    `unmet`, the price of what a vehicle could no longer be given."""
+    credit: Literal["none", "shadow_prices"] = "none"
+    """`shadow_prices`: each agent also pays the optimum's shadow prices of the limits above it, known on training days,
+    for the power it draws, instead of sharing the site's reward."""
+    scale: Positive = 1.0
+    """Factor on rewards before learning [-]."""
+
+
+class Ppo(Model):
+    """Proximal policy optimisation (Schulman et al. 2017)."""
+
+    clip: Positive = 0.2
+    """Clipping of the probability ratio [-]."""
+    gae_lambda: Share = 0.95
+    """λ of generalised advantage estimation [-]."""
+    entropy: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the entropy bonus [-]."""
+    value_loss: Positive = 0.5
+    """Weight of the critic's loss [-]."""
+    epochs: Count = 4
+    """Passes over a batch."""
+    minibatch: Count = 4096
+    """Agent steps in a minibatch."""
+    grad_clip: Positive = 0.5
+    """Largest norm of a gradient [-]."""
+
+
+class OffPolicy(Model):
+    """Replay of earlier steps: SAC for continuous actions, DQN for levels."""
+
+    replay: Count = 200_000
+    """Agent steps kept."""
+    minibatch: Count = 1024
+    """Agent steps in a minibatch."""
+    updates_per_iteration: Count = 32
+    """Gradient steps after each sampled batch."""
+    target_rate: Annotated[float, Field(gt=0, le=1)] = 0.005
+    """How far the target network moves towards the network with each update [-]."""
+    warm_up_steps: Annotated[int, Field(ge=0)] = 10_000
+    """Agent steps sampled before the first update."""
+
+
+class Sampling(Model):
+    """How days are played."""
+
+    envs: Count = 32
+    """Days played side by side by each runner; a batch is `envs` whole days of every runner."""
+    runners: Annotated[int, Field(ge=0)] = 0
+    """Processes that sample; 0: the training process itself, best on one machine."""
+    pipeline: Literal["arrays", "episodes", "stock"] = "arrays"
+    """`arrays`: fastest; `episodes`: RLlib's own learner connectors; `stock`: RLlib's own environment runner too."""
+    days: Count = 512
+    """Training days drawn at a time."""
+    refresh: bool = True
+    """Draw other days when each has been played once on average."""
+
+
+class Stop(Model):
+    """When to stop: at whichever comes first."""
+
+    days: Annotated[int, Field(ge=1)] | None = None
+    """Simulated days."""
+    minutes: Positive | None = None
+    """Wall time [min]."""
+    iterations: Annotated[int, Field(ge=1)] | None = None
+    """Training iterations."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Stop:
+        if self.days is None and self.minutes is None and self.iterations is None:
+            raise fault("", "say when to stop: days, minutes or iterations")
+        return self
+
+
+class Validation(Model):
+    """Days by which the best checkpoint is chosen."""
+
+    days: Count = 30
+    """How many; always the same ones, disjoint from training and test days."""
+    every: Count = 20
+    """Iterations between validations."""
+
+
+class TrainingConfig(Model):
+    """One way to train."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+    """Names the results."""
+    description: str = ""
+    """What it is for."""
+    algorithm: Literal["ppo", "sac", "dqn"] = "ppo"
+    """RLlib's algorithm."""
+    agents: Literal["shared", "by_type", "central"] = "shared"
+    """`shared`: one policy that every station runs on its own observation; `by_type`: one for each type of station;
+    `central`: one agent that sees and decides everything."""
+    critic: Literal["own", "state"] = "own"
+    """What the critic sees while training: the agent's observation, or also the compact state of the site (MAPPO)."""
+    coordinator: str | None = None
+    """Instead of the scenario's."""
+    observation: list[Block] | None = None
+    """Instead of the scenario's."""
+    action: Action | None = None
+    """Instead of the scenario's."""
+    network: Network = Network()
+    reward: Reward = Reward()
+    discount: Annotated[float, Field(gt=0, le=1)] = 0.99
+    """γ per step [-]."""
+    learning_rate: Positive | Annotated[list[tuple[Annotated[int, Field(ge=0)], Positive]], Field(min_length=1)] = 3e-4
+    """A number, or [[simulated days, rate], ...] between which it is interpolated."""
+    ppo: Ppo = Ppo()
+    off_policy: OffPolicy = OffPolicy()
+    sampling: Sampling = Sampling()
+    stop: Stop = Stop(minutes=10)
+    validation: Validation = Validation()
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    """One training run each."""
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainingConfig:
+        if self.algorithm != "ppo" and self.agents == "central":
+            raise fault("algorithm", f"'{self.algorithm}' is for agents that share a policy; central training needs ppo")
+        if self.algorithm != "ppo" and self.critic == "state":
+            raise fault("critic", "a critic of the state needs ppo")
+        if self.algorithm == "dqn" and (self.action is None or isinstance(self.action, str)):
+            raise fault("action", "dqn needs discrete actions, such as {levels: [0, 0.5, 1]}")
+        return self
