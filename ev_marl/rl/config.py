@@ -1,6 +1,6 @@
 """What a training file may say: pydantic models, one attribute a key, each with its unit and meaning.
 
-Comes in: YAML, read and checked like a scenario. Goes out: a frozen `TrainingConfig`. Nothing of RLlib is imported here.
+Comes in: YAML, read and checked like a scenario. Goes out: a frozen `TrainingConfig`. RLlib is not imported here.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Network(Model):
     """The policy's and the critic's networks: fully connected, one each."""
 
-    hidden: Annotated[list[Count], Field(min_length=1)] = [64, 64]
+    hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 64)
     """Units of each hidden layer."""
-    critic_hidden: Annotated[list[Count], Field(min_length=1)] | None = None
+    critic_hidden: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     """Units of the critic's hidden layers; left out, as `hidden`."""
     activation: Literal["tanh", "relu", "silu"] = "tanh"
     """Between layers."""
@@ -143,20 +143,20 @@ class TrainingConfig(Model):
     reward: Reward = Reward()
     discount: Annotated[float, Field(gt=0, le=1)] = 0.99
     """γ per step [-]."""
-    learning_rate: Positive | Annotated[list[tuple[Annotated[int, Field(ge=0)], Positive]], Field(min_length=1)] = 3e-4
+    learning_rate: Positive | tuple[tuple[Annotated[int, Field(ge=0)], Positive], ...] = 3e-4
     """A number, or [[simulated days, rate], ...] between which it is interpolated."""
     ppo: Ppo = Ppo()
     off_policy: OffPolicy = OffPolicy()
     sampling: Sampling = Sampling()
     stop: Stop = Stop(minutes=10)
     validation: Validation = Validation()
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     """One training run each."""
 
     @model_validator(mode="after")
     def _check(self) -> TrainingConfig:
         if self.algorithm != "ppo" and self.agents == "central":
-            raise fault("algorithm", f"'{self.algorithm}' is for agents that share a policy; central training needs ppo")
+            raise fault("algorithm", f"'{self.algorithm}' needs agents that share a policy; central training needs ppo")
         if self.algorithm != "ppo" and self.critic == "state":
             raise fault("critic", "a critic of the state needs ppo")
         if self.algorithm == "dqn" and (self.action is None or isinstance(self.action, str)):
