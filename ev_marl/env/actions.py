@@ -17,11 +17,13 @@ from pydantic import TypeAdapter
 
 from ev_marl.compiled import kernel
 from ev_marl.errors import ActionError
-from ev_marl.scenario.schema import Levels, Scenario
+from ev_marl.own_plan import Vehicles, Worth, own_plans
+from ev_marl.scenario.schema import Bid, BidOptions, Levels, Scenario
 from ev_marl.simulator import Simulator
 from ev_marl.site import Site
 
-ActionLike = Literal["continuous", "fraction"] | int | Sequence[float] | Mapping[str, Any] | Levels
+Kind = Literal["continuous", "fraction", "bid", "levels"]
+ActionLike = Literal["continuous", "fraction", "bid"] | int | Sequence[float] | Mapping[str, Any] | Levels | Bid
 """A kind of action as in a scenario file, or just the levels."""
 
 
@@ -35,6 +37,17 @@ def _scale(shares: np.ndarray, up_kw: np.ndarray, down_kw: np.ndarray, out: np.n
         for p in range(n_ports):
             share = shares[b, p]
             out[b, p] = max(share, 0.0) * up_kw[row, p] + min(share, 0.0) * down_kw[row, p]
+
+
+@kernel
+def _number(actions: np.ndarray, index: int, middle: float, reach: float, low: float, out: np.ndarray) -> None:
+    """out = middle + reach · action, not below `low` nor, where low is 0, above 1; `index` picks the port's number."""
+    n_batch, n_ports = out.shape
+    n_numbers = actions.shape[1] // n_ports
+    for b in range(n_batch):
+        for p in range(n_ports):
+            value = middle + reach * max(-1.0, min(1.0, actions[b, p * n_numbers + index]))
+            out[b, p] = value if low < 0.0 else max(0.0, min(1.0, value))
 
 
 @kernel
@@ -55,6 +68,8 @@ class ActionCoder:
     - `continuous`: Box in [−1, 1] for each port, share of its rated power: of the charging power above 0, of the
       discharging power below. Without V2G, what is below 0 means 0.
     - `fraction`: Box in [−1, 1] for each port, share of what the port can do in this step.
+    - `bid`: Box in [−1, 1], for each port the numbers that the bid says (an adder to this step's price, a trust in
+      later power, a share of the plan's power); the setpoint is the first step of the vehicle's own plan with these.
     - levels: `Discrete` for a station with one port, `MultiDiscrete` with several; shares of the rated power, the same
       for all stations. An odd number of levels gives evenly spaced ones from −100 % through 0 to 100 %. A mask tells
       which levels do something: those above 0 where a vehicle can charge, those below 0 where one can discharge (so
@@ -64,20 +79,34 @@ class ActionCoder:
     ----------
     site : Site
         The site.
-    kind : {"continuous", "fraction"}, int, sequence of float, or Levels
+    kind : {"continuous", "fraction", "bid"}, int, sequence of float, mapping, Levels or Bid
         What agents answer.
+    worth : Worth, optional
+        What the objective charges; bids need it.
+
+    Attributes
+    ----------
+    numbers : tuple of str
+        What is said about each port; an action has as many numbers for each port.
     """
 
-    def __init__(self, site: Site, kind: ActionLike) -> None:
+    def __init__(self, site: Site, kind: ActionLike, worth: Worth | None = None) -> None:
         model = _kind(kind)
         arrays = site.arrays
         self.agents = site.agents
-        self._first = arrays.station_first_port
+        self.numbers: tuple[str, ...] = ("level",) if isinstance(model, Levels) else ("power",)
+        self.bid: BidOptions | None = None
+        if isinstance(model, Bid):
+            if worth is None:
+                raise ValueError("bids need to know what the objective charges: give `worth`")
+            self.bid, self._worth = model.bid, worth
+            self.numbers = tuple(model.bid.says)
+        self._first = arrays.station_first_port * len(self.numbers)
         self._counts = np.diff(self._first).tolist()
         # One call for all agents takes a third of the time of a comprehension.
         self._pick = itemgetter(*self.agents)
         self._up_kw, self._down_kw = arrays.port_charge_kw[None, :], arrays.port_discharge_kw[None, :]
-        self.kind: Literal["continuous", "fraction", "levels"]
+        self.kind: Kind
         self.levels: np.ndarray | None = None  # float64 (n_levels,)  shares of the rated power
         if isinstance(model, Levels):
             self.kind = "levels"
@@ -85,21 +114,23 @@ class ActionCoder:
                 np.linspace(-1.0, 1.0, model.levels) if isinstance(model.levels, int) else np.array(model.levels)
             )
         else:
-            self.kind = model
+            self.kind = "bid" if isinstance(model, Bid) else model
         self.spaces: dict[str, spaces.Space[Any]] = {
             agent: self._space(count) for agent, count in zip(self.agents, self._counts, strict=True)
         }
-        self._read = np.empty((1, arrays.n_ports))
+        self._read = np.empty((1, self._first[-1]))
         self._out = np.empty((1, arrays.n_ports))
 
     @classmethod
-    def from_scenario(cls, scenario: Scenario, site: Site, kind: ActionLike | None = None) -> ActionCoder:
+    def from_scenario(
+        cls, scenario: Scenario, site: Site, kind: ActionLike | None = None, worth: Worth | None = None
+    ) -> ActionCoder:
         """The actions that a scenario asks for, or `kind` instead."""
-        return cls(site, scenario.action if kind is None else kind)
+        return cls(site, scenario.action if kind is None else kind, worth)
 
     @property
     def joint_space(self) -> spaces.Space[Any]:
-        """The actions of all ports as one: Box or MultiDiscrete over the ports."""
+        """The actions of all ports as one: Box or MultiDiscrete over the ports, port by port."""
         return self._space(sum(self._counts), joint=True)
 
     def read(self, actions: Mapping[str, Any]) -> np.ndarray:
@@ -112,7 +143,7 @@ class ActionCoder:
 
         Returns
         -------
-        float64, shape (1, n_ports)
+        float64, shape (1, n_ports · numbers of a port)
             Shares or level numbers; reused by the next call.
 
         Raises
@@ -135,7 +166,7 @@ class ActionCoder:
         return read
 
     def check(self, actions: np.ndarray, n_batch: int) -> np.ndarray:
-        """Actions of all ports as float64, shape (n_batch, n_ports).
+        """Actions of all ports as float64, shape (n_batch, n_ports · numbers of a port).
 
         Raises
         ------
@@ -146,30 +177,58 @@ class ActionCoder:
             read = np.asarray(actions, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise ActionError(f"actions must be an array of numbers, got {type(actions).__name__}") from error
-        n_ports = len(self._read[0])
-        if read.shape != (n_batch, n_ports):
+        width = len(self._read[0])
+        if read.shape != (n_batch, width):
+            meaning = "n_ports" if len(self.numbers) == 1 else f"n_ports · {len(self.numbers)}"
             raise ActionError(
-                f"actions have shape {read.shape}, allowed is (n_batch, n_ports) = ({n_batch}, {n_ports})"
+                f"actions have shape {read.shape}, allowed is (n_batch, {meaning}) = ({n_batch}, {width})"
             )
         if not self._valid(read):
             b, p = np.argwhere(~self._fine(read))[0]
             a = int(np.searchsorted(self._first, p, side="right")) - 1
             raise ActionError(
-                f"action of agent '{self.agents[a]}', row {b}, port {p - self._first[a]}, is {read[b, p]}; "
+                f"action of agent '{self.agents[a]}', row {b}, port {(p - self._first[a]) // len(self.numbers)}, "
+                f"is {read[b, p]}; "
                 f"allowed is {self._allowed()}"
             )
         return read
 
     def setpoints(self, actions: np.ndarray, simulator: Simulator) -> np.ndarray:
         """Power that checked actions ask for, float64, shape (n_batch, n_ports) [kW]; reused by the next call."""
-        if self._out.shape != actions.shape:
-            self._out = np.empty(actions.shape)
+        if self._out.shape != simulator.lo_kw.shape:
+            self._out = np.empty(simulator.lo_kw.shape)
+        if self.bid is not None:
+            return self._plans(actions, simulator, self.bid)
         if self.levels is not None:
             actions = self.levels[actions.astype(np.int64)]
         if self.kind == "fraction":
             _scale(actions, simulator.hi_kw, np.negative(simulator.lo_kw), self._out)
         else:
             _scale(actions, self._up_kw, self._down_kw, self._out)
+        return self._out
+
+    def _plans(self, actions: np.ndarray, simulator: Simulator, bid: BidOptions) -> np.ndarray:
+        """Power of the own plans with what the bids say."""
+        said = {"adder": bid.adder, "trust": bid.trust, "share": bid.share}
+        reach = {"adder": bid.adder_range, "trust": bid.trust_range, "share": bid.share_range}
+        values: dict[str, np.ndarray | float] = dict(said)
+        for index, name in enumerate(self.numbers):
+            number = np.empty(self._out.shape)
+            _number(actions, index, said[name], reach[name], -1.0 if name == "adder" else 0.0, number)
+            values[name] = number
+        days, step = simulator.days, simulator.step_index
+        own_plans(
+            Vehicles.of(simulator),
+            step,
+            days.step_h,
+            days.buy_per_kwh[simulator.rows, step:],
+            days.sell_per_kwh[simulator.rows, step:],
+            self._worth,
+            adder_per_kwh=values["adder"],
+            trust=values["trust"],
+            power_kw=self._out,
+        )
+        self._out *= values["share"]
         return self._out
 
     def level_mask(self, simulator: Simulator) -> np.ndarray:
@@ -221,7 +280,8 @@ class ActionCoder:
         for agent, count in zip(self.agents, self._counts, strict=True):
             if agent not in actions:
                 return f"agent '{agent}' has no action; every agent must act in every step"
-            allowed = f"allowed is an array of shape ({count},), {self._allowed()} for each port"
+            each = "for each port" if len(self.numbers) == 1 else f"for each port's {' and '.join(self.numbers)}"
+            allowed = f"allowed is an array of shape ({count},), {self._allowed()} {each}"
             if self.levels is not None and count == 1:
                 allowed = f"allowed is {self._allowed()}"
             try:
@@ -236,9 +296,11 @@ class ActionCoder:
         return f"actions cannot be read: {actions!r}"
 
 
-def _kind(kind: ActionLike) -> Literal["continuous", "fraction"] | Levels:
-    if isinstance(kind, Levels) or kind in ("continuous", "fraction"):
+def _kind(kind: ActionLike) -> Literal["continuous", "fraction"] | Levels | Bid:
+    if isinstance(kind, Levels | Bid) or kind in ("continuous", "fraction"):
         return kind
+    if kind == "bid":
+        return Bid(bid=BidOptions())
     if isinstance(kind, Mapping):
-        return Levels.model_validate(dict(kind))
+        return Bid.model_validate(dict(kind)) if "bid" in kind else Levels.model_validate(dict(kind))
     return TypeAdapter(Levels).validate_python({"levels": kind if isinstance(kind, int) else list(kind)})

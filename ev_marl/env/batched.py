@@ -152,7 +152,7 @@ class BatchedEnv:
         Parameters
         ----------
         actions : array_like, shape (n_envs, n_ports)
-            Shares or levels, as for `ChargingEnv`.
+            Shares or levels, as for `ChargingEnv`; for bids (n_envs, n_ports · numbers of a bid), port by port.
 
         Returns
         -------

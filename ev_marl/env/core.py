@@ -15,6 +15,7 @@ from ev_marl.env.actions import ActionCoder, ActionLike
 from ev_marl.env.observations import BlockLike, Observer
 from ev_marl.env.setup import Setting
 from ev_marl.errors import TrackError
+from ev_marl.own_plan import Worth
 from ev_marl.simulator import Flow, Simulator
 from ev_marl.world import Track, World
 
@@ -36,8 +37,10 @@ class Core:
         self, setting: Setting, observation: Sequence[BlockLike] | None = None, action: ActionLike | None = None
     ) -> None:
         self.setting = setting
+        worth = Worth.of(setting.objective)
         self.observer = Observer.from_scenario(setting.scenario, setting.site, observation)
-        self.actions = ActionCoder.from_scenario(setting.scenario, setting.site, action)
+        self.observer.weigh(worth)
+        self.actions = ActionCoder.from_scenario(setting.scenario, setting.site, action, worth)
         self._simulator: Simulator | None = None
 
     @property

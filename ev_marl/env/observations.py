@@ -16,7 +16,9 @@ from gymnasium import spaces
 from pydantic import TypeAdapter
 
 from ev_marl.env.blocks import BLOCKS, Feature, ObservationBlock, Scope
+from ev_marl.env.blocks.base import Weighing
 from ev_marl.env.rows import Run, append_run, copy_rows, copy_runs, stacked, starts
+from ev_marl.own_plan import Worth
 from ev_marl.physics.days import Days
 from ev_marl.registry import construct
 from ev_marl.scenario.schema import Block, BlockOptions, PricesBlock, Scenario
@@ -169,6 +171,12 @@ class Observer:
             }[table.block.scope]
             numbers += [_observed(row, feature) for row in rows for feature in table.features]
         return numbers
+
+    def weigh(self, worth: Worth) -> None:
+        """Tell the blocks that want to know what the objective charges."""
+        for table in self._tables:
+            if isinstance(table.block, Weighing):
+                table.block.weigh(worth)
 
     def load(self, days: Days) -> None:
         """Tell the blocks that the simulator has new days."""

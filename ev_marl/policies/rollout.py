@@ -11,9 +11,7 @@ import numpy as np
 
 from ev_marl.errors import PolicyError
 from ev_marl.objective import Objective
-from ev_marl.objective.energy import EnergyCost
-from ev_marl.objective.unmet import UnmetEnergy
-from ev_marl.objective.wear import BatteryWear
+from ev_marl.own_plan import Worth
 from ev_marl.policies.base import Episode, Policy, SiteView, StationView
 from ev_marl.simulator import Flow, Simulator
 from ev_marl.world.track import Track
@@ -52,7 +50,7 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> Sta
         picked[~connected] = empty
         return picked
 
-    prices = {term.name: term.price_per_kwh for term in objective.terms if isinstance(term, BatteryWear | UnmetEnergy)}
+    worth = Worth.of(objective)
     own: dict[str, Any] = {
         "step": step,
         "n_steps": days.n_steps,
@@ -76,9 +74,9 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> Sta
         "laxity_h": simulator.laxity_h.copy(),
         "buy_per_kwh": days.buy_per_kwh[simulator.day, step:],
         "sell_per_kwh": days.sell_per_kwh[simulator.day, step:],
-        "energy_weight": sum(term.weight for term in objective.terms if isinstance(term, EnergyCost)),
-        "wear_per_kwh": prices.get("battery_wear", 0.0),
-        "unmet_per_kwh": prices.get("unmet_energy", 0.0),
+        "energy_weight": worth.energy_weight,
+        "wear_per_kwh": worth.wear_per_kwh,
+        "unmet_per_kwh": worth.unmet_per_kwh,
     }
     if policy.information == "own":
         return StationView(**own)

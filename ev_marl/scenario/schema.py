@@ -411,9 +411,46 @@ class Levels(Model):
         return levels
 
 
+class BidOptions(Model):
+    """What an agent says about each of its vehicles' own plans. An action of 0 means the middle, ±1 the middle ± the
+    range."""
+
+    says: Annotated[list[Literal["adder", "trust", "share"]], Field(min_length=1)] = ["adder", "trust"]
+    """`adder`: added to this step's price, so that below 0 the vehicle pays more to charge now; `trust`: share of its
+    power that the plan counts on in later steps; `share`: how much of the plan's power is asked for."""
+    adder: Price = 0.0
+    """Middle of the adder [currency/kWh]."""
+    adder_range: Annotated[NonNegativePrice, Field(gt=0)] = 0.2
+    """How far an action moves the adder [currency/kWh]."""
+    trust: Fraction = 1.0
+    """Middle of the trust, between 0 and 1 [-]."""
+    trust_range: PositiveFraction = 0.5
+    """How far an action moves the trust [-]."""
+    share: Fraction = 1.0
+    """Middle of the share, between 0 and 1 [-]."""
+    share_range: PositiveFraction = 1.0
+    """How far an action moves the share [-]."""
+
+    @field_validator("says")
+    @classmethod
+    def _check(cls, says: list[str]) -> list[str]:
+        if len(set(says)) < len(says):
+            raise ValueError(f"found {says}; each of adder, trust, share at most once")
+        return says
+
+
+class Bid(Model):
+    """Bids on own plans."""
+
+    bid: BidOptions
+    """What an agent says, and how far it reaches."""
+
+
 Action = Annotated[
-    Annotated[Literal["continuous", "fraction"], Tag("<plain>")] | Annotated[Levels, Tag("<levels>")],
-    choice("`continuous`, `fraction`, or {levels: 5}", "levels"),
+    Annotated[Literal["continuous", "fraction", "bid"], Tag("<plain>")]
+    | Annotated[Levels, Tag("<levels>")]
+    | Annotated[Bid, Tag("<bid>")],
+    choice("`continuous`, `fraction`, `bid`, {levels: 5}, or {bid: {says: [adder]}}", "levels", "bid"),
 ]
 
 
@@ -454,10 +491,10 @@ class Scenario(Model):
     """What counts."""
     observation: list[Block] = ["identity", "clock", "ports", "prices", "headroom"]
     """What each agent sees, block by block: `identity`, `clock`, `calendar`, `ports`, `prices`, `headroom`,
-    `neighbours`, or your own."""
+    `demand`, `neighbours`, `plans`, or your own."""
     action: Action = "continuous"
-    """`continuous`: share of the port's rated power; `fraction`: share of what is possible this step; or discrete
-    levels."""
+    """`continuous`: share of the port's rated power; `fraction`: share of what is possible this step; `bid`: a price
+    added to the vehicle's own plan; or discrete levels."""
     policies: Annotated[list[str], Field(min_length=1)] | None = None
     """Policies that `ev-marl compare` runs where none are named: names, `name(option=...)`, or module:Class; left out,
     the usual ones."""

@@ -3,20 +3,24 @@
 from ev_marl.env.blocks.base import BLOCKS, Feature, ObservationBlock, Scope
 from ev_marl.env.blocks.calendar import Calendar
 from ev_marl.env.blocks.clock import TimeOfDay
+from ev_marl.env.blocks.demand import Demand
 from ev_marl.env.blocks.headroom import Headroom
 from ev_marl.env.blocks.identity import Identity
 from ev_marl.env.blocks.neighbours import Neighbours
+from ev_marl.env.blocks.plans import Plans
 from ev_marl.env.blocks.ports import Ports
 from ev_marl.env.blocks.prices import Prices
 
 __all__ = [
     "BLOCKS",
     "Calendar",
+    "Demand",
     "Feature",
     "Headroom",
     "Identity",
     "Neighbours",
     "ObservationBlock",
+    "Plans",
     "Ports",
     "Prices",
     "Scope",

@@ -13,6 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from ev_marl.own_plan import Worth
 from ev_marl.physics.days import Days
 from ev_marl.registry import Registry
 from ev_marl.simulator import Simulator
@@ -63,6 +64,15 @@ class ObservationBlock(Protocol):
             Written: finite and within the bounds of the features. One row for the site, or one for each group,
             station or port.
         """
+        ...
+
+
+@runtime_checkable
+class Weighing(Protocol):
+    """A block that must know what the objective charges."""
+
+    def weigh(self, worth: Worth) -> None:
+        """Learn the prices; called once, after `bind`."""
         ...
 
 

@@ -1,0 +1,125 @@
+"""What all vehicles below a group need together: one number each that a site would broadcast to its stations.
+
+Sums over the group's ports, the station's own included, over the rated power below the group, so that they compare
+with the limits of `headroom`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.compiled import kernel
+from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
+from ev_marl.physics.days import Days
+from ev_marl.simulator import Simulator
+from ev_marl.site import Site
+
+
+@kernel
+def _fill(
+    session: np.ndarray,
+    energy_kwh: np.ndarray,
+    hi_kw: np.ndarray,
+    laxity_h: np.ndarray,
+    step: int,
+    step_h: float,
+    urgent_h: float,
+    due_kwh: np.ndarray,
+    deadline_step: np.ndarray,
+    charge_efficiency: np.ndarray,
+    port_group: np.ndarray,
+    group_parent: np.ndarray,
+    nameplate_kw: np.ndarray,
+    n_ports_below: np.ndarray,
+    hours: float,
+    out: np.ndarray,
+) -> None:
+    n_batch, n_ports = session.shape
+    n_groups = len(group_parent)
+    for b in range(n_batch):
+        sums = np.zeros((n_groups, 5))
+        for p in range(n_ports):
+            s = session[b, p]
+            if s < 0:
+                continue
+            g = port_group[p]
+            missing = max(0.0, due_kwh[s] - energy_kwh[b, p]) / charge_efficiency[s]
+            left_h = max(1, deadline_step[s] - step) * step_h
+            sums[g, 0] += 1.0
+            sums[g, 1] += missing
+            if missing > 0.0:
+                sums[g, 2] += missing / left_h
+                sums[g, 3] += hi_kw[b, p]
+                if laxity_h[b, p] < urgent_h:
+                    sums[g, 4] += hi_kw[b, p]
+        for g in range(n_groups - 1, 0, -1):
+            for i in range(5):
+                sums[group_parent[g], i] += sums[g, i]
+        for g in range(n_groups):
+            out[b, g, 0] = sums[g, 0] / n_ports_below[g]
+            out[b, g, 1] = min(1.0, sums[g, 1] / (nameplate_kw[g] * hours))
+            for i in range(2, 5):
+                out[b, g, i] = min(1.0, sums[g, i] / nameplate_kw[g])
+
+
+@BLOCKS.register("demand")
+class Demand:
+    """Vehicles, missing energy and the power it takes, summed over each group above the station.
+
+    Parameters
+    ----------
+    urgent_h : float
+        Vehicles with less laxity count as urgent [h].
+    hours : float
+        Missing energy is shown over the rated power times this many hours [h].
+    """
+
+    name = "demand"
+    scope: Scope = "group"
+    static = False
+
+    def __init__(self, urgent_h: float = 1.0, hours: float = 2.0) -> None:
+        if hours <= 0.0:
+            raise ValueError(f"observation block 'demand': hours must be above 0, got {hours}")
+        self.urgent_h = urgent_h
+        self.hours = hours
+
+    def bind(self, site: Site) -> tuple[Feature, ...]:
+        """Sum up what the ports below each group could draw."""
+        arrays = self._arrays = site.arrays
+        below = np.concatenate([[0.0], np.cumsum(arrays.port_charge_kw)])
+        self._nameplate_kw = below[arrays.group_end_port] - below[arrays.group_first_port]
+        self._n_ports = (arrays.group_end_port - arrays.group_first_port).astype(np.float64)
+        rated = "over the rated power below the group"
+        return (
+            Feature("connected", 0, 1, "vehicles over ports"),
+            Feature("missing", 0, 1, f"energy due and not there yet, over {self.hours:g} h of the rated power"),
+            Feature("needed", 0, 1, f"sum of the steady powers that would just fulfil each wish, {rated}"),
+            Feature("wanting", 0, 1, f"most that vehicles with a wish could draw in this step, {rated}"),
+            Feature("urgent", 0, 1, f"the same of those with less than {self.urgent_h:g} h of laxity, {rated}"),
+        )
+
+    def load(self, days: Days) -> None:
+        """Nothing is prepared."""
+
+    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+        """One kernel for all groups."""
+        sessions = simulator.days.sessions
+        _fill(
+            simulator.session,
+            simulator.energy_kwh,
+            simulator.hi_kw,
+            simulator.laxity_h,
+            simulator.step_index,
+            simulator.days.step_h,
+            self.urgent_h,
+            sessions.due_kwh,
+            sessions.deadline_step,
+            sessions.charge_efficiency,
+            self._arrays.port_group,
+            self._arrays.group_parent,
+            self._nameplate_kw,
+            self._n_ports,
+            self.hours,
+            out,
+        )

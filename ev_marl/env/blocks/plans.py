@@ -1,0 +1,94 @@
+"""What each vehicle's own plan on the published prices says: what it would do now, and how much it cares.
+
+The plan is that of the policy `best-response`. Its gains are what bids compete about: a vehicle with a high gain pays
+more if it has to wait.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.compiled import kernel
+from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
+from ev_marl.own_plan import OUTLOOK, Vehicles, Worth, own_plans
+from ev_marl.physics.days import Days
+from ev_marl.simulator import Simulator
+from ev_marl.site import Site
+
+
+@kernel
+def _fill(power_kw: np.ndarray, outlook: np.ndarray, rated_kw: np.ndarray, scale: float, out: np.ndarray) -> None:
+    n_batch, n_ports = power_kw.shape
+    for b in range(n_batch):
+        for p in range(n_ports):
+            out[b, p, 0] = min(1.0, max(-1.0, power_kw[b, p] / rated_kw[p]))
+            for i in range(1, 3):
+                gain = outlook[b, p, i] * scale
+                out[b, p, i] = gain / (1.0 + abs(gain))
+
+
+@BLOCKS.register("plans")
+class Plans:
+    """The own plan of the vehicle at each port; all 0 where there is none.
+
+    Parameters
+    ----------
+    trust : float
+        Share of its power that the plan assumes to get in later steps, 0..1 [-].
+    scale_per_kwh : float
+        Gain that is shown as one half [currency/kWh].
+    """
+
+    name = "plans"
+    scope: Scope = "port"
+    static = False
+
+    def __init__(self, trust: float = 1.0, scale_per_kwh: float = 0.1) -> None:
+        if not 0.0 <= trust <= 1.0 or scale_per_kwh <= 0.0:
+            raise ValueError(
+                f"observation block 'plans': trust must be between 0 and 1, scale_per_kwh above 0; got {trust}, "
+                f"{scale_per_kwh}"
+            )
+        self.trust = trust
+        self.scale_per_kwh = scale_per_kwh
+        self._worth = Worth(1.0, 0.0, 0.0)
+
+    def bind(self, site: Site) -> tuple[Feature, ...]:
+        """Take the ratings."""
+        self._rated_kw = site.arrays.port_charge_kw
+        self._power_kw = np.zeros((0, 0))
+        gain = f"gain of {{}} this step over waiting, x/({self.scale_per_kwh:g} per kWh + |x|)"
+        return (
+            Feature("power", -1, 1, "power that the own plan asks for in this step over the port's rated power"),
+            Feature("gain_now", -1, 1, gain.format("the first kWh charged in")),
+            Feature("gain_in_full", -1, 1, gain.format("the last kWh charged at full power in")),
+        )
+
+    def weigh(self, worth: Worth) -> None:
+        """Learn what the objective charges."""
+        self._worth = worth
+
+    def load(self, days: Days) -> None:
+        """Nothing is prepared."""
+
+    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+        """Plan every vehicle."""
+        if simulator.done:
+            out[:] = 0.0
+            return
+        if self._power_kw.shape != simulator.session.shape:
+            self._power_kw = np.empty(simulator.session.shape)
+            self._outlook = np.empty((*simulator.session.shape, len(OUTLOOK)))
+        days, step = simulator.days, simulator.step_index
+        own_plans(
+            Vehicles.of(simulator),
+            step,
+            days.step_h,
+            days.buy_per_kwh[simulator.rows, step:],
+            days.sell_per_kwh[simulator.rows, step:],
+            self._worth,
+            trust=self.trust,
+            power_kw=self._power_kw,
+            outlook=self._outlook,
+        )
+        _fill(self._power_kw, self._outlook, self._rated_kw, 1.0 / self.scale_per_kwh, out)
