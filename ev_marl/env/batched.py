@@ -189,6 +189,16 @@ class BatchedEnv:
         truncated = np.full(self.n_envs, over)
         return self._observe(), rewards, self._over.copy(), truncated, info
 
+    def action_mask(self) -> np.ndarray:
+        """Which levels do something in the coming step, int8, shape (n_envs, n_ports, n_levels).
+
+        Raises
+        ------
+        ActionError
+            If actions are not levels.
+        """
+        return self._core.actions.level_mask(self._core.simulator)
+
     def state(self) -> np.ndarray:
         """Every number of the observations once, float32, shape (n_envs, n_features)."""
         return self._core.state()
