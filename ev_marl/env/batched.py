@@ -146,6 +146,21 @@ class BatchedEnv:
         self._restart(day)
         return self._observe()
 
+    def load(self, tracks: Sequence[Track]) -> None:
+        """Replace the pool of days; the next reset without a seed starts from it.
+
+        Parameters
+        ----------
+        tracks : sequence of Track
+            At least one.
+        """
+        for track in tracks:
+            track.validate(self.site)
+        self._given = list(tracks)
+        if self._rng is None:
+            self._rng = np.random.default_rng(self._seed)
+        self._fill_pool()
+
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, StepInfo]:
         """Run one step of every row; rows that end start anew at once.
 

@@ -1,0 +1,156 @@
+"""What agents are rewarded for while they learn: own and shared rewards, shaped by the value of own plans.
+
+Rewards of the batched environment come in, training rewards go out. Shaping by plans turns a step's reward into what it
+lost against the vehicles' own plans: r + Φ(after) − Φ(before), where Φ is what the connected vehicles' own plans would
+still earn. Over a day that adds up to the day's reward less the value of each vehicle's plan on arrival, which no
+action changes, so the best policy stays the best; but credit comes at once, not at departure.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from ev_marl.compiled import kernel
+from ev_marl.own_plan import OUTLOOK, Vehicles, Worth, own_plans
+from ev_marl.rl.config import Reward
+from ev_marl.simulator import Flow, Simulator
+
+
+@kernel
+def _shape(
+    before: np.ndarray,
+    after: np.ndarray,
+    session_before: np.ndarray,
+    session_after: np.ndarray,
+    over: bool,
+    first_port: np.ndarray,
+    rewards: np.ndarray,
+) -> None:
+    """rewards += Φ(after) − Φ(before), by agent; a vehicle that left or that came counts on one side only: the first
+    has no plan any more, and what the second brings is nobody's doing."""
+    n_batch, n_agents = rewards.shape
+    for b in range(n_batch):
+        for a in range(n_agents):
+            for p in range(first_port[a], first_port[a + 1]):
+                if session_before[b, p] < 0:
+                    continue
+                rewards[b, a] -= before[b, p]
+                if not over and session_after[b, p] == session_before[b, p]:
+                    rewards[b, a] += after[b, p]
+
+
+@kernel
+def _pay_shadow_prices(
+    power_kw: np.ndarray,
+    import_price: np.ndarray,
+    export_price: np.ndarray,
+    port_group: np.ndarray,
+    group_parent: np.ndarray,
+    first_port: np.ndarray,
+    rewards: np.ndarray,
+) -> None:
+    """Each port pays for its power what the limits above it are worth in this step [currency/kW]."""
+    n_batch, n_agents = rewards.shape
+    n_groups = len(group_parent)
+    price = np.empty(n_groups)
+    for b in range(n_batch):
+        for g in range(n_groups):
+            price[g] = import_price[b, g] - export_price[b, g]
+            if g > 0:
+                price[g] += price[group_parent[g]]
+        for a in range(n_agents):
+            for p in range(first_port[a], first_port[a + 1]):
+                rewards[b, a] -= price[port_group[p]] * power_kw[b, p]
+
+
+class TrainingReward:
+    """Turns the rewards of a batch into training rewards.
+
+    Parameters
+    ----------
+    config : Reward
+        What counts.
+    worth : Worth
+        What the objective charges.
+    """
+
+    def __init__(self, config: Reward, worth: Worth) -> None:
+        self._config = config
+        self._worth = worth
+        self._shaping: Literal["none", "plan", "unmet"] = config.shaping
+        if config.shaping == "unmet":  # what can no longer be fulfilled costs; energy is free
+            self._worth = Worth(0.0, 0.0, worth.unmet_per_kwh)
+        self._prices: tuple[np.ndarray, np.ndarray] | None = None
+
+    def load(self, import_prices: np.ndarray, export_prices: np.ndarray) -> None:
+        """Shadow prices of the days in the pool, each float64, shape (n_days, n_steps, n_groups) [currency/kW]."""
+        self._prices = (import_prices, export_prices)
+
+    def reset(self, simulator: Simulator) -> None:
+        """Look at the first step of an episode."""
+        self._day = simulator.day.copy()
+        if self._shaping == "none":
+            return
+        self._session = simulator.session.copy()
+        self._value = self._values(simulator)
+
+    def step(self, rewards: np.ndarray, flow: Flow, over: bool, simulator: Simulator) -> np.ndarray:
+        """Training rewards of a step.
+
+        Parameters
+        ----------
+        rewards : float64, shape (n_batch, n_agents)
+            Of the environment [currency].
+        flow : Flow
+            What happened.
+        over : bool
+            Whether the episode ended; `simulator` is then at the first step of the next.
+        simulator : Simulator
+            After the step.
+
+        Returns
+        -------
+        float32, shape (n_batch, n_agents)
+        """
+        shaped = rewards.copy()
+        site = simulator.site
+        if self._shaping != "none":
+            after, session = self._values(simulator), simulator.session.copy()
+            _shape(self._value, after, self._session, session, over, site.station_first_port, shaped)
+            self._value, self._session = after, session
+        if self._prices is not None:
+            _pay_shadow_prices(
+                flow.granted_kw,
+                self._prices[0][self._day, flow.step],
+                self._prices[1][self._day, flow.step],
+                site.port_group,
+                site.group_parent,
+                site.station_first_port,
+                shaped,
+            )
+        if over:
+            self._day = simulator.day.copy()
+        team = self._config.team
+        if team > 0.0:
+            shaped = (1.0 - team) * shaped + team * shaped.mean(axis=1, keepdims=True)
+        out: np.ndarray = (self._config.scale * shaped).astype(np.float32)
+        return out
+
+    def _values(self, simulator: Simulator) -> np.ndarray:
+        outlook = np.empty((*simulator.session.shape, len(OUTLOOK)))
+        days, step = simulator.days, simulator.step_index
+        if simulator.done:
+            return np.zeros(simulator.session.shape)
+        own_plans(
+            Vehicles.of(simulator),
+            step,
+            days.step_h,
+            days.buy_per_kwh[simulator.rows, step:],
+            days.sell_per_kwh[simulator.rows, step:],
+            self._worth,
+            outlook=outlook,
+        )
+        value: np.ndarray = outlook[:, :, 0].copy()
+        return value
