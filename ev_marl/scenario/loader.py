@@ -1,12 +1,15 @@
-"""From a YAML file, or the name of a shipped scenario, to a `Scenario`; or to a list of all that is wrong with it."""
+"""From a YAML file, or the name of a shipped scenario, to a `Scenario`; or to a list of all that is wrong with it.
+
+`validate_document` does the same for files of other kinds (training, studies), given their model.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 import ev_marl
 from ev_marl.registry import did_you_mean
@@ -15,6 +18,8 @@ from ev_marl.scenario.messages import problems_of
 from ev_marl.scenario.problems import Problem, ScenarioError
 from ev_marl.scenario.reading import Document, read_document
 from ev_marl.scenario.schema import Scenario
+
+M = TypeVar("M", bound=BaseModel)
 
 
 def shipped_scenarios() -> dict[str, Path]:
@@ -64,13 +69,33 @@ def scenario_from_dict(data: Mapping[str, Any]) -> Scenario:
     return _validate(Document(dict(data)))
 
 
-def _validate(document: Document) -> Scenario:
-    problems = whole_scenario_problems(document)
+def validate_document(document: Document, model: type[M], found: Iterable[Problem] = ()) -> M:
+    """What a file says, as a model; or everything that is wrong with it.
+
+    Parameters
+    ----------
+    document : Document
+        See `read_document`.
+    model : type
+        What the file must be.
+    found : iterable of Problem
+        Faults that were found in it before, reported with the others.
+
+    Raises
+    ------
+    ScenarioError
+        If there is anything wrong; all problems at once, each with file, line and key.
+    """
+    problems = list(found)
     try:
-        scenario = Scenario.model_validate(document.data)
+        valid = model.model_validate(document.data)
     except ValidationError as error:
-        problems.extend(problems_of(error, Scenario, document))
+        problems.extend(problems_of(error, model, document))
         raise ScenarioError(problems) from error
     if problems:
         raise ScenarioError(problems)
-    return scenario
+    return valid
+
+
+def _validate(document: Document) -> Scenario:
+    return validate_document(document, Scenario, whole_scenario_problems(document))

@@ -75,14 +75,14 @@ def key_text(path: KeyPath) -> str:
 
 
 def read_document(path: Path, find: Callable[[str], Path | None]) -> Document:
-    """Read a scenario file and everything it extends.
+    """Read a YAML file and everything it extends.
 
     Parameters
     ----------
     path : Path
         A YAML file.
     find : callable
-        Path of a shipped scenario by name, or None.
+        Path of a shipped file by name, or None; `shipped_scenarios().get` for scenarios.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def _parse(path: Path) -> Document:
     except RecursionError:
         raise ScenarioError([Problem(name, 0, "", "this is nested too deeply")]) from None
     if not isinstance(node, yaml.MappingNode) or not isinstance(data, dict):
-        raise ScenarioError([Problem(name, 1, "", "a scenario is a mapping of keys, such as `name: workplace`")])
+        raise ScenarioError([Problem(name, 1, "", "expected a mapping of keys, such as `name: workplace`")])
     document = Document(data, {(): (name, 1)})
     twice: list[Problem] = []
     try:
