@@ -36,6 +36,7 @@ class StationActions:
 
     def __init__(self, env: BatchedEnv) -> None:
         joint = env.single_action_space
+        assert joint.shape is not None
         n_numbers = joint.shape[0] // len(env.ports)  # of each port
         counts = np.diff(env.site.arrays.station_first_port) * n_numbers
         self.width = int(counts.max())
