@@ -48,3 +48,26 @@ def day_seeds(seed: int, n: int, split: Split = "test") -> list[int]:
 def policy_seed(day_seed: int, policy: str) -> int:
     """Seed of a policy's own random numbers on a day: its own, whatever other policies run."""
     return int(np.random.SeedSequence([day_seed, zlib.crc32(policy.encode())]).generate_state(1)[0])
+
+
+def training_seeds(seed: int, n: int, batch: int, worker: int = 0) -> list[int]:
+    """Seeds of the training days of a batch: fresh ones in every batch, none of them ever a validation or test day.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the training run, >= 0.
+    n : int
+        Number of days.
+    batch : int
+        Number of the batch, from 0.
+    worker : int
+        Which of the processes that play days side by side.
+
+    Returns
+    -------
+    list of int, length n
+        Below 2³², with the bits of the split "train", see `day_seeds`.
+    """
+    words = np.random.SeedSequence(seed, spawn_key=(len(SPLITS), worker, batch)).generate_state(n) >> _SPLIT_BITS
+    return [(int(word) << _SPLIT_BITS) | SPLITS.index("train") for word in words]

@@ -64,8 +64,10 @@ class BatchedEnv:
     agents : tuple of str, length A
     ports : tuple of str, length P
     cost_names : tuple of str
-    single_observation_space, single_action_space
-        Of one agent (Box, shape (W,)), and of all ports of one row.
+    single_observation_space, single_action_space, state_space
+        Of one agent (Box, shape (W,)), of all ports of one row, and of `state`.
+    n_compact_features : int
+        Numbers of the compact state.
     """
 
     def __init__(
@@ -109,6 +111,8 @@ class BatchedEnv:
         width = self._core.observer.width
         self.single_observation_space: spaces.Box = self._core.observer.space
         self.single_action_space = self._core.actions.joint_space
+        self.state_space: spaces.Box = self._core.observer.state_space
+        self.n_compact_features = self._core.observer.n_compact_features
         self._buffers = [np.zeros((n_envs, len(self.agents), width), dtype=np.float32) for _ in range(2)]
         self._returns = np.zeros((n_envs, len(self.agents)))
         self._over = np.zeros(n_envs, dtype=bool)
@@ -214,9 +218,16 @@ class BatchedEnv:
         """
         return self._core.actions.level_mask(self._core.simulator)
 
-    def state(self) -> np.ndarray:
-        """Every number of the observations once, float32, shape (n_envs, n_features)."""
-        return self._core.state()
+    def state(self, *, compact: bool = False) -> np.ndarray:
+        """Every number of the observations once, float32, shape (n_envs, n_features).
+
+        Parameters
+        ----------
+        compact : bool
+            Only what is about the site and its groups (blocks such as `prices`, `headroom`, `demand`), whose size does
+            not grow with the number of stations.
+        """
+        return self._core.compact_state() if compact else self._core.state()
 
     def observation_labels(self, agent: str) -> list[str]:
         """What each number of the agent's observation is, such as "ports.0.state_of_charge"."""

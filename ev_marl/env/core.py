@@ -80,6 +80,12 @@ class Core:
         self.observer.observe_state(out)
         return out
 
+    def compact_state(self) -> np.ndarray:
+        """What the observations say of the site and its groups, float32, shape (n_batch, n_compact_features)."""
+        out = np.empty((self.simulator.n_batch, self.observer.n_compact_features), dtype=np.float32)
+        self.observer.observe_compact_state(out)
+        return out
+
     def step(self, actions: np.ndarray) -> tuple[Flow, np.ndarray, np.ndarray]:
         """Run one step.
 

@@ -29,6 +29,10 @@ BlockLike = str | Mapping[str, Any] | PricesBlock | BlockOptions | ObservationBl
 """A block by name ("clock"), as in a scenario file ({"prices": "12 h"}, {"block": ..., "options": {...}}), or made."""
 
 
+COMPACT_SCOPES: tuple[Scope, ...] = ("site", "group")
+"""What the compact state is about: its size does not grow with the number of stations."""
+
+
 def make_block(block: BlockLike) -> ObservationBlock:
     """An observation block from its name, its entry in a scenario file, or itself.
 
@@ -115,6 +119,7 @@ class Observer:
         self.width = len(columns)
         self.space = _box(columns)
         self.state_space = _box(self.state_table())
+        self.n_compact_features = sum(table.size for table in self._tables if table.block.scope in COMPACT_SCOPES)
         self._n_batch = 0
 
     @classmethod
@@ -200,6 +205,11 @@ class Observer:
         base, stride, target, length = self._state
         copy_runs(self._memory, base, stride, target, length, out)
 
+    def observe_compact_state(self, out: np.ndarray) -> None:
+        """Write what is about the site and its groups, to `out`, float32, shape (n_batch, n_compact_features)."""
+        base, stride, target, length = self._compact_state
+        copy_runs(self._memory, base, stride, target, length, out)
+
     def _allocate(self, simulator: Simulator) -> None:
         """Make the buffer for another number of rows, fill what never changes, and work out the runs."""
         n_batch = self._n_batch = simulator.n_batch
@@ -213,8 +223,13 @@ class Observer:
                 table.block.fill(simulator, view)
             else:
                 self._moving.append((table.block, view))
-        state = [(n_batch * table.first, table.size, table.first, table.size) for table in self._tables]
-        self._state = tuple(np.array(column, dtype=np.int64) for column in zip(*state, strict=True))
+        self._state = _columns([(n_batch * table.first, table.size, table.first, table.size) for table in self._tables])
+        compact, target = [], 0
+        for table in self._tables:
+            if table.block.scope in COMPACT_SCOPES:
+                compact.append((n_batch * table.first, table.size, target, table.size))
+                target += table.size
+        self._compact_state = _columns(compact)
         self._plan = self._families()
 
     def _families(self) -> tuple[np.ndarray, ...]:
@@ -250,6 +265,10 @@ class Observer:
                     append_run(runs, (base + row * width, table.size, target + k * width, width))
             target += self._places(table) * width
         return runs
+
+
+def _columns(runs: list[Run]) -> tuple[np.ndarray, ...]:
+    return tuple(np.array(column, dtype=np.int64) for column in np.array(runs, dtype=np.int64).reshape(-1, 4).T)
 
 
 def _n_rows(scope: Scope, site: Site) -> int:

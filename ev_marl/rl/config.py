@@ -87,10 +87,8 @@ class Sampling(Model):
     """Processes that sample; 0: the training process itself, best on one machine."""
     pipeline: Literal["arrays", "episodes", "stock"] = "arrays"
     """`arrays`: fastest; `episodes`: RLlib's own learner connectors; `stock`: RLlib's own environment runner too."""
-    days: Count = 512
-    """Training days drawn at a time."""
-    refresh: bool = True
-    """Draw other days when each has been played once on average."""
+    days: Count | None = None
+    """Play the same so many training days again and again; left out, every batch has fresh days."""
 
 
 class Stop(Model):
@@ -155,6 +153,8 @@ class TrainingConfig(Model):
 
     @model_validator(mode="after")
     def _check(self) -> TrainingConfig:
+        if self.reward.credit == "shadow_prices" and self.sampling.days is None:
+            raise fault("sampling", "shadow prices are solved for beforehand; say for how many days: {days: 512}")
         if self.algorithm != "ppo" and self.agents == "central":
             raise fault("algorithm", f"'{self.algorithm}' needs agents that share a policy; central training needs ppo")
         if self.algorithm != "ppo" and self.critic == "state":

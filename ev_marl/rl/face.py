@@ -1,0 +1,167 @@
+"""The batched environment as a learner sees it: observations, raw actions, training rewards, whole days at a time.
+
+A training configuration and a scenario come in. Agents are the stations, or one for the whole site; each belongs to a
+module, the network that decides for it. Day by day the face draws training days from their seeds, so that the days of a
+batch depend on nothing but its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from gymnasium import spaces
+
+from ev_marl.compare.seeds import day_seeds, training_seeds
+from ev_marl.env.batched import BatchedEnv
+from ev_marl.optimum import solve
+from ev_marl.own_plan import Worth
+from ev_marl.rl.config import TrainingConfig
+from ev_marl.rl.rewards import TrainingReward
+from ev_marl.rl.stations import StationActions
+from ev_marl.scenario import Scenario
+from ev_marl.world import Track
+
+SITE = "site"  # the one agent, and the one module, of central training
+STATION = "station"  # the module that all stations share
+
+
+@dataclass(frozen=True)
+class Module:
+    """Agents that one network decides for."""
+
+    name: str
+    agents: np.ndarray  # int64 (n,)  their numbers
+
+
+def modules_of(config: TrainingConfig, stations: Sequence[str]) -> tuple[Module, ...]:
+    """Who decides for whom; stations are named by their type and a number, such as "ac_0"."""
+    if config.agents == "central":
+        return (Module(SITE, np.zeros(1, dtype=np.int64)),)
+    if config.agents == "shared":
+        return (Module(STATION, np.arange(len(stations))),)
+    types = [station.rpartition("_")[0] for station in stations]
+    return tuple(
+        Module(kind, np.array([a for a, other in enumerate(types) if other == kind])) for kind in dict.fromkeys(types)
+    )
+
+
+class TrainingFace:
+    """Batches of training days; B rows, A agents, W numbers of an observation, K of an action, S of the critic's state.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        How agents see, act and are rewarded.
+    scenario : Scenario
+        What they do it in.
+    n_envs : int
+        Rows B.
+    seed : int
+        Of the training run.
+    worker : int
+        Which of several processes this is.
+    """
+
+    def __init__(self, config: TrainingConfig, scenario: Scenario, n_envs: int, seed: int, worker: int = 0) -> None:
+        self.config = config
+        self.central = config.agents == "central"
+        self.env = BatchedEnv(
+            scenario,
+            n_envs,
+            coordinator=config.coordinator,
+            observation=config.observation,
+            action=config.action,
+            tracks=(),
+        )
+        self.n_envs = n_envs
+        self.agents = (SITE,) if self.central else self.env.agents
+        self.modules = modules_of(config, self.env.agents)
+        self._stations = StationActions(self.env)
+        self.observation_space: spaces.Box = (
+            self.env.state_space if self.central else self.env.single_observation_space
+        )
+        self.action_space = self.env.single_action_space if self.central else self._stations.space
+        self.n_state = self.env.n_compact_features if config.critic == "state" else 0
+        self._reward = TrainingReward(config.reward, Worth.of(self.env.objective))
+        self._seed, self._worker = seed, worker
+        self._pool: list[Track] | None = None
+
+    @property
+    def n_steps(self) -> int:
+        """T."""
+        return self.env.max_cycles
+
+    def days(self, batch: int) -> list[Track]:
+        """The days of a batch."""
+        if self.config.sampling.days is None:
+            seeds = training_seeds(self._seed, self.n_envs, batch, self._worker)
+            return [self.env.world.sample(seed) for seed in seeds]
+        if self._pool is None:
+            seeds = day_seeds(self._seed, self.config.sampling.days, "train")
+            self._pool = [self.env.world.sample(seed) for seed in seeds]
+            self._load_pool(self._pool)
+        return self._pool
+
+    def start(self, batch: int) -> np.ndarray:
+        """Start the days of a batch; observations, float32, shape (B, A, W)."""
+        days = self.days(batch)
+        if days is not self._pool:
+            self.env.load(days)
+            row_days = np.arange(self.n_envs)
+        else:
+            rng = np.random.default_rng((self._seed, self._worker, batch))
+            row_days = rng.integers(len(days), size=self.n_envs)
+        return self.play(row_days)
+
+    def play(self, days: np.ndarray) -> np.ndarray:
+        """Start given days of those that are loaded."""
+        observations = self.env.reset(day=days)
+        self._reward.reset(self.env.simulator)
+        return self._seen(observations)
+
+    def state(self) -> np.ndarray:
+        """What only the critic sees, float32, shape (B, S)."""
+        return self.env.state(compact=True)
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+        """Run a step.
+
+        Parameters
+        ----------
+        actions : shape (B, A, K)
+            As sampled; what lies beyond the bounds of the space is clipped.
+
+        Returns
+        -------
+        observations : float32, shape (B, A, W)
+            After the last step, of no meaning.
+        rewards : float32, shape (B, A)
+            Training rewards.
+        returns : float64, shape (B,)
+            Team's reward of the step, as the scenario counts it [currency].
+        over : bool
+            Whether that was the last step of the day.
+        """
+        if isinstance(self.action_space, spaces.Box):
+            actions = np.clip(actions, -1.0, 1.0)
+        flat = actions.reshape(self.n_envs, -1) if self.central else self._stations.join(actions)
+        observations, rewards, _, truncated, info = self.env.step(flat)
+        over = bool(truncated[0])
+        shaped = self._reward.step(rewards, info.flow, over, self.env.simulator)
+        if self.central:
+            shaped = shaped.sum(axis=1, keepdims=True)
+        return self._seen(observations), shaped, rewards.sum(axis=1), over
+
+    def _seen(self, observations: np.ndarray) -> np.ndarray:
+        return self.env.state()[:, None, :] if self.central else observations
+
+    def _load_pool(self, pool: Sequence[Track]) -> None:
+        self.env.load(pool)
+        if self.config.reward.credit == "shadow_prices":
+            solutions = [solve(self.env.site, track, self.env.objective) for track in pool]
+            self._reward.load(
+                np.stack([solution.shadow_prices for solution in solutions]),
+                np.stack([solution.export_shadow_prices for solution in solutions]),
+            )

@@ -1,0 +1,100 @@
+"""From rollout arrays to a train batch: values, generalised advantage estimation, tensors, all at once.
+
+Takes the place of RLlib's learner connectors for PPO, which go through episodes one by one. Every day ends with its
+last step: what vehicles are still owed is settled there, so there is nothing beyond to estimate the value of.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.connectors.connector_v2 import ConnectorV2
+from ray.rllib.core.columns import Columns
+from ray.rllib.evaluation.postprocessing import Postprocessing
+
+from ev_marl.rl.networks import STATE
+from ev_marl.rl.rollouts import RolloutArrays
+
+
+def advantages(values: np.ndarray, rewards: np.ndarray, discount: float, gae_lambda: float) -> np.ndarray:
+    """Generalised advantage estimation (Schulman et al. 2016) of episodes that end with their last step.
+
+    Parameters
+    ----------
+    values, rewards : float32, shape (n_steps, ...)
+        Estimated values before each step, and its reward.
+    discount, gae_lambda : float
+        γ and λ.
+
+    Returns
+    -------
+    float32, shape (n_steps, ...)
+    """
+    out = np.empty_like(rewards)
+    following = np.zeros_like(rewards[0])
+    gathered = np.zeros_like(rewards[0])
+    for t in range(len(rewards) - 1, -1, -1):
+        gathered = rewards[t] + discount * following - values[t] + discount * gae_lambda * gathered
+        out[t] = gathered
+        following = values[t]
+    return out
+
+
+class ArraysToTrainBatch(ConnectorV2):  # type: ignore[misc]
+    """Makes a shuffled train batch of one or more `RolloutArrays`.
+
+    Parameters
+    ----------
+    discount, gae_lambda : float
+        γ and λ.
+    """
+
+    def __init__(
+        self,
+        input_observation_space: Any = None,
+        input_action_space: Any = None,
+        *,
+        discount: float,
+        gae_lambda: float,
+    ) -> None:
+        super().__init__(input_observation_space, input_action_space)
+        self.discount = discount
+        self.gae_lambda = gae_lambda
+
+    def __call__(
+        self, *, rl_module: Any, batch: dict[str, Any], episodes: list[RolloutArrays], **kwargs: Any
+    ) -> dict[str, Any]:
+        """Columns of each module, tensors of n = T · B · A agent steps."""
+        for name in episodes[0].modules:
+            parts = [self._columns(rl_module[name], rollout, name) for rollout in episodes]
+            columns = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+            gains = columns[Postprocessing.ADVANTAGES]
+            columns[Postprocessing.ADVANTAGES] = (gains - gains.mean()) / gains.std().clamp(min=1e-4)
+            order = torch.randperm(len(gains))
+            batch[name] = {key: column[order] for key, column in columns.items()}
+        return batch
+
+    def _columns(self, module: Any, rollout: RolloutArrays, name: str) -> dict[str, torch.Tensor]:
+        part = rollout.modules[name]
+        n_agents = part.rewards.shape[2]
+        columns = {
+            Columns.OBS: _flat(part.observations),
+            Columns.ACTIONS: _flat(part.actions),
+            Columns.ACTION_DIST_INPUTS: _flat(part.action_inputs),
+            Columns.ACTION_LOGP: _flat(part.log_probability),
+        }
+        if rollout.state.shape[2]:
+            columns[STATE] = torch.from_numpy(rollout.state.copy()).repeat_interleave(n_agents, dim=1).flatten(0, 1)
+        with torch.no_grad():
+            values = module.compute_values(columns).numpy().reshape(part.rewards.shape)
+        gains = advantages(values, part.rewards, self.discount, self.gae_lambda)
+        columns[Postprocessing.ADVANTAGES] = _flat(gains)
+        columns[Postprocessing.VALUE_TARGETS] = _flat(gains + values)
+        return columns
+
+
+def _flat(values: np.ndarray) -> torch.Tensor:
+    """Steps, rows and agents as one axis; a copy, since arrays from another process cannot be written to."""
+    return torch.from_numpy(values.reshape(-1, *values.shape[3:]).copy())

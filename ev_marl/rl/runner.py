@@ -1,0 +1,194 @@
+"""An RLlib environment runner that plays a batch of days at once on the batched core.
+
+It takes the place of `MultiAgentEnvRunner`, which steps one dictionary after the other: same weights, same metrics,
+same checkpoints, but one call of the network and one of the simulator a step. A call of `sample` plays whole days, one
+in each row.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
+from ray.rllib.utils.metrics import (
+    NUM_AGENT_STEPS_SAMPLED,
+    NUM_AGENT_STEPS_SAMPLED_LIFETIME,
+    NUM_ENV_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES,
+    NUM_EPISODES_LIFETIME,
+    NUM_MODULE_STEPS_SAMPLED,
+    NUM_MODULE_STEPS_SAMPLED_LIFETIME,
+    SAMPLE_TIMER,
+)
+
+from ev_marl.rl.config import TrainingConfig
+from ev_marl.rl.face import TrainingFace
+from ev_marl.rl.rollouts import ModuleRollout, RolloutArrays
+from ev_marl.scenario import Scenario
+
+RETURN = "team_return_mean"  # metric: return of a day as the scenario counts it, mean over the batch [currency]
+
+
+class _Spaces:
+    """What RLlib asks an environment for when it builds modules and connectors."""
+
+    def __init__(self, face: TrainingFace) -> None:
+        self.face = face
+        self.num_envs = face.n_envs
+        self.single_observation_space = spaces.Dict(dict.fromkeys(face.agents, face.observation_space))
+        self.single_action_space = spaces.Dict(dict.fromkeys(face.agents, face.action_space))
+        self.observation_space = self.single_observation_space
+        self.action_space = self.single_action_space
+
+    @property
+    def unwrapped(self) -> _Spaces:
+        return self
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def seed_everything(*numbers: int) -> None:
+    """Set the global generators of Python, NumPy and PyTorch, which RLlib draws from."""
+    words = np.random.SeedSequence(list(numbers)).generate_state(3)
+    random.seed(int(words[0]))
+    np.random.seed(int(words[1]))  # noqa: NPY002  RLlib shuffles with it
+    torch.manual_seed(int(words[2]))
+
+
+class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
+    """Samples whole days from a `TrainingFace`.
+
+    `config.env_config` holds `training` and `scenario`, both as JSON, and `seed`.
+    """
+
+    def make_env(self) -> None:
+        """Make the face; there is no gymnasium environment."""
+        given = self.config.env_config
+        self._seed = int(given["seed"])
+        self.face = TrainingFace(
+            TrainingConfig.model_validate_json(given["training"]),
+            Scenario.model_validate_json(given["scenario"]),
+            self.config.num_envs_per_env_runner,
+            self._seed,
+            self.worker_index,
+        )
+        self.env = _Spaces(self.face)
+        self.num_envs = self.face.n_envs
+        self._needs_initial_reset = True
+
+    @property
+    def batch(self) -> int:
+        """Number of the coming batch, from the steps sampled so far by all runners, so that a resumed run goes on."""
+        each = self.face.n_steps * self.face.n_envs * max(1, self.config.num_env_runners)
+        return int(round(self.num_env_steps_sampled_lifetime / each))
+
+    def sample(
+        self,
+        *,
+        num_timesteps: int | None = None,
+        num_episodes: int | None = None,
+        explore: bool | None = None,
+        random_actions: bool = False,
+        force_reset: bool = False,
+    ) -> list[RolloutArrays]:
+        """Play one batch of training days, whatever number of steps is asked for."""
+        if random_actions:
+            raise NotImplementedError("this runner does not play random actions")
+        batch = self.batch
+        seed_everything(self._seed, self.worker_index, batch)
+        begin = time.perf_counter()
+        with self.metrics.log_time(SAMPLE_TIMER):
+            rollout, returns = self.play(self.face.start(batch), self.config.explore if explore is None else explore)
+        self._log(rollout, returns, time.perf_counter() - begin)
+        return [rollout]
+
+    def play(self, observations: np.ndarray, explore: bool) -> tuple[RolloutArrays, np.ndarray]:
+        """Play days that the face has started.
+
+        Parameters
+        ----------
+        observations : float32, shape (B, A, W)
+            The first.
+        explore : bool
+            Whether to sample actions, or take the most likely.
+
+        Returns
+        -------
+        RolloutArrays
+        returns : float64, shape (B,)
+            Of the team, as the scenario counts it [currency].
+        """
+        face = self.face
+        n_steps, n_envs = face.n_steps, face.n_envs
+        continuous = isinstance(face.action_space, spaces.Box)
+        width = face.action_space.shape[0] if face.action_space.shape else 1
+        kind = np.float32 if continuous else np.int64
+        actions = np.zeros((n_envs, len(face.agents), width), dtype=kind)
+        parts: dict[str, ModuleRollout] = {}
+        state = np.zeros((n_steps, n_envs, face.n_state), dtype=np.float32)
+        returns = np.zeros(n_envs)
+        for t in range(n_steps):
+            if face.n_state:
+                state[t] = face.state()
+            for module in face.modules:
+                seen = observations[:, module.agents]
+                shape = seen.shape[:2]
+                sampled, inputs, log_probability = self._act(module.name, seen.reshape(-1, seen.shape[2]), explore)
+                if module.name not in parts:
+                    parts[module.name] = ModuleRollout(
+                        np.empty((n_steps, *seen.shape), dtype=np.float32),
+                        np.empty((n_steps, *shape, *sampled.shape[1:]), dtype=kind),
+                        np.empty((n_steps, *shape, inputs.shape[1]), dtype=np.float32),
+                        np.empty((n_steps, *shape), dtype=np.float32),
+                        np.empty((n_steps, *shape), dtype=np.float32),
+                    )
+                part = parts[module.name]
+                part.observations[t] = seen
+                part.actions[t] = sampled.reshape(part.actions.shape[1:])
+                part.action_inputs[t] = inputs.reshape(part.action_inputs.shape[1:])
+                part.log_probability[t] = log_probability.reshape(shape)
+                actions[:, module.agents] = sampled.reshape(*shape, width)
+            observations, rewards, earned, _ = face.step(actions)
+            returns += earned
+            for module in face.modules:
+                parts[module.name].rewards[t] = rewards[:, module.agents]
+        return RolloutArrays(parts, state, len(face.agents)), returns
+
+    def _act(self, module: str, seen: np.ndarray, explore: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Actions, inputs of their distribution and log probabilities for observations of shape (n, W)."""
+        network = self.module[module]
+        with torch.no_grad():
+            batch = {Columns.OBS: torch.from_numpy(np.ascontiguousarray(seen))}
+            forward = network.forward_exploration if explore else network.forward_inference
+            inputs = forward(batch)[Columns.ACTION_DIST_INPUTS]
+            distribution = network.get_exploration_action_dist_cls().from_logits(inputs)
+            chosen = distribution if explore else distribution.to_deterministic()
+            sampled = chosen.sample()
+            log_probability = distribution.logp(sampled)
+        return sampled.numpy(), inputs.numpy(), log_probability.numpy()
+
+    def _log(self, rollout: RolloutArrays, returns: np.ndarray, seconds: float) -> None:
+        steps, metrics = rollout.env_steps(), self.metrics
+        self.num_env_steps_sampled_lifetime += steps * max(1, self.config.num_env_runners)
+        metrics.log_value(NUM_ENV_STEPS_SAMPLED, steps, reduce="sum")
+        metrics.log_value(NUM_ENV_STEPS_SAMPLED_LIFETIME, steps, reduce="lifetime_sum", with_throughput=True)
+        metrics.log_value(NUM_EPISODES, len(returns), reduce="sum")
+        metrics.log_value(NUM_EPISODES_LIFETIME, len(returns), reduce="lifetime_sum")
+        metrics.log_value((NUM_AGENT_STEPS_SAMPLED, "all"), rollout.agent_steps(), reduce="sum")
+        metrics.log_value((NUM_AGENT_STEPS_SAMPLED_LIFETIME, "all"), rollout.agent_steps(), reduce="lifetime_sum")
+        by_module: dict[str, Any] = {}
+        for name, part in rollout.modules.items():
+            count = part.rewards.size
+            metrics.log_value((NUM_MODULE_STEPS_SAMPLED, name), count, reduce="sum")
+            metrics.log_value((NUM_MODULE_STEPS_SAMPLED_LIFETIME, name), count, reduce="lifetime_sum")
+            by_module[name] = float(part.rewards.sum() / len(returns))
+        metrics.log_value(RETURN, float(returns.mean()), window=1)
+        self._log_episode_metrics(len(rollout.state), sum(by_module.values()), seconds, {}, by_module, {})
