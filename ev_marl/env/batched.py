@@ -68,6 +68,8 @@ class BatchedEnv:
         Of one agent (Box, shape (W,)), of all ports of one row, and of `state`.
     n_compact_features : int
         Numbers of the compact state.
+    n_levels : int or None
+        Levels of each port, where actions are levels.
     """
 
     def __init__(
@@ -113,6 +115,8 @@ class BatchedEnv:
         self.single_action_space = self._core.actions.joint_space
         self.state_space: spaces.Box = self._core.observer.state_space
         self.n_compact_features = self._core.observer.n_compact_features
+        levels = self._core.actions.levels
+        self.n_levels = None if levels is None else len(levels)
         self._buffers = [np.zeros((n_envs, len(self.agents), width), dtype=np.float32) for _ in range(2)]
         self._returns = np.zeros((n_envs, len(self.agents)))
         self._over = np.zeros(n_envs, dtype=bool)

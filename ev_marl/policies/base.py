@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -105,6 +105,38 @@ class Policy(Protocol):
 
     def act(self, view: StationView) -> np.ndarray:
         """Setpoints, float64, shape (n_batch, n_ports) [kW]; a `SiteView` is given unless information is "own"."""
+        ...
+
+
+@dataclass(slots=True)
+class ObservationView:
+    """What a policy that was trained on observations gets at the start of a step; B batch rows, A agents."""
+
+    step: int  # t
+    observations: np.ndarray  # float32 (B, A, W)  row a is what agent a sees
+    state: np.ndarray | None  # float32 (B, F)  every number once; only with information "site" or "future"
+    to_setpoints: Callable[[np.ndarray], np.ndarray]  # actions (B, P · numbers of a port) -> setpoints (B, P) [kW]
+
+
+@runtime_checkable
+class ObservingPolicy(Protocol):
+    """A policy that decides on the environment's observations, by the environment's actions.
+
+    It is given an `ObservationView`. With information "own", what it says for a station must depend on that station's
+    row of the observations only.
+    """
+
+    name: str
+    information: Information
+    observation: Sequence[Any] | None  # blocks; None: those of the scenario
+    action: Any | None  # kind of action; None: that of the scenario
+
+    def reset(self, episode: Episode) -> None:
+        """Prepare for a new episode."""
+        ...
+
+    def act(self, view: ObservationView) -> np.ndarray:
+        """Setpoints, float64, shape (n_batch, n_ports) [kW]."""
         ...
 
 

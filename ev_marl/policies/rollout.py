@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ev_marl.env.senses import Senses
 from ev_marl.errors import PolicyError
 from ev_marl.objective import Objective
 from ev_marl.own_plan import Worth
-from ev_marl.policies.base import Episode, Policy, SiteView, StationView
+from ev_marl.policies.base import Episode, ObservationView, ObservingPolicy, Policy, SiteView, StationView
 from ev_marl.simulator import Flow, Simulator
 from ev_marl.world.track import Track
 from ev_marl.world.world import World
@@ -83,7 +84,7 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> Sta
     return SiteView(**own, site=simulator.site, lower_kw=simulator.lower_kw, upper_kw=simulator.upper_kw)
 
 
-def _check(setpoint_kw: np.ndarray, simulator: Simulator, policy: Policy) -> None:
+def _check(setpoint_kw: np.ndarray, simulator: Simulator, policy: Policy | ObservingPolicy) -> None:
     """Raise a PolicyError if a policy's answer is no array of finite powers, one for each port."""
     where, needed = f"policy '{policy.name}', step {simulator.step_index}", simulator.lo_kw.shape
     if np.shape(setpoint_kw) != needed:
@@ -98,10 +99,33 @@ def _check(setpoint_kw: np.ndarray, simulator: Simulator, policy: Policy) -> Non
         )
 
 
+def _eyes(
+    simulator: Simulator, objective: Objective, policy: Policy | ObservingPolicy, world: World | None
+) -> Callable[[], Any]:
+    """What gives the policy its view of the coming step."""
+    if not isinstance(policy, ObservingPolicy):
+        return lambda: make_view(simulator, objective, policy)
+    if world is None:
+        raise PolicyError(f"policy '{policy.name}' decides on observations: give the rollout `world=`")
+    senses = Senses(world.scenario, world.site, objective, policy.observation, policy.action)
+    senses.load(simulator)
+
+    def look() -> ObservationView:
+        senses.fill(simulator)
+        return ObservationView(
+            simulator.step_index,
+            senses.observations(),
+            None if policy.information in ("own", "messages") else senses.state(),
+            lambda actions: senses.setpoints(actions, simulator).copy(),
+        )
+
+    return look
+
+
 def rollout(
     simulator: Simulator,
     objective: Objective,
-    policy: Policy,
+    policy: Policy | ObservingPolicy,
     tracks: Sequence[Track],
     *,
     seed: int = 0,
@@ -153,9 +177,10 @@ def rollout(
     returns = np.zeros((len(tracks), simulator.site.n_stations))
     totals = np.zeros((len(objective.terms), len(tracks)))
     act_seconds = step_seconds = 0.0
+    look = _eyes(simulator, objective, policy, world)
     while not simulator.done:
         begin = time.perf_counter()
-        setpoint_kw = policy.act(make_view(simulator, objective, policy))
+        setpoint_kw = policy.act(look())
         decided = time.perf_counter()
         _check(setpoint_kw, simulator, policy)
         flow = simulator.step(setpoint_kw)

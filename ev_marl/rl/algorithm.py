@@ -130,9 +130,7 @@ class _Connector:
         self._discount, self._gae_lambda = discount, gae_lambda
 
     def __call__(self, observation_space: Any, action_space: Any) -> ArraysToTrainBatch:
-        return ArraysToTrainBatch(
-            observation_space, action_space, discount=self._discount, gae_lambda=self._gae_lambda
-        )
+        return ArraysToTrainBatch(observation_space, action_space, discount=self._discount, gae_lambda=self._gae_lambda)
 
 
 __all__ = ["algorithm_config", "build", "modules_of"]

@@ -79,9 +79,7 @@ class TrainingFace:
         self.agents = (SITE,) if self.central else self.env.agents
         self.modules = modules_of(config, self.env.agents)
         self._stations = StationActions(self.env)
-        self.observation_space: spaces.Box = (
-            self.env.state_space if self.central else self.env.single_observation_space
-        )
+        self.observation_space: spaces.Box = self.env.state_space if self.central else self.env.single_observation_space
         self.action_space = self.env.single_action_space if self.central else self._stations.space
         self.n_state = self.env.n_compact_features if config.critic == "state" else 0
         self._reward = TrainingReward(config.reward, Worth.of(self.env.objective))

@@ -7,14 +7,19 @@ the critic, which is not needed once training is over, may see the state of the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from gymnasium import spaces
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.distribution.torch.torch_distribution import (
+    TorchCategorical,
+    TorchDiagGaussian,
+    TorchMultiCategorical,
+)
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, ValueFunctionAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
-from ray.rllib.core.distribution.torch.torch_distribution import TorchCategorical, TorchDiagGaussian, TorchMultiCategorical
 from torch import nn
 
 STATE = "state"  # column of a batch: what only the critic sees
@@ -29,7 +34,7 @@ def multilayer_perceptron(
     """Fully connected layers, orthogonal weights (Saxe et al. 2014), biases 0."""
     layers: list[nn.Module] = []
     sizes = [n_inputs, *hidden]
-    for width, following in zip(sizes[:-1], sizes[1:], strict=True):
+    for width, following in pairwise(sizes):
         layers += [_linear(width, following, 2.0**0.5), _ACTIVATIONS[activation]()]
     layers.append(_linear(sizes[-1], n_outputs, last_gain))
     return nn.Sequential(*layers)
