@@ -252,13 +252,16 @@ def solve(
         "ev-marl compare workplace",
         "ev-marl compare workplace --policies edf,llf,best-response --days 30 --seed 0 --out runs/mine",
         "ev-marl compare my_site.yaml --policies 'price-threshold,my_module:MyPolicy' --coordinator priority",
+        "ev-marl compare workplace --policies best-response,rllib:training/results/workplace-ippo --baseline best",
     )
 )
 def compare(
     scenario: ScenarioName,
     policies: Annotated[
         str | None,
-        typer.Option("--policies", help="Names, name(option=...), or module:Class, with commas between."),
+        typer.Option(
+            "--policies", help="Names, name(option=...), module:Class, rllib:PATH or central:PATH, with commas between."
+        ),
     ] = None,
     days: Annotated[int, typer.Option("--days", min=1, help="How many days; more days later extend the run.")] = 30,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which days.")] = 0,
@@ -271,13 +274,25 @@ def compare(
     split: Annotated[Split, typer.Option("--split", help="Which days; training and test days are disjoint.")] = (
         Split.test
     ),
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline",
+            metavar="NAME",
+            help="Policy that the others' paired differences are to; best: the own-station policy, not learned, that "
+            "earns most on validation days.",
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option("--ray", metavar="ADDRESS", help="Run the days on a Ray cluster; auto finds it.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run policies on the same days and measure how far each is from the cooperative optimum.
 
     Ctrl-C and start again: finished days are kept, and the run goes on.
     """
-    comparing.run(scenario, policies, days, seed, out, workers, coordinator, split.value, as_json)
+    comparing.run(scenario, policies, days, seed, out, workers, coordinator, split.value, baseline, ray, as_json)
 
 
 def main() -> None:

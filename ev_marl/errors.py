@@ -28,7 +28,7 @@ class ActionError(EvMarlError, ValueError):
 
 
 class PolicyError(EvMarlError, ValueError):
-    """A policy that answers with the wrong shape or with powers that are not finite."""
+    """A policy that lacks a method, or that answers with the wrong shape or with powers that are not finite."""
 
 
 class ObjectiveError(EvMarlError, ValueError):

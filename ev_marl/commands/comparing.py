@@ -21,6 +21,8 @@ def run(
     workers: int | None,
     coordinator: str | None,
     split: Split,
+    baseline: str | None,
+    ray: str | None,
     as_json: bool,
 ) -> None:
     """Compare, print the table, and say where the files are."""
@@ -32,7 +34,9 @@ def run(
         out,
         coordinator=coordinator,
         split=split,
+        baseline=baseline,
         workers=workers,
+        ray=ray,
     )
     if as_json:
         print_json(

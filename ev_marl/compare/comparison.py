@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
 from ev_marl.compare.folder import Manifest
 from ev_marl.compare.records import DayResult, PolicyDay
-from ev_marl.compare.statistics import mean_or_nan, score, score_interval, worst_tenth
+from ev_marl.compare.statistics import (
+    PairedDifference,
+    day_scores,
+    interquartile_mean,
+    mean_or_nan,
+    paired_difference,
+    score,
+    score_interval,
+    worst_tenth,
+)
+from ev_marl.policies.learned_spec import read_learned
 from ev_marl.scenario import Scenario
 
 
 @dataclass(frozen=True)
 class PolicySummary:
-    """A policy over all days of a run; money, energy and counts are means per day unless they say otherwise."""
+    """A policy over all days of a run; money, energy and counts are means per day unless they say otherwise.
 
-    policy: str
+    Of a policy with several training seeds, they are means over the seeds as well.
+    """
+
+    policy: str  # as it was asked for
+    label: str  # the same, short
+    seeds: int  # training seeds of a learned policy, 1 for any other
     information: str  # own, messages, site or future
     days: int
     score: float  # share of what perfect cooperation gains over uncontrolled charging [-], NaN: nothing to gain
     score_low: float  # paired bootstrap interval of 95 %; NaN with one day
     score_high: float
+    score_iqm: float  # interquartile mean of the scores of single days and training seeds [-]
     gap_per_day: float  # bound less return [currency]
     cost_per_day: float  # [currency]
     costs_per_day: dict[str, float]  # by term of the objective [currency]
@@ -37,8 +55,8 @@ class PolicySummary:
     peak_kw: float  # mean of the days' peaks
     highest_peak_kw: float  # of all days
     curtailed_kwh_per_day: float
-    violations: int  # (step, group) pairs beyond a limit, all days
-    violation_kwh: float  # all days
+    violations: int  # (step, group) pairs beyond a limit, all days and training seeds
+    violation_kwh: float  # all days and training seeds
     policy_ms: float  # per step, median of the days
     simulator_ms: float
 
@@ -57,12 +75,18 @@ class Comparison:
         One a day, in the order of the day seeds.
     limits : str
         Import limits against the rated power below them, in one line.
+    baseline : str
+        The policy that the others' differences are to; empty if none was chosen.
+    baseline_reason : str
+        How it was chosen.
     """
 
     folder: Path
     manifest: Manifest
     days: tuple[DayResult, ...]
     limits: str
+    baseline: str = ""
+    baseline_reason: str = ""
 
     @cached_property
     def scenario(self) -> Scenario:
@@ -80,26 +104,64 @@ class Comparison:
         return np.array([day.bound for day in self.days])
 
     def returns(self, policy: str) -> np.ndarray:
-        """Team return of each day, float64, shape (n_days,) [currency]."""
-        return np.array([day.of(policy).team_return for day in self.days])
+        """Team return of each day, mean over training seeds, float64, shape (n_days,) [currency]."""
+        return np.asarray(self.runs(policy).mean(axis=0))
+
+    def runs(self, policy: str) -> np.ndarray:
+        """Team return of each training seed and day, float64, shape (n_seeds, n_days) [currency]."""
+        members = self.manifest.members(policy)
+        return np.array([[day.of(name).team_return for day in self.days] for name in members])
+
+    def power_kw(self, policy: str, day: int) -> np.ndarray:
+        """Power of the watched groups on a day, mean over training seeds, float64, shape (n_watched, n_steps) [kW]."""
+        members = self.manifest.members(policy)
+        return np.asarray(np.mean([self.days[day].of(name).group_kw for name in members], axis=0))
 
     def table(self) -> list[PolicySummary]:
-        """One summary a policy: `optimum`, then the others, best score first."""
-        return list(self._table)
+        """One summary a policy: `optimum`, then the others, best score first; one for all training seeds together."""
+        rows = self._summaries([OPTIMUM, *self.manifest.asked])
+        return [rows[0], *sorted(rows[1:], key=lambda row: row.gap_per_day)]
+
+    def seed_table(self) -> list[PolicySummary]:
+        """One summary for each training seed of each policy that has several."""
+        return self._summaries([name for members in self.manifest.groups.values() for name in members])
+
+    def differences(self) -> dict[str, PairedDifference]:
+        """How much better each policy is than the baseline on the same days; empty without a baseline."""
+        if not self.baseline:
+            return {}
+        others = [row.policy for row in self.table() if row.policy != self.baseline]
+        return {name: self.difference(name, self.baseline) for name in others}
+
+    def difference(self, policy: str, baseline: str) -> PairedDifference:
+        """How much better a policy is than another on the same days."""
+        uncontrolled, seed = self.returns(UNCONTROLLED), self.manifest.seed
+        return paired_difference(self.runs(policy), self.runs(baseline), uncontrolled, self.bound, seed=seed)
+
+    def label(self, policy: str) -> str:
+        """Short name of a policy: of a learned one the last part of its path, where no other has the same."""
+        return self._labels.get(policy, policy)
 
     @cached_property
-    def _table(self) -> tuple[PolicySummary, ...]:
-        names = [OPTIMUM, *self.manifest.policies]
-        returns = np.stack([self.returns(name) for name in names])
+    def _labels(self) -> dict[str, str]:
+        names = {*self.manifest.policies, *self.manifest.groups}
+        short = {name: spec.label for name in names if (spec := read_learned(name)) is not None}
+        taken = Counter(short.values())
+        return {name: label for name, label in short.items() if taken[label] == 1}
+
+    def _summaries(self, names: list[str]) -> list[PolicySummary]:
+        return [self._all_summaries[name] for name in names]
+
+    @cached_property
+    def _all_summaries(self) -> dict[str, PolicySummary]:
+        names = list(dict.fromkeys([OPTIMUM, *self.manifest.asked, *self.manifest.policies]))
         uncontrolled, bound = self.returns(UNCONTROLLED), self.bound
-        scores = score(returns, uncontrolled, bound)
-        intervals = score_interval(returns, uncontrolled, bound, seed=self.manifest.seed)
-        gaps = (bound - returns).mean(axis=1)
-        rows = [
-            _summary([day.of(name) for day in self.days], float(scores[k]), intervals[k], float(gaps[k]))
+        runs = [self.runs(name) for name in names]
+        intervals = score_interval(runs, uncontrolled, bound, seed=self.manifest.seed)
+        return {
+            name: self._summary(name, runs[k], day_scores(runs[k], uncontrolled, bound), intervals[k])
             for k, name in enumerate(names)
-        ]
-        return (rows[0], *sorted(rows[1:], key=lambda row: row.gap_per_day))
+        }
 
     @property
     def largest_relative_gap(self) -> float:
@@ -111,8 +173,27 @@ class Comparison:
         """Days on which the replayed plan proves the bound."""
         return sum(day.exact for day in self.days)
 
+    def _summary(self, name: str, runs: np.ndarray, scores: np.ndarray, interval: np.ndarray) -> PolicySummary:
+        """Summary of a policy with these returns and scores by training seed and day."""
+        days = [day.of(member) for member in self.manifest.members(name) for day in self.days]
+        return PolicySummary(
+            policy=name,
+            label=self.label(name),
+            seeds=len(runs),
+            information=days[0].information,
+            days=len(self.days),
+            score=float(score(runs.mean(axis=0), self.returns(UNCONTROLLED), self.bound)),
+            score_low=float(interval[0]),
+            score_high=float(interval[1]),
+            score_iqm=interquartile_mean(scores),
+            gap_per_day=float((self.bound - runs).mean()),
+            **_measures(days),
+        )
 
-def _summary(days: list[PolicyDay], its_score: float, interval: np.ndarray, gap: float) -> PolicySummary:
+
+def _measures(days: list[PolicyDay]) -> dict[str, Any]:
+    """Everything that is not about scores."""
+
     def mean(name: str) -> float:
         return float(np.mean([getattr(day, name) for day in days]))
 
@@ -120,27 +201,20 @@ def _summary(days: list[PolicyDay], its_score: float, interval: np.ndarray, gap:
     fairness = np.array([day.fairness for day in days])
     terms = days[0].costs
     charged, discharged = mean("charged_kwh"), mean("discharged_kwh")
-    return PolicySummary(
-        policy=days[0].policy,
-        information=days[0].information,
-        days=len(days),
-        score=its_score,
-        score_low=float(interval[0]),
-        score_high=float(interval[1]),
-        gap_per_day=gap,
-        cost_per_day=-mean("team_return"),
-        costs_per_day={term: float(np.mean([day.costs[term] for day in days])) for term in terms},
-        charged_kwh_per_day=charged,
-        discharged_kwh_per_day=discharged,
-        net_kwh_per_day=charged - discharged,
-        satisfaction=mean_or_nan(satisfaction),
-        satisfaction_worst_tenth=worst_tenth(satisfaction),
-        fairness=mean_or_nan(fairness[~np.isnan(fairness)]),
-        peak_kw=mean("peak_kw"),
-        highest_peak_kw=max(day.peak_kw for day in days),
-        curtailed_kwh_per_day=mean("curtailed_kwh"),
-        violations=sum(day.violations for day in days),
-        violation_kwh=float(sum(day.violation_kwh for day in days)),
-        policy_ms=float(np.median([day.policy_ms for day in days])),
-        simulator_ms=float(np.median([day.simulator_ms for day in days])),
-    )
+    return {
+        "cost_per_day": -mean("team_return"),
+        "costs_per_day": {term: float(np.mean([day.costs[term] for day in days])) for term in terms},
+        "charged_kwh_per_day": charged,
+        "discharged_kwh_per_day": discharged,
+        "net_kwh_per_day": charged - discharged,
+        "satisfaction": mean_or_nan(satisfaction),
+        "satisfaction_worst_tenth": worst_tenth(satisfaction),
+        "fairness": mean_or_nan(fairness[~np.isnan(fairness)]),
+        "peak_kw": mean("peak_kw"),
+        "highest_peak_kw": max(day.peak_kw for day in days),
+        "curtailed_kwh_per_day": mean("curtailed_kwh"),
+        "violations": sum(day.violations for day in days),
+        "violation_kwh": float(sum(day.violation_kwh for day in days)),
+        "policy_ms": float(np.median([day.policy_ms for day in days])),
+        "simulator_ms": float(np.median([day.simulator_ms for day in days])),
+    }

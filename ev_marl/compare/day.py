@@ -33,11 +33,16 @@ class Work:
 
     scenario: str  # JSON of the resolved scenario, coordinator included
     policies: tuple[str, ...]
+    places: tuple[tuple[str, str], ...] = ()  # where the learned ones among them are, as `rllib:/absolute/path`
 
     @property
     def setting(self) -> Setting:
         """Site, world, coordinator and objective; made once per process."""
         return _setting(self.scenario)
+
+    def policy(self, name: str) -> Policy:
+        """A new policy, wherever this process runs."""
+        return make_policy(dict(self.places).get(name, name))
 
 
 @lru_cache(maxsize=1)
@@ -131,7 +136,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
         )
 
     done = [run(OPTIMUM, PlanPolicy(solution.plan))]
-    done += [run(name, make_policy(name)) for name in work.policies]
+    done += [run(name, work.policy(name)) for name in work.policies]
     groups = list(watched)
     return DayResult(
         index=index,

@@ -59,7 +59,8 @@ def _colours(rows: list[PolicySummary]) -> dict[str, str]:
 def _draw_power(axes: Axes, comparison: Comparison, group: int, colours: dict[str, str]) -> None:
     """Power of a watched group: means over the days, one day faintly, base load, limit."""
     days = comparison.days
-    example = days[_typical_day(comparison)]
+    typical = _typical_day(comparison)
+    example = days[typical]
     n_steps, step_h = len(example.local_hour), example.step_h
     edges = step_h * np.arange(n_steps + 1)
     base_kw = np.mean([day.base_load_kw[group] for day in days], axis=0)
@@ -77,11 +78,16 @@ def _draw_power(axes: Axes, comparison: Comparison, group: int, colours: dict[st
         )
     means = {}
     for policy, colour in reversed(colours.items()):  # the optimum on top
-        means[policy] = np.mean([day.of(policy).group_kw[group] for day in days], axis=0)
+        means[policy] = _mean_kw(comparison, policy, group)
         axes.stairs(means[policy], edges, baseline=None, color=colour, linewidth=2.2)
         if len(days) > 1:
             axes.stairs(
-                example.of(policy).group_kw[group], edges, baseline=None, color=colour, linewidth=0.8, alpha=0.55
+                comparison.power_kw(policy, typical)[group],
+                edges,
+                baseline=None,
+                color=colour,
+                linewidth=0.8,
+                alpha=0.55,
             )
     if np.isfinite(limit_kw).all():
         axes.stairs(limit_kw, edges, baseline=None, color=INK, linewidth=1.3, linestyle=(0, (5, 3)))
@@ -99,7 +105,9 @@ def _draw_power(axes: Axes, comparison: Comparison, group: int, colours: dict[st
     low, high = _power_range(comparison, group, limit_kw, list(colours))
     if group == 0:  # the colours stay the same below
         axes.set_ylim(low, high + 0.16 * (high - low))
-        _label_lines(axes, 0.5 * (edges[1:] + edges[:-1]), means, colours, high + 0.1 * (high - low))
+        lines = {comparison.label(policy): mean_kw for policy, mean_kw in means.items()}
+        of_line = {comparison.label(policy): colour for policy, colour in colours.items()}
+        _label_lines(axes, 0.5 * (edges[1:] + edges[:-1]), lines, of_line, high + 0.1 * (high - low))
     else:
         axes.set_ylim(low, high)
     name = example.watched_groups[group]
@@ -143,7 +151,7 @@ def _draw_ranking(axes: Axes, rows: list[PolicySummary], colours: dict[str, str]
             color=colour if row.policy in colours else INK,
             path_effects=_HALO,
         )
-    axes.set_yticks(places, [row.policy for row in rows])
+    axes.set_yticks(places, [row.label for row in rows])
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color(colours.get(row.policy, INK))
     axes.set_ylim(-0.7, len(rows) - 0.3)
@@ -169,11 +177,16 @@ def _typical_day(comparison: Comparison) -> int:
     return int(np.argsort(possible, kind="stable")[len(possible) // 2])
 
 
+def _mean_kw(comparison: Comparison, policy: str, group: int) -> np.ndarray:
+    """Power of a watched group, mean of the days, shape (n_steps,) [kW]."""
+    return np.asarray(np.mean([comparison.power_kw(policy, day)[group] for day in range(len(comparison.days))], axis=0))
+
+
 def _power_range(comparison: Comparison, group: int, limit_kw: np.ndarray, policies: list[str]) -> tuple[float, float]:
     """Everything that is drawn, and the limit, as long as that does not squeeze the curves."""
-    example = comparison.days[_typical_day(comparison)]
-    drawn = [day.of(policy).group_kw[group] for day in (example,) for policy in policies]
-    drawn += [np.mean([day.of(policy).group_kw[group] for day in comparison.days], axis=0) for policy in policies]
+    typical = _typical_day(comparison)
+    drawn = [comparison.power_kw(policy, typical)[group] for policy in policies]
+    drawn += [_mean_kw(comparison, policy, group) for policy in policies]
     drawn.append(np.mean([day.base_load_kw[group] for day in comparison.days], axis=0))
     highest, lowest = max(np.max(line) for line in drawn), min(np.min(line) for line in drawn)
     finite = limit_kw[np.isfinite(limit_kw)]

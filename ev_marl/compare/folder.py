@@ -12,18 +12,19 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 import ev_marl
 from ev_marl.compare.day import Work
 from ev_marl.compare.records import DayResult, Record
 from ev_marl.compare.seeds import Split
 from ev_marl.errors import RunError
+from ev_marl.policies.learned_spec import KINDS, read_learned
 from ev_marl.scenario import Scenario
 
 MANIFEST = "manifest.json"
@@ -41,8 +42,14 @@ class Manifest(Record):
     ev_marl: str
     scenario: dict[str, Any]
     files: dict[str, str]
-    """SHA-256 of every CSV file that the scenario names, and of the source of every module:Class."""
+    """SHA-256 of every CSV file that the scenario names, of the source of every module:Class, and of every learned
+    policy."""
     policies: tuple[str, ...]
+    """What runs; of a learned policy, each training seed by itself."""
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Learned policies with several training seeds: as asked for, and what runs for it."""
+    places: dict[str, str] = Field(default_factory=dict)
+    """Absolute paths of the learned policies."""
     seed: int
     split: Split
     source: str
@@ -55,14 +62,20 @@ class Manifest(Record):
     ) -> Manifest:
         """The manifest of a run that starts now."""
         resolved = scenario.model_dump(mode="json")
+        entries = expanded(policies)
+        runs = tuple(dict.fromkeys(name for members in entries.values() for name in members))
+        learned = {name: spec for name in runs if (spec := read_learned(name)) is not None}
         return cls(
             ev_marl=ev_marl.__version__,
             scenario=resolved,
             files={
                 **{path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(set(_csvs(resolved)))},
                 **{name: _source_hash(name) for name in sorted({*_plug_ins(resolved), *_plug_ins(list(policies))})},
+                **{name: spec.digest() for name, spec in learned.items()},
             },
-            policies=policies,
+            policies=runs,
+            groups={name: members for name, members in entries.items() if members != (name,)},
+            places={name: str(spec.absolute) for name, spec in learned.items()},
             seed=seed,
             split=split,
             source=source,
@@ -73,9 +86,20 @@ class Manifest(Record):
     def identity(self) -> dict[str, Any]:
         """What makes it this run and no other.
 
-        The number of days is not in it, so a run can be extended; nor are the versions of other packages.
+        The number of days is not in it, so a run can be extended; nor are the versions of other packages, nor where
+        learned policies are, since their content is.
         """
-        return self.model_dump(mode="json", exclude={"source", "versions"})
+        return self.model_dump(mode="json", exclude={"source", "versions", "places"})
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Policies as they were asked for: one name for all training seeds of a policy."""
+        of_group = {member: name for name, members in self.groups.items() for member in members}
+        return tuple(dict.fromkeys(of_group.get(name, name) for name in self.policies))
+
+    def members(self, name: str) -> tuple[str, ...]:
+        """What runs for a policy that was asked for: its training seeds, or itself."""
+        return self.groups.get(name, (name,))
 
     @property
     def short_hash(self) -> str:
@@ -85,7 +109,22 @@ class Manifest(Record):
     @property
     def work(self) -> Work:
         """What its days share."""
-        return Work(json.dumps(self.scenario, sort_keys=True), self.policies)
+        return Work(json.dumps(self.scenario, sort_keys=True), self.policies, tuple(self.places.items()))
+
+
+def expanded(policies: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What runs for each policy: the training seeds of a learned one, anything else as it is.
+
+    Raises
+    ------
+    OptionError
+        If a learned policy is not where it is said to be.
+    """
+    specs = {name: read_learned(name) for name in policies}
+    return {
+        name if spec is None else str(spec): (name,) if spec is None else tuple(map(str, spec.seeds()))
+        for name, spec in specs.items()
+    }
 
 
 class RunFolder:
@@ -237,7 +276,7 @@ def _plug_ins(model: Any) -> Iterator[str]:
     elif isinstance(model, list):
         for value in model:
             yield from _plug_ins(value)
-    elif isinstance(model, str) and _PLUG_IN.match(model):
+    elif isinstance(model, str) and _PLUG_IN.match(model) and model.partition(":")[0] not in KINDS:
         yield model.partition("(")[0]
 
 

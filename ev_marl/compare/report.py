@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ev_marl.compare.comparison import Comparison, PolicySummary
-from ev_marl.compare.day import OPTIMUM
+from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
 from ev_marl.compare.figure import draw_report
 from ev_marl.compare.folder import write_atomically
 from ev_marl.compare.records import DayResult, PolicyDay
-from ev_marl.compare.statistics import day_scores, mean_or_nan, worst_tenth
-from ev_marl.compare.table import markdown_table, notes, title
+from ev_marl.compare.statistics import PairedDifference, day_scores, mean_or_nan, worst_tenth
+from ev_marl.compare.table import differences_table, markdown_table, notes, title
 
 RESULTS, SUMMARY, REPORT, PICTURE = "results.parquet", "summary.csv", "report.md", "report.png"
 
@@ -43,10 +43,11 @@ def write_report(comparison: Comparison) -> tuple[Path, ...]:
 def results_table(comparison: Comparison) -> pa.Table:
     """One row a day and policy, every metric a column."""
     policies = [OPTIMUM, *comparison.manifest.policies]
-    uncontrolled, bound = comparison.returns("uncontrolled"), comparison.bound
+    uncontrolled, bound = comparison.returns(UNCONTROLLED), comparison.bound
     scores = {name: day_scores(comparison.returns(name), uncontrolled, bound) for name in policies}
+    group = {member: name for name, members in comparison.manifest.groups.items() for member in members}
     rows = [
-        _day_row(day, day.of(name), float(scores[name][k]))
+        {**_day_row(day, day.of(name), float(scores[name][k])), "trained_as": group.get(name, "")}
         for k, day in enumerate(comparison.days)
         for name in policies
     ]
@@ -54,17 +55,27 @@ def results_table(comparison: Comparison) -> pa.Table:
 
 
 def summary_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """One flat mapping a policy, as in the CSV; NaN is None."""
+    """One flat mapping a policy, as in the CSV, then one for each training seed; NaN is None."""
+    group = {member: name for name, members in comparison.manifest.groups.items() for member in members}
+    differences = comparison.differences()
     rows = []
-    for summary in comparison.table():
+    for summary in [*comparison.table(), *comparison.seed_table()]:
         flat: dict[str, Any] = {}
         for field in fields(PolicySummary):
             value = getattr(summary, field.name)
             if isinstance(value, dict):
                 flat.update({f"cost_{term}_per_day": amount for term, amount in value.items()})
             else:
-                flat[field.name] = None if isinstance(value, float) and math.isnan(value) else value
-        rows.append(flat)
+                flat[field.name] = value
+        flat["trained_as"] = group.get(summary.policy, "")
+        if comparison.baseline:
+            difference = differences.get(summary.policy)
+            flat["baseline"] = comparison.baseline
+            for entry in fields(PairedDifference):
+                flat[f"difference_{entry.name}"] = getattr(difference, entry.name) if difference else None
+        rows.append(
+            {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in flat.items()}
+        )
     return rows
 
 
@@ -94,7 +105,8 @@ Limits: {comparison.limits}. Steps of {60 * scenario.step:g} min over {scenario.
 
 {markdown_table(comparison)}
 
-{bullets}
+{_more_tables(comparison)}{bullets}
+- IQM: interquartile mean of the scores of single days (and training seeds): the best and the worst quarter left out.
 - Gap: bound less return. Energy: metered into vehicles less what they gave back. Satisfied: delivered since arrival
   over what was wanted and reachable, mean over sessions. Worst 10 %: mean over the sessions that were served worst.
   Fairness: Jain's index of the stations' satisfactions, mean of days. Peak: mean of the days' highest imports, base
@@ -114,16 +126,37 @@ ev_marl {manifest.ev_marl}; {versions}
 """
 
 
+def _more_tables(comparison: Comparison) -> str:
+    """Differences to the baseline, and training seeds one by one, where there are any."""
+    text = ""
+    if comparison.baseline:
+        reason = f", {comparison.baseline_reason}" if comparison.baseline_reason else ""
+        text += f"""Differences to the baseline `{comparison.label(comparison.baseline)}`{reason}, on the same days:
+
+{differences_table(comparison)}
+
+"""
+    if comparison.manifest.groups:
+        text += f"""Training seeds one by one:
+
+{markdown_table(comparison, comparison.seed_table())}
+
+"""
+    return text
+
+
 def command_of(comparison: Comparison) -> str:
     """The command that makes this run."""
     manifest = comparison.manifest
     coordinator = comparison.scenario.coordinator
-    words = ["ev-marl", "compare", manifest.source or "SCENARIO.yaml", "--policies", ",".join(manifest.policies)]
+    words = ["ev-marl", "compare", manifest.source or "SCENARIO.yaml", "--policies", ",".join(manifest.asked)]
     words += ["--days", str(len(comparison.days)), "--seed", str(manifest.seed)]
     if isinstance(coordinator, str) or not coordinator.options:
         words += ["--coordinator", coordinator if isinstance(coordinator, str) else coordinator.name]
     if manifest.split != "test":
         words += ["--split", manifest.split]
+    if comparison.baseline:
+        words += ["--baseline", comparison.baseline]
     return shlex.join(words)
 
 

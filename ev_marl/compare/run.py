@@ -5,10 +5,13 @@ Scenario and policies come in, a `Comparison` goes out; every finished day is on
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
+from ev_marl.compare.baseline import check_policy_fits, choose_baseline
 from ev_marl.compare.comparison import Comparison
 from ev_marl.compare.day import run_day, with_uncontrolled
 from ev_marl.compare.folder import Manifest, RunFolder, read_manifest
@@ -20,7 +23,6 @@ from ev_marl.compare.workers import run_days
 from ev_marl.coordinator import make_coordinator
 from ev_marl.env.setup import Setting
 from ev_marl.errors import RunError
-from ev_marl.policies import make_policy
 from ev_marl.scenario import Scenario, load_scenario
 from ev_marl.scenario.schema import CoordinatorOptions
 from ev_marl.site.describe import limits_line
@@ -45,7 +47,9 @@ def compare(
     *,
     coordinator: str | None = None,
     split: Split = "test",
+    baseline: str | None = None,
     workers: int | None = None,
+    ray: str | None = None,
     progress: bool | None = None,
     report: bool = True,
 ) -> Comparison:
@@ -59,8 +63,10 @@ def compare(
     scenario : str, Path or Scenario
         Name of a shipped scenario, path of a YAML file, or a scenario.
     policies : sequence of str, optional
-        Registered names, `name(option=...)` or module:Class; left out, those of the scenario, or `DEFAULT_POLICIES`.
-        `uncontrolled` is always run, since the score needs it.
+        Registered names, `name(option=...)`, module:Class, or `rllib:PATH` and `central:PATH` for learned policies;
+        left out, those of the scenario, or `DEFAULT_POLICIES`. `uncontrolled` is always run, since the score needs it.
+        A PATH with subfolders `seed_0`, `seed_1`, ... stands for a policy that was trained several times: all are run,
+        and the table has one row for them.
     days : int
         Number of days.
     seed : int
@@ -71,8 +77,13 @@ def compare(
         Instead of the scenario's.
     split : {"test", "validation", "train"}
         Which days.
+    baseline : str, optional
+        The policy, one of those that run, that the others' paired differences are to; or `best`: of the policies that
+        know only their own station and were not learned, the one that earns most on validation days.
     workers : int, optional
         Most processes; left out, one a core. With 1, or where it is quicker, everything runs in this process.
+    ray : str, optional
+        Address of a Ray cluster, or `auto`, to run the days there instead.
     progress : bool, optional
         Whether to show a bar on stderr; left out, where stderr is a terminal.
     report : bool
@@ -103,23 +114,29 @@ def compare(
             )
         resolved = resolved.model_copy(update={"coordinator": CoordinatorOptions(name=coordinator)})
     chosen = with_uncontrolled(policies or resolved.policies or DEFAULT_POLICIES)
-    for name in chosen:
-        make_policy(name)
-    site = Setting.of(resolved).site
+    setting = Setting.of(resolved)
+    if ray is not None:
+        _ray_workers()
     manifest = Manifest.of(resolved, chosen, seed, split, "" if isinstance(scenario, Scenario) else str(scenario))
+    for name in manifest.policies:
+        check_policy_fits(name, setting)
+    named, reason = choose_baseline(setting, manifest.asked, baseline, seed) if baseline else ("", "")
     folder = RunFolder(Path(out) if out is not None else default_folder(manifest), manifest)
     seeds = day_seeds(seed, days, split)
     missing = folder.missing(seeds)
     with progress_bar(f"{resolved.name}: {days} days", days - len(missing), days, progress) as advance:
         try:
-            run_days(folder.path, manifest.work, missing, workers or _cores(), advance)
+            if ray is None:
+                run_days(folder.path, manifest.work, missing, workers or _cores(), advance)
+            else:
+                _ray_workers().run_days_on_ray(folder.path, manifest.work, missing, ray, advance)
         except KeyboardInterrupt:
             done = days - len(folder.missing(seeds))
             raise KeyboardInterrupt(
                 f"stopped: {done} of {days} days are finished and kept in {folder.path}. "
                 "The same command goes on from there."
             ) from None
-    comparison = Comparison(folder.path, folder.manifest, folder.read(seeds), limits_line(site))
+    comparison = Comparison(folder.path, folder.manifest, folder.read(seeds), limits_line(setting.site), named, reason)
     if report:
         write_report(comparison)
     return comparison
@@ -142,6 +159,16 @@ def rerun_day(folder: str | Path, index: int) -> DayResult:
     """
     manifest = read_manifest(Path(folder))
     return run_day(manifest.work, index, day_seeds(manifest.seed, index + 1, manifest.split)[index])
+
+
+def _ray_workers() -> ModuleType:
+    """The module that runs days on a Ray cluster; Ray is only needed there."""
+    try:
+        return importlib.import_module("ev_marl.compare.ray_workers")
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "ray":
+            raise
+        raise RunError("--ray needs Ray: pip install 'ev_marl[rllib]'") from error
 
 
 def _cores() -> int:

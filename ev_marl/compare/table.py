@@ -16,6 +16,8 @@ from rich.text import Text
 
 from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM
+from ev_marl.compare.statistics import PairedDifference
+from ev_marl.policies.learned_spec import read_learned
 
 PLAN_TOLERANCE = 1e-3  # of the score: below this, the coordinator changes the plan [-]
 
@@ -37,12 +39,13 @@ def columns(comparison: Comparison) -> list[Column]:
     money = f"{comparison.currency}/day"
     broken = any(row.violations for row in comparison.table())
     return [
-        Column(("policy", ""), lambda row: row.policy),
+        Column(("policy", ""), lambda row: row.label),
         Column(("knows", ""), lambda row: INFORMATION[row.information], 2),
         Column(("score", ""), lambda row: percent(row.score, 1 if row.score > -1.0 else 0)),
-        Column(("95 %", "interval"), _interval, 3),
+        Column(("95 %", "interval"), _interval, 1),
+        Column(("IQM", ""), lambda row: percent(row.score_iqm, 1 if row.score_iqm > -1.0 else 0), 11),
         Column(("gap", money), lambda row: number(row.gap_per_day, 2)),
-        Column(("cost", money), lambda row: number(row.cost_per_day, 2)),
+        Column(("cost", money), lambda row: number(row.cost_per_day, 2), 3),
         Column(("energy", "kWh/day"), lambda row: number(row.net_kwh_per_day, 0), 4),
         Column(("satis-", "fied"), lambda row: percent(row.satisfaction, 0), 1),
         Column(("worst", "10 %"), lambda row: percent(row.satisfaction_worst_tenth, 0), 1),
@@ -76,13 +79,13 @@ def print_table(comparison: Comparison, console: Console) -> None:
     console.print(terminal_table(comparison, console.width))
 
 
-def markdown_table(comparison: Comparison) -> str:
-    """Every column, as a Markdown table."""
+def markdown_table(comparison: Comparison, rows: Sequence[PolicySummary] | None = None) -> str:
+    """Every column, as a Markdown table; `rows` instead of the comparison's table."""
     shown = columns(comparison)
     headings = [" ".join(column.heading).replace("- ", "").strip() for column in shown]
     lines = ["| " + " | ".join(headings) + " |"]
     lines.append("|" + "|".join(" --- " if heading in _WORDS else " ---: " for heading in headings) + "|")
-    for row in comparison.table():
+    for row in comparison.table() if rows is None else rows:
         lines.append("| " + " | ".join(column.cell(row).replace("|", "\\|") for column in shown) + " |")
     return "\n".join(lines)
 
@@ -105,6 +108,10 @@ def notes(comparison: Comparison, hidden: Sequence[Column] = ()) -> str:
         else f"Optimum: proven on {exact} of {n_days} days; elsewhere the bound is at most {gap:.1e} of it too high."
     ]
     lines.append("Score: 0 % is uncontrolled charging, 100 % the optimum; intervals by bootstrap over days.")
+    trained = [f"{row.label} ({row.seeds})" for row in comparison.table() if row.seeds > 1]
+    if trained:
+        lines.append(f"Means over training seeds, which the intervals cover too: {', '.join(trained)}.")
+    lines.extend(_difference_notes(comparison))
     turned_away = sum(day.turned_away for day in comparison.days) / n_days
     if turned_away:
         lines.append(f"Turned away, since every port was taken: {turned_away:.1f} vehicles a day.")
@@ -124,6 +131,56 @@ def notes(comparison: Comparison, hidden: Sequence[Column] = ()) -> str:
         names = ", ".join(" ".join(column.heading).replace("- ", "").strip() for column in hidden)
         lines.append(f"Left out at this width (see report.md): {names}.")
     return "\n".join(lines)
+
+
+def differences_table(comparison: Comparison) -> str:
+    """How much better each policy is than the baseline, as a Markdown table; empty without a baseline."""
+    found = comparison.differences()
+    if not found:
+        return ""
+    heading = ("policy", "difference of scores", "95 % interval", f"{comparison.currency}/day", "95 % interval")
+    lines = ["| " + " | ".join(heading) + " |", "| --- |" + " ---: |" * (len(heading) - 1)]
+    for policy, difference in found.items():
+        cells = (
+            comparison.label(policy).replace("|", "\\|"),
+            f"{signed(difference.points, 1)} points",
+            _span(difference.points_low, difference.points_high, 1),
+            signed(difference.per_day, 2),
+            _span(difference.per_day_low, difference.per_day_high, 2),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _difference_notes(comparison: Comparison) -> list[str]:
+    """What the baseline is, and how much better the learned policies, or else the best other policies, are."""
+    found = comparison.differences()
+    if not found:
+        return []
+    information = {row.policy: row.information for row in comparison.table()}
+    own = [name for name in found if information[name] == "own"]
+    shown = [name for name in found if read_learned(name) is not None] or own[:1]
+    reason = f" ({comparison.baseline_reason})" if comparison.baseline_reason else ""
+    return [f"Baseline: {comparison.label(comparison.baseline)}{reason}."] + [
+        f"{comparison.label(name)} less the baseline, on the same days: {difference_text(found[name])}."
+        for name in shown
+    ]
+
+
+def difference_text(difference: PairedDifference) -> str:
+    """A difference in words: `+3.1 points [1.9, 4.4]`."""
+    ends = f" [{_span(difference.points_low, difference.points_high, 1)}]" if difference.known else ""
+    return f"{signed(difference.points, 1)} points{ends}"
+
+
+def signed(value: float, digits: int) -> str:
+    """A number as text, with its sign."""
+    text = number(value, digits)
+    return f"+{text}" if not math.isnan(value) and round(value, digits) > 0.0 else text
+
+
+def _span(low: float, high: float, digits: int) -> str:
+    return "" if math.isnan(low) else f"{number(low, digits)} … {number(high, digits)}"
 
 
 def percent(value: float, digits: int) -> str:

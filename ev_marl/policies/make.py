@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
-from ev_marl.errors import OptionError
-from ev_marl.policies.base import POLICIES, Policy
+from ev_marl.errors import OptionError, PolicyError
+from ev_marl.policies.base import POLICIES, Information, Policy
+from ev_marl.policies.learned_spec import LearnedSpec, read_learned
 from ev_marl.registry import construct, did_you_mean
 
 SPEC = re.compile(r"\s*(?P<name>[^\s(),=]+)\s*(?:\((?P<options>.*)\)\s*)?", re.DOTALL)
@@ -20,8 +21,9 @@ def make_policy(spec: str | Mapping[str, Any]) -> Policy:
     Parameters
     ----------
     spec : str or mapping
-        A registered name or `module:Class`; with options as `best-response(trust=0.85)` (numbers, True, quoted text)
-        or as a mapping `{name: best-response, options: {trust: 0.85}}`.
+        A registered name, `module:Class`, or the folder of a learned policy as `rllib:PATH` or, if it controls the
+        whole site, `central:PATH`; with options as `best-response(trust=0.85)` (numbers, True, quoted text) or as a
+        mapping `{name: best-response, options: {trust: 0.85}}`.
 
     Returns
     -------
@@ -34,6 +36,8 @@ def make_policy(spec: str | Mapping[str, Any]) -> Policy:
         If there is no such policy; the message lists those that exist.
     OptionError
         If the text cannot be read, or if the policy does not take these options; the message lists those that exist.
+    PolicyError
+        If what stands behind the name is not a policy.
 
     Examples
     --------
@@ -41,7 +45,27 @@ def make_policy(spec: str | Mapping[str, Any]) -> Policy:
     0.85
     """
     name, options = _read_text(spec) if isinstance(spec, str) else _read_mapping(spec)
-    return construct(f"policy '{name}'", POLICIES.get(name), options)
+    policy = (
+        name.load(options)
+        if isinstance(name, LearnedSpec)
+        else construct(f"policy '{name}'", POLICIES.get(name), options)
+    )
+    _check(str(name), policy)
+    return policy
+
+
+def _check(name: str, policy: object) -> None:
+    """Find what is not a policy before it is asked for its first decision."""
+    lacking = [part for part in ("name", "information", "reset", "act") if not hasattr(policy, part)]
+    if lacking:
+        raise PolicyError(
+            f"policy '{name}': {type(policy).__name__} lacks {', '.join(lacking)}; "
+            "a policy has name, information, reset and act"
+        )
+    known = get_args(Information)
+    information = getattr(policy, "information", None)
+    if information not in known:
+        raise PolicyError(f"policy '{name}': information is {information!r}; it is one of {', '.join(known)}")
 
 
 def split_specs(text: str) -> list[str]:
@@ -74,11 +98,17 @@ def split_specs(text: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _read_text(text: str) -> tuple[str, dict[str, Any]]:
+def _read_text(text: str) -> tuple[str | LearnedSpec, dict[str, Any]]:
+    learned = read_learned(text)
+    if learned is not None:
+        return learned, _read_options(text, learned.options[1:-1])
     match = SPEC.fullmatch(text)
     if match is None:
         raise OptionError(f"policy {text!r}: write name or name(option=value, ...)")
-    name, inside = match["name"], match["options"] or ""
+    return match["name"], _read_options(text, match["options"] or "")
+
+
+def _read_options(text: str, inside: str) -> dict[str, Any]:
     try:
         call = ast.parse(f"options({inside})", mode="eval").body
     except SyntaxError as error:
@@ -95,10 +125,10 @@ def _read_text(text: str) -> tuple[str, dict[str, Any]]:
             raise OptionError(
                 f"policy {text!r}: the value of {keyword.arg} is not a number, True, False, None or quoted text"
             ) from None
-    return name, options
+    return options
 
 
-def _read_mapping(spec: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _read_mapping(spec: Mapping[str, Any]) -> tuple[str | LearnedSpec, dict[str, Any]]:
     allowed = ["name", "options"]
     for key in spec:
         if key not in allowed:
@@ -108,4 +138,4 @@ def _read_mapping(spec: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     name, options = spec.get("name"), spec.get("options", {})
     if not isinstance(name, str) or not isinstance(options, Mapping):
         raise OptionError(f"policy {dict(spec)!r}: write {{name: text, options: {{option: value}}}}")
-    return name, dict(options)
+    return read_learned(name) or name, dict(options)

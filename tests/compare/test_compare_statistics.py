@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from ev_marl.compare.seeds import SPLITS, day_seeds, policy_seed
-from ev_marl.compare.statistics import day_scores, jain, score, score_interval, station_means, worst_tenth
+from ev_marl.compare.statistics import (
+    day_scores,
+    interquartile_mean,
+    jain,
+    paired_difference,
+    score,
+    score_interval,
+    station_means,
+    worst_tenth,
+)
 
 UNCONTROLLED = np.array([-10.0, -20.0, -30.0])
 BOUND = np.array([-6.0, -10.0, -30.0])  # nothing to gain on the third day
@@ -65,6 +74,66 @@ def test_interval_depends_on_the_seed_alone() -> None:
 
 def test_interval_needs_two_days() -> None:
     assert np.isnan(score_interval(POLICY[None, :1], UNCONTROLLED[:1], BOUND[:1])).all()
+
+
+def test_interval_covers_training_seeds() -> None:
+    """Three seeds on three days: the exact distribution is over 27 draws of days times 27 of seeds."""
+    seeds = np.stack([POLICY, POLICY + 1.0, POLICY - 2.0])
+    draws = [np.array(draw) for draw in itertools.product(range(3), repeat=3)]
+    exact = [score(seeds[s].mean(axis=0)[d], UNCONTROLLED[d], BOUND[d]) for d in draws for s in draws]
+    usable = np.array([value for value in exact if not np.isnan(value)])
+    low, high = score_interval([seeds], UNCONTROLLED, BOUND, seed=3, level=0.8, resamples=200_000)[0]
+    assert np.mean(usable < low) < 0.1 < np.mean(usable <= low + 1e-9) + 0.01
+    assert np.mean(usable > high) < 0.1 < np.mean(usable >= high - 1e-9) + 0.01
+    alone = score_interval([POLICY], UNCONTROLLED, BOUND, seed=3, level=0.8)[0]
+    assert high - low > alone[1] - alone[0]
+
+
+def test_equal_seeds_add_nothing() -> None:
+    one = score_interval([POLICY], UNCONTROLLED, BOUND)
+    np.testing.assert_allclose(score_interval([np.stack([POLICY] * 4)], UNCONTROLLED, BOUND), one)
+
+
+def test_paired_difference() -> None:
+    rng = np.random.default_rng(4)
+    uncontrolled = -rng.uniform(10, 1000, 40)
+    bound = uncontrolled + rng.uniform(100, 500, 40)
+    policy = uncontrolled + 0.4 * (bound - uncontrolled)
+    better = policy + rng.uniform(0.5, 1.5, 40)
+    found = paired_difference(better, policy, uncontrolled, bound)
+    assert found.per_day == pytest.approx((better - policy).mean())
+    assert found.points == pytest.approx(100 * (better - policy).sum() / (bound - uncontrolled).sum())
+    # Days differ by hundreds, the difference hardly: the interval is that of the difference.
+    assert 0.85 < found.per_day_low < found.per_day < found.per_day_high < 1.15
+    assert found.clear
+    back = paired_difference(policy, better, uncontrolled, bound)
+    assert (back.points, back.points_low) == pytest.approx((-found.points, -found.points_high))
+    same = paired_difference(policy, policy, uncontrolled, bound)
+    assert (same.points, same.points_low, same.points_high, same.clear) == (0.0, 0.0, 0.0, False)
+
+
+def test_a_difference_between_trainings_counts_their_spread() -> None:
+    rng = np.random.default_rng(5)
+    uncontrolled, bound = np.full(50, -100.0), np.full(50, -50.0)
+    baseline = -75.0 + rng.normal(0, 0.1, 50)
+    seeds = baseline + np.array([[-4.0], [1.0], [6.0]])
+    found = paired_difference(seeds, baseline, uncontrolled, bound)
+    assert found.points == pytest.approx(2.0)
+    assert found.points_low < 0.0 < found.points_high  # another training might have been worse
+    assert paired_difference(seeds[2], baseline, uncontrolled, bound).clear
+
+
+def test_one_day_has_a_difference_and_no_interval() -> None:
+    found = paired_difference(POLICY[:1], UNCONTROLLED[:1], UNCONTROLLED[:1], BOUND[:1])
+    assert (found.points, found.per_day) == (25.0, 1.0)
+    assert not found.known
+    assert not found.clear
+
+
+def test_interquartile_mean() -> None:
+    assert interquartile_mean(np.array([1.0, 100.0, 2.0, 3.0, -50.0, 4.0, 5.0, 6.0])) == 3.5
+    assert interquartile_mean(np.array([[1.0, np.nan], [2.0, 6.0]])) == 3.0
+    assert math.isnan(interquartile_mean(np.array([np.nan])))
 
 
 def test_worst_tenth() -> None:

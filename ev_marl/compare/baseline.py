@@ -1,0 +1,97 @@
+"""Before a comparison runs: whether each policy fits the site, and which one the others are compared with.
+
+The choice looks at validation days only, so that the test days say nothing about whom they are used to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ev_marl.compare.seeds import day_seeds, policy_seed
+from ev_marl.env.setup import Setting
+from ev_marl.errors import RunError
+from ev_marl.policies import Episode, make_policy, rollout
+from ev_marl.policies.learned_spec import read_learned
+from ev_marl.registry import did_you_mean
+from ev_marl.simulator import Simulator
+from ev_marl.world.track import Track
+
+BEST = "best"
+VALIDATION_DAYS = 100
+
+
+def check_policy_fits(name: str, setting: Setting) -> None:
+    """Make a policy, and let a learned one prepare for the site, so that what does not fit shows before any day runs.
+
+    Parameters
+    ----------
+    name : str
+        As for `make_policy`.
+    setting : Setting
+        Site and horizon of the scenario.
+    """
+    policy = make_policy(name)
+    if read_learned(name) is not None:
+        policy.reset(
+            Episode(
+                site=setting.site.arrays,
+                n_batch=1,
+                n_steps=setting.scenario.n_steps,
+                step_h=setting.scenario.step,
+                rng=np.random.default_rng(0),
+                tracks=None,
+                world=setting.world,
+            )
+        )
+
+
+def choose_baseline(setting: Setting, policies: Sequence[str], wanted: str, seed: int) -> tuple[str, str]:
+    """The policy that the others' differences are to, and in words how it was chosen.
+
+    Parameters
+    ----------
+    setting : Setting
+        Scenario and coordinator.
+    policies : sequence of str
+        Those of the comparison.
+    wanted : str
+        One of them; or `best`: of those that know only their own station and were not learned, the one with the highest
+        mean return over 100 validation days.
+    seed : int
+        Of the comparison; the validation days are derived from it.
+
+    Raises
+    ------
+    RunError
+        If the comparison has no such policy.
+    """
+    if wanted != BEST:
+        learned = read_learned(wanted)
+        name = wanted if learned is None else str(learned)
+        if name not in policies:
+            near = did_you_mean(name, list(policies))
+            raise RunError(f"the baseline '{wanted}' is not among the policies.{near} They are: {', '.join(policies)}")
+        return name, ""
+    candidates = [name for name in policies if read_learned(name) is None and make_policy(name).information == "own"]
+    if not candidates:
+        raise RunError("no policy knows only its own station and was not learned: name the baseline")
+    tracks = [setting.world.sample(day) for day in day_seeds(seed, VALIDATION_DAYS, "validation")]
+    means = {name: float(team_returns(setting, name, tracks, seed).mean()) for name in candidates}
+    best = max(means, key=lambda name: means[name])
+    return best, f"best of {len(candidates)} own-station policies on {VALIDATION_DAYS} validation days"
+
+
+def team_returns(setting: Setting, policy: str, tracks: Sequence[Track], seed: int) -> np.ndarray:
+    """Team return of a policy on many days at once, one batch row each, float64, shape (n_days,) [currency]."""
+    simulator = Simulator(setting.site.arrays, setting.coordinator, tracks)
+    result = rollout(
+        simulator,
+        setting.objective,
+        make_policy(policy),
+        tracks,
+        seed=policy_seed(seed, policy),
+        world=setting.world,
+    )
+    return result.team
