@@ -12,7 +12,7 @@ import numpy as np
 from ev_marl.compare.seeds import day_seeds, policy_seed
 from ev_marl.env.setup import Setting
 from ev_marl.errors import RunError
-from ev_marl.policies import Episode, make_policy, rollout
+from ev_marl.policies import make_policy, rollout
 from ev_marl.policies.learned_spec import read_learned
 from ev_marl.registry import did_you_mean
 from ev_marl.simulator import Simulator
@@ -23,28 +23,23 @@ VALIDATION_DAYS = 100
 
 
 def check_policy_fits(name: str, setting: Setting) -> None:
-    """Make a policy, and let a learned one prepare for the site, so that what does not fit shows before any day runs.
+    """Make a policy, and let a learned one play a validation day, so that what does not fit shows before any day runs.
 
     Parameters
     ----------
     name : str
         As for `make_policy`.
     setting : Setting
-        Site and horizon of the scenario.
+        Scenario and coordinator.
+
+    Raises
+    ------
+    UnknownNameError, OptionError, PolicyError
+        If there is no such policy, or if it was not made for this site.
     """
-    policy = make_policy(name)
+    make_policy(name)
     if read_learned(name) is not None:
-        policy.reset(
-            Episode(
-                site=setting.site.arrays,
-                n_batch=1,
-                n_steps=setting.scenario.n_steps,
-                step_h=setting.scenario.step,
-                rng=np.random.default_rng(0),
-                tracks=None,
-                world=setting.world,
-            )
-        )
+        team_returns(setting, name, [setting.world.sample(day_seeds(0, 1, "validation")[0])], 0)
 
 
 def choose_baseline(setting: Setting, policies: Sequence[str], wanted: str, seed: int) -> tuple[str, str]:
