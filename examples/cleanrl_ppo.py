@@ -1,7 +1,7 @@
 """PPO in one file, in the manner of CleanRL: one policy shared by all stations, on the batched environment.
 
     pip install "ev-marl[sb3]"
-    python examples/cleanrl_ppo.py --scenario workplace --iterations 150
+    python examples/cleanrl_ppo.py --scenario workplace --iterations 100
 
 Prints the return of the training days as it goes, and the score on validation days: 0 % is uncontrolled charging, 100 %
 the cooperative optimum.
@@ -19,6 +19,9 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from ev_marl import BatchedEnv
+from ev_marl.own_plan import Worth
+from ev_marl.rl.config import Reward
+from ev_marl.rl.rewards import TrainingReward
 from ev_marl.rl.stations import StationActions
 from ev_marl.rl.validation import Validation, split_tracks
 
@@ -30,7 +33,7 @@ class Agent(nn.Module):
         super().__init__()
         self.actor = network(n_inputs, n_hidden, n_actions, last_gain=0.01)
         self.critic = network(n_inputs, n_hidden, 1, last_gain=1.0)
-        self.log_std = nn.Parameter(torch.full((n_actions,), -0.7))
+        self.log_std = nn.Parameter(torch.full((n_actions,), -1.9))
 
     def policy(self, observations: Tensor) -> Normal:
         """Distribution of actions."""
@@ -63,10 +66,11 @@ class Batch:
     returns: np.ndarray  # (B,)  of the site, not scaled [currency]
 
 
-def play(env: BatchedEnv, stations: StationActions, agent: Agent, share: float, scale: float) -> Batch:
+def play(env: BatchedEnv, stations: StationActions, agent: Agent, reward: TrainingReward) -> Batch:
     """Play one day in every row."""
     seen, done, log_probs, rewards, values = [], [], [], [], []
     observations = env.reset()
+    reward.reset(env.simulator)
     while True:
         now = torch.tensor(observations)  # a copy: the environment writes into its arrays again
         with torch.no_grad():
@@ -76,9 +80,8 @@ def play(env: BatchedEnv, stations: StationActions, agent: Agent, share: float, 
         seen.append(now)
         done.append(action)
         log_probs.append(policy.log_prob(action).sum(-1))
-        observations, reward, _, _, info = env.step(stations.join(action.clamp(-1.0, 1.0).numpy()))
-        team = reward.mean(axis=1, keepdims=True)
-        rewards.append(torch.tensor(scale * (share * team + (1.0 - share) * reward), dtype=torch.float32))
+        observations, earned, _, truncated, info = env.step(stations.join(action.clamp(-1.0, 1.0).numpy()))
+        rewards.append(torch.from_numpy(reward.step(earned, info.flow, bool(truncated[0]), env.simulator)))
         if info.final_observation is not None:
             with torch.no_grad():
                 values.append(agent.value(torch.tensor(info.final_observation)))
@@ -127,18 +130,19 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenario", default="workplace", help="name or path")
     parser.add_argument("--action", default="bid", help="continuous, fraction or bid")
-    parser.add_argument("--iterations", type=int, default=150, help="each plays one day in every row and learns")
+    parser.add_argument("--iterations", type=int, default=100, help="each plays one day in every row and learns")
     parser.add_argument("--envs", type=int, default=32, help="rows")
     parser.add_argument("--train-days", type=int, default=512)
     parser.add_argument("--validation-days", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--gamma", type=float, default=0.99)
+    parser.add_argument("--gamma", type=float, default=0.97)
     parser.add_argument("--gae-lambda", type=float, default=0.95)
     parser.add_argument("--clip", type=float, default=0.2)
     parser.add_argument("--entropy", type=float, default=0.0)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--minibatch", type=int, default=4096, help="steps of one station")
+    parser.add_argument("--shaping", default="plan", help="none, plan or unmet")
     parser.add_argument("--team-share", type=float, default=1.0, help="of the site's mean reward in each station's")
     parser.add_argument("--reward-scale", type=float, default=5.0)
     return parser.parse_args(words)
@@ -154,12 +158,14 @@ def main(words: list[str] | None = None) -> float:
     stations = StationActions(env)
     agent = Agent(env.single_observation_space.shape[0], stations.width)
     optimizer = torch.optim.Adam(agent.parameters(), lr=options.learning_rate, eps=1e-5)
+    config = Reward(team=options.team_share, shaping=options.shaping, scale=options.reward_scale)
+    reward = TrainingReward(config, Worth.of(env.objective))
     validation = Validation(options.scenario, options.validation_days, action=options.action)
     print(f"{options.scenario}: {len(env.agents)} stations, {options.envs} rows, {len(tracks)} training days")
     begin = time.perf_counter()
     for iteration in range(options.iterations):
         optimizer.param_groups[0]["lr"] = options.learning_rate * (1.0 - iteration / options.iterations)
-        batch = play(env, stations, agent, options.team_share, options.reward_scale)
+        batch = play(env, stations, agent, reward)
         learn(agent, optimizer, batch, options)
         if (iteration + 1) % max(1, options.iterations // 10) == 0:
             score = validation.score(lambda seen: mean_action(agent, seen))

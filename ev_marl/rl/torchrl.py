@@ -108,10 +108,8 @@ class StationsEnv(EnvBase):  # type: ignore[misc]  # the same whether TorchRL is
         chosen = None if tensordict is None else tensordict.get("_reset", None)
         if chosen is not None and not bool(chosen.all()):
             raise ValueError("rows are in step and can only be reset together")
-        if self._first is not None and self._seed is None:
-            observations = self._first
-        else:
-            observations = self.batch.reset(self._seed)
+        started = self._first if self._seed is None else None
+        observations = self.batch.reset(self._seed) if started is None else started
         self._seed = self._first = None
         return TensorDict({GROUP: self._seen(observations), **self._flags(False)}, [self.batch.n_envs])
 
