@@ -104,9 +104,7 @@ def main(words: list[str] | None = None) -> tuple[float, float]:
     for _ in range(options.iterations):
         with torch.no_grad():
             data = spread_ends(env.rollout(env.batch.max_cycles, actor))
-            loss.value_estimator(
-                data, params=loss.critic_network_params, target_params=loss.target_critic_network_params
-            )
+            loss.value_estimator(data, params=weights, target_params=loss.target_critic_network_params)
         advantage = data["advantage"]
         data["advantage"] = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
         steps = data.reshape(-1)

@@ -30,8 +30,9 @@ def test_returns_and_score_are_those_of_a_rollout(scenario: str | ev_marl.Scenar
     def team(policy: str) -> np.ndarray:
         return ev_marl.rollout(env.simulator, env.objective, ev_marl.make_policy(policy), validation.tracks).team
 
+    returns = validation.returns(nothing)
     idle = team("idle")
-    np.testing.assert_allclose(validation.returns(nothing), idle, rtol=1e-9)
+    np.testing.assert_allclose(returns, idle, rtol=1e-9)
     np.testing.assert_array_equal(validation.uncontrolled, team("uncontrolled"))
     gained, possible = (idle - validation.uncontrolled).sum(), (validation.optimum - validation.uncontrolled).sum()
     assert possible > 0.0
