@@ -41,6 +41,7 @@ def actor_of(env: StationsEnv) -> ProbabilisticActor:
         in_keys=[("agents", "loc"), ("agents", "scale")],
         out_keys=[("agents", "action")],
         distribution_class=TanhNormal,
+        default_interaction_type=ExplorationType.RANDOM,  # left out, rollouts would not explore
         return_log_prob=True,
         log_prob_key=("agents", "log_prob"),
     )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import ev_marl
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TINY = ["--scenario=tiny", "--train-days=16", "--validation-days=5"]
 
@@ -45,6 +47,19 @@ def test_torchrl(capsys: pytest.CaptureFixture[str]) -> None:
     assert before != after
     assert after <= 1.0
     assert "score on 5 validation days" in capsys.readouterr().out
+
+
+def test_torchrl_explores() -> None:
+    """Two days played with the same actor from the same seed of the days differ."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("torchrl")
+    face = importlib.import_module("ev_marl.rl.torchrl")
+    env = face.StationsEnv(ev_marl.BatchedEnv("tiny", 2, n_days=2))
+    actor = importlib.import_module("torchrl_ppo").actor_of(env)
+    env.set_seed(0)
+    first = env.rollout(3, actor)["agents", "action"]
+    env.set_seed(0)
+    assert not torch.equal(first, env.rollout(3, actor)["agents", "action"])
 
 
 def test_supersuit(capsys: pytest.CaptureFixture[str]) -> None:
