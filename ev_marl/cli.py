@@ -20,7 +20,7 @@ import ev_marl
 from ev_marl.errors import EvMarlError
 
 if TYPE_CHECKING:
-    from ev_marl.commands import comparing, describing, scenarios, schemas, solving, tracks
+    from ev_marl.commands import comparing, describing, scenarios, schemas, solving, tracks, tuning
 else:
 
     class _OnUse:
@@ -38,6 +38,7 @@ else:
     schemas = _OnUse("ev_marl.commands.schemas")
     solving = _OnUse("ev_marl.commands.solving")
     tracks = _OnUse("ev_marl.commands.tracks")
+    tuning = _OnUse("ev_marl.commands.tuning")
 
 
 class _Commands(TyperGroup):
@@ -293,6 +294,32 @@ def compare(
     Ctrl-C and start again: finished days are kept, and the run goes on.
     """
     comparing.run(scenario, policies, days, seed, out, workers, coordinator, split.value, baseline, ray, as_json)
+
+
+@app.command(
+    epilog=_examples(
+        "ev-marl tune best-response workplace",
+        "ev-marl tune best-response residential-v2g --coordinator priority --days 100",
+        "ev-marl tune my_module:MyPolicy workplace --range patience=0:4 --range share=0.1:0.9",
+    )
+)
+def tune(
+    policy: Annotated[str, typer.Argument(metavar="POLICY", help="Its name; options in brackets stay as they are.")],
+    scenario: ScenarioName,
+    days: Annotated[int, typer.Option("--days", min=1, help="How many training days.")] = 60,
+    validation_days: Annotated[
+        int, typer.Option("--validation-days", min=0, help="How many other days the result is scored on.")
+    ] = 60,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which days.")] = 0,
+    ranges: Annotated[
+        list[str] | None,
+        typer.Option("--range", metavar="OPTION=LOW:HIGH", help="Where to search; else as the policy says."),
+    ] = None,
+    coordinator: CoordinatorName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find a policy's best constants on training days: a search, no learning; test days are not touched."""
+    tuning.run(policy, scenario, days, validation_days, seed, ranges or [], coordinator, as_json)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def progress_bar(title: str, done: int, total: int, show: bool | None = None) -> Iterator[Callable[[], None]]:
+def progress_bar(title: str, done: int, total: int | None, show: bool | None = None) -> Iterator[Callable[[], None]]:
     """Show how far a run is; yields the function to call when another day is finished.
 
     Parameters
@@ -18,7 +18,7 @@ def progress_bar(title: str, done: int, total: int, show: bool | None = None) ->
     title : str
         What is run.
     done, total : int
-        Days that are finished already, and all.
+        Days that are finished already, and all; None where nobody knows how many there will be.
     show : bool, optional
         Whether to show it; left out, if stderr is a terminal.
     """

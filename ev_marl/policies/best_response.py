@@ -6,6 +6,8 @@ thought of; where limits bind, all want the same cheap steps.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from ev_marl.errors import OptionError
@@ -99,6 +101,7 @@ class BestResponse:
 
     name = "best-response"
     information: Information = "own"
+    TUNABLE: ClassVar = {"adder_per_kwh": (-0.1, 0.1), "trust": (0.2, 1.0), "margin_steps": (0, 8)}
 
     def __init__(self, trust: float = 1.0, adder_per_kwh: float = 0.0, margin_steps: int = 0) -> None:
         if not 0.0 <= trust <= 1.0:

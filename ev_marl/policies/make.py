@@ -68,6 +68,23 @@ def _check(name: str, policy: object) -> None:
         raise PolicyError(f"policy '{name}': information is {information!r}; it is one of {', '.join(known)}")
 
 
+def read_spec(spec: str) -> tuple[str, dict[str, Any]]:
+    """Name and options of a policy that is written as for `make_policy`.
+
+    Raises
+    ------
+    OptionError
+        If the text cannot be read.
+    """
+    name, options = _read_text(spec)
+    return str(name), options
+
+
+def write_spec(name: str, options: Mapping[str, Any]) -> str:
+    """Name and options as a text for `make_policy`."""
+    return f"{name}({', '.join(f'{option}={value!r}' for option, value in options.items())})" if options else name
+
+
 def split_specs(text: str) -> list[str]:
     """Split `llf,best-response(trust=0.85, margin_steps=2)` at the commas outside brackets and quotes.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from ev_marl.compiled import kernel
@@ -72,6 +74,7 @@ class PriceThreshold:
 
     name = "price-threshold"
     information: Information = "own"
+    TUNABLE: ClassVar = {"charge_share": (0.0, 1.0), "discharge_share": (0.0, 1.0)}
 
     def __init__(self, charge_share: float = 0.2, discharge_share: float = 0.1) -> None:
         for option, value in (("charge_share", charge_share), ("discharge_share", discharge_share)):
