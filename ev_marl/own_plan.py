@@ -260,11 +260,20 @@ def _plan(
             if low >= capacity:
                 continue
             charge_eta, discharge_eta = charge_efficiency[s], discharge_efficiency[s]
+            n_steps = max(1, deadline_step[s] - margin_steps - step)
+            if discharge_kw[s] == 0.0 and energy >= due_kwh[s]:
+                # Nothing is missing and nothing can be sold: unless somebody pays for charging, the plan is to rest.
+                dear = energy_weight * buy_per_kwh[b, 0] + wear_per_kwh + min(0.0, adder_per_kwh[b, p]) >= 0.0
+                for k in range(n_steps):
+                    dear = dear and energy_weight * buy_per_kwh[b, k] + wear_per_kwh >= 0.0
+                if dear:
+                    if len(outlook) > 0:
+                        outlook[b, p, 1:] = -(energy_weight * buy_per_kwh[b, 0] + wear_per_kwh)
+                    continue
             rate_kw = trust[b, p] * charge_eta * charge_kw[s]
             out_kwh = trust[b, p] * discharge_kw[s] * step_h / discharge_eta
             n = _append(x, slope, 0, low, due_kwh[s], unmet_per_kwh, low, capacity, sliver)
             n = _append(x, slope, n, due_kwh[s], capacity, 0.0, low, capacity, sliver)
-            n_steps = max(1, deadline_step[s] - margin_steps - step)
             at_capacity = 0.0
             for k in range(n_steps - 1, -1, -1):
                 charge_cost = (energy_weight * buy_per_kwh[b, k] + wear_per_kwh) / charge_eta

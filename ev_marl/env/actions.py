@@ -226,6 +226,7 @@ class ActionCoder:
             self._worth,
             adder_per_kwh=values["adder"],
             trust=values["trust"],
+            margin_steps=bid.margin_steps,
             power_kw=self._out,
         )
         self._out *= values["share"]

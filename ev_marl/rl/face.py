@@ -15,6 +15,8 @@ from gymnasium import spaces
 
 from ev_marl.compare.seeds import day_seeds, training_seeds
 from ev_marl.env.batched import BatchedEnv
+from ev_marl.env.blocks import Plans
+from ev_marl.env.observations import make_block
 from ev_marl.optimum import solve
 from ev_marl.own_plan import Worth
 from ev_marl.rl.config import TrainingConfig
@@ -67,11 +69,12 @@ class TrainingFace:
     def __init__(self, config: TrainingConfig, scenario: Scenario, n_envs: int, seed: int, worker: int = 0) -> None:
         self.config = config
         self.central = config.agents == "central"
+        blocks = [make_block(block) for block in config.observation or scenario.observation]
         self.env = BatchedEnv(
             scenario,
             n_envs,
             coordinator=config.coordinator,
-            observation=config.observation,
+            observation=blocks,
             action=config.action,
             tracks=(),
         )
@@ -82,7 +85,8 @@ class TrainingFace:
         self.observation_space: spaces.Box = self.env.state_space if self.central else self.env.single_observation_space
         self.action_space = self.env.single_action_space if self.central else self._stations.space
         self.n_state = self.env.n_compact_features if config.critic == "state" else 0
-        self._reward = TrainingReward(config.reward, Worth.of(self.env.objective))
+        plans = next((block for block in blocks if isinstance(block, Plans) and block.trust == 1.0), None)
+        self._reward = TrainingReward(config.reward, Worth.of(self.env.objective), plans)
         self._seed, self._worker = seed, worker
         self._pool: list[Track] | None = None
 
@@ -122,6 +126,15 @@ class TrainingFace:
     def state(self) -> np.ndarray:
         """What only the critic sees, float32, shape (B, S)."""
         return self.env.state(compact=True)
+
+    def able(self) -> np.ndarray:
+        """Whether each agent can do anything in the coming step: some port could draw or feed; bool, shape (B, A)."""
+        simulator = self.env.simulator
+        able = (simulator.hi_kw > 0.0) | (simulator.lo_kw < 0.0)
+        if self.central:
+            return able.any(axis=1, keepdims=True)
+        whose: np.ndarray = np.logical_or.reduceat(able, self.env.site.arrays.station_first_port[:-1], axis=1)
+        return whose
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
         """Run a step.

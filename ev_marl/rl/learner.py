@@ -18,6 +18,9 @@ from ev_marl.rl.networks import STATE
 from ev_marl.rl.rollouts import RolloutArrays
 
 
+_ABLE = "able"
+
+
 def advantages(values: np.ndarray, rewards: np.ndarray, discount: float, gae_lambda: float) -> np.ndarray:
     """Generalised advantage estimation (Schulman et al. 2016) of episodes that end with their last step.
 
@@ -49,6 +52,9 @@ class ArraysToTrainBatch(ConnectorV2):  # type: ignore[misc]
     ----------
     discount, gae_lambda : float
         γ and λ.
+    idle_share : float
+        How many of the steps are kept in which an agent had no vehicle to decide about. They teach the actor nothing
+        and are given no advantage; the critic needs some of them.
     """
 
     def __init__(
@@ -58,8 +64,10 @@ class ArraysToTrainBatch(ConnectorV2):  # type: ignore[misc]
         *,
         discount: float,
         gae_lambda: float,
+        idle_share: float = 0.2,
     ) -> None:
         super().__init__(input_observation_space, input_action_space)
+        self.idle_share = idle_share
         self.discount = discount
         self.gae_lambda = gae_lambda
 
@@ -70,9 +78,13 @@ class ArraysToTrainBatch(ConnectorV2):  # type: ignore[misc]
         for name in episodes[0].modules:
             parts = [self._columns(rl_module[name], rollout, name) for rollout in episodes]
             columns = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+            able = columns.pop(_ABLE)
             gains = columns[Postprocessing.ADVANTAGES]
-            columns[Postprocessing.ADVANTAGES] = (gains - gains.mean()) / gains.std().clamp(min=1e-4)
-            order = torch.randperm(len(gains))
+            acted = gains[able]
+            gains = (gains - acted.mean()) / acted.std().clamp(min=1e-4)
+            columns[Postprocessing.ADVANTAGES] = torch.where(able, gains, 0.0)
+            kept = torch.nonzero(able | (torch.rand(len(able)) < self.idle_share)).squeeze(-1)
+            order = kept[torch.randperm(len(kept))]
             batch[name] = {key: column[order] for key, column in columns.items()}
         return batch
 
@@ -90,6 +102,7 @@ class ArraysToTrainBatch(ConnectorV2):  # type: ignore[misc]
         with torch.no_grad():
             values = module.compute_values(columns).numpy().reshape(part.rewards.shape)
         gains = advantages(values, part.rewards, self.discount, self.gae_lambda)
+        columns[_ABLE] = _flat(part.able)
         columns[Postprocessing.ADVANTAGES] = _flat(gains)
         columns[Postprocessing.VALUE_TARGETS] = _flat(gains + values)
         return columns

@@ -19,6 +19,7 @@ class ModuleRollout:
     action_inputs: np.ndarray  # float32 (T, B, A, D)  of the distribution that they were sampled from
     log_probability: np.ndarray  # float32 (T, B, A)
     rewards: np.ndarray  # float32 (T, B, A)
+    able: np.ndarray  # bool (T, B, A)  whether the agent could do anything; where not, its action meant nothing
 
 
 @dataclass(eq=False)

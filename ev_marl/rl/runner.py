@@ -136,6 +136,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         state = np.zeros((n_steps, n_envs, face.n_state), dtype=np.float32)
         returns = np.zeros(n_envs)
         for t in range(n_steps):
+            able = face.able()
             if face.n_state:
                 state[t] = face.state()
             for module in face.modules:
@@ -149,9 +150,11 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
                         np.empty((n_steps, *shape, inputs.shape[1]), dtype=np.float32),
                         np.empty((n_steps, *shape), dtype=np.float32),
                         np.empty((n_steps, *shape), dtype=np.float32),
+                        np.empty((n_steps, *shape), dtype=bool),
                     )
                 part = parts[module.name]
                 part.observations[t] = seen
+                part.able[t] = able[:, module.agents]
                 part.actions[t] = sampled.reshape(part.actions.shape[1:])
                 part.action_inputs[t] = inputs.reshape(part.action_inputs.shape[1:])
                 part.log_probability[t] = log_probability.reshape(shape)

@@ -426,6 +426,8 @@ class BidOptions(Model):
     """Middle of the trust, between 0 and 1 [-]."""
     trust_range: PositiveFraction = 0.5
     """How far an action moves the trust [-]."""
+    margin_steps: Annotated[int, Field(ge=0)] = 0
+    """The plan ends so many steps before the deadline."""
     share: Fraction = 1.0
     """Middle of the share, between 0 and 1 [-]."""
     share_range: PositiveFraction = 1.0

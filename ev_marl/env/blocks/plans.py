@@ -37,6 +37,11 @@ class Plans:
         Share of its power that the plan assumes to get in later steps, 0..1 [-].
     scale_per_kwh : float
         Gain that is shown as one half [currency/kWh].
+
+    Attributes
+    ----------
+    value : float64, shape (n_batch, n_ports)
+        What the rest of each plan earns, as of the last `fill` [currency].
     """
 
     name = "plans"
@@ -56,7 +61,7 @@ class Plans:
     def bind(self, site: Site) -> tuple[Feature, ...]:
         """Take the ratings."""
         self._rated_kw = site.arrays.port_charge_kw
-        self._power_kw = np.zeros((0, 0))
+        self._power_kw = self.value = np.zeros((0, 0))
         gain = f"gain of {{}} this step over waiting, x/({self.scale_per_kwh:g} per kWh + |x|)"
         return (
             Feature("power", -1, 1, "power that the own plan asks for in this step over the port's rated power"),
@@ -75,6 +80,7 @@ class Plans:
         """Plan every vehicle."""
         if simulator.done:
             out[:] = 0.0
+            self.value = np.zeros(simulator.session.shape)
             return
         if self._power_kw.shape != simulator.session.shape:
             self._power_kw = np.empty(simulator.session.shape)
@@ -91,4 +97,5 @@ class Plans:
             power_kw=self._power_kw,
             outlook=self._outlook,
         )
+        self.value = self._outlook[:, :, OUTLOOK.index("value")]
         _fill(self._power_kw, self._outlook, self._rated_kw, 1.0 / self.scale_per_kwh, out)
