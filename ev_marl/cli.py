@@ -20,7 +20,7 @@ import ev_marl
 from ev_marl.errors import EvMarlError
 
 if TYPE_CHECKING:
-    from ev_marl.commands import comparing, describing, scenarios, schemas, solving, tracks, tuning
+    from ev_marl.commands import comparing, describing, scenarios, schemas, solving, studying, tracks, tuning
 else:
 
     class _OnUse:
@@ -37,6 +37,7 @@ else:
     scenarios = _OnUse("ev_marl.commands.scenarios")
     schemas = _OnUse("ev_marl.commands.schemas")
     solving = _OnUse("ev_marl.commands.solving")
+    studying = _OnUse("ev_marl.commands.studying")
     tracks = _OnUse("ev_marl.commands.tracks")
     tuning = _OnUse("ev_marl.commands.tuning")
 
@@ -320,6 +321,28 @@ def tune(
 ) -> None:
     """Find a policy's best constants on training days: a search, no learning; test days are not touched."""
     tuning.run(policy, scenario, days, validation_days, seed, ranges or [], coordinator, as_json)
+
+
+@app.command(
+    epilog=_examples("ev-marl study training/study.yaml", "ev-marl study my_study.yaml --days 5 --out runs/mine")
+)
+def study(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Study: cases, policies, folders of learned policies.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the study; else runs/study-<name>.")
+    ] = None,
+    days: Annotated[int | None, typer.Option("--days", min=1, help="Test days instead of the file's.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Most processes; else one a core.")] = None,
+    ray: Annotated[
+        str | None, typer.Option("--ray", metavar="ADDRESS", help="Run the days on a Ray cluster; auto finds it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run many comparisons and put them into one table and one figure.
+
+    Ctrl-C and start again: what is finished is kept, and the study goes on.
+    """
+    studying.run(file, out, days, workers, ray, as_json)
 
 
 def main() -> None:

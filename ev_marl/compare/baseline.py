@@ -42,7 +42,9 @@ def check_policy_fits(name: str, setting: Setting) -> None:
         team_returns(setting, name, [setting.world.sample(day_seeds(0, 1, "validation")[0])], 0)
 
 
-def choose_baseline(setting: Setting, policies: Sequence[str], wanted: str, seed: int) -> tuple[str, str]:
+def choose_baseline(
+    setting: Setting, policies: Sequence[str], wanted: str, seed: int, days: int = VALIDATION_DAYS
+) -> tuple[str, str]:
     """The policy that the others' differences are to, and in words how it was chosen.
 
     Parameters
@@ -53,9 +55,11 @@ def choose_baseline(setting: Setting, policies: Sequence[str], wanted: str, seed
         Those of the comparison.
     wanted : str
         One of them; or `best`: of those that know only their own station and were not learned, the one with the highest
-        mean return over 100 validation days.
+        mean return over the validation days.
     seed : int
         Of the comparison; the validation days are derived from it.
+    days : int
+        How many validation days.
 
     Raises
     ------
@@ -72,10 +76,10 @@ def choose_baseline(setting: Setting, policies: Sequence[str], wanted: str, seed
     candidates = [name for name in policies if read_learned(name) is None and make_policy(name).information == "own"]
     if not candidates:
         raise RunError("no policy knows only its own station and was not learned: name the baseline")
-    tracks = [setting.world.sample(day) for day in day_seeds(seed, VALIDATION_DAYS, "validation")]
+    tracks = [setting.world.sample(day) for day in day_seeds(seed, days, "validation")]
     means = {name: float(team_returns(setting, name, tracks, seed).mean()) for name in candidates}
     best = max(means, key=lambda name: means[name])
-    return best, f"best of {len(candidates)} own-station policies on {VALIDATION_DAYS} validation days"
+    return best, f"best of {len(candidates)} own-station policies on {days} validation days"
 
 
 def team_returns(setting: Setting, policy: str, tracks: Sequence[Track], seed: int) -> np.ndarray:

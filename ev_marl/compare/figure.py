@@ -24,7 +24,8 @@ GREEN, ORANGE, BLUE, INK, GREY, PALE = "#009E73", "#D55E00", "#0072B2", "#222222
 _HALO = [effects.withStroke(linewidth=3.5, foreground="white")]
 _LOWEST_SCORE = -0.25  # the ranking's axis ends here; what is lower is marked at its edge
 _CHARACTER = 0.016  # width of a bold letter as a share of the power panel
-_MARKERS = {"own": "o", "messages": "^", "site": "s", "future": "D"}
+MARKERS = {"own": "o", "messages": "^", "site": "s", "future": "D"}
+SHAPES = {"own": "● own station", "messages": "▲ messages", "site": "■ whole site", "future": "◆ whole future"}
 
 
 def draw_report(comparison: Comparison) -> bytes:
@@ -118,7 +119,7 @@ def _draw_power(axes: Axes, comparison: Comparison, group: int, colours: dict[st
     axes.set_ylabel("kW", rotation=0, ha="right", va="center", color=INK)
     axes.set_xlim(edges[0], edges[-1])
     _label_hours(axes, edges[-1], example.local_hour[0])
-    _plain(axes)
+    plain(axes)
 
 
 def _draw_ranking(axes: Axes, rows: list[PolicySummary], colours: dict[str, str]) -> None:
@@ -138,7 +139,7 @@ def _draw_ranking(axes: Axes, rows: list[PolicySummary], colours: dict[str, str]
         if not math.isnan(row.score_low) and row.policy != OPTIMUM and inside:
             ends = np.clip([row.score_low, row.score_high], lowest, None)
             axes.plot(ends, [place, place], color=colour, linewidth=3.0, alpha=0.45, solid_capstyle="butt")
-        marker = _MARKERS[row.information] if inside else "<"
+        marker = MARKERS[row.information] if inside else "<"
         axes.plot([at], [place], marker=marker, markersize=7.5, color=colour, markeredgecolor="white", linestyle="none")
         right = max(at, row.score_high if inside and row.policy != OPTIMUM and not math.isnan(row.score_high) else at)
         axes.annotate(
@@ -164,10 +165,9 @@ def _draw_ranking(axes: Axes, rows: list[PolicySummary], colours: dict[str, str]
         fontsize=10.5,
         color=INK,
     )
-    shapes = {"own": "● own station", "messages": "▲ messages", "site": "■ whole site", "future": "◆ whole future"}
-    used = [text for key, text in shapes.items() if any(row.information == key for row in rows)]
+    used = [text for key, text in SHAPES.items() if any(row.information == key for row in rows)]
     axes.set_xlabel(f"Knows: {'  '.join(used)}    Bar: 95 % interval", loc="left", fontsize=8.5, color=GREY)
-    _plain(axes)
+    plain(axes)
     axes.tick_params(axis="y", length=0, labelsize=10.5)
 
 
@@ -249,7 +249,8 @@ def _label_hours(axes: Axes, horizon_h: float, first_hour: float) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{(first_hour + hour) % 24:02.0f}:00"))
 
 
-def _plain(axes: Axes) -> None:
+def plain(axes: Axes) -> None:
+    """Take away what no reader needs: two sides of the frame, and dark ticks."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from ev_marl.compare.baseline import check_policy_fits, choose_baseline
+from ev_marl.compare.baseline import VALIDATION_DAYS, check_policy_fits, choose_baseline
 from ev_marl.compare.comparison import Comparison
 from ev_marl.compare.day import run_day, with_uncontrolled
 from ev_marl.compare.folder import Manifest, RunFolder, read_manifest
@@ -48,6 +48,7 @@ def compare(
     coordinator: str | None = None,
     split: Split = "test",
     baseline: str | None = None,
+    validation_days: int = VALIDATION_DAYS,
     workers: int | None = None,
     ray: str | None = None,
     progress: bool | None = None,
@@ -80,6 +81,8 @@ def compare(
     baseline : str, optional
         The policy, one of those that run, that the others' paired differences are to; or `best`: of the policies that
         know only their own station and were not learned, the one that earns most on validation days.
+    validation_days : int
+        How many days that choice looks at.
     workers : int, optional
         Most processes; left out, one a core. With 1, or where it is quicker, everything runs in this process.
     ray : str, optional
@@ -120,7 +123,7 @@ def compare(
     manifest = Manifest.of(resolved, chosen, seed, split, "" if isinstance(scenario, Scenario) else str(scenario))
     for name in manifest.policies:
         check_policy_fits(name, setting)
-    named, reason = choose_baseline(setting, manifest.asked, baseline, seed) if baseline else ("", "")
+    named, reason = choose_baseline(setting, manifest.asked, baseline, seed, validation_days) if baseline else ("", "")
     folder = RunFolder(Path(out) if out is not None else default_folder(manifest), manifest)
     seeds = day_seeds(seed, days, split)
     missing = folder.missing(seeds)
