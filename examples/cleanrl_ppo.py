@@ -19,10 +19,9 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from ev_marl import BatchedEnv
-from ev_marl.own_plan import Worth
 from ev_marl.rl.config import Reward
 from ev_marl.rl.rewards import TrainingReward
-from ev_marl.rl.stations import StationActions
+from ev_marl.rl.stations import StationActions, training_reward
 from ev_marl.rl.validation import Validation, split_tracks
 
 
@@ -158,8 +157,7 @@ def main(words: list[str] | None = None) -> float:
     stations = StationActions(env)
     agent = Agent(env.single_observation_space.shape[0], stations.width)
     optimizer = torch.optim.Adam(agent.parameters(), lr=options.learning_rate, eps=1e-5)
-    config = Reward(team=options.team_share, shaping=options.shaping, scale=options.reward_scale)
-    reward = TrainingReward(config, Worth.of(env.objective))
+    reward = training_reward(Reward(team=options.team_share, shaping=options.shaping, scale=options.reward_scale), env)
     validation = Validation(options.scenario, options.validation_days, action=options.action)
     print(f"{options.scenario}: {len(env.agents)} stations, {options.envs} rows, {len(tracks)} training days")
     begin = time.perf_counter()

@@ -20,6 +20,7 @@ from torchrl.modules import MultiAgentMLP, ProbabilisticActor, TanhNormal
 from torchrl.objectives import ClipPPOLoss, ValueEstimators
 
 from ev_marl import BatchedEnv
+from ev_marl.rl.config import Reward
 from ev_marl.rl.torchrl import StationsEnv
 from ev_marl.rl.validation import Validation, split_tracks
 
@@ -71,14 +72,14 @@ def main(words: list[str] | None = None) -> tuple[float, float]:
     parser.add_argument("--train-days", type=int, default=256, help="different days to choose from")
     parser.add_argument("--validation-days", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--minibatch", type=int, default=384, help="steps of one row")
+    parser.add_argument("--minibatch", type=int, default=192, help="steps of one row")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(words)
 
     torch.manual_seed(options.seed)
     torch.set_num_threads(1)  # networks this small lose time in more
     tracks = split_tracks(options.scenario, options.train_days, "train", seed=options.seed)
-    env = StationsEnv(BatchedEnv(options.scenario, options.envs, tracks=tracks, action="bid"), reward="team")
+    env = StationsEnv(BatchedEnv(options.scenario, options.envs, tracks=tracks, action="bid"), reward=Reward(scale=5.0))
     env.set_seed(options.seed)
     actor, critic = actor_of(env), critic_of(env)
     loss = ClipPPOLoss(actor, critic, clip_epsilon=0.2, entropy_coeff=0.0)
@@ -90,9 +91,9 @@ def main(words: list[str] | None = None) -> tuple[float, float]:
         done=("agents", "done"),
         terminated=("agents", "terminated"),
     )
-    loss.make_value_estimator(ValueEstimators.GAE, gamma=0.98, lmbda=0.95)
+    loss.make_value_estimator(ValueEstimators.GAE, gamma=0.97, lmbda=0.95)
     weights = loss.critic_network_params
-    optimizer = torch.optim.Adam(loss.parameters(), 2e-4)
+    optimizer = torch.optim.Adam(loss.parameters(), 5e-4)
     validation = Validation(options.scenario, options.validation_days, action="bid")
 
     def act(observations: np.ndarray) -> np.ndarray:

@@ -1,17 +1,23 @@
-"""One action space for all stations, so that they can share a policy: as many ports as the widest station has.
+"""What the bridges to training libraries share: one action space for all stations, and the reward they learn from.
 
-Comes in: actions by station, padded. Goes out: actions by port, as `BatchedEnv.step` takes them. What is said for a
-port that a station does not have is ignored.
+Comes in: actions by station, padded to the ports of the widest. Goes out: actions by port, as `BatchedEnv.step` takes
+them. What is said for a port that a station does not have is ignored.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from gymnasium import spaces
 
 from ev_marl.env.batched import BatchedEnv
+from ev_marl.own_plan import Worth
+from ev_marl.rl.config import Reward
+from ev_marl.rl.rewards import TrainingReward
+
+RewardLike = Literal["own", "team"] | Reward
+"""Each station's own reward; the mean over the stations of a site, for each of them; or shaped as a `Reward` says."""
 
 
 class StationActions:
@@ -84,3 +90,27 @@ class StationActions:
         mask = np.ones((n_batch, self.present.size, n_levels), dtype=bool)
         mask[:, self._columns] = by_port
         return mask.reshape(n_batch, *self.present.shape, n_levels)
+
+
+def training_reward(reward: RewardLike, env: BatchedEnv) -> TrainingReward:
+    """What turns the rewards of a batch into those that stations learn from.
+
+    Parameters
+    ----------
+    reward : {"own", "team"} or Reward
+        What counts. A `Reward` may shape it by the vehicles' own plans, which changes no optimal policy.
+    env : BatchedEnv
+        Its objective says what plans are worth.
+
+    Raises
+    ------
+    ValueError
+        If the word is neither "own" nor "team", or if shadow prices are asked for, which need solved training days.
+    """
+    if isinstance(reward, str):
+        if reward not in ("own", "team"):
+            raise ValueError(f"reward is {reward!r}; allowed are 'own', 'team' and a Reward")
+        reward = Reward(team=1.0 if reward == "team" else 0.0, shaping="none")
+    if reward.credit != "none":
+        raise ValueError(f"credit is '{reward.credit}'; only `ev-marl train` solves its training days for that")
+    return TrainingReward(reward, Worth.of(env.objective))

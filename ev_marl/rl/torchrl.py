@@ -6,7 +6,7 @@ environments, ("agents", "observation") and so on.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torchrl.data import Binary, Bounded, Categorical, Composite, Unbounded
 from torchrl.envs import EnvBase
 
 from ev_marl.env.batched import BatchedEnv
-from ev_marl.rl.stations import StationActions
+from ev_marl.rl.stations import RewardLike, StationActions, training_reward
 
 GROUP = "agents"
 
@@ -39,8 +39,9 @@ class StationsEnv(EnvBase):  # type: ignore[misc]  # the same whether TorchRL is
     ----------
     batch : BatchedEnv
         Plays the days. Nothing else may step or reset it.
-    reward : {"own", "team"}
+    reward : {"own", "team"} or Reward
         "own": each station's own reward. "team": the mean over the stations of the row, for each of them [currency].
+        A `Reward` can shape it by own plans.
     device : str or torch.device
         Where tensors are handed over; the days are computed in NumPy.
 
@@ -64,15 +65,13 @@ class StationsEnv(EnvBase):  # type: ignore[misc]  # the same whether TorchRL is
         self,
         batch: BatchedEnv,
         *,
-        reward: Literal["own", "team"] = "own",
+        reward: RewardLike = "own",
         device: str | torch.device = "cpu",
     ) -> None:
-        if reward not in ("own", "team"):
-            raise ValueError(f"reward is {reward!r}; allowed are 'own' and 'team'")
         super().__init__(device=device, batch_size=[batch.n_envs])
         self.batch = batch
         self.group_map = {GROUP: list(batch.agents)}
-        self._team = reward == "team"
+        self._reward = training_reward(reward, batch)
         self._actions = StationActions(batch)
         self._seed: int | None = None
         self._first: np.ndarray | None = None  # first observation of the day that follows one that has just ended
@@ -108,8 +107,10 @@ class StationsEnv(EnvBase):  # type: ignore[misc]  # the same whether TorchRL is
         chosen = None if tensordict is None else tensordict.get("_reset", None)
         if chosen is not None and not bool(chosen.all()):
             raise ValueError("rows are in step and can only be reset together")
-        started = self._first if self._seed is None else None
-        observations = self.batch.reset(self._seed) if started is None else started
+        if self._first is None or self._seed is not None:
+            self._first = self.batch.reset(self._seed)
+            self._reward.reset(self.batch.simulator)
+        observations = self._first
         self._seed = self._first = None
         return TensorDict({GROUP: self._seen(observations), **self._flags(False)}, [self.batch.n_envs])
 
@@ -121,10 +122,9 @@ class StationsEnv(EnvBase):  # type: ignore[misc]  # the same whether TorchRL is
             self._first, observations = observations, info.final_observation
         else:
             self._first = None
-        if self._team:
-            rewards = np.broadcast_to(rewards.mean(axis=1, keepdims=True), rewards.shape)
+        rewards = self._reward.step(rewards, info.flow, over, self.batch.simulator)
         seen = self._seen(observations, over)
-        seen["reward"] = torch.tensor(rewards[..., None], dtype=torch.float32, device=self.device)
+        seen["reward"] = torch.tensor(rewards[..., None], device=self.device)
         return TensorDict({GROUP: seen, **self._flags(over)}, [self.batch.n_envs])
 
     def _set_seed(self, seed: int | None) -> None:

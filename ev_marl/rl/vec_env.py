@@ -6,13 +6,13 @@ Comes in: a `BatchedEnv`. Goes out: a `VecEnv` with n_envs · n_agents rows, on 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
 from ev_marl.env.batched import BatchedEnv
-from ev_marl.rl.stations import StationActions
+from ev_marl.rl.stations import RewardLike, StationActions, training_reward
 
 Indices = int | Sequence[int] | np.ndarray | None
 
@@ -58,9 +58,9 @@ class StationVecEnv(VecEnv):  # type: ignore[misc]  # the same whether SB3 is th
     ----------
     batch : BatchedEnv
         Plays the days. Nothing else may step or reset it.
-    reward : {"own", "team"}
+    reward : {"own", "team"} or Reward
         "own": the station's own reward. "team": the mean over the stations of the same row, for each of them, so that
-        in both cases the rows of a site sum to the team's [currency].
+        in both cases the rows of a site sum to the team's [currency]. A `Reward` can shape it by own plans.
 
     Attributes
     ----------
@@ -76,11 +76,9 @@ class StationVecEnv(VecEnv):  # type: ignore[misc]  # the same whether SB3 is th
     >>> model = PPO("MlpPolicy", env, n_steps=24, batch_size=96, seed=0).learn(288)
     """
 
-    def __init__(self, batch: BatchedEnv, *, reward: Literal["own", "team"] = "own") -> None:
-        if reward not in ("own", "team"):
-            raise ValueError(f"reward is {reward!r}; allowed are 'own' and 'team'")
+    def __init__(self, batch: BatchedEnv, *, reward: RewardLike = "own") -> None:
         self.batch = batch
-        self._team = reward == "team"
+        self._reward = training_reward(reward, batch)
         self._actions = StationActions(batch)
         n_rows = batch.n_envs * len(batch.agents)
         self._width = batch.single_observation_space.shape[0]
@@ -100,6 +98,7 @@ class StationVecEnv(VecEnv):  # type: ignore[misc]  # the same whether SB3 is th
             Observations.
         """
         observations = self.batch.reset(self._seeds[0])
+        self._reward.reset(self.batch.simulator)
         self._reset_seeds()
         self._reset_options()
         self._masks = None
@@ -129,8 +128,7 @@ class StationVecEnv(VecEnv):  # type: ignore[misc]  # the same whether SB3 is th
             raise RuntimeError("there are no actions to step with; call step_async() first")
         observations, rewards, _, truncated, info = self.batch.step(self._chosen)
         self._chosen, self._masks = None, None
-        if self._team:
-            rewards = np.broadcast_to(rewards.mean(axis=1, keepdims=True), rewards.shape)
+        rewards = self._reward.step(rewards, info.flow, bool(truncated[0]), self.batch.simulator)
         flat = rewards.reshape(-1)
         self._returns += flat
         self._length += 1
@@ -138,7 +136,7 @@ class StationVecEnv(VecEnv):  # type: ignore[misc]  # the same whether SB3 is th
         if info.final_observation is not None:
             infos = self._ends(info.final_observation)
         dones = np.repeat(truncated, len(self.batch.agents))
-        return self._by_row(observations), flat.astype(np.float32), dones, infos
+        return self._by_row(observations), flat, dones, infos
 
     def action_masks(self) -> np.ndarray:
         """Which levels do something in the coming step, bool, shape (n_envs, n_agents, n_ports of a station, n_levels).

@@ -109,7 +109,7 @@ def test_rows_are_reset_together() -> None:
     some = TensorDict({"_reset": torch.tensor([[True], [False]])}, [2])
     with pytest.raises(ValueError, match="together"):
         env.reset(some)
-    with pytest.raises(ValueError, match="'own' and 'team'"):
+    with pytest.raises(ValueError, match="'own', 'team' and a Reward"):
         StationsEnv(batch(), reward="mean")  # type: ignore[arg-type]
 
 

@@ -17,6 +17,8 @@ from stable_baselines3.common.evaluation import evaluate_policy  # noqa: E402
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize  # noqa: E402
 
 from ev_marl.errors import ActionError  # noqa: E402
+from ev_marl.rl.config import Reward  # noqa: E402
+from ev_marl.rl.stations import RewardLike  # noqa: E402
 from ev_marl.rl.vec_env import StationVecEnv  # noqa: E402
 
 N_ENVS = 2
@@ -175,7 +177,7 @@ def test_attributes_and_methods() -> None:
         env.get_attr("no_such_thing")
     with pytest.raises(RuntimeError, match="step_async"):
         env.step_wait()
-    with pytest.raises(ValueError, match="'own' and 'team'"):
+    with pytest.raises(ValueError, match="'own', 'team' and a Reward"):
         StationVecEnv(batch(), reward="mean")  # type: ignore[arg-type]
 
 
@@ -228,3 +230,22 @@ def test_off_policy_buffers_get_the_last_observation() -> None:
     assert not buffer.timeouts[: DAY - 1].any()
     progress = env.batch.observation_labels("ac_0").index("clock.progress")
     np.testing.assert_allclose(buffer.next_observations[:DAY, 0, progress], np.arange(1, DAY + 1) / 24)
+
+
+def test_shaped_rewards_differ_by_what_no_action_changes() -> None:
+    """Over a day, shaping takes off the value of the plans on arrival: the same number whatever is done."""
+
+    def day_return(reward: RewardLike, action: float) -> np.ndarray:
+        env = StationVecEnv(ev_marl.BatchedEnv("tiny", N_ENVS, n_days=2, seed=3, action="continuous"), reward=reward)
+        env.reset()
+        while True:
+            _, _, _, infos = env.step(np.full((env.num_envs, 1), action))
+            if "episode" in infos[0]:
+                return np.array([info["episode"]["r"] for info in infos])
+
+    shaped = Reward(team=0.0, shaping="plan")
+    taken = [day_return("own", action) - day_return(shaped, action) for action in (0.0, 1.0)]
+    np.testing.assert_allclose(taken[0], taken[1], atol=1e-5)
+    assert np.abs(taken[0]).max() > 0.1
+    with pytest.raises(ValueError, match="shadow_prices"):
+        StationVecEnv(batch(), reward=Reward(credit="shadow_prices"))
