@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.markdown import Markdown
+from rich import box
+from rich.table import Table
+from rich.text import Text
 
 from ev_marl.commands.output import console, print_json, say
 from ev_marl.compare.report import summary_rows
 from ev_marl.compare.study import load_study
-from ev_marl.compare.study_report import gains_table, scores_table, write_study
-from ev_marl.compare.studying import run_study
+from ev_marl.compare.study_report import ranked, write_study
+from ev_marl.compare.studying import StudyResult, run_study
+from ev_marl.compare.table import difference_text, percent
 
 
 def run(file: Path, out: Path | None, days: int | None, workers: int | None, ray: str | None, as_json: bool) -> None:
@@ -40,7 +43,22 @@ def run(file: Path, out: Path | None, days: int | None, workers: int | None, ray
         )
     else:
         out_console = console()
-        out_console.print(Markdown(scores_table(result)))
-        if any(case.case.learned for case in result.cases):
-            out_console.print(Markdown(gains_table(result)))
+        out_console.print(_table(result))
+        for case in result.cases:
+            for name, difference in case.differences().items():
+                told = f"{case.name}: {name} less {case.baseline}: {difference_text(difference)}"
+                out_console.print(told, markup=False)
     say(f"Files in {result.folder}: {', '.join(path.name for path in files)}")
+
+
+def _table(result: StudyResult) -> Table:
+    """Scores: a line for each policy, a column for each case."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("score")
+    for case in result.cases:
+        table.add_column(case.name.replace(", ", ",\n"), justify="right")
+    summaries = [case.summaries() for case in result.cases]
+    for name in reversed(ranked(result)):
+        rows = [rows.get(name) for rows in summaries]
+        table.add_row(Text(name), *("" if row is None else percent(row.score, 1) for row in rows))
+    return table
