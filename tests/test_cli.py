@@ -45,7 +45,20 @@ def test_help_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["check", "describe", "schema", "list", "new", "solve", "compare", "track sample", "track import", "track show"],
+    [
+        "check",
+        "describe",
+        "schema",
+        "list",
+        "new",
+        "solve",
+        "compare",
+        "tune",
+        "study",
+        "track sample",
+        "track import",
+        "track show",
+    ],
 )
 def test_every_command_shows_examples(command: str) -> None:
     result = run(*command.split(), "--help")

@@ -109,13 +109,13 @@ def scores_table(result: StudyResult) -> str:
 
 
 def ranked(result: StudyResult) -> list[str]:
-    """Names of all policies of a study, worst mean score first."""
-    scores: dict[str, list[float]] = {}
+    """Names of all policies of a study, the worst first: by their mean place in the cases that have them."""
+    places: dict[str, list[float]] = {}
     for case in result.cases:
-        for name, row in case.summaries().items():
-            scores.setdefault(name, []).append(row.score)
-    means = {name: sum(values) / len(values) for name, values in scores.items()}
-    return sorted(means, key=lambda name: -math.inf if math.isnan(means[name]) else means[name])
+        names = list(case.summaries())
+        for k, name in enumerate(names):
+            places.setdefault(name, []).append(k / max(1, len(names) - 1))
+    return sorted(places, key=lambda name: sum(places[name]) / len(places[name]), reverse=True)
 
 
 def gains_table(result: StudyResult) -> str:

@@ -19,6 +19,8 @@ from ev_marl.compare.table import notes
 from ev_marl.errors import OptionError, PolicyError, RunError
 from ev_marl.policies import BestResponse, learned_spec, make_policy, split_specs
 from ev_marl.policies.learned_spec import read_learned
+from ev_marl.rl.config import TrainingConfig
+from ev_marl.rl.learned import describe
 from ev_marl.scenario import load_scenario
 
 
@@ -222,3 +224,37 @@ def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(RunError, match=r"--ray needs Ray: pip install 'ev_marl\[rllib\]'"):
         compare("tiny", ["edf"], 1, out=tmp_path / "run", ray="auto")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("agents", "kind", "information"), [("shared", "rllib", "own"), ("central", "central", "site")]
+)
+def test_files_of_a_training_are_run(
+    agents: str, kind: str, information: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder as a training leaves it, with random weights: no loader is stood in for, no training library needed."""
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    config = TrainingConfig.model_validate({"name": "net", "agents": agents})
+    description = describe(config, load_scenario("tiny"))
+    rng = np.random.default_rng(0)
+    for seed in range(2):
+        folder = tmp_path / "net" / f"seed_{seed}"
+        folder.mkdir(parents=True)
+        (folder / "policy.json").write_text(description.model_dump_json())
+        layers = [(8, len(description.labels)), (description.n_actions, 8)]
+        arrays = {}
+        for name in description.modules:
+            for number, shape in enumerate(layers):
+                arrays[f"{name}.{number}.weight"] = rng.normal(size=shape).astype(np.float32)
+                arrays[f"{name}.{number}.bias"] = np.zeros(shape[0], dtype=np.float32)
+        np.savez(folder / "weights.npz", **arrays)  # type: ignore[arg-type]
+    run = _run("run", f"{kind}:net", "best-response", baseline="best-response")
+    row = next(row for row in run.table() if row.label == f"{kind}:net")
+    assert (row.seeds, row.information) == (2, information)
+    assert row.violations == 0
+    other = "central" if kind == "rllib" else "rllib"
+    with pytest.raises(OptionError, match=f"write {kind}:net/seed_0"):
+        _run("other", f"{other}:net")
+    with pytest.raises(OptionError, match="learned policy net/seed_0"):
+        compare("workplace", [f"{kind}:net"], 1, out=tmp_path / "site", workers=1)
