@@ -48,6 +48,7 @@ def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> A
         "activation": network.activation,
         "initial_std": network.initial_std,
         "n_state": face.n_state,
+        "ability": face.ability(),
     }
     batch = face.n_steps * sampling.envs * max(1, sampling.runners)
     agent_steps = batch * min(len(module.agents) for module in face.modules)

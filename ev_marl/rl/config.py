@@ -33,7 +33,9 @@ class Reward(Model):
     """What an agent is rewarded for while it learns; results are always counted by the scenario's own objective."""
 
     team: Share = 1.0
-    """Share of the whole site's mean reward in every agent's reward; the rest is the agent's own [-]."""
+    """Share of the team's mean reward in every agent's reward; the rest is the agent's own [-]."""
+    team_of: Literal["site", "group"] = "site"
+    """Who the team is: all stations, or those that the same group feeds directly."""
     shaping: Literal["none", "plan", "unmet"] = "plan"
     """Potential-based shaping, which changes no optimal policy: `plan`, the value of the vehicles' own plans;
     `unmet`, the price of what a vehicle could no longer be given."""

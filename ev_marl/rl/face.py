@@ -127,6 +127,22 @@ class TrainingFace:
         """What only the critic sees, float32, shape (B, S)."""
         return self.env.state(compact=True)
 
+    def ability(self) -> list[list[int]]:
+        """Columns of an agent's observation by which each of its actions shows an effect, two for each; empty if the
+        observation does not tell."""
+        env = self.env
+        if self.central:
+            labels, ports = env.state_labels(), [f"ports.{port}" for port in env.ports]
+        else:
+            labels = [row.label for row in env.observation_table()]
+            most = int(np.diff(env.site.arrays.station_first_port).max())
+            ports = [f"ports.{k}" for k in range(most)]
+        if f"{ports[0]}.up" not in labels or env.n_levels is not None:
+            return []
+        n_actions = self.action_space.shape[0] if self.action_space.shape else 1
+        each = n_actions // len(ports)
+        return [[labels.index(f"{port}.{way}") for port in ports for _ in range(each)] for way in ("up", "down")]
+
     def able(self) -> np.ndarray:
         """Whether each agent can do anything in the coming step: some port could draw or feed; bool, shape (B, A)."""
         simulator = self.env.simulator

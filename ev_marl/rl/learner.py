@@ -17,7 +17,6 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from ev_marl.rl.networks import STATE
 from ev_marl.rl.rollouts import RolloutArrays
 
-
 _ABLE = "able"
 
 

@@ -50,9 +50,13 @@ def _linear(n_inputs: int, n_outputs: int, gain: float) -> nn.Linear:
 class ActorCritic(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):  # type: ignore[misc]
     """Separate networks for actor and critic.
 
-    `model_config` holds `hidden`, `critic_hidden`, `activation`, `initial_std` as in `ev_marl.rl.config.Network`, and
-    `n_state`, how many numbers only the critic sees. The actor starts near the middle of the action space, whatever
-    it sees; the standard deviation of continuous actions is learned, the same for all observations.
+    `model_config` holds `hidden`, `critic_hidden`, `activation`, `initial_std` as in `ev_marl.rl.config.Network`;
+    `n_state`, how many numbers only the critic sees; and `ability`, columns of the observation, (n_ways, K) for K
+    actions: an action has an effect where one of its columns is not 0. Where it has none, its distribution is the same
+    whatever the weights are, so that it adds no noise to what is learned; without columns every action counts.
+
+    The actor starts near the middle of the action space, whatever it sees; the standard deviation of continuous actions
+    is learned, the same for all observations.
     """
 
     def setup(self) -> None:
@@ -71,6 +75,7 @@ class ActorCritic(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):  # type: i
             n_outputs = int(space.nvec.sum())
             self.action_dist_cls = TorchMultiCategorical.get_partial_dist_cls(input_lens=space.nvec.tolist())
         self.actor = multilayer_perceptron(n_observed, config["hidden"], n_outputs, config["activation"], 0.01)
+        self._ability = torch.tensor(config["ability"], dtype=torch.int64) if config["ability"] else None
         if continuous:
             self.log_std = nn.Parameter(torch.full((n_outputs,), float(config["initial_std"])).log())
         if not self.inference_only:
@@ -86,6 +91,9 @@ class ActorCritic(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):  # type: i
         inputs = self.actor(batch[Columns.OBS])
         if self.action_dist_cls is TorchDiagGaussian:
             log_std = self.log_std.clamp(*_LOG_STD_BOUNDS).expand_as(inputs)
+            if self._ability is not None:
+                able = (batch[Columns.OBS][..., self._ability] != 0.0).any(dim=-2)
+                inputs, log_std = inputs * able, log_std * able
             inputs = torch.cat([inputs, log_std], dim=-1)
         return {Columns.ACTION_DIST_INPUTS: inputs}
 

@@ -17,6 +17,7 @@ from ev_marl.env.blocks import Plans
 from ev_marl.own_plan import OUTLOOK, Vehicles, Worth, own_plans
 from ev_marl.rl.config import Reward
 from ev_marl.simulator import Flow, Simulator
+from ev_marl.site.arrays import SiteArrays
 
 
 @kernel
@@ -138,9 +139,18 @@ class TrainingReward:
             self._day = simulator.day.copy()
         team = self._config.team
         if team > 0.0:
-            shaped = (1.0 - team) * shaped + team * shaped.mean(axis=1, keepdims=True)
+            shaped = (1.0 - team) * shaped + team * self._shared(shaped, site)
         out: np.ndarray = (self._config.scale * shaped).astype(np.float32)
         return out
+
+    def _shared(self, rewards: np.ndarray, site: SiteArrays) -> np.ndarray:
+        """Mean reward of each agent's team, shape (n_batch, n_agents) or (n_batch, 1)."""
+        if self._config.team_of == "site":
+            whole: np.ndarray = rewards.mean(axis=1, keepdims=True)
+            return whole
+        same = site.station_group[:, None] == site.station_group
+        by_group: np.ndarray = rewards @ (same / same.sum(axis=0))
+        return by_group
 
     def _values(self, simulator: Simulator) -> np.ndarray:
         if self._plans is not None:
