@@ -254,6 +254,7 @@ def solve(
         "ev-marl compare workplace",
         "ev-marl compare workplace --policies edf,llf,best-response --days 30 --seed 0 --out runs/mine",
         "ev-marl compare my_site.yaml --policies 'price-threshold,my_module:MyPolicy' --coordinator priority",
+        "ev-marl compare workplace --tracks days/ --policies edf,best-response",
         "ev-marl compare workplace --policies best-response,rllib:training/results/workplace-ippo --baseline best",
     )
 )
@@ -276,6 +277,10 @@ def compare(
     split: Annotated[Split, typer.Option("--split", help="Which days; training and test days are disjoint.")] = (
         Split.test
     ),
+    tracks: Annotated[
+        list[Path] | None,
+        typer.Option("--tracks", metavar="FILE", help="Track file, or folder of them, instead of drawn days; repeat."),
+    ] = None,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -294,7 +299,9 @@ def compare(
 
     Ctrl-C and start again: finished days are kept, and the run goes on.
     """
-    comparing.run(scenario, policies, days, seed, out, workers, coordinator, split.value, baseline, ray, as_json)
+    comparing.run(
+        scenario, policies, days, seed, out, workers, coordinator, split.value, tracks, baseline, ray, as_json
+    )
 
 
 @app.command(

@@ -22,6 +22,7 @@ from ev_marl.policies.plan import PlanPolicy
 from ev_marl.scenario import Scenario
 from ev_marl.simulator import Simulator
 from ev_marl.site import Site
+from ev_marl.world.track import Track
 
 OPTIMUM = "optimum"
 UNCONTROLLED = "uncontrolled"
@@ -34,6 +35,7 @@ class Work:
     scenario: str  # JSON of the resolved scenario, coordinator included
     policies: tuple[str, ...]
     places: tuple[tuple[str, str], ...] = ()  # where the learned ones among them are, as `rllib:/absolute/path`
+    track_files: tuple[tuple[int, str], ...] = ()  # day seeds that stand for a track file, and its absolute path
 
     @property
     def setting(self) -> Setting:
@@ -43,6 +45,11 @@ class Work:
     def policy(self, name: str) -> Policy:
         """A new policy, wherever this process runs."""
         return make_policy(dict(self.places).get(name, name))
+
+    def track(self, seed: int) -> Track:
+        """The day of a seed: drawn, or read from its file."""
+        file = dict(self.track_files).get(seed)
+        return self.setting.world.sample(seed) if file is None else Track.load(file)
 
 
 @lru_cache(maxsize=1)
@@ -85,8 +92,8 @@ def _rated_kw(site: Site, group: int) -> float:
 def run_day(work: Work, index: int, seed: int) -> DayResult:
     """Run a day.
 
-    The track is drawn from `seed`, its cooperative optimum solved, the optimum's plan replayed under the run's
-    coordinator as the policy `optimum`, and every policy run on the same track.
+    The track is drawn from `seed` or read from the file that it stands for, its cooperative optimum solved, the
+    optimum's plan replayed under the run's coordinator as the policy `optimum`, and every policy run on the same track.
 
     Parameters
     ----------
@@ -99,7 +106,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
     """
     setting = work.setting
     site, objective = setting.site, setting.objective
-    track = setting.world.sample(seed)
+    track = work.track(seed)
     solution = solve(site, track, objective)
     watched = watched_groups(site, track.import_limit_kw)
     simulator = Simulator(site.arrays, setting.coordinator, [track])

@@ -22,7 +22,7 @@ from pydantic import Field, ValidationError
 import ev_marl
 from ev_marl.compare.day import Work
 from ev_marl.compare.records import DayResult, Record
-from ev_marl.compare.seeds import Split
+from ev_marl.compare.seeds import Split, day_seeds
 from ev_marl.errors import RunError
 from ev_marl.policies.learned_spec import KINDS, read_learned
 from ev_marl.scenario import Scenario
@@ -50,6 +50,10 @@ class Manifest(Record):
     """Learned policies with several training seeds: as asked for, and what runs for it."""
     places: dict[str, str] = Field(default_factory=dict)
     """Absolute paths of the learned policies."""
+    tracks: tuple[str, ...] = ()
+    """SHA-256 of the track files that are the days; empty where days are drawn."""
+    track_files: tuple[str, ...] = ()
+    """Their absolute paths."""
     seed: int
     split: Split
     source: str
@@ -58,7 +62,13 @@ class Manifest(Record):
 
     @classmethod
     def of(
-        cls, scenario: Scenario, policies: tuple[str, ...], seed: int, split: Split = "test", source: str = ""
+        cls,
+        scenario: Scenario,
+        policies: tuple[str, ...],
+        seed: int,
+        split: Split = "test",
+        source: str = "",
+        tracks: Sequence[Path] = (),
     ) -> Manifest:
         """The manifest of a run that starts now."""
         resolved = scenario.model_dump(mode="json")
@@ -76,6 +86,8 @@ class Manifest(Record):
             policies=runs,
             groups={name: members for name, members in entries.items() if members != (name,)},
             places={name: str(spec.absolute) for name, spec in learned.items()},
+            tracks=tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in tracks),
+            track_files=tuple(str(path.absolute()) for path in tracks),
             seed=seed,
             split=split,
             source=source,
@@ -87,9 +99,15 @@ class Manifest(Record):
         """What makes it this run and no other.
 
         The number of days is not in it, so a run can be extended; nor are the versions of other packages, nor where
-        learned policies are, since their content is.
+        learned policies and track files are, since their content is.
         """
-        return self.model_dump(mode="json", exclude={"source", "versions", "places"})
+        return self.model_dump(mode="json", exclude={"source", "versions", "places", "track_files"})
+
+    def day_seeds(self, n: int) -> list[int]:
+        """What stands for the first `n` days: their seeds, or numbers made of their track files' content."""
+        if self.tracks:
+            return [int(content[:12], 16) for content in self.tracks[:n]]
+        return day_seeds(self.seed, n, self.split)
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -109,7 +127,8 @@ class Manifest(Record):
     @property
     def work(self) -> Work:
         """What its days share."""
-        return Work(json.dumps(self.scenario, sort_keys=True), self.policies, tuple(self.places.items()))
+        files = tuple(zip(self.day_seeds(len(self.tracks)), self.track_files, strict=True))
+        return Work(json.dumps(self.scenario, sort_keys=True), self.policies, tuple(self.places.items()), files)
 
 
 def expanded(policies: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -119,11 +119,21 @@ Limits: {comparison.limits}. Steps of {60 * scenario.step:g} min over {scenario.
 {command_of(comparison)}
 ```
 
-Day seeds are derived from the seed; `ev-marl solve` and `ev-marl track sample` take the `seed` column of `{RESULTS}`.
+{_days_line(comparison)}
 The resolved scenario is in `manifest.json`.
 
 ev_marl {manifest.ev_marl}; {versions}
 """
+
+
+def _days_line(comparison: Comparison) -> str:
+    """Where the days come from."""
+    if comparison.manifest.tracks:
+        return f"The days are track files; the `seed` column of `{RESULTS}` is made of their content."
+    return (
+        "Day seeds are derived from the seed; `ev-marl solve` and `ev-marl track sample` take the `seed` column of "
+        f"`{RESULTS}`."
+    )
 
 
 def _more_tables(comparison: Comparison) -> str:
@@ -153,7 +163,9 @@ def command_of(comparison: Comparison) -> str:
     words += ["--days", str(len(comparison.days)), "--seed", str(manifest.seed)]
     if isinstance(coordinator, str) or not coordinator.options:
         words += ["--coordinator", coordinator if isinstance(coordinator, str) else coordinator.name]
-    if manifest.split != "test":
+    if manifest.tracks:
+        words += [word for file in manifest.track_files for word in ("--tracks", file)]
+    elif manifest.split != "test":
         words += ["--split", manifest.split]
     if comparison.baseline:
         words += ["--baseline", comparison.baseline]

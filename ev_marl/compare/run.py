@@ -5,6 +5,7 @@ Scenario and policies come in, a `Comparison` goes out; every finished day is on
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 from collections.abc import Sequence
@@ -18,15 +19,18 @@ from ev_marl.compare.folder import Manifest, RunFolder, read_manifest
 from ev_marl.compare.progress import progress_bar
 from ev_marl.compare.records import DayResult
 from ev_marl.compare.report import write_report
-from ev_marl.compare.seeds import Split, day_seeds
+from ev_marl.compare.seeds import Split
 from ev_marl.compare.workers import run_days
 from ev_marl.coordinator import make_coordinator
 from ev_marl.env.setup import Setting
 from ev_marl.errors import RunError
 from ev_marl.scenario import Scenario, load_scenario
 from ev_marl.scenario.schema import CoordinatorOptions
+from ev_marl.site import Site
 from ev_marl.site.describe import limits_line
+from ev_marl.world.track import Track
 
+TRACK_SUFFIXES = (".json", ".parquet")
 DEFAULT_POLICIES = (
     "uncontrolled",
     "round-robin",
@@ -47,6 +51,7 @@ def compare(
     *,
     coordinator: str | None = None,
     split: Split = "test",
+    tracks: Sequence[str | Path] | None = None,
     baseline: str | None = None,
     validation_days: int = VALIDATION_DAYS,
     workers: int | None = None,
@@ -78,6 +83,8 @@ def compare(
         Instead of the scenario's.
     split : {"test", "validation", "train"}
         Which days.
+    tracks : sequence of str or Path, optional
+        Track files, or folders of them, that are the days instead of drawn ones; `days` and `split` have no say then.
     baseline : str, optional
         The policy, one of those that run, that the others' paired differences are to; or `best`: of the policies that
         know only their own station and were not learned, the one that earns most on validation days.
@@ -120,12 +127,15 @@ def compare(
     setting = Setting.of(resolved)
     if ray is not None:
         _ray_workers()
-    manifest = Manifest.of(resolved, chosen, seed, split, "" if isinstance(scenario, Scenario) else str(scenario))
+    files = () if tracks is None else track_files(tracks, setting.site)
+    days = len(files) or days
+    source = "" if isinstance(scenario, Scenario) else str(scenario)
+    manifest = Manifest.of(resolved, chosen, seed, split, source, files)
     for name in manifest.policies:
         check_policy_fits(name, setting)
     named, reason = choose_baseline(setting, manifest.asked, baseline, seed, validation_days) if baseline else ("", "")
     folder = RunFolder(Path(out) if out is not None else default_folder(manifest), manifest)
-    seeds = day_seeds(seed, days, split)
+    seeds = manifest.day_seeds(days)
     missing = folder.missing(seeds)
     with progress_bar(f"{resolved.name}: {days} days", days - len(missing), days, progress) as advance:
         try:
@@ -145,6 +155,36 @@ def compare(
     return comparison
 
 
+def track_files(paths: Sequence[str | Path], site: Site) -> tuple[Path, ...]:
+    """Track files, and those of folders in the order of their names.
+
+    Raises
+    ------
+    RunError
+        If there is none, one is named twice, or they differ in the number or the length of their steps.
+    TrackError
+        If one cannot be read or does not fit the site.
+    """
+    found: dict[str, Path] = {}
+    lengths: dict[tuple[int, float], Path] = {}
+    for path in map(Path, paths):
+        files = [entry for entry in path.iterdir() if entry.suffix in TRACK_SUFFIXES] if path.is_dir() else [path]
+        for file in sorted(files):
+            track = Track.load(file)
+            track.validate(site)
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            if content in found:
+                raise RunError(f"{file} and {found[content]} are the same day")
+            found[content] = file
+            lengths.setdefault((track.n_steps, track.step_h), file)
+    if not found:
+        raise RunError(f"no track files ({', '.join(TRACK_SUFFIXES)}) in {', '.join(map(str, paths)) or 'the list'}")
+    if len(lengths) > 1:
+        told = [f"{file} has {steps} steps of {60 * step_h:g} min" for (steps, step_h), file in lengths.items()]
+        raise RunError(f"the days of a comparison are equally long: {', '.join(told)}")
+    return tuple(found.values())
+
+
 def default_folder(manifest: Manifest) -> Path:
     """`runs/<scenario>-<hash>`: the same command finds the same folder."""
     return Path("runs") / f"{manifest.scenario['name']}-{manifest.short_hash}"
@@ -161,7 +201,7 @@ def rerun_day(folder: str | Path, index: int) -> DayResult:
         Number of the day, from 0.
     """
     manifest = read_manifest(Path(folder))
-    return run_day(manifest.work, index, day_seeds(manifest.seed, index + 1, manifest.split)[index])
+    return run_day(manifest.work, index, manifest.day_seeds(index + 1)[index])
 
 
 def _ray_workers() -> ModuleType:
