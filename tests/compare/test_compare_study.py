@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ev_marl.cli import app
-from ev_marl.compare import study_report, studying, tuning
+from ev_marl.compare import report, study_report, studying, tuning
 from ev_marl.compare.study import load_study
 from ev_marl.compare.study_report import gains_table, scores_table, study_markdown, write_study
 from ev_marl.compare.studying import StudyResult, run_study
@@ -46,10 +46,11 @@ class Trained(BestResponse):
 
 
 def _quick(patch: pytest.MonkeyPatch) -> None:
-    """The stand-in for learned policies, and a short search for constants."""
+    """The stand-in for learned policies, a short search for constants, and no pictures of single cases."""
     patch.setattr(learned_spec, "LOADER", f"{__name__}:Trained")
     patch.setattr(tuning, "GRID_POINTS", 4)
     patch.setattr(tuning, "SMALLEST_STEP", 1.0 / 8.0)
+    patch.setattr(report, "draw_report", lambda comparison: b"")
 
 
 @pytest.fixture(autouse=True)
@@ -108,9 +109,9 @@ def test_tables_and_files_agree_with_the_runs(done: StudyResult) -> None:
     rows = list(csv.DictReader(io.StringIO((done.folder / study_report.SUMMARY).read_text())))
     of = {(row["case"], row["policy"]): float(row["score"]) for row in rows}
     assert of["tiny, nearest", "edf"] == done.cases[0].summaries()["edf"].score
-    report = study_markdown(done)
-    assert "earns most on 4 validation days" in report
-    assert done.tuned["tiny, nearest"]["price-threshold"] in report
+    text = study_markdown(done)
+    assert "earns most on 4 validation days" in text
+    assert done.tuned["tiny, nearest"]["price-threshold"] in text
     for case in done.cases:
         assert (done.folder / "runs" / case.comparison.folder.name / "report.md").is_file()
     assert (done.folder / study_report.PICTURE).read_bytes().startswith(b"\x89PNG")
@@ -156,10 +157,11 @@ def test_faults_have_file_and_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_the_command(done: StudyResult, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(done.folder.parent)
-    plain = CliRunner().invoke(app, ["study", "study.yaml", "--out", str(done.folder), "--workers", "1"])
+    monkeypatch.setattr(study_report, "draw_study", lambda result: b"")
+    asked = ["study", "study.yaml", "--out", str(done.folder), "--workers", "1"]
+    plain = CliRunner().invoke(app, asked)
     assert plain.exit_code == 0, plain.output
     assert "price-threshold, tuned" in plain.stdout
-    asked = ["study", "study.yaml", "--out", str(done.folder), "--workers", "1", "--json"]
-    found = json.loads(CliRunner().invoke(app, asked).stdout)
+    found = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
     assert [case["case"] for case in found["cases"]] == ["tiny, nearest", "tiny, proportional"]
     assert found["cases"][0]["differences"]["team"]["points"] == done.cases[0].differences()["team"].points
