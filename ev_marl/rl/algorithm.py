@@ -9,6 +9,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.face import SITE, STATION, TrainingFace, modules_of
@@ -34,6 +35,27 @@ def build(config: TrainingConfig, scenario: Scenario, seed: int) -> Algorithm:
     return algorithm_config(config, scenario, seed).build_algo()
 
 
+def after_restoring(algorithm: Algorithm) -> None:
+    """Mend what RLlib 2.60 leaves behind when it restores a state or a checkpoint; call it right afterwards.
+
+    It hands the runners the number of steps sampled so far before it has restored that number itself, so they would
+    start from the first day again; and remote runners keep their initial weights for one iteration.
+    """
+    steps = algorithm.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0)
+    algorithm.env_runner_group.foreach_env_runner(_Counted(int(steps)), local_env_runner=True)
+    algorithm.env_runner_group.sync_weights(from_worker_or_learner_group=algorithm.learner_group, inference_only=True)
+
+
+class _Counted:
+    """Tells a runner how many steps were sampled; a class, since it goes to other processes."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+
+    def __call__(self, runner: Any) -> None:
+        runner.set_state({NUM_ENV_STEPS_SAMPLED_LIFETIME: self._steps})
+
+
 def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> AlgorithmConfig:
     """The configuration that `build` builds, for those who want to change it."""
     if config.algorithm != "ppo":
@@ -51,6 +73,7 @@ def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> A
         "ability": face.ability(),
     }
     batch = face.n_steps * sampling.envs * max(1, sampling.runners)
+    arrays = sampling.pipeline == "arrays"
     agent_steps = batch * min(len(module.agents) for module in face.modules)
     return (
         PPOConfig()
@@ -81,8 +104,8 @@ def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> A
             )
         )
         .learners(
-            add_default_connectors_to_learner_pipeline=False,
-            learner_connector=_Connector(config.discount, ppo.gae_lambda),
+            add_default_connectors_to_learner_pipeline=not arrays,
+            learner_connector=_Connector(config.discount, ppo.gae_lambda, sampling.replicas) if arrays else None,
         )
         .training(
             gamma=config.discount,
@@ -127,11 +150,11 @@ class _Mapping:
 class _Connector:
     """Makes the learner connector; a class, since RLlib pickles it."""
 
-    def __init__(self, discount: float, gae_lambda: float) -> None:
-        self._discount, self._gae_lambda = discount, gae_lambda
+    def __init__(self, discount: float, gae_lambda: float, replicas: int) -> None:
+        self._options: dict[str, Any] = {"discount": discount, "gae_lambda": gae_lambda, "replicas": replicas}
 
     def __call__(self, observation_space: Any, action_space: Any) -> ArraysToTrainBatch:
-        return ArraysToTrainBatch(observation_space, action_space, discount=self._discount, gae_lambda=self._gae_lambda)
+        return ArraysToTrainBatch(observation_space, action_space, **self._options)
 
 
 __all__ = ["algorithm_config", "build", "modules_of"]

@@ -89,8 +89,19 @@ class Sampling(Model):
     """Processes that sample; 0: the training process itself, best on one machine."""
     pipeline: Literal["arrays", "episodes", "stock"] = "arrays"
     """`arrays`: fastest; `episodes`: RLlib's own learner connectors; `stock`: RLlib's own environment runner too."""
+    replicas: Count = 1
+    """How many rows play the same day. What they have in common, such as who comes when, is luck or bad luck and not
+    the merit of an action: with 2 or more, each row's advantages are counted against those of the others."""
     days: Count | None = None
     """Play the same so many training days again and again; left out, every batch has fresh days."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Sampling:
+        if self.envs % self.replicas:
+            raise fault("replicas", f"found {self.replicas}; it must divide envs, {self.envs}")
+        if self.replicas > 1 and self.pipeline != "arrays":
+            raise fault("replicas", "only the pipeline `arrays` knows which rows play the same day")
+        return self
 
 
 class Stop(Model):
@@ -157,6 +168,8 @@ class TrainingConfig(Model):
     def _check(self) -> TrainingConfig:
         if self.reward.credit == "shadow_prices" and self.sampling.days is None:
             raise fault("sampling", "shadow prices are solved for beforehand; say for how many days: {days: 512}")
+        if self.critic == "state" and self.sampling.pipeline != "arrays":
+            raise fault("critic", "a critic of the state needs the pipeline `arrays`")
         if self.algorithm != "ppo" and self.agents == "central":
             raise fault("algorithm", f"'{self.algorithm}' needs agents that share a policy; central training needs ppo")
         if self.algorithm != "ppo" and self.critic == "state":

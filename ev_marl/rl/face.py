@@ -88,6 +88,7 @@ class TrainingFace:
         plans = next((block for block in blocks if isinstance(block, Plans) and block.trust == 1.0), None)
         self._reward = TrainingReward(config.reward, Worth.of(self.env.objective), plans)
         self._seed, self._worker = seed, worker
+        self._replicas = min(config.sampling.replicas, n_envs)
         self._pool: list[Track] | None = None
 
     @property
@@ -98,7 +99,7 @@ class TrainingFace:
     def days(self, batch: int) -> list[Track]:
         """The days of a batch."""
         if self.config.sampling.days is None:
-            seeds = training_seeds(self._seed, self.n_envs, batch, self._worker)
+            seeds = training_seeds(self._seed, self.n_envs // self._replicas, batch, self._worker)
             return [self.env.world.sample(seed) for seed in seeds]
         if self._pool is None:
             seeds = day_seeds(self._seed, self.config.sampling.days, "train")
@@ -111,10 +112,10 @@ class TrainingFace:
         days = self.days(batch)
         if days is not self._pool:
             self.env.load(days)
-            row_days = np.arange(self.n_envs)
+            row_days = np.repeat(np.arange(len(days)), self._replicas)
         else:
             rng = np.random.default_rng((self._seed, self._worker, batch))
-            row_days = rng.integers(len(days), size=self.n_envs)
+            row_days = np.repeat(rng.integers(len(days), size=self.n_envs // self._replicas), self._replicas)
         return self.play(row_days)
 
     def play(self, days: np.ndarray) -> np.ndarray:
@@ -163,7 +164,7 @@ class TrainingFace:
         Returns
         -------
         observations : float32, shape (B, A, W)
-            After the last step, of no meaning.
+            After the last step, those at the end of the day; zeros for a central agent.
         rewards : float32, shape (B, A)
             Training rewards.
         returns : float64, shape (B,)
@@ -179,7 +180,13 @@ class TrainingFace:
         shaped = self._reward.step(rewards, info.flow, over, self.env.simulator)
         if self.central:
             shaped = shaped.sum(axis=1, keepdims=True)
-        return self._seen(observations), shaped, rewards.sum(axis=1), over
+        if over:
+            assert info.final_observation is not None
+            last = np.zeros((self.n_envs, 1, self.observation_space.shape[0]), dtype=np.float32)
+            seen = last if self.central else info.final_observation
+        else:
+            seen = self._seen(observations)
+        return seen, shaped, rewards.sum(axis=1), over
 
     def _seen(self, observations: np.ndarray) -> np.ndarray:
         return self.env.state()[:, None, :] if self.central else observations

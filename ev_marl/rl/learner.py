@@ -44,6 +44,28 @@ def advantages(values: np.ndarray, rewards: np.ndarray, discount: float, gae_lam
     return out
 
 
+def against_replicas(gains: np.ndarray, replicas: int) -> np.ndarray:
+    """Advantages less the mean advantage of the same agent and step in the other rows that play the same day.
+
+    The other rows know nothing of this row's action, so their mean is a baseline that leaves the gradient unbiased
+    (leave-one-out, as in Kool et al. 2019); and they share the day's arrivals, prices and loads, so that it removes
+    most of what luck adds.
+
+    Parameters
+    ----------
+    gains : float32, shape (n_steps, n_rows, n_agents)
+        Advantages; rows of the same day are neighbours.
+    replicas : int
+        Rows of each day.
+    """
+    if replicas < 2:
+        return gains
+    by_day = gains.reshape(len(gains), -1, replicas, gains.shape[2])
+    others = (by_day.sum(axis=2, keepdims=True) - by_day) / (replicas - 1)
+    out: np.ndarray = (by_day - others).reshape(gains.shape)
+    return out
+
+
 class ArraysToTrainBatch(ConnectorV2):  # type: ignore[misc]
     """Makes a shuffled train batch of one or more `RolloutArrays`.
 
@@ -51,6 +73,8 @@ class ArraysToTrainBatch(ConnectorV2):  # type: ignore[misc]
     ----------
     discount, gae_lambda : float
         γ and λ.
+    replicas : int
+        How many neighbouring rows play the same day, see `against_replicas`.
     idle_share : float
         How many of the steps are kept in which an agent had no vehicle to decide about. They teach the actor nothing
         and are given no advantage; the critic needs some of them.
@@ -63,9 +87,11 @@ class ArraysToTrainBatch(ConnectorV2):  # type: ignore[misc]
         *,
         discount: float,
         gae_lambda: float,
+        replicas: int = 1,
         idle_share: float = 0.2,
     ) -> None:
         super().__init__(input_observation_space, input_action_space)
+        self.replicas = replicas
         self.idle_share = idle_share
         self.discount = discount
         self.gae_lambda = gae_lambda
@@ -91,7 +117,7 @@ class ArraysToTrainBatch(ConnectorV2):  # type: ignore[misc]
         part = rollout.modules[name]
         n_agents = part.rewards.shape[2]
         columns = {
-            Columns.OBS: _flat(part.observations),
+            Columns.OBS: _flat(part.observations[:-1]),
             Columns.ACTIONS: _flat(part.actions),
             Columns.ACTION_DIST_INPUTS: _flat(part.action_inputs),
             Columns.ACTION_LOGP: _flat(part.log_probability),
@@ -102,7 +128,7 @@ class ArraysToTrainBatch(ConnectorV2):  # type: ignore[misc]
             values = module.compute_values(columns).numpy().reshape(part.rewards.shape)
         gains = advantages(values, part.rewards, self.discount, self.gae_lambda)
         columns[_ABLE] = _flat(part.able)
-        columns[Postprocessing.ADVANTAGES] = _flat(gains)
+        columns[Postprocessing.ADVANTAGES] = _flat(against_replicas(gains, self.replicas))
         columns[Postprocessing.VALUE_TARGETS] = _flat(gains + values)
         return columns
 

@@ -30,7 +30,7 @@ from ray.rllib.utils.metrics import (
 
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.face import TrainingFace
-from ev_marl.rl.rollouts import ModuleRollout, RolloutArrays
+from ev_marl.rl.rollouts import ModuleRollout, RolloutArrays, episodes
 from ev_marl.scenario import Scenario
 
 RETURN = "team_return_mean"  # metric: return of a day as the scenario counts it, mean over the batch [currency]
@@ -98,7 +98,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         explore: bool | None = None,
         random_actions: bool = False,
         force_reset: bool = False,
-    ) -> list[RolloutArrays]:
+    ) -> list[Any]:
         """Play one batch of training days, whatever number of steps is asked for."""
         if random_actions:
             raise NotImplementedError("this runner does not play random actions")
@@ -108,7 +108,11 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         with self.metrics.log_time(SAMPLE_TIMER):
             rollout, returns = self.play(self.face.start(batch), self.config.explore if explore is None else explore)
         self._log(rollout, returns, time.perf_counter() - begin)
-        return [rollout]
+        if self.face.config.sampling.pipeline == "arrays":
+            return [rollout]
+        return episodes(
+            rollout, {module.name: [self.face.agents[a] for a in module.agents] for module in self.face.modules}
+        )
 
     def play(self, observations: np.ndarray, explore: bool) -> tuple[RolloutArrays, np.ndarray]:
         """Play days that the face has started.
@@ -145,7 +149,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
                 sampled, inputs, log_probability = self._act(module.name, seen.reshape(-1, seen.shape[2]), explore)
                 if module.name not in parts:
                     parts[module.name] = ModuleRollout(
-                        np.empty((n_steps, *seen.shape), dtype=np.float32),
+                        np.empty((n_steps + 1, *seen.shape), dtype=np.float32),
                         np.empty((n_steps, *shape, *sampled.shape[1:]), dtype=kind),
                         np.empty((n_steps, *shape, inputs.shape[1]), dtype=np.float32),
                         np.empty((n_steps, *shape), dtype=np.float32),
@@ -163,6 +167,8 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             returns += earned
             for module in face.modules:
                 parts[module.name].rewards[t] = rewards[:, module.agents]
+        for module in face.modules:
+            parts[module.name].observations[-1] = observations[:, module.agents]
         return RolloutArrays(parts, state, len(face.agents)), returns
 
     def _act(self, module: str, seen: np.ndarray, explore: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -156,6 +156,8 @@ def test_the_demand_of_a_group_is_that_of_its_vehicles() -> None:
         assert seen[columns["connected"]] == pytest.approx(len(here) / len(ports))
         assert seen[columns["missing"]] == pytest.approx(min(1.0, missing / (2.0 * rated_kw)), abs=1e-6)
         assert seen[columns["wanting"]] == pytest.approx(wanting / rated_kw, abs=1e-6)
+        limit_kw = simulator.upper_kw[0, lot]
+        assert seen[columns["coverage"]] == pytest.approx(min(1.0, limit_kw / wanting) if wanting else 1.0, abs=1e-6)
         crowded = crowded or len(here) > 5
         simulator.step(np.zeros((1, site.n_ports)))
     assert crowded

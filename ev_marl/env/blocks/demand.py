@@ -31,6 +31,7 @@ def _fill(
     group_parent: np.ndarray,
     nameplate_kw: np.ndarray,
     n_ports_below: np.ndarray,
+    upper_kw: np.ndarray,
     hours: float,
     out: np.ndarray,
 ) -> None:
@@ -60,6 +61,9 @@ def _fill(
             out[b, g, 1] = min(1.0, sums[g, 1] / (nameplate_kw[g] * hours))
             for i in range(2, 5):
                 out[b, g, i] = min(1.0, sums[g, i] / nameplate_kw[g])
+            upper = max(0.0, upper_kw[b, g])
+            out[b, g, 5] = 1.0 if sums[g, 3] <= upper else upper / sums[g, 3]
+            out[b, g, 6] = sums[g, 2] / (sums[g, 2] + upper) if sums[g, 2] > 0.0 else 0.0
 
 
 @BLOCKS.register("demand")
@@ -97,6 +101,8 @@ class Demand:
             Feature("needed", 0, 1, f"sum of the steady powers that would just fulfil each wish, {rated}"),
             Feature("wanting", 0, 1, f"most that vehicles with a wish could draw in this step, {rated}"),
             Feature("urgent", 0, 1, f"the same of those with less than {self.urgent_h:g} h of laxity, {rated}"),
+            Feature("coverage", 0, 1, "share of `wanting` that the group's limit allows in this step"),
+            Feature("strain", 0, 1, "needed over needed plus the group's limit: above one half there is not enough"),
         )
 
     def load(self, days: Days) -> None:
@@ -120,6 +126,7 @@ class Demand:
             self._arrays.group_parent,
             self._nameplate_kw,
             self._n_ports,
+            simulator.upper_kw,
             self.hours,
             out,
         )
