@@ -79,8 +79,14 @@ class Manifest(Record):
             ev_marl=ev_marl.__version__,
             scenario=resolved,
             files={
-                **{path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(set(_csvs(resolved)))},
-                **{name: _source_hash(name) for name in sorted({*_plug_ins(resolved), *_plug_ins(list(policies))})},
+                **{
+                    path: hashlib.sha256(Path(path).read_bytes()).hexdigest()
+                    for path in sorted(set(named_csvs(resolved)))
+                },
+                **{
+                    name: _source_hash(name)
+                    for name in sorted({*named_plug_ins(resolved), *named_plug_ins(list(policies))})
+                },
                 **{name: spec.digest() for name, spec in learned.items()},
             },
             policies=runs,
@@ -274,27 +280,28 @@ def _short(value: Any) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def _csvs(model: Any) -> Iterator[str]:
+def named_csvs(model: Any) -> Iterator[str]:
+    """Every CSV file that a resolved scenario names."""
     if isinstance(model, dict):
         for key, value in model.items():
             if key == "csv":
                 yield value
             else:
-                yield from _csvs(value)
+                yield from named_csvs(value)
     elif isinstance(model, list):
         for value in model:
-            yield from _csvs(value)
+            yield from named_csvs(value)
 
 
-def _plug_ins(model: Any) -> Iterator[str]:
+def named_plug_ins(model: Any) -> Iterator[str]:
     """Everything that is named as module:Class, without its options."""
     if isinstance(model, dict):
         for key, value in model.items():
-            yield from _plug_ins(key)
-            yield from _plug_ins(value)
+            yield from named_plug_ins(key)
+            yield from named_plug_ins(value)
     elif isinstance(model, list):
         for value in model:
-            yield from _plug_ins(value)
+            yield from named_plug_ins(value)
     elif isinstance(model, str) and _PLUG_IN.match(model) and model.partition(":")[0] not in KINDS:
         yield model.partition("(")[0]
 

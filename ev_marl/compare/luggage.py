@@ -1,0 +1,159 @@
+"""What a run needs beside this package, for machines that share no folders: data files, learned policies, own code.
+
+A `Work` comes in whose paths mean something here; a `Luggage` goes out that holds the files themselves, and unpacks into
+a `Work` whose paths mean the same there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import ev_marl
+from ev_marl.compare.day import Work
+from ev_marl.compare.folder import named_csvs, named_plug_ins
+from ev_marl.errors import RunError
+from ev_marl.policies.learned_spec import DESCRIPTION, WEIGHTS, read_learned
+
+CODE = "code"  # folder of the luggage that goes onto the import path
+LARGEST_PACKAGE_MB = 50.0
+
+
+@dataclass(frozen=True)
+class Luggage:
+    """Work with the files that it needs; plain values, so that it goes to another machine."""
+
+    work: Work
+    digest: str  # of everything in it, and of this package
+    files: Mapping[str, bytes] = field(compare=False)  # content by path inside the luggage
+    names: Mapping[str, str] = field(compare=False)  # path inside the luggage by path here
+
+    @classmethod
+    def of(cls, work: Work) -> Luggage:
+        """Pack.
+
+        Raises
+        ------
+        RunError
+            If a package of the user's own is too large to be sent around.
+        """
+        here = [
+            *((Path(path), Path(path).name) for path in named_csvs(json.loads(work.scenario))),
+            *((Path(path), Path(path).name) for _, path in work.track_files),
+            *((_learned_folder(place), "policy") for _, place in work.places),
+        ]
+        files: dict[str, bytes] = {}
+        names: dict[str, str] = {}
+        for path, name in dict.fromkeys(here):
+            names[str(path)] = f"data/{len(names)}/{name}"
+            members = [path / file for file in (DESCRIPTION, WEIGHTS)] if path.is_dir() else [path]
+            for member in members:
+                files[names[str(path)] + str(member)[len(str(path)) :]] = member.read_bytes()
+        for package in sorted(_own_packages(work)):
+            files.update(_source(package))
+        content = hashlib.sha256(repr((work, package_digest())).encode())
+        for name, data in sorted(files.items()):
+            content.update(name.encode() + hashlib.sha256(data).digest())
+        return cls(work, content.hexdigest(), files, names)
+
+    def unpack(self, folder: Path) -> Work:
+        """Write the files, make own code importable, and say where everything is now."""
+        for name, content in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        if (folder / CODE).is_dir():
+            sys.path.insert(0, str(folder / CODE))
+        there = {path: str(folder / name) for path, name in self.names.items()}
+        places = [(name, read_learned(place)) for name, place in self.work.places]
+        return replace(
+            self.work,
+            scenario=json.dumps(_with_csvs(json.loads(self.work.scenario), there), sort_keys=True),
+            places=tuple(
+                (name, str(replace(spec, path=Path(there[str(spec.path)]))))
+                for name, spec in places
+                if spec is not None
+            ),
+            track_files=tuple((seed, there[path]) for seed, path in self.work.track_files),
+        )
+
+
+@cache
+def unpacked(luggage: Luggage) -> Work:
+    """The work, its luggage unpacked once in this process, into a folder that goes when the process ends."""
+    if not luggage.files:
+        return luggage.work
+    folder = tempfile.TemporaryDirectory(prefix="ev_marl-")
+    _FOLDERS.append(folder)
+    return luggage.unpack(Path(folder.name))
+
+
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+
+
+@cache
+def package_digest() -> str:
+    """SHA-256 of this package's source: machines that have the same compute the same."""
+    root = Path(ev_marl.__file__).parent
+    content = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        content.update(path.relative_to(root).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
+    return content.hexdigest()
+
+
+def _learned_folder(place: str) -> Path:
+    spec = read_learned(place)
+    assert spec is not None
+    return spec.path
+
+
+def _with_csvs(model: Any, there: Mapping[str, str]) -> Any:
+    """The same model with other paths of its CSV files."""
+    if isinstance(model, dict):
+        return {key: there[value] if key == "csv" else _with_csvs(value, there) for key, value in model.items()}
+    if isinstance(model, list):
+        return [_with_csvs(value, there) for value in model]
+    return model
+
+
+def _own_packages(work: Work) -> Iterator[Path]:
+    """Top-level module file or package folder of every module:Class that is not installed."""
+    installed = tuple({Path(sysconfig.get_path(key)) for key in ("stdlib", "purelib", "platlib")})
+    named = {*named_plug_ins(json.loads(work.scenario)), *named_plug_ins(list(work.policies))}
+    for top in {name.partition(":")[0].partition(".")[0] for name in named} - {"ev_marl"}:
+        spec = importlib.util.find_spec(top)
+        if spec is None:
+            continue
+        for place in spec.submodule_search_locations or [spec.origin]:
+            path = Path(place) if place else Path()
+            if path.exists() and not any(path.is_relative_to(folder) for folder in installed):
+                yield path
+
+
+def _source(package: Path) -> dict[str, bytes]:
+    """Files of a module or package, by path inside the luggage."""
+    if package.is_file():
+        return {f"{CODE}/{package.name}": package.read_bytes()}
+    found: dict[str, bytes] = {}
+    size_mb = 0.0
+    for folder, folders, names in os.walk(package):
+        folders[:] = [name for name in folders if name != "__pycache__" and not name.startswith(".")]
+        for path in (Path(folder, name) for name in names if not name.startswith(".")):
+            size_mb += path.stat().st_size / 1e6
+            if size_mb > LARGEST_PACKAGE_MB:
+                raise RunError(
+                    f"{package} holds more than {LARGEST_PACKAGE_MB:g} MB, too much to send to other machines; "
+                    "install it there and here, or move its code into a package of its own"
+                )
+            found[f"{CODE}/{package.name}/{path.relative_to(package).as_posix()}"] = path.read_bytes()
+    return found
