@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from pydantic import TypeAdapter
 
+from ev_marl.booking import LEAST_TRUST, booked_coverage
 from ev_marl.compiled import kernel
 from ev_marl.errors import ActionError
 from ev_marl.own_plan import Vehicles, Worth, own_plans
@@ -101,6 +102,7 @@ class ActionCoder:
                 raise ValueError("bids need to know what the objective charges: give `worth`")
             self.bid, self._worth = model.bid, worth
             self.numbers = tuple(model.bid.says)
+            self._held = np.empty((0, 0))
         self._first = arrays.station_first_port * len(self.numbers)
         self._counts = np.diff(self._first).tolist()
         # One call for all agents takes a third of the time of a comprehension.
@@ -209,14 +211,25 @@ class ActionCoder:
 
     def _plans(self, actions: np.ndarray, simulator: Simulator, bid: BidOptions) -> np.ndarray:
         """Power of the own plans with what the bids say."""
-        said = {"adder": bid.adder, "trust": bid.trust, "share": bid.share}
+        if simulator.step_index % bid.hold_steps == 0 or self._held.shape != actions.shape:
+            self._held = actions.copy()
+        actions = self._held
+        booked = bid.trust == "booked"
+        said = {"adder": bid.adder, "trust": 0.0 if bid.trust == "booked" else bid.trust, "share": bid.share}
         reach = {"adder": bid.adder_range, "trust": bid.trust_range, "share": bid.share_range}
         values: dict[str, np.ndarray | float] = dict(said)
         for index, name in enumerate(self.numbers):
             number = np.empty(self._out.shape)
-            _number(actions, index, said[name], reach[name], -1.0 if name == "adder" else 0.0, number)
+            free = name == "adder" or (name == "trust" and booked)
+            _number(actions, index, said[name], reach[name], -1.0 if free else 0.0, number)
             values[name] = number
         days, step = simulator.days, simulator.step_index
+        if booked:
+            prices = days.buy_per_kwh[simulator.rows, step:]
+            coverage = booked_coverage(
+                Vehicles.of(simulator), step, days.step_h, prices, simulator.site, simulator.upper_kw
+            )
+            values["trust"] = np.clip(coverage + values["trust"], LEAST_TRUST, 1.0)
         own_plans(
             Vehicles.of(simulator),
             step,

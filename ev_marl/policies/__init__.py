@@ -6,6 +6,7 @@ protocol, named as `module:Class`, registered with `POLICIES.register`, or an en
 
 from ev_marl.policies.base import POLICIES, Episode, Information, Policy, SiteView, StationView, site_view
 from ev_marl.policies.best_response import BestResponse, best_response
+from ev_marl.policies.booked import BookedResponse
 from ev_marl.policies.dual import DualPrices
 from ev_marl.policies.latest import AsLateAsPossible
 from ev_marl.policies.make import make_policy, split_specs
@@ -19,6 +20,7 @@ __all__ = [
     "POLICIES",
     "AsLateAsPossible",
     "BestResponse",
+    "BookedResponse",
     "DualPrices",
     "EarliestDeadlineFirst",
     "Episode",

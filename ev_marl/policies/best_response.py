@@ -15,6 +15,32 @@ from ev_marl.own_plan import Vehicles, Worth, own_plans
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView
 
 
+def vehicles_of(view: StationView) -> Vehicles:
+    """The vehicles of a view, one session a port."""
+    connected = view.connected
+    numbers = np.arange(connected.size, dtype=np.int64).reshape(connected.shape)
+    return Vehicles(
+        np.where(connected, numbers, -1),
+        view.energy_kwh,
+        view.lo_kw,
+        view.hi_kw,
+        *(
+            getattr(view, name).reshape(-1)
+            for name in (
+                "capacity_kwh",
+                "floor_kwh",
+                "due_kwh",
+                "deadline_step",
+                "charge_kw",
+                "discharge_kw",
+                "charge_efficiency",
+                "discharge_efficiency",
+                "tau_h",
+            )
+        ),
+    )
+
+
 def best_response(
     view: StationView,
     *,
@@ -41,29 +67,7 @@ def best_response(
     float64, shape (n_batch, n_ports)
         Setpoints within the port's box [kW].
     """
-    connected = view.connected
-    shape = connected.shape
-    numbers = np.arange(connected.size, dtype=np.int64).reshape(shape)
-    vehicles = Vehicles(
-        np.where(connected, numbers, -1),
-        view.energy_kwh,
-        view.lo_kw,
-        view.hi_kw,
-        *(
-            getattr(view, name).reshape(-1)
-            for name in (
-                "capacity_kwh",
-                "floor_kwh",
-                "due_kwh",
-                "deadline_step",
-                "charge_kw",
-                "discharge_kw",
-                "charge_efficiency",
-                "discharge_efficiency",
-                "tau_h",
-            )
-        ),
-    )
+    vehicles = vehicles_of(view)
     worth = Worth(view.energy_weight, view.wear_per_kwh, view.unmet_per_kwh)
     return own_plans(
         vehicles,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -23,6 +24,7 @@ from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.rewards import TrainingReward
 from ev_marl.rl.stations import StationActions
 from ev_marl.scenario import Scenario
+from ev_marl.scenario.schema import Bid
 from ev_marl.world import Track
 
 SITE = "site"  # the one agent, and the one module, of central training
@@ -87,6 +89,8 @@ class TrainingFace:
         self.n_state = self.env.n_compact_features if config.critic == "state" else 0
         plans = next((block for block in blocks if isinstance(block, Plans) and block.trust == 1.0), None)
         self._reward = TrainingReward(config.reward, Worth.of(self.env.objective), plans)
+        action: Any = scenario.action if config.action is None else config.action
+        self._hold_steps = action.bid.hold_steps if isinstance(action, Bid) else 1
         self._seed, self._worker = seed, worker
         self._replicas = min(config.sampling.replicas, n_envs)
         self._pool: list[Track] | None = None
@@ -148,6 +152,8 @@ class TrainingFace:
         """Whether each agent can do anything in the coming step: some port could draw or feed; bool, shape (B, A)."""
         simulator = self.env.simulator
         able = (simulator.hi_kw > 0.0) | (simulator.lo_kw < 0.0)
+        if simulator.step_index % self._hold_steps:
+            able[:] = False
         if self.central:
             return able.any(axis=1, keepdims=True)
         whose: np.ndarray = np.logical_or.reduceat(able, self.env.site.arrays.station_first_port[:-1], axis=1)

@@ -19,7 +19,7 @@ from ev_marl.scenario.tree import tree_problems
 from ev_marl.scenario.units import currency_of, duration
 
 COORDINATORS = ("none", "proportional", "priority", "nearest")
-BLOCKS = ("identity", "clock", "calendar", "ports", "prices", "headroom", "demand", "neighbours", "plans")
+BLOCKS = ("identity", "clock", "calendar", "ports", "prices", "headroom", "demand", "neighbours", "plans", "booking")
 SESSION_MODELS = ("elaadnl/workplace", "elaadnl/private", "elaadnl/public", "acn/caltech", "acn/jpl", "highway")
 POLICIES = (
     "idle",

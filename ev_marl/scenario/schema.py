@@ -411,6 +411,13 @@ class Levels(Model):
         return levels
 
 
+_TRUST = Discriminator(
+    lambda value: "<booked>" if value == "booked" else "<plain>",
+    custom_error_type="choice",
+    custom_error_message="expected a share such as 0.8, or `booked`",
+)
+
+
 class BidOptions(Model):
     """What an agent says about each of its vehicles' own plans. An action of 0 means the middle, ±1 the middle ± the
     range."""
@@ -422,12 +429,15 @@ class BidOptions(Model):
     """Middle of the adder [currency/kWh]."""
     adder_range: Annotated[NonNegativePrice, Field(gt=0)] = 0.2
     """How far an action moves the adder [currency/kWh]."""
-    trust: Fraction = 1.0
-    """Middle of the trust, between 0 and 1 [-]."""
+    trust: Annotated[Annotated[Fraction, Tag("<plain>")] | Annotated[Literal["booked"], Tag("<booked>")], _TRUST] = 1.0
+    """Middle of the trust, between 0 and 1 [-]; `booked`: each vehicle's coverage after all have announced what they
+    would book."""
     trust_range: PositiveFraction = 0.5
     """How far an action moves the trust [-]."""
     margin_steps: Annotated[int, Field(ge=0)] = 0
     """The plan ends so many steps before the deadline."""
+    hold_steps: Annotated[int, Field(ge=1)] = 1
+    """A bid stands for so many steps; what is said in between is not heard."""
     share: Fraction = 1.0
     """Middle of the share, between 0 and 1 [-]."""
     share_range: PositiveFraction = 1.0
@@ -493,7 +503,7 @@ class Scenario(Model):
     """What counts."""
     observation: list[Block] = ["identity", "clock", "ports", "prices", "headroom"]
     """What each agent sees, block by block: `identity`, `clock`, `calendar`, `ports`, `prices`, `headroom`,
-    `demand`, `neighbours`, `plans`, or your own."""
+    `demand`, `neighbours`, `plans`, `booking`, or your own."""
     action: Action = "continuous"
     """`continuous`: share of the port's rated power; `fraction`: share of what is possible this step; `bid`: a price
     added to the vehicle's own plan; or discrete levels."""

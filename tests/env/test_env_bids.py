@@ -70,6 +70,20 @@ def test_a_share_scales_the_plans_power() -> None:
     assert charged > 20
 
 
+def test_a_bid_stands_until_the_next_is_heard() -> None:
+    def granted(hold: int, said: np.ndarray) -> np.ndarray:
+        action = {"bid": {"says": ["adder"], "hold_steps": hold}}
+        env = ev_marl.BatchedEnv("workplace", 1, n_days=1, action=action)
+        env.reset(seed=0)
+        return np.array([env.step(bid[None])[4].flow.granted_kw[0].copy() for bid in said])
+
+    n_ports = len(ev_marl.BatchedEnv("workplace", 1).ports)
+    said = np.random.default_rng(0).uniform(-1.0, 1.0, (96, n_ports))
+    held = said[np.arange(96) // 4 * 4]
+    np.testing.assert_array_equal(granted(4, said), granted(1, held))
+    assert (granted(4, said) != granted(1, said)).any()
+
+
 def test_spaces_have_every_number_of_a_bid_for_every_port() -> None:
     env = ev_marl.parallel_env("workplace", action="bid")
     assert env.action_space("ac_0") == spaces.Box(-1.0, 1.0, (4,), np.float32)

@@ -1,6 +1,7 @@
 """Observation blocks: what agents see, one block a file, chosen by name in the scenario."""
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, ObservationBlock, Scope
+from ev_marl.env.blocks.booking import Booking
 from ev_marl.env.blocks.calendar import Calendar
 from ev_marl.env.blocks.clock import TimeOfDay
 from ev_marl.env.blocks.demand import Demand
@@ -13,6 +14,7 @@ from ev_marl.env.blocks.prices import Prices
 
 __all__ = [
     "BLOCKS",
+    "Booking",
     "Calendar",
     "Demand",
     "Feature",
