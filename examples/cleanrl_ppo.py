@@ -1,6 +1,6 @@
 """PPO in one file, in the manner of CleanRL: one policy shared by all stations, on the batched environment.
 
-    pip install "ev-marl[sb3]"
+    pip install -e . torch
     python examples/cleanrl_ppo.py --scenario workplace --iterations 100
 
 Prints the return of the training days as it goes, and the score on validation days: 0 % is uncontrolled charging, 100 %

@@ -1,6 +1,6 @@
 """PPO of Stable-Baselines3: every station is one of its environments, one policy is shared by all.
 
-    pip install "ev-marl[sb3]"
+    pip install -e ".[sb3]"
     python examples/sb3_ppo.py --scenario workplace --days 3200
 
 Prints the score on validation days, untrained and trained: 0 % is uncontrolled charging, 100 % the cooperative optimum.

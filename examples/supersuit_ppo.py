@@ -1,6 +1,6 @@
 """The PettingZoo environment through SuperSuit to PPO of Stable-Baselines3: for those who have such a pipeline already.
 
-    pip install "ev-marl[supersuit]"
+    pip install -e ".[supersuit]"
     python examples/supersuit_ppo.py --scenario tiny --days 200
 
 `examples/sb3_ppo.py` does the same on arrays, many times faster. What SuperSuit leaves to do is in `Truncated` and

@@ -1,6 +1,6 @@
 """PPO of TorchRL: stations as a group of agents, one actor shared by all, a critic that sees all of them (MAPPO).
 
-    pip install "ev-marl[torchrl]"
+    pip install -e ".[torchrl]"
     python examples/torchrl_ppo.py --scenario workplace --iterations 60
 
 Prints the score on validation days, untrained and trained: 0 % is uncontrolled charging, 100 % the cooperative optimum.
