@@ -18,11 +18,12 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
-from ev_marl.compare.table import percent, title
+from ev_marl.compare.table import fold, percent, title
 
 GREEN, ORANGE, BLUE, INK, GREY, PALE = "#009E73", "#D55E00", "#0072B2", "#222222", "#767676", "#D9D9D9"
 _HALO = [effects.withStroke(linewidth=3.5, foreground="white")]
 _LOWEST_SCORE = -0.25  # the ranking's axis ends here; what is lower is marked at its edge
+LONGEST_LABEL = 40  # letters of a policy's name in one line of the ranking
 _CHARACTER = 0.016  # width of a bold letter as a share of the power panel
 MARKERS = {"own": "o", "messages": "^", "site": "s", "future": "D"}
 SHAPES = {"own": "● own station", "messages": "▲ messages", "site": "■ whole site", "future": "◆ whole future"}
@@ -43,7 +44,7 @@ def draw_report(comparison: Comparison) -> bytes:
         _draw_power(axes, comparison, k, colours)
         if k < n_panels - 1:
             axes.tick_params(labelbottom=False)
-    _draw_ranking(figure.add_subplot(grid[:, 1]), rows, colours)
+    _draw_ranking(figure.add_subplot(grid[:, 1]), comparison, rows, colours)
     figure.suptitle(title(comparison), x=0.01, ha="left", fontsize=14, fontweight="bold", color=INK)
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
@@ -122,8 +123,8 @@ def _draw_power(axes: Axes, comparison: Comparison, group: int, colours: dict[st
     plain(axes)
 
 
-def _draw_ranking(axes: Axes, rows: list[PolicySummary], colours: dict[str, str]) -> None:
-    """Scores with intervals, best at the top."""
+def _draw_ranking(axes: Axes, comparison: Comparison, rows: list[PolicySummary], colours: dict[str, str]) -> None:
+    """Scores with intervals, best at the top; training seeds as small dots."""
     places = np.arange(len(rows))[::-1]
     known = [row.score for row in rows if not math.isnan(row.score)]
     lowest = max(_LOWEST_SCORE, min([0.0, *known]))
@@ -139,6 +140,10 @@ def _draw_ranking(axes: Axes, rows: list[PolicySummary], colours: dict[str, str]
         if not math.isnan(row.score_low) and row.policy != OPTIMUM and inside:
             ends = np.clip([row.score_low, row.score_high], lowest, None)
             axes.plot(ends, [place, place], color=colour, linewidth=3.0, alpha=0.45, solid_capstyle="butt")
+        if row.seeds > 1:
+            members = comparison.manifest.members(row.policy)
+            seeds = [entry.score for entry in comparison.seed_table() if entry.policy in members]
+            axes.plot(np.clip(seeds, lowest, None), [place] * len(seeds), ".", color=INK, markersize=3.0, zorder=4)
         marker = MARKERS[row.information] if inside else "<"
         axes.plot([at], [place], marker=marker, markersize=7.5, color=colour, markeredgecolor="white", linestyle="none")
         right = max(at, row.score_high if inside and row.policy != OPTIMUM and not math.isnan(row.score_high) else at)
@@ -152,7 +157,7 @@ def _draw_ranking(axes: Axes, rows: list[PolicySummary], colours: dict[str, str]
             color=colour if row.policy in colours else INK,
             path_effects=_HALO,
         )
-    axes.set_yticks(places, [row.label for row in rows])
+    axes.set_yticks(places, [fold(row.label, LONGEST_LABEL) for row in rows])
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color(colours.get(row.policy, INK))
     axes.set_ylim(-0.7, len(rows) - 0.3)

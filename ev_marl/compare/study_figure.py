@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from ev_marl.compare.figure import BLUE, GREY, INK, MARKERS, ORANGE, PALE, SHAPES, plain
+from ev_marl.compare.figure import BLUE, GREY, INK, LONGEST_LABEL, MARKERS, ORANGE, PALE, SHAPES, plain
 from ev_marl.compare.studying import CaseResult, StudyResult
-from ev_marl.compare.table import percent
+from ev_marl.compare.table import fold, percent
 
 _LOWEST_SCORE = -0.25  # the axis ends here; what is lower is marked at its edge
 _COLUMNS = 2
@@ -79,7 +79,7 @@ def _draw_case(axes: Axes, case: CaseResult, most: int) -> None:
             fontsize=8.5,
             color=colour if colour != GREY else INK,
         )
-    axes.set_yticks(range(len(rows))[::-1], list(rows))
+    axes.set_yticks(range(len(rows))[::-1], [fold(name, LONGEST_LABEL) for name in rows])
     axes.set_ylim(len(rows) - most - 0.7, len(rows) - 0.3)
     axes.set_xlim(lowest - 0.05, 1.18)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %".replace("-", "−")))

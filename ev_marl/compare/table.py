@@ -6,8 +6,9 @@ Summaries come in; every column is defined once, with its heading, its unit, and
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich import box
 from rich.console import Console, Group
@@ -21,6 +22,7 @@ from ev_marl.policies.learned_spec import read_learned
 
 PLAN_TOLERANCE = 1e-3  # of the score: below this, the coordinator changes the plan [-]
 
+_NARROWEST_LABEL = 26  # letters of a policy's name that always stand in one line
 _WORDS = ("policy", "knows")
 INFORMATION = {"own": "own station", "messages": "messages", "site": "whole site", "future": "whole future"}
 
@@ -63,7 +65,9 @@ def terminal_table(comparison: Comparison, width: int) -> Group:
     Where not everything fits, the most dispensable columns are left out, and a note names them.
     """
     rows = comparison.table()
-    shown, hidden, space = _fitting(columns(comparison), rows, width)
+    policy, *others = columns(comparison)
+    folded = replace(policy, cell=lambda row: fold(row.label, max(_NARROWEST_LABEL, width // 3)))
+    shown, hidden, space = _fitting([folded, *others], rows, width)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, space - 1, 0, 0), pad_edge=False)
     for column in shown:
         left = column.heading[0] in _WORDS
@@ -193,6 +197,14 @@ def number(value: float, digits: int) -> str:
     return "–" if math.isnan(value) else f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", "−")
 
 
+def fold(label: str, width: int) -> str:
+    """A long name over several lines, broken between its options where it has any."""
+    if len(label) <= width:
+        return label
+    lines = textwrap.wrap(label.replace("(", "( ", 1), width, subsequent_indent="  ")
+    return "\n".join(lines).replace("( ", "(", 1)
+
+
 def _interval(row: PolicySummary) -> str:
     if row.policy == OPTIMUM or math.isnan(row.score_low):
         return ""
@@ -211,7 +223,10 @@ def _fitting(
     """Columns that are shown, columns that are not, and the space between two of them."""
     shown, hidden = list(all_columns), list[Column]()
     widths = {
-        column.heading: max(len(text) for text in [*column.heading, *map(column.cell, rows)]) for column in all_columns
+        column.heading: max(
+            len(line) for text in [*column.heading, *map(column.cell, rows)] for line in text.split("\n")
+        )
+        for column in all_columns
     }
     while True:
         content = sum(widths[column.heading] for column in shown)

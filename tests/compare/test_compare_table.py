@@ -39,6 +39,20 @@ def test_the_table_fits_and_says_what_it_leaves_out(comparison: Comparison, widt
     assert any("Left out at this width" in line for line in lines) == (width < 160)
 
 
+def test_a_long_name_is_folded_and_leaves_room_for_the_interval(tmp_path: Path) -> None:
+    name = "best-response(adder_per_kwh=0.00278, trust=0.97, margin_steps=3)"
+    lines = _printed(compare("tiny", [name], 2, out=tmp_path / "run", workers=1, report=False), 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "interval" in "".join(lines)
+    at = next(k for k, line in enumerate(lines) if line.startswith("best-response("))
+    assert [line[:24].strip() for line in lines[at : at + 4]] == [
+        "best-response(",
+        "adder_per_kwh=0.00278,",
+        "trust=0.97,",
+        "margin_steps=3)",
+    ]
+
+
 def test_the_table_says_what_was_compared(comparison: Comparison) -> None:
     text = _printed(comparison, 200)
     for expected in (
