@@ -12,6 +12,7 @@ from ev_marl.policies.latest import AsLateAsPossible
 from ev_marl.policies.make import make_policy, split_specs
 from ev_marl.policies.plan import Plan, PlanPolicy
 from ev_marl.policies.rollout import Rollout, make_view, rollout
+from ev_marl.policies.selfish import Selfish
 from ev_marl.policies.serving import EarliestDeadlineFirst, LeastLaxityFirst, RoundRobin
 from ev_marl.policies.simple import Idle, Random, Uncontrolled
 from ev_marl.policies.threshold import PriceThreshold
@@ -34,6 +35,7 @@ __all__ = [
     "Random",
     "Rollout",
     "RoundRobin",
+    "Selfish",
     "SiteView",
     "StationView",
     "Uncontrolled",

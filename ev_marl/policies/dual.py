@@ -13,7 +13,7 @@ import numpy as np
 from ev_marl.compiled import kernel
 from ev_marl.errors import OptionError
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
-from ev_marl.policies.messages_expected import ExpectedRoom, ExpectedVehicles, lasting_room
+from ev_marl.policies.messages_expected import ExpectedRoom, ExpectedVehicles, room_ahead
 from ev_marl.policies.messages_plan import Stays
 from ev_marl.site.arrays import SiteArrays
 
@@ -113,10 +113,7 @@ class DualPrices:
         site = self._site
         seen = site_view(view)
         step = view.step
-        if self._room is None:
-            lower, upper = lasting_room(view.n_steps - step, seen.lower_kw, seen.upper_kw)
-        else:
-            lower, upper = self._room.given(step, seen.lower_kw, seen.upper_kw)
+        lower, upper = room_ahead(self._room, seen)
         there = Stays.of(view, site.port_group)
         coming = None if self._expected is None else self._expected.to_come(view)
         price, ahead = self._price, self._price

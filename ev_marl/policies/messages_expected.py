@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ev_marl.physics.days import SessionLimits, session_limits
-from ev_marl.policies.base import StationView
+from ev_marl.policies.base import SiteView, StationView
 from ev_marl.policies.messages_plan import Stays
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.world import World
@@ -75,12 +75,18 @@ class ExpectedRoom:
         return both[0], both[1]
 
 
-def lasting_room(n_steps: int, lower_kw: np.ndarray, upper_kw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Without models: the present limits stay, shape (n_batch, n_groups, n_steps) each [kW]."""
-    return (
-        np.repeat(lower_kw[:, :, None], n_steps, axis=2),
-        np.repeat(upper_kw[:, :, None], n_steps, axis=2),
-    )
+def room_ahead(expected: ExpectedRoom | None, view: SiteView) -> tuple[np.ndarray, np.ndarray]:
+    """Limits of vehicles' power from this step on, as expected; without models, the present ones stay.
+
+    Returns
+    -------
+    lower_kw, upper_kw : float64, shape (n_batch, n_groups, n_steps - step)
+        Limits [kW].
+    """
+    if expected is not None:
+        return expected.given(view.step, view.lower_kw, view.upper_kw)
+    n_left = view.n_steps - view.step
+    return np.repeat(view.lower_kw[:, :, None], n_left, axis=2), np.repeat(view.upper_kw[:, :, None], n_left, axis=2)
 
 
 @dataclass(frozen=True)

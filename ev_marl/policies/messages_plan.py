@@ -227,6 +227,105 @@ def _plan_vehicles(
             )
 
 
+@kernel
+def _plan_in_turn(
+    step: int,
+    step_h: float,
+    order: np.ndarray,
+    session: np.ndarray,
+    energy_kwh: np.ndarray,
+    lo_kw: np.ndarray,
+    hi_kw: np.ndarray,
+    deadline_step: np.ndarray,
+    capacity_kwh: np.ndarray,
+    floor_kwh: np.ndarray,
+    due_kwh: np.ndarray,
+    charge_kw: np.ndarray,
+    discharge_kw: np.ndarray,
+    charge_efficiency: np.ndarray,
+    discharge_efficiency: np.ndarray,
+    tau_h: np.ndarray,
+    port_group: np.ndarray,
+    group_parent: np.ndarray,
+    buy_per_kwh: np.ndarray,
+    sell_per_kwh: np.ndarray,
+    lower_kw: np.ndarray,
+    upper_kw: np.ndarray,
+    energy_weight: float,
+    wear_per_kwh: float,
+    unmet_per_kwh: float,
+    n_values: int,
+    plan_kw: np.ndarray,
+) -> None:
+    """One vehicle after the other plans within what the announced plans of the others leave of its groups' limits."""
+    n_batch, n_ports, n_steps = plan_kw.shape
+    n_groups = len(group_parent)
+    cost, gain = np.empty(n_steps), np.empty(n_steps)
+    least, most = np.empty(n_steps), np.empty(n_steps)
+    wanted, moved = np.empty((n_steps + 1, n_values)), np.empty((n_steps, n_values))
+    charging, discharging = np.empty((n_groups, n_steps)), np.empty((n_groups, n_steps))
+    for b in range(n_batch):
+        charging[:] = 0.0
+        discharging[:] = 0.0
+        for p in range(n_ports):
+            g = port_group[p] if session[b, p] >= 0 else -1
+            while g >= 0:
+                for k in range(step, deadline_step[session[b, p]]):
+                    charging[g, k] += max(0.0, plan_kw[b, p, k])
+                    discharging[g, k] += min(0.0, plan_kw[b, p, k])
+                g = group_parent[g]
+        for k in range(step, n_steps):
+            cost[k] = energy_weight * buy_per_kwh[b, k - step] + wear_per_kwh
+            gain[k] = energy_weight * sell_per_kwh[b, k - step] - wear_per_kwh
+        for turn in range(n_ports):
+            p = order[b, turn]
+            s = session[b, p]
+            if s < 0 or charge_kw[s] <= 0.0:
+                continue
+            end = deadline_step[s]
+            for k in range(step, end):
+                most[k], least[k] = charge_kw[s], -discharge_kw[s]
+            if end > step:
+                most[step], least[step] = hi_kw[b, p], lo_kw[b, p]
+            g = port_group[p]
+            while g >= 0:
+                for k in range(step, end):
+                    charging[g, k] -= max(0.0, plan_kw[b, p, k])
+                    discharging[g, k] -= min(0.0, plan_kw[b, p, k])
+                    most[k] = max(0.0, min(most[k], upper_kw[b, g, k - step] - charging[g, k]))
+                    least[k] = min(0.0, max(least[k], lower_kw[b, g, k - step] - discharging[g, k]))
+                g = group_parent[g]
+            energy = energy_kwh[b, p]
+            _plan_vehicle(
+                step,
+                end,
+                step_h,
+                energy,
+                capacity_kwh[s],
+                min(floor_kwh[s], energy) if discharge_kw[s] > 0.0 else energy,
+                due_kwh[s],
+                charge_efficiency[s],
+                discharge_efficiency[s],
+                charge_efficiency[s] * charge_kw[s],
+                tau_h[s],
+                unmet_per_kwh,
+                cost,
+                gain,
+                least,
+                most,
+                0.0,
+                plan_kw[b, p],
+                wanted,
+                moved,
+            )
+            g = port_group[p]
+            while g >= 0:
+                for k in range(step, end):
+                    charging[g, k] += max(0.0, plan_kw[b, p, k])
+                    discharging[g, k] += min(0.0, plan_kw[b, p, k])
+                g = group_parent[g]
+
+
 @dataclass(frozen=True)
 class Stays:
     """Vehicles at ports, now or expected: `session` points into arrays with one number a stay; S stays."""
@@ -322,6 +421,67 @@ class Stays:
             flexible_kw,
         )
         return flexible_kw
+
+    def plan_in_turn(
+        self,
+        view: StationView,
+        order: np.ndarray,
+        group_parent: np.ndarray,
+        lower_kw: np.ndarray,
+        upper_kw: np.ndarray,
+        plan_kw: np.ndarray,
+        *,
+        n_values: int = 160,
+    ) -> None:
+        """Each vehicle in turn takes the cheapest plan that the plans of the others leave room for.
+
+        Room is what a limit leaves beside all charging, or all discharging, of the others: nobody counts on another's
+        discharging to make room, so no plan breaks a limit if somebody changes his.
+
+        Parameters
+        ----------
+        view : StationView
+            For the clock, the published prices and the objective's; a vehicle's plan reads nothing else of it.
+        order : int64, shape (n_batch, n_stays)
+            Whose turn it is, one after the other.
+        group_parent : int64, shape (n_groups,)
+            The tree.
+        lower_kw, upper_kw : float64, shape (n_batch, n_groups, n_steps - step)
+            Limits of the steps from this one on [kW].
+        plan_kw : float64, shape (n_batch, n_stays, n_steps)
+            Announced plans, 0 where there are none; written [kW].
+        n_values : int
+            Fineness of the grid of marginal values: prices nearer to each other than that are not told apart.
+        """
+        _plan_in_turn(
+            view.step,
+            view.step_h,
+            order,
+            self.session,
+            self.energy_kwh,
+            self.lo_kw,
+            self.hi_kw,
+            self.deadline_step,
+            self.capacity_kwh,
+            self.floor_kwh,
+            self.due_kwh,
+            self.charge_kw,
+            self.discharge_kw,
+            self.charge_efficiency,
+            self.discharge_efficiency,
+            self.tau_h,
+            self.group,
+            group_parent,
+            view.buy_per_kwh,
+            view.sell_per_kwh,
+            lower_kw,
+            upper_kw,
+            view.energy_weight,
+            view.wear_per_kwh,
+            view.unmet_per_kwh,
+            n_values,
+            plan_kw,
+        )
 
 
 _LIMITS = (
