@@ -20,7 +20,7 @@ import ev_marl
 from ev_marl.errors import EvMarlError
 
 if TYPE_CHECKING:
-    from ev_marl.commands import comparing, describing, scenarios, schemas, solving, studying, tracks, tuning
+    from ev_marl.commands import comparing, describing, scenarios, schemas, solving, studying, tracks, training, tuning
 else:
 
     class _OnUse:
@@ -39,6 +39,7 @@ else:
     solving = _OnUse("ev_marl.commands.solving")
     studying = _OnUse("ev_marl.commands.studying")
     tracks = _OnUse("ev_marl.commands.tracks")
+    training = _OnUse("ev_marl.commands.training")
     tuning = _OnUse("ev_marl.commands.tuning")
 
 
@@ -286,8 +287,8 @@ def compare(
         typer.Option(
             "--baseline",
             metavar="NAME",
-            help="Policy that the others' paired differences are to; best: the own-station policy, not learned, that "
-            "earns most on validation days.",
+            help="Policy that the others' paired differences are to; best: the one that earns most on validation "
+            "days, not learned and with no more information than those that are.",
         ),
     ] = None,
     ray: Annotated[
@@ -328,6 +329,39 @@ def tune(
 ) -> None:
     """Find a policy's best constants on training days: a search, no learning; test days are not touched."""
     tuning.run(policy, scenario, days, validation_days, seed, ranges or [], coordinator, as_json)
+
+
+@app.command(
+    epilog=_examples(
+        "ev-marl train training/ippo.yaml --scenario workplace",
+        "ev-marl train training/ippo.yaml --scenario residential-v2g --coordinator priority --seed 0 --seed 1",
+        "ev-marl train training/ippo.yaml --scenario workplace --set stop.minutes=2 --set ppo.epochs=2",
+    )
+)
+def train(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Training file.")],
+    scenario: Annotated[str, typer.Option("--scenario", help="Name of a shipped scenario, or a YAML file.")],
+    coordinator: CoordinatorName = None,
+    seed: Annotated[
+        list[int] | None, typer.Option("--seed", min=0, help="Seed instead of the file's; repeat for several runs.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of the result; else runs/<scenario>-<name>-<hash>."),
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="In place of what the file says; repeat.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="ADDRESS", help="Of a Ray cluster; auto finds it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train policies with RLlib, validate them as they learn, and keep the best.
+
+    Ctrl-C and start again: training goes on from its last checkpoint.
+    """
+    training.run(file, scenario, coordinator, seed or [], out, changes or [], address, as_json)
 
 
 @app.command(

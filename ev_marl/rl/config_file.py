@@ -1,0 +1,78 @@
+"""Training files: YAML, read and checked as scenarios are, with changes from the command line.
+
+Comes in: the name of a shipped file or a path, and `key=value` texts. Goes out: a `TrainingConfig`, or every fault of
+the file with its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import ev_marl
+from ev_marl.coordinator import COORDINATORS
+from ev_marl.env.blocks import BLOCKS
+from ev_marl.errors import UnknownNameError
+from ev_marl.registry import Registry, did_you_mean
+from ev_marl.rl.config import TrainingConfig
+from ev_marl.scenario.loader import validate_document
+from ev_marl.scenario.problems import Problem, ScenarioError
+from ev_marl.scenario.reading import Document, KeyPath, merge, read_document, read_setting
+
+WHAT = "training file"
+_OTHERS = "study"  # files beside the training files that are none begin with this
+
+
+def shipped_trainings() -> dict[str, Path]:
+    """Training files that come with the package, by name: inside an installed wheel, or beside it in a checkout."""
+    package = Path(ev_marl.__path__[0])
+    for folder in (package / "training", package.parent / "training"):
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.yaml")) if not path.stem.startswith(_OTHERS)}
+    return {}
+
+
+def load_training(name_or_path: str | Path, changes: Sequence[str] = ()) -> TrainingConfig:
+    """Read a training file.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        Name of a shipped training file ("ippo"), or path of a YAML file.
+    changes : sequence of str
+        `key=value` with dots between keys, such as `ppo.epochs=2`, over what the file says, as a variant that extends
+        it would say it; values are YAML.
+
+    Raises
+    ------
+    ScenarioError
+        If there is anything wrong; all problems at once, each with file, line and key.
+    """
+    shipped = shipped_trainings()
+    path = shipped.get(str(name_or_path), Path(name_or_path))
+    if not path.is_file() and path.suffix not in (".yaml", ".yml"):
+        near = did_you_mean(str(name_or_path), list(shipped))
+        known = f"Shipped: {', '.join(shipped)}; or" if shipped else "Please"
+        raise ScenarioError([Problem("", 0, "", f"no {WHAT} is called '{name_or_path}'.{near} {known} give a YAML file")])
+    document = read_document(path, shipped.get, WHAT)
+    for change in changes:
+        document = merge(document, read_setting(change, "--set"))
+    return validate_document(document, TrainingConfig, _unknown_names(document))
+
+
+def _unknown_names(document: Document) -> Iterator[Problem]:
+    """Coordinators and observation blocks that do not exist."""
+    yield from _unknown(document, ("coordinator",), COORDINATORS)
+    blocks = document.value(("observation",), None)
+    for i, block in enumerate(blocks if isinstance(blocks, list) else ()):
+        path: KeyPath = ("observation", i)
+        yield from _unknown(document, (*path, "block") if isinstance(block, dict) else path, BLOCKS)
+
+
+def _unknown(document: Document, path: KeyPath, registry: Registry[object]) -> Iterator[Problem]:
+    name = document.value(path, None)
+    if isinstance(name, str):
+        try:
+            registry.get(name)
+        except UnknownNameError as error:
+            yield document.problem(path, str(error))
