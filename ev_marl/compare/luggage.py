@@ -134,8 +134,8 @@ def _own_packages(work: Work) -> Iterator[Path]:
         spec = importlib.util.find_spec(top)
         if spec is None:
             continue
-        for place in spec.submodule_search_locations or [spec.origin]:
-            path = Path(place) if place else Path()
+        places = spec.submodule_search_locations or ([spec.origin] if spec.has_location and spec.origin else [])
+        for path in map(Path, places):
             if path.exists() and not any(path.is_relative_to(folder) for folder in installed):
                 yield path
 

@@ -59,7 +59,7 @@ def run_days_on_ray(
         return
     with _cluster(address), _interrupts() as stopped:
         luggage, version = ray.put(Luggage.of(work)), (ev_marl.__version__, package_digest())
-        days = {_day.remote(luggage, version, index, seed): (index, seed) for index, seed in missing}
+        days = {_DAY.remote(luggage, version, index, seed): (index, seed) for index, seed in missing}
         try:
             while days:
                 finished, _ = ray.wait(list(days), timeout=_LOOK_S)
@@ -74,15 +74,17 @@ def run_days_on_ray(
                 ray.cancel(day, force=True)
 
 
-@ray.remote(num_cpus=1, scheduling_strategy="SPREAD")  # type: ignore[misc]
 def _day(luggage: Luggage, version: tuple[str, str], index: int, seed: int) -> str:
     """A day's result as JSON."""
     if version[1] != package_digest():
         raise RunError(
-            f"machine {platform.node()} has ev_marl {ev_marl.__version__}, which is not the ev_marl {version[0]} "
-            "of the machine that asks: install the same there"
+            f"the code of ev_marl on machine {platform.node()} (version {ev_marl.__version__}) is not that of the "
+            f"machine that asks (version {version[0]}); install the same on both"
         )
     return run_day(unpacked(luggage), index, seed).model_dump_json()
+
+
+_DAY = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(_day)
 
 
 def _result(day: Any, folder: Path, index: int, seed: int) -> str:

@@ -273,7 +273,7 @@ def _widest(own: Mapping[str, spaces.Space[Any]]) -> dict[str, spaces.Space[Any]
     if isinstance(widest, spaces.MultiDiscrete):
         return {agent: spaces.MultiDiscrete(widest.nvec) for agent in own}
     assert isinstance(widest, spaces.Discrete)
-    return {agent: spaces.Discrete(widest.n) for agent in own}
+    return {agent: spaces.Discrete(int(widest.n)) for agent in own}
 
 
 def _cut(actions: Mapping[str, Any], widths: Mapping[str, int]) -> dict[str, Any]:

@@ -332,7 +332,7 @@ def _ray(config: TrainingConfig, address: str | None) -> Iterator[None]:
         return
     quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
-        ray.init(num_cpus=1 + config.sampling.runners, **quiet)
+        ray.init("local", num_cpus=1 + config.sampling.runners, **quiet)  # never a cluster that happens to run
     else:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     try:
