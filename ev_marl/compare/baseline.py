@@ -54,8 +54,8 @@ def choose_baseline(
     policies : sequence of str
         Those of the comparison.
     wanted : str
-        One of them; or `best`: of those that know only their own station and were not learned, the one with the highest
-        mean return over the validation days.
+        One of them; or `best`: of those that were not learned and know only their own station (or exchange messages,
+        where a learned one does), the one with the highest mean return over the validation days.
     seed : int
         Of the comparison; the validation days are derived from it.
     days : int
@@ -73,13 +73,16 @@ def choose_baseline(
             near = did_you_mean(name, list(policies))
             raise RunError(f"the baseline '{wanted}' is not among the policies.{near} They are: {', '.join(policies)}")
         return name, ""
-    candidates = [name for name in policies if read_learned(name) is None and make_policy(name).information == "own"]
+    learned_specs = [spec for name in policies if (spec := read_learned(name)) is not None]
+    known = {"own", *(make_policy(str(spec.seeds()[0])).information for spec in learned_specs)} & {"own", "messages"}
+    candidates = [name for name in policies if read_learned(name) is None and make_policy(name).information in known]
     if not candidates:
-        raise RunError("no policy knows only its own station and was not learned: name the baseline")
+        raise RunError("no policy that was not learned knows only its own station: name the baseline")
     tracks = [setting.world.sample(day) for day in day_seeds(seed, days, "validation")]
     means = {name: float(team_returns(setting, name, tracks, seed).mean()) for name in candidates}
     best = max(means, key=lambda name: means[name])
-    return best, f"best of {len(candidates)} own-station policies on {days} validation days"
+    kind = "own-station policies" if known == {"own"} else "policies of own station or messages"
+    return best, f"best of {len(candidates)} {kind} on {days} validation days"
 
 
 def team_returns(setting: Setting, policy: str, tracks: Sequence[Track], seed: int) -> np.ndarray:

@@ -87,7 +87,8 @@ def compare(
         Track files, or folders of them, that are the days instead of drawn ones; `days` and `split` have no say then.
     baseline : str, optional
         The policy, one of those that run, that the others' paired differences are to; or `best`: of the policies that
-        know only their own station and were not learned, the one that earns most on validation days.
+        were not learned and know only their own station (or exchange messages, where a learned one does), the one that
+        earns most on validation days.
     validation_days : int
         How many days that choice looks at.
     workers : int, optional

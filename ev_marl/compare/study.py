@@ -75,8 +75,9 @@ class Study(Model):
     tune: tuple[str, ...] = ()
     """Policies that join with their constants tuned for each case, as `ev-marl tune` does."""
     baseline: str = BEST
-    """The policy that the learned ones are measured against; `best`: of those that know only their own station and were
-    not learned, the one that earns most on validation days."""
+    """The policy that the learned ones are measured against; `best`: of those that were not learned and know
+    only their own station (or exchange messages, where a learned one does), the one that earns most on validation
+    days."""
     cases: Annotated[tuple[Case, ...], Field(min_length=1)]
     """What is compared."""
 

@@ -72,7 +72,8 @@ cooperative optimum, below it the 95 % interval over days and, of learned polici
 """
     if any(case.case.learned for case in result.cases):
         chosen = (
-            f"the own-station policy, not\nlearned, that earns most on {study.validation_days} validation days"
+            "the policy, not learned and\nwith no more information, that earns most on "
+            f"{study.validation_days} validation days"
             if study.baseline == BEST
             else f"`{study.baseline}`"
         )

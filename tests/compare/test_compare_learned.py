@@ -12,10 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from ev_marl.compare import Comparison, compare, rerun_day
+from ev_marl.compare.baseline import choose_baseline
 from ev_marl.compare.folder import Manifest
 from ev_marl.compare.report import command_of, report_markdown, summary_csv
 from ev_marl.compare.statistics import score
 from ev_marl.compare.table import notes
+from ev_marl.env.setup import Setting
 from ev_marl.errors import OptionError, PolicyError, RunError
 from ev_marl.policies import BestResponse, learned_spec, make_policy, split_specs
 from ev_marl.policies.learned_spec import read_learned
@@ -258,3 +260,20 @@ def test_files_of_a_training_are_run(
         _run("other", f"{other}:net")
     with pytest.raises(OptionError, match="learned policy net/seed_0"):
         compare("workplace", [f"{kind}:net"], 1, out=tmp_path / "site", workers=1)
+
+
+def test_a_baseline_knows_as_much_as_the_learned(results: Path) -> None:
+    """Where stations exchange messages to decide, so may the policy that they are measured against."""
+    setting = Setting.of("tiny")
+    talking = _save(results / "talking", 0.9, information="messages").relative_to(results.parent)
+    policies = ("uncontrolled", f"{__name__}:Talker")
+    alone = choose_baseline(setting, (*policies, "rllib:results/ippo"), "best", 0, 5)
+    assert alone == ("uncontrolled", "best of 1 own-station policies on 5 validation days")
+    together = choose_baseline(setting, (*policies, f"rllib:{talking}"), "best", 0, 5)
+    assert together == (f"{__name__}:Talker", "best of 2 policies of own station or messages on 5 validation days")
+
+
+class Talker(BestResponse):
+    """Says that it needs messages."""
+
+    information = "messages"
