@@ -36,7 +36,7 @@ def test_workplace() -> None:
         "no import limit; 660 kW of charging power below",
         "base load office, peak 120 kW",
         "PV of 80 kW at 52° north",
-        "import limit 85 kW: 19 % of the 440 kW of charging power below",
+        "import limit 75 kW: 17 % of the 440 kW of charging power below",
         "10 × ac (ac_0 … ac_9), 2 ports of 22 kW AC, efficiency 93 %",
         "10 × bidi (bidi_0 … bidi_9), 2 ports of 11 kW AC, V2G, efficiency 93 %",
     ):
@@ -46,8 +46,8 @@ def test_workplace() -> None:
 def test_limits_in_one_line() -> None:
     line = limits_line(Site.from_scenario(load_scenario("workplace")))
     assert line == (
-        "transformer 250 kW for 660 kW of ports (38 %), lot_north 85 kW for 440 kW of ports (19 %), "
-        "lot_south 55 kW for 220 kW of ports (25 %)"
+        "transformer 250 kW for 660 kW of ports (38 %), lot_north 75 kW for 440 kW of ports (17 %), "
+        "lot_south 48 kW for 220 kW of ports (22 %)"
     )
 
 
