@@ -14,8 +14,9 @@ from ev_marl.compiled import kernel
 from ev_marl.errors import OptionError
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
 from ev_marl.policies.messages_expected import ExpectedRoom, ExpectedVehicles, room_ahead
-from ev_marl.policies.messages_plan import Stays
+from ev_marl.policies.messages_stays import Stays
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.world.world import World
 
 
 @kernel
@@ -45,6 +46,48 @@ def _add_up(
                     total_kw[b, g, k] += weight * plan_kw[b, p, k]
                     able_kw[b, g, k] += weight * flexible_kw[b, p]
                 g = group_parent[g]
+
+
+def add_up(
+    site: SiteArrays,
+    step: int,
+    stays: Stays,
+    plan_kw: np.ndarray,
+    flexible_kw: np.ndarray,
+    total_kw: np.ndarray,
+    able_kw: np.ndarray,
+    weight: float = 1.0,
+) -> None:
+    """Add what goes up the edges to the sums of each group, each vehicle counting `weight` times.
+
+    Parameters
+    ----------
+    site : SiteArrays
+        The tree.
+    step : int
+        Sums are of the steps from this one on.
+    stays : Stays
+        Who answered.
+    plan_kw : float64, shape (n_batch, n_stays, n_steps)
+        Their plans [kW].
+    flexible_kw : float64, shape (n_batch, n_stays)
+        What they could plan in each step of their stay [kW].
+    total_kw, able_kw : float64, shape (n_batch, n_groups, n_steps)
+        Sums of both below each group; added to [kW].
+    """
+    _add_up(
+        step,
+        stays.session,
+        stays.start_step,
+        stays.deadline_step,
+        plan_kw,
+        flexible_kw,
+        weight,
+        stays.group,
+        site.group_parent,
+        total_kw,
+        able_kw,
+    )
 
 
 def prices_above(site: SiteArrays, price_per_kwh: np.ndarray) -> np.ndarray:
@@ -77,86 +120,86 @@ def new_prices(
 
 @POLICIES.register("dual-prices")
 class DualPrices:
-    """Prices of congestion, agreed on in a few rounds a step; see the documentation on decentralised baselines."""
+    """Groups put prices on their limits, stations plan at these prices, some rounds in every step.
+
+    Each group keeps one price for each remaining step: what a kWh of its capacity is worth then. In a round, a station
+    adds the prices of the groups above it to the published ones and answers with its vehicles' cheapest plans; each
+    group sums the plans below it and moves its prices up where they go beyond its limit, down where room is left.
+    Prices and plans are kept from step to step, so the rounds of earlier steps count. The first step of each plan is
+    asked for.
+
+    The rounds are those of the primal-dual hybrid gradient method, an ADMM that needs sums only (Chambolle and Pock
+    2011, step lengths as in Pock and Chambolle 2011): plans stay near the last ones by a quadratic term, which is what
+    keeps vehicles that are alike from all jumping to the same cheapest step, and prices are announced with a step
+    ahead. For fixed limits and vehicles they approach the shadow prices of the cooperative optimum.
+
+    What groups expect of later steps, they draw from the scenario's models where the rollout gives them: limits given
+    the present ones, and vehicles still to come, which answer prices as those that are there do.
+
+    Parameters
+    ----------
+    rounds : int
+        Exchanges of prices and plans in every step.
+    inertia_per_kwh : float
+        Moving a step by a vehicle's whole power costs half of this per kWh; the more, the steadier and the slower
+        [currency/kWh].
+    expected_days : int
+        Days from which vehicles to come are drawn; 0: nobody is expected.
+    """
 
     name = "dual-prices"
     information: Information = "messages"
-    TUNABLE: ClassVar = {"inertia_per_kwh": (0.01, 0.5)}
+    TUNABLE: ClassVar = {"inertia_per_kwh": (0.02, 0.5)}
 
     def __init__(self, rounds: int = 5, inertia_per_kwh: float = 0.1, expected_days: int = 4) -> None:
         if rounds < 1:
             raise OptionError(f"policy 'dual-prices': rounds must be 1 or more, got {rounds}")
+        if not 0.0 < inertia_per_kwh < np.inf:
+            raise OptionError(f"policy 'dual-prices': inertia_per_kwh must be above 0, got {inertia_per_kwh}")
+        if expected_days < 0:
+            raise OptionError(f"policy 'dual-prices': expected_days must be 0 or more, got {expected_days}")
         self.rounds = int(rounds)
         self.inertia_per_kwh = float(inertia_per_kwh)
         self.expected_days = int(expected_days)
-        self.expected_rounds = 1
+        self._world: World | None = None
+        self._room: ExpectedRoom | None = None
+        self._vehicles: ExpectedVehicles | None = None
 
     def reset(self, episode: Episode) -> None:
-        """Draw what is expected of the day, once for each world; start without prices and plans."""
-        site, shape = episode.site, (episode.n_batch, episode.site.n_groups, episode.n_steps)
-        self._price = np.zeros(shape)
-        self._site = site
-        self._limited = np.ones(site.n_ports)
-        self._plan = np.zeros((episode.n_batch, site.n_ports, episode.n_steps))
-        world = episode.world
-        if world is not getattr(self, "_world", None) or world is None:
+        """Start without prices and plans; what is expected of a day is drawn once for each world."""
+        site, world = episode.site, episode.world
+        if world is not self._world:
             self._world = world
             self._room = None if world is None else ExpectedRoom.of(world)
-            few = self.expected_days
-            self._expected = None if world is None or few == 0 else ExpectedVehicles.of(world, site, few)
-        n_expected = 0 if self._expected is None else len(self._expected.group)
-        self._expected_plan = np.zeros((episode.n_batch, n_expected, episode.n_steps))
-        self._expected_flex = np.zeros((episode.n_batch, n_expected))
+            asked = world is not None and self.expected_days > 0
+            self._vehicles = ExpectedVehicles.of(world, site, self.expected_days) if world and asked else None
+        self._site = site
+        self.price_per_kwh = np.zeros((episode.n_batch, site.n_groups, episode.n_steps))  # each group's own
+        self._plan_kw = np.zeros((episode.n_batch, site.n_ports, episode.n_steps))
+        n_expected = 0 if self._vehicles is None else len(self._vehicles.group)
+        self._expected_kw = np.zeros((episode.n_batch, n_expected, episode.n_steps))
 
     def act(self, view: StationView) -> np.ndarray:
         """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
-        site = self._site
-        seen = site_view(view)
-        step = view.step
-        lower, upper = room_ahead(self._room, seen)
+        site, inertia = self._site, self.inertia_per_kwh
+        lower_kw, upper_kw = room_ahead(self._room, site_view(view))
         there = Stays.of(view, site.port_group)
-        coming = None if self._expected is None else self._expected.to_come(view)
-        price, ahead = self._price, self._price
-        for i in range(self.rounds):
-            announced = prices_above(site, ahead)
-            flexible = there.plan(view, announced, self._plan, inertia_per_kwh=self.inertia_per_kwh)
-            total, able = np.zeros_like(price), np.zeros_like(price)
-            self._add(step, there, self._plan, flexible, 1.0, total, able)
-            if coming is not None and self._expected is not None:
-                if i < self.expected_rounds:
-                    self._expected_flex = coming.plan(
-                        view, announced, self._expected_plan, inertia_per_kwh=self.inertia_per_kwh
-                    )
-                self._add(step, coming, self._expected_plan, self._expected_flex, self._expected.weight, total, able)
-            new = np.zeros_like(price)
-            new[:, :, step:] = new_prices(
-                price[:, :, step:], total[:, :, step:], able[:, :, step:], lower, upper, self.inertia_per_kwh
-            )
-            ahead = 2.0 * new - price
-            price = new
-        self._price = price
-        return self._plan[:, :, step].copy()
-
-    def _add(
-        self,
-        step: int,
-        stays: Stays,
-        plan: np.ndarray,
-        flexible: np.ndarray,
-        weight: float,
-        total: np.ndarray,
-        able: np.ndarray,
-    ) -> None:
-        _add_up(
-            step,
-            stays.session,
-            stays.start_step,
-            stays.deadline_step,
-            plan,
-            flexible,
-            weight,
-            stays.group,
-            self._site.group_parent,
-            total,
-            able,
-        )
+        left = (slice(None), slice(None), slice(view.step, None))
+        own = ahead = self.price_per_kwh
+        expected_total_kw, expected_able_kw = np.zeros_like(own), np.zeros_like(own)
+        if self._vehicles is not None:
+            # Groups answer for those to come once a step: their plans change little from one round to the next.
+            coming = self._vehicles.to_come(view)
+            flexible_kw = coming.plan(view, prices_above(site, own), self._expected_kw, inertia_per_kwh=inertia)
+            weight = self._vehicles.weight
+            add_up(site, view.step, coming, self._expected_kw, flexible_kw, expected_total_kw, expected_able_kw, weight)
+        for _ in range(self.rounds):
+            flexible_kw = there.plan(view, prices_above(site, ahead), self._plan_kw, inertia_per_kwh=inertia)
+            total_kw, able_kw = expected_total_kw.copy(), expected_able_kw.copy()
+            add_up(site, view.step, there, self._plan_kw, flexible_kw, total_kw, able_kw)
+            new = own.copy()
+            new[left] = new_prices(own[left], total_kw[left], able_kw[left], lower_kw, upper_kw, inertia)
+            ahead = 2.0 * new - own
+            own = new
+        self.price_per_kwh = own
+        return self._plan_kw[:, :, view.step].copy()

@@ -12,7 +12,7 @@ import numpy as np
 
 from ev_marl.physics.days import SessionLimits, session_limits
 from ev_marl.policies.base import SiteView, StationView
-from ev_marl.policies.messages_plan import Stays
+from ev_marl.policies.messages_stays import Stays
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.world import World
 

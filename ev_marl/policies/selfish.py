@@ -11,7 +11,7 @@ import numpy as np
 from ev_marl.errors import OptionError
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
 from ev_marl.policies.messages_expected import ExpectedRoom, room_ahead
-from ev_marl.policies.messages_plan import Stays
+from ev_marl.policies.messages_stays import Stays
 from ev_marl.world.world import World
 
 
