@@ -1,4 +1,4 @@
-"""Writes the generated pages: JSON Schema, scenario reference, spaces; with `--results` also the README's table.
+"""Writes the generated pages: JSON Schemas, references of files, spaces; with `--results` also the README's table.
 
 A test calls `pages()` and fails when a committed page is stale.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import ev_marl
 from ev_marl.compare import compare
+from ev_marl.rl.config_reference import training_reference, training_schema_text
 from ev_marl.scenario import shipped_scenarios
 from ev_marl.scenario.json_schema import scenario_schema_text
 from ev_marl.scenario.reference import scenario_reference
@@ -103,6 +104,8 @@ def pages() -> dict[Path, str]:
         ROOT / "scenarios" / "scenario.schema.json": scenario_schema_text(),
         ROOT / "docs" / "reference" / "scenario.md": scenario_reference(),
         ROOT / "docs" / "reference" / "spaces.md": spaces_reference(),
+        ROOT / "docs" / "reference" / "training.md": training_reference(),
+        ROOT / "training" / "training.schema.json": training_schema_text(),
     }
 
 

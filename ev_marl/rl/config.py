@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, Tag, model_validator
 
-from ev_marl.scenario.schema import Action, Block, Model, fault
+from ev_marl.scenario.schema import Action, Block, Model, choice, fault
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -47,7 +47,7 @@ class Reward(Model):
 
 
 class Ppo(Model):
-    """Proximal policy optimisation (Schulman et al. 2017)."""
+    """Proximal policy optimisation, Schulman and others 2017."""
 
     clip: Positive = 0.2
     """Clipping of the probability ratio [-]."""
@@ -105,12 +105,13 @@ class Sampling(Model):
 
 
 class Stop(Model):
-    """When to stop: at whichever comes first."""
+    """When to stop: at whichever comes first, at the end of an iteration."""
 
     days: Annotated[int, Field(ge=1)] | None = None
     """Simulated days."""
     minutes: Positive | None = None
-    """Wall time [min]."""
+    """Wall time of training, over all sittings [min]. How many days fit into it depends on the machine and its other work,
+    so that such a run is not reproducible."""
     iterations: Annotated[int, Field(ge=1)] | None = None
     """Training iterations."""
 
@@ -122,7 +123,7 @@ class Stop(Model):
 
 
 class Validation(Model):
-    """Days by which the best checkpoint is chosen."""
+    """Days by which the best policy is chosen: it is kept, whatever training does to it later."""
 
     days: Count = 30
     """How many; always the same ones, disjoint from training and test days."""
@@ -151,16 +152,27 @@ class TrainingConfig(Model):
     action: Action | None = None
     """Instead of the scenario's."""
     network: Network = Network()
+    """What learns."""
     reward: Reward = Reward()
+    """What it learns for."""
     discount: Annotated[float, Field(gt=0, le=1)] = 0.99
     """γ per step [-]."""
-    learning_rate: Positive | tuple[tuple[Annotated[int, Field(ge=0)], Positive], ...] = 3e-4
+    learning_rate: Annotated[
+        Annotated[Positive, Tag("<plain>")]
+        | Annotated[tuple[tuple[Annotated[int, Field(ge=0)], Positive], ...], Field(min_length=1), Tag("<list>")],
+        choice("a number such as 3e-4, or [[simulated days, rate], ...]", "list"),
+    ] = 3e-4
     """A number, or [[simulated days, rate], ...] between which it is interpolated."""
     ppo: Ppo = Ppo()
+    """Where the algorithm is `ppo`."""
     off_policy: OffPolicy = OffPolicy()
+    """Where the algorithm is `sac` or `dqn`."""
     sampling: Sampling = Sampling()
+    """How days are played."""
     stop: Stop = Stop(minutes=10)
+    """When training is over."""
     validation: Validation = Validation()
+    """By which days the best policy is chosen."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     """One training run each."""
 

@@ -53,7 +53,9 @@ def load_training(name_or_path: str | Path, changes: Sequence[str] = ()) -> Trai
     if not path.is_file() and path.suffix not in (".yaml", ".yml"):
         near = did_you_mean(str(name_or_path), list(shipped))
         known = f"Shipped: {', '.join(shipped)}; or" if shipped else "Please"
-        raise ScenarioError([Problem("", 0, "", f"no {WHAT} is called '{name_or_path}'.{near} {known} give a YAML file")])
+        raise ScenarioError(
+            [Problem("", 0, "", f"no {WHAT} is called '{name_or_path}'.{near} {known} give a YAML file")]
+        )
     document = read_document(path, shipped.get, WHAT)
     for change in changes:
         document = merge(document, read_setting(change, "--set"))

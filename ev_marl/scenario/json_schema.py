@@ -9,42 +9,65 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pydantic import BaseModel
+
 from ev_marl.scenario.schema import Scenario
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 REFERENCE = "#/$defs/"
 VARIANT = "Variant"
-EXTENDS = {
-    "title": "Extends",
-    "description": "Scenario that this one is a variant of: the name of a shipped scenario, or a path beside this "
-    "file. Keys written here replace those of the other one; mappings are merged, lists are replaced.",
-    "type": "string",
-    "examples": ["workplace", "base.yaml"],
-}
 
 
 def scenario_json_schema() -> dict[str, Any]:
     """JSON Schema of a scenario file, draft 2020-12."""
-    scenario = _one_line(Scenario.model_json_schema())
-    definitions: dict[str, Any] = scenario.pop("$defs")
-    definitions["Scenario"] = scenario
-    variant = _variant_of("Scenario", definitions)
-    definitions[variant]["properties"] = {"extends": EXTENDS, **definitions[variant]["properties"]}
+    return file_schema(Scenario, "scenario", "workplace")
+
+
+def file_schema(model: type[BaseModel], what: str, shipped: str) -> dict[str, Any]:
+    """JSON Schema of a file that may extend another one, draft 2020-12.
+
+    Parameters
+    ----------
+    model : type
+        What the file must be.
+    what : str
+        What it is called.
+    shipped : str
+        Name of a shipped one, as an example.
+    """
+    name = model.__name__
+    whole = _one_line(model.model_json_schema())
+    definitions: dict[str, Any] = whole.pop("$defs")
+    definitions[name] = whole
+    variant = _variant_of(name, definitions)
+    extends = {
+        "title": "Extends",
+        "description": f"{what.capitalize()} that this one is a variant of: the name of a shipped {what}, or a path "
+        "beside this file. Keys written here replace those of the other one; mappings are merged, lists are replaced.",
+        "type": "string",
+        "examples": [shipped, "base.yaml"],
+    }
+    definitions[variant]["properties"] = {"extends": extends, **definitions[variant]["properties"]}
     return {
         "$schema": DIALECT,
-        "title": "ev_marl scenario",
-        "description": scenario["description"],
-        "properties": {"extends": EXTENDS},
+        "title": f"ev_marl {what}",
+        "description": whole["description"],
+        "properties": {"extends": extends},
         "if": {"type": "object", "required": ["extends"]},
         "then": {"$ref": REFERENCE + variant},
-        "else": {"$ref": REFERENCE + "Scenario"},
+        "else": {"$ref": REFERENCE + name},
         "$defs": dict(sorted(definitions.items())),
     }
 
 
 def scenario_schema_text() -> str:
     """The JSON Schema as the text of a file."""
-    return json.dumps(scenario_json_schema(), indent=2, ensure_ascii=False) + "\n"
+    return schema_text(scenario_json_schema())
+
+
+def schema_text(schema: dict[str, Any]) -> str:
+    """A JSON Schema as the text of a file."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _one_line(schema: Any) -> Any:

@@ -31,6 +31,7 @@ _EXPECTED = {
     "bool_parsing": "true or false",
     "string_type": "text",
     "list_type": "a list",
+    "tuple_type": "a list",
     "dict_type": "a mapping",
     "invalid_key": "keys that are text",
 }
@@ -56,7 +57,7 @@ def _problem(details: ErrorDetails, root: type[BaseModel], document: Document) -
             allowed = list(model.model_fields) if model else []
             message = f"unknown key.{did_you_mean(str(path[-1]), allowed)} Allowed: {', '.join(allowed)}"
         case "missing":
-            message = f"is missing; {_meaning(model, path)}"
+            message = "; ".join(filter(None, ["is missing", _meaning(model, path)]))
         case "literal_error":
             allowed = [part.strip(" '") for part in str(context["expected"]).replace(" or ", ",").split(",")]
             message = f"{found}.{did_you_mean(str(value), allowed)} Allowed: {', '.join(allowed)}"

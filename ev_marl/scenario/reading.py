@@ -15,7 +15,15 @@ import yaml
 
 from ev_marl.scenario.problems import Problem, ScenarioError
 
-ALTERNATIVES = ("model", "constant", "by_hour", "csv", "profile")  # a mapping has at most one of these keys
+ALTERNATIVES = (
+    "model",
+    "constant",
+    "by_hour",
+    "csv",
+    "profile",
+    "levels",
+    "bid",
+)  # a mapping has at most one of these keys
 PLUG_IN_KEYS = ("options", "extra")  # below these stands what a plug-in takes; this program does not look inside
 KeyPath = tuple[str | int, ...]
 
@@ -74,7 +82,7 @@ def key_text(path: KeyPath) -> str:
     return text
 
 
-def read_document(path: Path, find: Callable[[str], Path | None]) -> Document:
+def read_document(path: Path, find: Callable[[str], Path | None], what: str = "scenario") -> Document:
     """Read a YAML file and everything it extends.
 
     Parameters
@@ -83,32 +91,62 @@ def read_document(path: Path, find: Callable[[str], Path | None]) -> Document:
         A YAML file.
     find : callable
         Path of a shipped file by name, or None; `shipped_scenarios().get` for scenarios.
+    what : str
+        What such a file is called, for messages.
 
     Raises
     ------
     ScenarioError
         If a file is missing, is no YAML mapping, has a key twice, or extends itself.
     """
-    return _read(path, find, ())
+    return _read(path, find, what, ())
 
 
-def _read(path: Path, find: Callable[[str], Path | None], chain: tuple[Path, ...]) -> Document:
+def read_setting(text: str, source: str) -> Document:
+    """`ppo.epochs=2` as a document of its own, to be merged into a file's.
+
+    Parameters
+    ----------
+    text : str
+        Keys with dots between, `=`, and the value as YAML.
+    source : str
+        Where it stands, for messages, such as "--set".
+
+    Raises
+    ------
+    ScenarioError
+        If it is not like that.
+    """
+    key, equals, written = text.partition("=")
+    path = tuple(key.strip().split("."))
+    if not equals or not all(path):
+        raise ScenarioError([Problem(source, 0, "", f"found '{text}'; expected KEY=VALUE, such as ppo.epochs=2")])
+    try:
+        value = yaml.load(written, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ScenarioError([Problem(source, 0, key, f"found '{written}', which is not YAML")]) from error
+    for part in reversed(path):
+        value = {part: value}
+    return Document(value, {path[: length + 1]: (source, 0) for length in range(len(path))})
+
+
+def _read(path: Path, find: Callable[[str], Path | None], what: str, chain: tuple[Path, ...]) -> Document:
     own = _parse(path)
     base = own.data.pop("extends", None)
     if base is None:
         return own
     place = own.places[("extends",)]
     if not isinstance(base, str):
-        raise ScenarioError([Problem(*place, "extends", f"found {base!r}; expected a scenario's name or a path")])
+        raise ScenarioError([Problem(*place, "extends", f"found {base!r}; expected a {what}'s name or a path")])
     parent = find(base) or path.parent / base
     chain = (*chain, path.resolve())
     if parent.resolve() in chain:
         loop = " -> ".join(str(step.name) for step in (*chain, parent))
-        raise ScenarioError([Problem(*place, "extends", f"the scenarios extend each other in a cycle: {loop}")])
+        raise ScenarioError([Problem(*place, "extends", f"the {what}s extend each other in a cycle: {loop}")])
     if not parent.is_file():
-        message = f"found '{base}', which is neither a shipped scenario nor a file beside {path.name}"
+        message = f"found '{base}', which is neither a shipped {what} nor a file beside {path.name}"
         raise ScenarioError([Problem(*place, "extends", message)])
-    return _merge(_read(parent, find, chain), own)
+    return merge(_read(parent, find, what, chain), own)
 
 
 def _parse(path: Path) -> Document:
@@ -189,7 +227,9 @@ def _replaces(below: Mapping[str, Any], above: Mapping[str, Any], path: KeyPath)
     return bool(chosen and other and chosen != other)
 
 
-def _merge(base: Document, own: Document) -> Document:
+def merge(base: Document, own: Document) -> Document:
+    """A document with the keys of another one over its own: mappings are merged, anything else is replaced, and null
+    takes a key back."""
     places = dict(base.places)
 
     def deep(below: dict[str, Any], above: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The scenario reference: every key of a scenario file, what is allowed, its default and what it means.
 
 Comes in: the pydantic models and the shipped scenario `tiny`. Goes out: Markdown. Descriptions are the models' own, so
-the reference says what the program does.
+the reference says what the program does. `sections` does the same for files of other kinds.
 """
 
 from __future__ import annotations
@@ -67,15 +67,27 @@ _PATTERNS = {
 
 def scenario_reference() -> str:
     """The reference of scenario files as Markdown."""
-    models = list(_reachable(Scenario))
-    example = _example(shipped_scenarios()["tiny"])
+    return INTRODUCTION.format(example=example(shipped_scenarios()["tiny"])) + sections(Scenario, "Scenario")
+
+
+def sections(root: type[BaseModel], what: str) -> str:
+    """A section for each model of a file, with a list of them above.
+
+    Parameters
+    ----------
+    root : type
+        Model of the whole file.
+    what : str
+        What such a file is, as its key `extends` says it.
+    """
+    models = list(_reachable(root))
     contents = "".join(f"- {_link(model)}: {_first_sentence(model)}\n" for model in models)
-    sections = "\n".join(_section(model) for model in models)
-    return INTRODUCTION.format(example=example) + f"## Contents\n\n{contents}\n{sections}"
+    parts = "\n".join(_section(model, what if model is root else None) for model in models)
+    return f"## Contents\n\n{contents}\n{parts}"
 
 
-def _example(path: Path) -> str:
-    """The YAML without the comments above it."""
+def example(path: Path) -> str:
+    """The YAML of a file without the comments above it."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return "\n".join(line for line in lines if not line.startswith("#"))
 
@@ -100,11 +112,11 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [model for part in typing.get_args(annotation) for model in _models(part)]
 
 
-def _section(model: type[BaseModel]) -> str:
+def _section(model: type[BaseModel], whole: str | None) -> str:
     rows = "".join(_row(key, field) for key, field in model.model_fields.items())
     extends = ""
-    if model is Scenario:
-        extends = "| `extends` | text | | Scenario that this one is a variant of: a shipped one's name, or a path. |\n"
+    if whole is not None:
+        extends = f"| `extends` | text | | {whole} that this one is a variant of: a shipped one's name, or a path. |\n"
     head = "| key | allowed | default | meaning |\n|---|---|---|---|\n"
     return f"## {_title(model)}\n\n{_prose(model.__doc__)}\n\n{head}{extends}{rows}"
 
@@ -130,7 +142,9 @@ def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         return " or ".join(f"`{value}`" for value in arguments).replace("` or ", "`, ", len(arguments) - 2)
     if origin in (typing.Union, types.UnionType):
         return ", or ".join(_allowed(part) for part in arguments if part is not type(None))
-    if origin is list:
+    if origin is tuple and Ellipsis not in arguments:
+        return f"[{'; '.join(_allowed(part) for part in arguments)}]"
+    if origin in (list, tuple):
         least, most = (next((getattr(m, key) for m in metadata if hasattr(m, key)), None) for key in _LENGTHS)
         count = f" of {least}" if least is not None and least == most else ""
         entry = _allowed(arguments[0])
@@ -171,7 +185,7 @@ def _default(value: object) -> str:
         return f"`{{{inside}}}`" if inside else "its defaults"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"`[{', '.join(str(entry) for entry in value)}]`"
     if isinstance(value, float):
         return f"`{value:g}`"

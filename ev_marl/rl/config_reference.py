@@ -1,0 +1,48 @@
+"""What a training file may say, for people and for editors.
+
+Comes in: the models of `ev_marl.rl.config` and the shipped training file `ippo`. Goes out: the reference in Markdown
+and the JSON Schema, both generated as those of scenarios are.
+"""
+
+from __future__ import annotations
+
+from ev_marl.rl.config import TrainingConfig
+from ev_marl.rl.config_file import shipped_trainings
+from ev_marl.scenario.json_schema import file_schema, schema_text
+from ev_marl.scenario.reference import example, sections
+
+INTRODUCTION = """# Training files
+
+<!-- Generated from ev_marl/rl/config.py; `make docs` writes it anew. -->
+
+A training file is one YAML file: which algorithm, who shares a policy, what agents see, do and are rewarded for, how
+days are played, when to stop. What to train on is named beside it: `ev-marl train FILE --scenario workplace`.
+
+This is the shipped training file `ippo`:
+
+```yaml
+{example}
+```
+
+## How to read and write it
+
+- **Unknown keys are errors**, and all errors of a file are reported at once, each with its line.
+- **Variants**: `extends: ippo` (the name of a shipped training file, or a path) takes over another file. Keys written
+  here replace those of the other one, mappings are merged, lists are replaced as a whole, and `null` takes a key back.
+- **Changes for one run**: `--set ppo.epochs=2 --set network.hidden=[128,128]`, checked like the file.
+- **Same numbers every time**: stop after `days` or `iterations`; how many days fit into `minutes` depends on the
+  machine and on what else it does.
+- **Editors** complete keys and mark errors, with the first line
+  `# yaml-language-server: $schema=training.schema.json` and the schema beside the file (`ev-marl schema --training`).
+
+"""
+
+
+def training_reference() -> str:
+    """The reference of training files as Markdown."""
+    return INTRODUCTION.format(example=example(shipped_trainings()["ippo"])) + sections(TrainingConfig, "Training file")
+
+
+def training_schema_text() -> str:
+    """The JSON Schema of training files, draft 2020-12, as the text of a file."""
+    return schema_text(file_schema(TrainingConfig, "training file", "ippo"))
