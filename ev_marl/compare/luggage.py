@@ -57,7 +57,7 @@ class Luggage:
         for path, name in dict.fromkeys(here):
             names[str(path)] = f"data/{len(names)}/{name}"
             members = [path / file for file in (DESCRIPTION, WEIGHTS)] if path.is_dir() else [path]
-            for member in members:
+            for member in filter(Path.is_file, members):
                 files[names[str(path)] + str(member)[len(str(path)) :]] = member.read_bytes()
         for package in sorted(_own_packages(work)):
             files.update(_source(package))

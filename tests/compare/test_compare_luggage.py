@@ -1,0 +1,112 @@
+"""Everything that a run reads travels with it: on a machine without the files, days come out the same."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ev_marl.compare import luggage
+from ev_marl.compare.day import Work, run_day
+from ev_marl.compare.folder import Manifest
+from ev_marl.compare.luggage import Luggage
+from ev_marl.env.setup import Setting
+from ev_marl.errors import RunError
+from ev_marl.rl.config import TrainingConfig
+from ev_marl.rl.learned import describe
+from ev_marl.scenario import load_scenario
+
+OWN = """
+from {package}.shares import SHARE
+
+class Gentle:
+    name = "gentle"
+    information = "own"
+
+    def reset(self, episode):
+        pass
+
+    def act(self, view):
+        return view.hi_kw * SHARE
+"""
+THERE = """
+import pickle, sys
+
+luggage, index, seed, times = pickle.load(sys.stdin.buffer)
+
+from ev_marl.compare.day import run_day
+from ev_marl.compare.luggage import unpacked
+
+work = unpacked(luggage)
+assert unpacked(pickle.loads(pickle.dumps(luggage))) is work
+print(run_day(work, index, seed).model_dump_json(exclude=times))
+"""
+TIMES = {"solve_seconds": True, "policies": {"__all__": {"policy_ms", "simulator_ms"}}}
+
+
+def _work(folder: Path, package: str, monkeypatch: pytest.MonkeyPatch) -> Work:
+    """A run that needs a data file, a learned policy, own code and a track file, all from one folder."""
+    (folder / package).mkdir(parents=True)
+    (folder / package / "shares.py").write_text("SHARE = 0.3\n")
+    (folder / package / "gentle.py").write_text(OWN.format(package=package))
+    monkeypatch.syspath_prepend(folder)
+    (folder / "limit.csv").write_text("kw\n" + "\n".join(["9", "14"] * 12) + "\n")
+    (folder / "mine.yaml").write_text("extends: tiny\nname: mine\nsite: {import_limit: {csv: limit.csv, column: kw}}\n")
+    scenario = load_scenario(folder / "mine.yaml")
+    learned = folder / "results" / "ippo"
+    learned.mkdir(parents=True)
+    description = describe(TrainingConfig(name="ippo"), scenario)
+    (learned / "policy.json").write_text(description.model_dump_json())
+    rng = np.random.default_rng(0)
+    sizes = (len(description.labels), 8, description.n_actions)
+    arrays = {}
+    for layer, (n, m) in enumerate(pairwise(sizes)):
+        arrays[f"station.{layer}.weight"] = rng.normal(size=(m, n)).astype(np.float32)
+        arrays[f"station.{layer}.bias"] = np.zeros(m, dtype=np.float32)
+    np.savez(learned / "weights.npz", **arrays)  # type: ignore[arg-type]
+    Setting.of(scenario).world.sample(4).save(folder / "day.parquet")
+    policies = ("edf", f"{package}.gentle:Gentle", f"rllib:{learned}")
+    return Manifest.of(scenario, policies, seed=0, tracks=[folder / "day.parquet"]).work
+
+
+def test_a_day_elsewhere_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere: another process, after the folder is gone."""
+    folder = tmp_path / "here"
+    work = _work(folder, "own_elsewhere", monkeypatch)
+    packed = Luggage.of(work)
+    ((seed, _),) = work.track_files
+    expected = run_day(work, 0, seed)
+    assert expected.of("own_elsewhere.gentle:Gentle").team_return != expected.of("edf").team_return
+    shutil.rmtree(folder)
+    done = subprocess.run(
+        [sys.executable, "-c", THERE],
+        cwd=tmp_path,
+        input=pickle.dumps((packed, 0, seed, TIMES)),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().strip() == expected.model_dump_json(exclude=TIMES)
+
+
+def test_what_is_in_the_luggage_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = _work(tmp_path, "own_edited", monkeypatch)
+    before = Luggage.of(work)
+    assert Luggage.of(work) == before
+    (tmp_path / "own_edited" / "shares.py").write_text("SHARE = 0.6\n")
+    assert Luggage.of(work) != before
+    assert not any("own" in name for name in Luggage.of(Work(work.scenario, ("edf",))).files)
+
+
+def test_large_packages_are_not_sent_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = _work(tmp_path, "own_large", monkeypatch)
+    (tmp_path / "own_large" / "data.bin").write_bytes(bytes(2_000_000))
+    monkeypatch.setattr(luggage, "LARGEST_PACKAGE_MB", 1.5)
+    with pytest.raises(RunError, match=r"own_large holds more than 1\.5 MB"):
+        Luggage.of(work)
