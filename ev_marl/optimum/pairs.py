@@ -49,8 +49,24 @@ class Pairs:
         track : Track
             The day.
         """
-        limits = session_limits(site, track)
-        first = np.minimum(limits.arrival_step, track.n_steps)
+        return cls.of_sessions(site, session_limits(site, track), track.n_steps, track.step_h)
+
+    @classmethod
+    def of_sessions(cls, site: SiteArrays, limits: SessionLimits, n_steps: int, step_h: float) -> Pairs:
+        """Pairs of sessions; several may stand at one port at once.
+
+        Parameters
+        ----------
+        site : SiteArrays
+            The site.
+        limits : SessionLimits
+            S sessions.
+        n_steps : int
+            Steps up to the horizon.
+        step_h : float
+            Length of a step [h].
+        """
+        first = np.minimum(limits.arrival_step, n_steps)
         stay = np.maximum(0, limits.deadline_step - first)
         session = np.repeat(np.arange(len(limits)), stay)
         age = np.arange(len(session)) - np.repeat(np.cumsum(stay) - stay, stay)
@@ -72,7 +88,7 @@ class Pairs:
         can_discharge = limits.discharge_kw[session] > 0.0
         discharge = np.flatnonzero(can_discharge)
         key = step * (site.n_ports + 1) + port
-        steps = np.arange(track.n_steps)[:, None] * (site.n_ports + 1)
+        steps = np.arange(n_steps)[:, None] * (site.n_ports + 1)
         group_first = np.searchsorted(key, steps + site.group_first_port)
         group_end = np.searchsorted(key, steps + site.group_end_port)
         return cls(
@@ -84,8 +100,8 @@ class Pairs:
             last=last,
             discharge=discharge,
             least_kwh=np.where(can_discharge, limits.floor_kwh[session], arrival_kwh),
-            start_most_kwh=energy_after(arrival_kwh, age * track.step_h, *battery),
-            end_most_kwh=energy_after(arrival_kwh, (age + 1) * track.step_h, *battery),
+            start_most_kwh=energy_after(arrival_kwh, age * step_h, *battery),
+            end_most_kwh=energy_after(arrival_kwh, (age + 1) * step_h, *battery),
             group_first=group_first,
             group_end=group_end,
             group_first_discharge=np.searchsorted(discharge, group_first),

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from ev_marl.objective import Objective
 from ev_marl.registry import Registry
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Track
@@ -64,6 +65,8 @@ class SiteView(StationView):
     site: SiteArrays
     lower_kw: np.ndarray  # (B, G)  clamped
     upper_kw: np.ndarray  # (B, G)
+    base_load_kw: np.ndarray | None = None  # (B, G)  inflexible load − PV below each group in this step
+    peak_kw: np.ndarray | None = None  # (B,)  highest import of the site so far, base load included
 
 
 def site_view(view: StationView) -> SiteView:
@@ -90,6 +93,7 @@ class Episode:
     rng: np.random.Generator  # the policy's own random numbers
     tracks: Sequence[Track] | None  # one per batch row; only for a policy with information "future"
     world: World | None = None  # the scenario's models, from which a policy may draw what it expects; never its tracks
+    objective: Objective | None = None  # what counts, for a policy that needs more of it than the view's prices
 
 
 @runtime_checkable

@@ -81,7 +81,14 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> Sta
     }
     if policy.information == "own":
         return StationView(**own)
-    return SiteView(**own, site=simulator.site, lower_kw=simulator.lower_kw, upper_kw=simulator.upper_kw)
+    return SiteView(
+        **own,
+        site=simulator.site,
+        lower_kw=simulator.lower_kw,
+        upper_kw=simulator.upper_kw,
+        base_load_kw=simulator.base_load_kw,
+        peak_kw=simulator.peak_kw.copy(),
+    )
 
 
 def _check(setpoint_kw: np.ndarray, simulator: Simulator, policy: Policy | ObservingPolicy) -> None:
@@ -172,6 +179,7 @@ def rollout(
             rng=np.random.default_rng(seed),
             tracks=tracks if policy.information == "future" else None,
             world=world,
+            objective=objective,
         )
     )
     returns = np.zeros((len(tracks), simulator.site.n_stations))
