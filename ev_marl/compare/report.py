@@ -23,7 +23,7 @@ from ev_marl.compare.figure import draw_report
 from ev_marl.compare.folder import write_atomically
 from ev_marl.compare.records import DayResult, PolicyDay
 from ev_marl.compare.statistics import PairedDifference, day_scores, mean_or_nan, worst_tenth
-from ev_marl.compare.table import differences_table, markdown_table, notes, title
+from ev_marl.compare.table import differences_table, markdown_table, notes, prices_table, title
 
 RESULTS, SUMMARY, REPORT, PICTURE = "results.parquet", "summary.csv", "report.md", "report.png"
 
@@ -137,13 +137,19 @@ def _days_line(comparison: Comparison) -> str:
 
 
 def _more_tables(comparison: Comparison) -> str:
-    """Differences to the baseline, and training seeds one by one, where there are any."""
+    """Differences to the baseline, prices of decentralisation and anarchy, and training seeds, where there are any."""
     text = ""
     if comparison.baseline:
         reason = f", {comparison.baseline_reason}" if comparison.baseline_reason else ""
         text += f"""Differences to the baseline `{comparison.label(comparison.baseline)}`{reason}, on the same days:
 
 {differences_table(comparison)}
+
+"""
+    if prices := prices_table(comparison):
+        text += f"""What it costs:
+
+{prices}
 
 """
     if comparison.manifest.groups:

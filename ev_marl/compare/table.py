@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ev_marl.compare.comparison import Comparison, PolicySummary
-from ev_marl.compare.day import OPTIMUM
+from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
+from ev_marl.compare.prices_of import price_of
 from ev_marl.compare.statistics import PairedDifference
 from ev_marl.policies.learned_spec import read_learned
 
@@ -24,6 +25,11 @@ PLAN_TOLERANCE = 1e-3  # of the score: below this, the coordinator changes the p
 
 _NARROWEST_LABEL = 26  # letters of a policy's name that always stand in one line
 _WORDS = ("policy", "knows")
+_PRICES = {  # what a policy's distance to the optimum is the price of
+    "mpc": "of not knowing the future",
+    "dual-prices": "of decentralisation",
+    "selfish": "of anarchy",
+}
 INFORMATION = {"own": "own station", "messages": "messages", "site": "whole site", "future": "whole future"}
 
 
@@ -151,6 +157,30 @@ def differences_table(comparison: Comparison) -> str:
             _span(difference.points_low, difference.points_high, 1),
             signed(difference.per_day, 2),
             _span(difference.per_day_low, difference.per_day_high, 2),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def prices_table(comparison: Comparison) -> str:
+    """What it costs not to know the future, not to be led by one mind, or to be selfish, as a Markdown table.
+
+    One row for each policy of the run that stands for one of these; empty where nobody decides for the stations.
+    """
+    names = [name for name in comparison.manifest.asked if name.partition("(")[0] in _PRICES]
+    if not any(name.partition("(")[0] in ("dual-prices", "selfish") for name in names):
+        return ""
+    heading = ("price", "policy", "cost over the optimum's", f"{comparison.currency}/day", "points of score")
+    lines = ["| " + " | ".join(heading) + " |", "| --- | --- |" + " ---: |" * 3]
+    uncontrolled = comparison.returns(UNCONTROLLED)
+    for name in sorted(names, key=lambda name: list(_PRICES).index(name.partition("(")[0])):
+        price = price_of(comparison.returns(name), comparison.bound, uncontrolled)
+        cells = (
+            _PRICES[name.partition("(")[0]],
+            name.replace("|", "\\|"),
+            number(price.ratio, 3),
+            number(price.per_day, 2),
+            number(100 * price.points, 1),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

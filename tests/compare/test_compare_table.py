@@ -12,7 +12,7 @@ from rich.console import Console
 from ev_marl.compare import Comparison, compare
 from ev_marl.compare.figure import draw_report
 from ev_marl.compare.report import command_of, report_markdown, summary_csv, write_report
-from ev_marl.compare.table import number, percent, print_table
+from ev_marl.compare.table import number, percent, prices_table, print_table
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,19 @@ def test_csv_and_markdown_hold_every_policy(comparison: Comparison) -> None:
     assert len(table) == 2 + len(rows)
     assert len({line.count("|") for line in table}) == 1
     assert command_of(comparison) in text
+
+
+def test_prices_stand_beside_the_table(comparison: Comparison, tmp_path: Path) -> None:
+    assert prices_table(comparison) == ""
+    run = compare("tiny", ["selfish", "dual-prices(rounds=2)"], 2, out=tmp_path / "run", workers=1, report=False)
+    lines = prices_table(run).splitlines()[2:]
+    assert [line.split(" | ")[0] for line in lines] == ["| of decentralisation", "| of anarchy"]
+    selfish = next(row for row in run.table() if row.policy == "selfish")
+    assert (
+        f"| selfish | {-run.returns('selfish').sum() / -run.bound.sum():.3f} | {selfish.gap_per_day:.2f} |" in lines[1]
+    )
+    assert "What it costs:" in report_markdown(run)
+    assert "What it costs:" not in report_markdown(comparison)
 
 
 def test_the_command_repeats_the_run(comparison: Comparison) -> None:
