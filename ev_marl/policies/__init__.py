@@ -10,6 +10,7 @@ from ev_marl.policies.booked import BookedResponse
 from ev_marl.policies.dual import DualPrices
 from ev_marl.policies.latest import AsLateAsPossible
 from ev_marl.policies.make import make_policy, split_specs
+from ev_marl.policies.mpc import Mpc, MpcPerfect
 from ev_marl.policies.plan import Plan, PlanPolicy
 from ev_marl.policies.rollout import Rollout, make_view, rollout
 from ev_marl.policies.selfish import Selfish
@@ -28,6 +29,8 @@ __all__ = [
     "Idle",
     "Information",
     "LeastLaxityFirst",
+    "Mpc",
+    "MpcPerfect",
     "Plan",
     "PlanPolicy",
     "Policy",

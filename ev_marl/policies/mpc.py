@@ -1,0 +1,128 @@
+"""Model predictive control: a central operator plans the rest of the day anew in every step.
+
+What the site knows now and expects of later comes in; the first step of the cheapest plan goes out. The programme
+behind it is in `mpc_program`, which loads HiGHS, and is therefore only loaded when an episode starts.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import ClassVar
+
+import numpy as np
+
+from ev_marl.errors import OptionError, PolicyError, SolverError
+from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
+from ev_marl.policies.mpc_ahead import ExpectedOutlook, KnownOutlook, Outlook, PresentOutlook, look_ahead
+from ev_marl.policies.mpc_charges import Charges
+from ev_marl.world.world import World
+
+
+class _Control:
+    """What both controllers share: look ahead, solve, take the first step."""
+
+    name: ClassVar[str]
+    information: ClassVar[Information]
+
+    def __init__(self, horizon_h: float | None, waiting_per_kwh_h: float) -> None:
+        if horizon_h is not None and not horizon_h > 0.0:
+            raise OptionError(f"policy '{self.name}': horizon_h must be above 0, got {horizon_h}")
+        if not 0.0 <= waiting_per_kwh_h < np.inf:
+            raise OptionError(f"policy '{self.name}': waiting_per_kwh_h must be 0 or more, got {waiting_per_kwh_h}")
+        self.horizon_h = None if horizon_h is None else float(horizon_h)
+        self.waiting_per_kwh_h = float(waiting_per_kwh_h)
+        self._outlook: Outlook = PresentOutlook()
+
+    def reset(self, episode: Episode) -> None:
+        """Start an episode: what counts, and what is expected."""
+        self._charges = None if episode.objective is None else Charges.of(episode.objective, self.name)
+        self._solver = importlib.import_module("ev_marl.policies.mpc_program").Program
+        self._outlook = self._outlook_of(episode)
+        self._n_steps = episode.n_steps
+        if self.horizon_h is not None:
+            self._n_steps = max(1, round(self.horizon_h / episode.step_h))
+
+    def act(self, view: StationView) -> np.ndarray:
+        """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
+        seen = site_view(view)
+        charges = Charges.of_view(view) if self._charges is None else self._charges
+        setpoint_kw = np.zeros(view.energy_kwh.shape)
+        for row in np.flatnonzero(view.connected.any(axis=1)):
+            ahead = look_ahead(
+                seen, row, self._outlook, charges.tracking, self._n_steps, needs_base_load=charges.peak_per_kw > 0.0
+            )
+            try:
+                program = self._solver(seen.site, ahead, charges, waiting_per_kwh_h=self.waiting_per_kwh_h)
+            except SolverError as error:
+                raise PolicyError(f"policy '{self.name}', step {view.step}, row {row}: {error}") from error
+            setpoint_kw[row, view.connected[row]] = program.decision().power_kw
+        return setpoint_kw
+
+    def _outlook_of(self, episode: Episode) -> Outlook:
+        raise NotImplementedError
+
+
+@POLICIES.register("mpc")
+class Mpc(_Control):
+    """Receding horizon: in every step, the cheapest plan for all vehicles together, of which the first step is done.
+
+    It knows what an operator of the site would: published prices, vehicles that are there with their departures and
+    wishes, limits and base load of this step. Of later steps it expects what the scenario's models say: limits given
+    the present ones, and arrivals as a stream of mean vehicles. Without models, it expects nobody, and that limits
+    stay. The plan is a linear programme, that of the optimum.
+
+    Parameters
+    ----------
+    horizon_h : float, optional
+        How far it looks ahead; left out, to the end of the episode [h].
+    expected_days : int
+        Days from which the vehicles to come are drawn; 0: nobody is expected.
+    waiting_per_kwh_h : float
+        What it takes to be worth putting off a kWh by an hour; among equally cheap steps, above 0 means the
+        earliest [currency/(kWh·h)].
+    """
+
+    name = "mpc"
+    information = "site"
+    TUNABLE: ClassVar = {"waiting_per_kwh_h": (0.0, 0.01)}
+
+    def __init__(
+        self, horizon_h: float | None = None, expected_days: int = 30, waiting_per_kwh_h: float = 1e-5
+    ) -> None:
+        super().__init__(horizon_h, waiting_per_kwh_h)
+        if expected_days < 0:
+            raise OptionError(f"policy 'mpc': expected_days must be 0 or more, got {expected_days}")
+        self.expected_days = int(expected_days)
+        self._world: World | None = None
+
+    def _outlook_of(self, episode: Episode) -> Outlook:
+        if episode.world is None:
+            return PresentOutlook()
+        needs_base_load = self._charges is not None and self._charges.peak_per_kw > 0.0
+        known = (episode.world, needs_base_load)
+        if self._world is not known[0] or self._with_load < needs_base_load:
+            self._expected = ExpectedOutlook(episode.world, self.expected_days, needs_base_load=needs_base_load)
+            self._world, self._with_load = known
+        return self._expected
+
+
+@POLICIES.register("mpc-perfect")
+class MpcPerfect(_Control):
+    """Receding horizon with the truth: the same controller, told all sessions, base load and limits in advance.
+
+    Parameters
+    ----------
+    horizon_h : float, optional
+        How far it looks ahead; left out, to the end of the episode [h].
+    """
+
+    name = "mpc-perfect"
+    information = "future"
+
+    def __init__(self, horizon_h: float | None = None) -> None:
+        super().__init__(horizon_h, 0.0)
+
+    def _outlook_of(self, episode: Episode) -> Outlook:
+        if episode.tracks is None:
+            raise PolicyError("policy 'mpc-perfect' needs the tracks of the episode")
+        return KnownOutlook(episode.site, episode.tracks)
