@@ -8,7 +8,7 @@ The method. The marginal value ν of a kWh in the battery decides the power of a
 price, discharge while ν / η falls below it. Backwards from the deadline, e_k(ν) is the energy at which a kWh is worth
 ν: e_k(ν) = e_{k+1}(ν) − (energy that step k moves at ν), cut to the battery. It falls in ν and is kept on a grid of
 values. Forwards from the present energy, each step takes the ν at which what it reaches is what is wanted then.
-The taper bounds each step exactly; only that a kWh put in early slows later charging is not priced.
+Where the taper binds, what a kWh is worth before the step follows from the slope of the charge curve.
 """
 
 from __future__ import annotations
@@ -48,6 +48,26 @@ def _least_before(target: float, step_h: float, rate_kw: float, capacity: float,
     if step_h <= from_knee_h:
         return capacity - room * math.exp(step_h / tau_h)
     return capacity - knee_room - rate_kw * (step_h - from_knee_h)
+
+
+@kernel
+def _onto_grid(worth: np.ndarray, energies: np.ndarray, bottom: float, width: float, out: np.ndarray) -> None:
+    """Read the line through the points (worth, energy), worth rising, at the values of the grid."""
+    n_values = len(out)
+    for i in range(1, n_values):
+        worth[i] = max(worth[i], worth[i - 1])
+    j = 0
+    for i in range(n_values):
+        value = bottom + i * width
+        while j < n_values - 1 and worth[j + 1] < value:
+            j += 1
+        if value <= worth[0]:
+            out[i] = energies[0]
+        elif j == n_values - 1:
+            out[i] = energies[n_values - 1]
+        else:
+            share = (value - worth[j]) / (worth[j + 1] - worth[j])
+            out[i] = energies[j] + share * (energies[j + 1] - energies[j])
 
 
 @kernel
@@ -95,11 +115,14 @@ def _plan_vehicle(
         else:
             wanted_kwh[end, i] = low
     knee = capacity - rate_kw * tau_h
+    fastest = math.exp(-step_h / tau_h) if tau_h > 0.0 else 0.0  # F' within the taper
+    worth, energies = np.empty(n_values), np.empty(n_values)
     for k in range(end - 1, first - 1, -1):
         bend = curvature
         if bend <= 0.0:  # no plan to stay near: the power ramps over one value of the grid
             bend = width * charge_eta / max(most_kw[k] - least_kw[k], 1e-9)
         near = plan_kw[k] if curvature > 0.0 else 0.0
+        tapered = False
         for i in range(n_values):
             value = bottom + i * width
             up = near + (value * charge_eta - charge_cost[k]) / bend
@@ -113,9 +136,23 @@ def _plan_vehicle(
             moved_kwh[k, i] = moved
             after = wanted_kwh[k + 1, i]
             before = after - moved
-            if moved > 0.0 and after > knee and after < capacity:
-                before = max(before, _least_before(after, step_h, rate_kw, capacity, tau_h))
-            wanted_kwh[k, i] = min(max(before, low), capacity)
+            worth[i] = value
+            if moved > 0.0 and after > knee:
+                least = _least_before(after, step_h, rate_kw, capacity, tau_h)
+                if least > before:
+                    # The taper binds: a kWh more before this step is F' kWh more after it, and spares 1 - F' bought.
+                    before = least
+                    power = (after - before) / (charge_eta * step_h)
+                    paid = (charge_cost[k] + bend * (power - near)) / charge_eta
+                    worth[i] = paid + (value - paid) * max(fastest, (capacity - after) / (capacity - knee))
+                    tapered = True
+            energies[i] = before
+        if tapered:
+            _onto_grid(worth, energies, bottom, width, wanted_kwh[k])
+        else:
+            wanted_kwh[k] = energies
+        for i in range(n_values):
+            wanted_kwh[k, i] = min(max(wanted_kwh[k, i], low), capacity)
     for k in range(first, end):
         below, above = 0, n_values - 1
         if energy + moved_kwh[k, below] >= wanted_kwh[k + 1, below]:

@@ -1,6 +1,6 @@
 """Vehicles as the exchange of messages sees them: those at the ports, or those that a group expects.
 
-A station view or drawn sessions come in; plans for the rest of the day go out, at announced prices or in announced room.
+A station view or drawn sessions come in; plans for the rest of the day go out, at announced prices or in given room.
 """
 
 from __future__ import annotations
