@@ -192,10 +192,11 @@ def _first_step(
 @kernel
 def _slope_at(x: np.ndarray, slope: np.ndarray, n: int, energy: float) -> float:
     """What one more kWh is worth at this energy."""
-    for i in range(n):
-        if energy < x[i + 1]:
-            return slope[i]
-    return slope[n - 1]
+    i = 0
+    while i < n - 1 and energy >= x[i + 1]:
+        i += 1
+    worth: float = slope[i]
+    return worth
 
 
 @kernel

@@ -9,11 +9,13 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.face import SITE, STATION, TrainingFace, modules_of
 from ev_marl.rl.learner import ArraysToTrainBatch
+from ev_marl.rl.multi_agent_env import register
 from ev_marl.rl.networks import ActorCritic
 from ev_marl.rl.runner import BatchedEnvRunner, seed_everything
 from ev_marl.scenario import Scenario
@@ -75,15 +77,17 @@ def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> A
     batch = face.n_steps * sampling.envs * max(1, sampling.runners)
     arrays = sampling.pipeline == "arrays"
     agent_steps = batch * min(len(module.agents) for module in face.modules)
+    stock = sampling.pipeline == "stock"
+    given = {"training": config.model_dump_json(), "scenario": scenario.model_dump_json(), "seed": seed}
     return (
         PPOConfig()
         .environment(
-            env="ev_marl",
-            env_config={"training": config.model_dump_json(), "scenario": scenario.model_dump_json(), "seed": seed},
+            env=register() if stock else "ev_marl",
+            env_config=_stock_environment(config, scenario, seed) if stock else given,
             disable_env_checking=True,
         )
         .env_runners(
-            env_runner_cls=BatchedEnvRunner,
+            env_runner_cls=MultiAgentEnvRunner if stock else BatchedEnvRunner,
             num_env_runners=sampling.runners,
             num_envs_per_env_runner=sampling.envs,
             batch_mode="complete_episodes",
@@ -126,6 +130,19 @@ def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> A
         .debugging(seed=seed, log_level="ERROR")
         .experimental(_validate_config=False)
     )
+
+
+def _stock_environment(config: TrainingConfig, scenario: Scenario, seed: int) -> dict[str, Any]:
+    """`env_config` of `RllibEnv` for a configuration."""
+    return {
+        "scenario": scenario,
+        "coordinator": config.coordinator,
+        "observation": config.observation,
+        "action": config.action,
+        "reward": "team" if config.reward.team == 1.0 else "own",
+        "terminate": True,
+        "days": {"split": "train", "seed": seed},
+    }
 
 
 def _learning_rate(config: TrainingConfig, n_steps: int) -> Any:

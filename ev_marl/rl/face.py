@@ -154,9 +154,11 @@ class TrainingFace:
         able = (simulator.hi_kw > 0.0) | (simulator.lo_kw < 0.0)
         if simulator.step_index % self._hold_steps:
             able[:] = False
+        whose: np.ndarray
         if self.central:
-            return able.any(axis=1, keepdims=True)
-        whose: np.ndarray = np.logical_or.reduceat(able, self.env.site.arrays.station_first_port[:-1], axis=1)
+            whose = np.asarray(able.any(axis=1, keepdims=True))
+            return whose
+        whose = np.logical_or.reduceat(able, self.env.site.arrays.station_first_port[:-1], axis=1)
         return whose
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "policy.json"
 WEIGHTS = "weights.npz"
-FORMAT = 1
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "tanh": np.tanh,
     "relu": lambda x: np.maximum(x, 0.0),
     "silu": lambda x: x / (1.0 + np.exp(-x)),
@@ -96,7 +95,8 @@ class Network:
 class LearnedPolicy:
     """A trained policy, deterministic: it takes the most likely action.
 
-    Decentralised ones (information "own") run one network on each station's own observation.
+    Decentralised ones run one network on each station's own observation: information "own", or "messages" where that
+    observation holds bookings.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class LearnedPolicy:
         self.networks = dict(networks)
         self.source = source
         self.name = description.name
-        self.information: Information = "site" if description.agents == "central" else "own"
+        self.information: Information = _information(description)
         self.observation: Sequence[Any] | None = description.observation
         self.action: Any | None = description.action
 
@@ -158,14 +158,16 @@ class LearnedPolicy:
         actions = np.zeros((*seen.shape[:2], self.description.n_actions))
         for name, agents in self._agents.items():
             actions[:, agents] = self._decide(self.networks[name], seen[:, agents])
-        return actions[:, self._present]
+        said: np.ndarray = actions[:, self._present]
+        return said
 
     def _decide(self, network: Network, seen: np.ndarray) -> np.ndarray:
         self._fits(seen.shape[-1])
         out = network(seen)
         n_levels = self.description.n_levels
         if n_levels is None:
-            return np.clip(out[..., : self.description.n_actions], -1.0, 1.0).astype(np.float64)
+            clipped: np.ndarray = np.clip(out[..., : self.description.n_actions], -1.0, 1.0).astype(np.float64)
+            return clipped
         levels: np.ndarray = out.reshape(*out.shape[:-1], -1, n_levels).argmax(axis=-1)
         return levels
 
@@ -175,6 +177,18 @@ class LearnedPolicy:
                 f"learned policy {self.source} was trained on '{self.description.scenario}' with observations of "
                 f"{len(self.description.labels)} numbers; this site gives {width}"
             )
+
+
+def _information(description: PolicyFile) -> Information:
+    """Bookings are made of what stations announce; the other blocks are the station's own, or broadcast by its groups."""
+    if description.agents == "central":
+        return "site"
+    announced = any("booking" in (block, *_values(block)) for block in description.observation)
+    return "messages" if announced else "own"
+
+
+def _values(block: Any) -> tuple[Any, ...]:
+    return tuple(block.values()) if isinstance(block, Mapping) else ()
 
 
 def load_policy(folder: str | Path) -> LearnedPolicy:
@@ -201,7 +215,7 @@ def load_policy(folder: str | Path) -> LearnedPolicy:
     networks = {}
     with np.load(path / WEIGHTS) as weights:
         for name in description.modules:
-            layers = []
+            layers: list[tuple[np.ndarray, np.ndarray]] = []
             while f"{name}.{len(layers)}.weight" in weights:
                 number = len(layers)
                 layers.append((weights[f"{name}.{number}.weight"], weights[f"{name}.{number}.bias"]))
@@ -219,7 +233,7 @@ def describe(config: TrainingConfig, scenario: Scenario) -> PolicyFile:
     observation = scenario.observation if config.observation is None else config.observation
     action = scenario.action if config.action is None else config.action
     return PolicyFile(
-        format=FORMAT,
+        format=1,
         ev_marl=ev_marl.__version__,
         name=config.name,
         scenario=scenario.name,
@@ -258,7 +272,7 @@ def export(algorithm: Algorithm, config: TrainingConfig, scenario: Scenario, fol
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f".{WEIGHTS}"
     with beside.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        np.savez(file, **arrays)
     os.replace(beside, folder / WEIGHTS)
     text = json.dumps(description.model_dump(mode="json"), indent=1, ensure_ascii=False)
     beside = folder / f".{DESCRIPTION}"

@@ -88,7 +88,8 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
     def batch(self) -> int:
         """Number of the coming batch, from the steps sampled so far by all runners, so that a resumed run goes on."""
         each = self.face.n_steps * self.face.n_envs * max(1, self.config.num_env_runners)
-        return round(self.num_env_steps_sampled_lifetime / each)
+        number: int = round(self.num_env_steps_sampled_lifetime / each)
+        return number
 
     def sample(
         self,

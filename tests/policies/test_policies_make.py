@@ -11,11 +11,13 @@ from ev_marl.policies.base import site_view
 from ev_marl.testing import check_policy, small_day, small_site
 
 OWN = ["as-late-as-possible", "best-response", "idle", "price-threshold", "random", "uncontrolled"]
-SITE = ["edf", "llf", "round-robin"]
+MESSAGES = ["booked-response", "dual-prices", "selfish"]
+SITE = ["edf", "llf", "mpc", "round-robin"]
+FUTURE = ["mpc-perfect", "plan"]
 
 
 def test_every_policy_has_its_name_and_says_what_it_knows():
-    assert POLICIES.names() == sorted([*OWN, *SITE, "plan"])
+    assert POLICIES.names() == sorted([*OWN, *MESSAGES, *SITE, *FUTURE])
     for name in OWN + SITE:
         policy = make_policy(name)
         assert isinstance(policy, Policy)

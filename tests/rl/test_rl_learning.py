@@ -189,3 +189,25 @@ def test_training_is_reproducible_and_goes_on_where_it_was() -> None:
     ended, _ = returns(2, state)
     assert begun + ended == whole
     assert len(set(whole)) == 4
+
+
+def test_the_fast_runner_earns_what_rllibs_own_earns_with_the_same_weights_on_the_same_days() -> None:
+    scenario = ev_marl.load_scenario("tiny")
+    setting = Setting.of(scenario)
+    tracks = [setting.world.sample(seed) for seed in day_seeds(2, 4, "train")]
+    fast = build(config(sampling={"envs": 4}), scenario, seed=5)
+    weights = fast.env_runner.module["station"].state_dict()
+    fast.env_runner.face.env.load(tracks)
+    _, returns = fast.env_runner.play(fast.env_runner.face.play(np.arange(4)), explore=False)
+    fast.stop()
+    chosen = config(sampling={"envs": 1, "pipeline": "stock"}, reward={"team": 0, "shaping": "none"})
+    own_way = algorithm_config(chosen, scenario, 5)
+    own_way.env_config.pop("days")
+    own_way.env_config["tracks"] = tracks
+    stock = own_way.build_algo()
+    stock.env_runner.module["station"].load_state_dict(weights)
+    episodes = stock.env_runner.sample(num_episodes=len(tracks), explore=False)
+    stock.stop()
+    earned = [sum(agent.get_return() for agent in episode.agent_episodes.values()) for episode in episodes]
+    np.testing.assert_allclose(np.sort(earned), np.sort(returns), rtol=1e-5)
+    assert np.ptp(returns) > 0.1
