@@ -23,8 +23,8 @@ from ev_marl.world.world import World
 
 SEED = 20_240_331  # of all that is drawn here; days have other seeds
 LOAD_DAYS = 60
-BUCKET_H = 0.5  # expected vehicles that arrive within this time and leave alike are one
-STAY_CLASSES = 3
+STAY_CLASSES = 2  # expected vehicles that arrive about the same time: those that stay short, those that stay long
+LEAST_ARRIVAL_CLASSES = 4
 _NO_TAPER_H = 1e-9
 _NAMES = tuple(field.name for field in fields(SessionLimits))
 _NOBODY = SessionLimits(
@@ -285,9 +285,9 @@ class PresentOutlook:
 def expected_fleets(world: World, n_days: int) -> SessionLimits:
     """Vehicles that a day lets expect: those of several drawn days, alike ones together, each at 1/n_days of its size.
 
-    Vehicles are alike if they hang on the same group, can or cannot feed back, arrive within the same `BUCKET_H`, and
-    stay about as long. Their powers and energies are summed; arrival, deadline and efficiencies are means. A fleet
-    charges at full power until it is full, without taper.
+    Vehicles are alike if they hang on the same group, can or cannot feed back, arrive about the same time, and stay
+    about as long; there are about as many fleets as vehicles on a day. Powers and energies are summed; arrival,
+    deadline and efficiencies are means. A fleet charges at full power until it is full, without taper.
 
     Parameters
     ----------
@@ -305,16 +305,11 @@ def expected_fleets(world: World, n_days: int) -> SessionLimits:
     one = _picked(one, (one.arrival_step > 0) & (one.deadline_step > one.arrival_step))
     if not len(one):
         return _NOBODY
-    group = site.port_group[one.port]
-    bucket = one.arrival_step // max(1, round(BUCKET_H / step_h))
-    kind = np.stack([group, one.discharge_kw > 0.0, bucket], axis=1)
-    _, cell = np.unique(kind, axis=0, return_inverse=True)
-    stay = one.deadline_step - one.arrival_step
-    order = np.lexsort((stay, cell))
-    count = np.bincount(cell)
-    rank = np.empty(len(one), dtype=np.int64)
-    rank[order] = np.arange(len(one)) - np.repeat(np.cumsum(count) - count, count)
-    fleet = np.unique(np.stack([cell, rank * STAY_CLASSES // count[cell]], axis=1), axis=0, return_inverse=True)[1]
+    kind = np.unique(np.stack([site.port_group[one.port], one.discharge_kw > 0.0]), axis=1, return_inverse=True)[1]
+    per_day = np.bincount(kind) / n_days
+    arrival_classes = np.maximum(LEAST_ARRIVAL_CLASSES, np.ceil(per_day / STAY_CLASSES)).astype(np.int64)
+    cell = _quantiles(kind, one.arrival_step, arrival_classes)
+    fleet = _quantiles(cell, one.deadline_step - one.arrival_step, np.full(cell.max() + 1, STAY_CLASSES))
     size = np.bincount(fleet)
 
     def total(values: np.ndarray) -> np.ndarray:
@@ -344,3 +339,14 @@ def expected_fleets(world: World, n_days: int) -> SessionLimits:
         floor_kwh=np.minimum(total(one.floor_kwh), energy_kwh),
         due_kwh=np.minimum(total(one.due_kwh), full_kwh),
     )
+
+
+def _quantiles(cell: np.ndarray, values: np.ndarray, n_classes: np.ndarray) -> np.ndarray:
+    """Split each cell into classes of equal size by value; numbers of the classes from 0, int64, shape (n,)."""
+    order = np.lexsort((values, cell))
+    count = np.bincount(cell)
+    rank = np.empty(len(cell), dtype=np.int64)
+    rank[order] = np.arange(len(cell)) - np.repeat(np.cumsum(count) - count, count)
+    pairs = np.stack([cell, rank * n_classes[cell] // count[cell]])
+    classes: np.ndarray = np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
+    return classes

@@ -300,6 +300,7 @@ class Program:
             ("random_seed", 0),
             ("solver", "simplex"),
             ("simplex_strategy", 1),
+            ("presolve", "off"),  # it takes longer than it saves
         ):
             self._highs.setOptionValue(option, value)
         self._highs.passModel(lp)
