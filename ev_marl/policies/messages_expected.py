@@ -1,7 +1,7 @@
 """What the nodes of the coupling graph expect of the rest of the day, from the scenario's models.
 
 A `World` comes in; expected room for vehicles at every step and group, corrected by the present limits, and expected
-arrivals go out. Days are drawn with seeds of their own: never the day that is played, and the same in every process.
+arrivals go out. The days drawn are training days, never one of those that comparisons run, the same in every process.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ev_marl.compare.seeds import day_seeds
 from ev_marl.physics.days import SessionLimits, session_limits
 from ev_marl.policies.base import SiteView, StationView
 from ev_marl.policies.messages_stays import Stays
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.world import World
 
-SEED = 20_240_229  # of all that is drawn here; days have other seeds
+SEED = 20_240_229  # of all that is drawn here
 LOAD_DAYS = 60
 
 
@@ -34,7 +35,8 @@ class ExpectedRoom:
         """Draw days without vehicles and fit each later step to each earlier one by least squares."""
         rng = np.random.default_rng(SEED)
         tracks = [
-            world.surroundings(world.days[int(rng.integers(len(world.days)))], SEED + 1 + i) for i in range(n_days)
+            world.surroundings(world.days[int(rng.integers(len(world.days)))], seed)
+            for seed in day_seeds(SEED, n_days, "train")
         ]
         drawn = np.stack([[track.upper_kw, track.lower_kw] for track in tracks])
         finite = np.isfinite(drawn).all(axis=0)
@@ -100,7 +102,7 @@ class ExpectedVehicles:
     @classmethod
     def of(cls, world: World, site: SiteArrays, n_days: int) -> ExpectedVehicles:
         """Draw days."""
-        tables = [session_limits(site, world.sample(SEED + 1_000 + i)) for i in range(n_days)]
+        tables = [session_limits(site, world.sample(seed)) for seed in day_seeds(SEED, n_days, "train")]
         names = SessionLimits.__dataclass_fields__
         limits = SessionLimits(**{name: np.concatenate([getattr(one, name) for one in tables]) for name in names})
         return cls(limits, site.port_group[limits.port], 1.0 / n_days)
