@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 import ev_marl
 from ev_marl.errors import EvMarlError
+from ev_marl.rl.restart import restart_reproducibly
 
 if TYPE_CHECKING:
     from ev_marl.commands import comparing, describing, scenarios, schemas, solving, studying, tracks, training, tuning
@@ -141,14 +142,15 @@ def describe(scenario: ScenarioName) -> None:
     describing.run(scenario)
 
 
-@app.command(epilog=_examples("ev-marl schema", "ev-marl schema --out scenario.schema.json"))
+@app.command(epilog=_examples("ev-marl schema --out scenario.schema.json", "ev-marl schema --training --reference"))
 def schema(
     out: Annotated[Path | None, typer.Option("--out", help="File to write instead of stdout.")] = None,
     reference: Annotated[bool, typer.Option("--reference", help="Reference for people instead, in Markdown.")] = False,
+    training: Annotated[bool, typer.Option("--training", help="Of training files instead of scenarios.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Print the JSON Schema of scenario files: completion and checks in editors."""
-    schemas.run(out, reference, overwrite)
+    """Print the JSON Schema of scenario files, or of training files: completion and checks in editors."""
+    schemas.run(out, reference, overwrite, training)
 
 
 @app.command("list", epilog=_examples("ev-marl list", "ev-marl list policies"))
@@ -339,8 +341,10 @@ def tune(
     )
 )
 def train(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Training file.")],
-    scenario: Annotated[str, typer.Option("--scenario", help="Name of a shipped scenario, or a YAML file.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Training file, or name of a shipped one.")],
+    scenario: Annotated[
+        str, typer.Option("--scenario", metavar="SCENARIO", help="Name of a shipped scenario, or a YAML file.")
+    ],
     coordinator: CoordinatorName = None,
     seed: Annotated[
         list[int] | None, typer.Option("--seed", min=0, help="Seed instead of the file's; repeat for several runs.")
@@ -353,13 +357,17 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="In place of what the file says; repeat.")
     ] = None,
     address: Annotated[
-        str | None, typer.Option("--address", metavar="ADDRESS", help="Of a Ray cluster; auto finds it.")
+        str | None,
+        typer.Option(
+            "--ray", "--address", metavar="ADDRESS", help="Let the file's runners play on a Ray cluster; auto finds it."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train policies with RLlib, validate them as they learn, and keep the best.
 
-    Ctrl-C and start again: training goes on from its last checkpoint.
+    Ctrl-C and start again: training goes on from its last checkpoint. A finished training is not repeated; with a later
+    stop, as in --set stop.days=20000, it goes on.
     """
     training.run(file, scenario, coordinator, seed or [], out, changes or [], address, as_json)
 
@@ -389,8 +397,11 @@ def study(
 def main() -> None:
     """Entry point of the command.
 
-    Modules in the current folder can be named as module:Class, as with `python -m`.
+    Modules in the current folder can be named as module:Class, as with `python -m`. Training starts anew with the
+    environment that it needs to be reproducible.
     """
+    if sys.argv[1:2] == ["train"]:
+        restart_reproducibly()
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
     app()

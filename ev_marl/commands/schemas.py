@@ -10,7 +10,7 @@ from ev_marl.scenario.json_schema import scenario_schema_text
 from ev_marl.scenario.reference import scenario_reference
 
 
-def run(out: Path | None, reference: bool, overwrite: bool, training: bool = False) -> None:
+def run(out: Path | None, reference: bool, overwrite: bool, training: bool) -> None:
     """Write the JSON Schema, or the reference in Markdown, of scenario or training files to a file or stdout."""
     if training:
         text = training_reference() if reference else training_schema_text()

@@ -3,46 +3,34 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
-import os
 import sys
 import time
-import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ev_marl.commands.output import console, print_json, say
+from ev_marl.compare.table import percent
 from ev_marl.errors import EvMarlError
 from ev_marl.rl.config_file import load_training
 from ev_marl.scenario import load_scenario
 
 if TYPE_CHECKING:
-    from ev_marl.rl.training import Progress as Step
     from ev_marl.rl.training import SeedResult
+    from ev_marl.rl.training_log import Progress as Step
 
-# What makes RLlib give the same numbers every time; read by Python and by numerical libraries when they start.
-REPRODUCIBLE = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 PACKAGES = ("torch", "ray", "tensorboardX")
 LINE_SECONDS = 30.0  # between two lines where there is no terminal to draw a bar on
 
 
-def restart_reproducibly() -> None:
-    """Start this command again with the environment that makes training reproducible, unless it is there."""
-    wanted = {**QUIET, **REPRODUCIBLE}
-    if any(os.environ.get(name) != value for name, value in REPRODUCIBLE.items()):
-        os.environ.update(wanted)
-        os.execv(sys.executable, [sys.executable, "-m", "ev_marl", *sys.argv[1:]])
-    os.environ.update(QUIET)
-
-
 def run(
-    file: Path,
+    file: str,
     scenario: str,
     coordinator: str | None,
     seeds: Sequence[int],
@@ -53,96 +41,97 @@ def run(
 ) -> None:
     """Train, print a table, and say how to go on."""
     if coordinator is not None:
-        changes = [*changes, f"coordinator={coordinator}"]
+        changes = [*changes, f"coordinator={coordinator!r}"]
     if seeds:
-        changes = [*changes, f"seeds={list(seeds)}"]
+        changes = [*changes, f"seeds={list(dict.fromkeys(seeds))}"]
     config = load_training(file, changes)
     loaded = load_scenario(scenario)
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise EvMarlError(
-            f"training needs {' and '.join(missing)}: pip install 'ev-marl[rllib]' (on a machine without a GPU, "
-            "install the CPU build of torch first, or pip fetches gigabytes of CUDA)"
+            f'training needs {" and ".join(missing)}: pip install "ev-marl[rllib]"; on a machine without a GPU, '
+            "install the CPU build of torch first, or gigabytes for GPUs come with it"
         )
-    restart_reproducibly()
-    _quieten()
     from ev_marl.rl.training import train  # noqa: PLC0415  RLlib takes seconds to load
 
-    title = f"{config.name} on {loaded.name}"
     shown = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         TextColumn("{task.fields[word]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
-        task = bar.add_task(title, total=1.0, word="starting")
-        watch = _watcher(bar, task, shown.is_terminal)
-        results = train(config, loaded, out, address=address, command=["ev-marl", *sys.argv[1:]], watch=watch)
+        task = bar.add_task(f"{config.name} on {loaded.name}", total=1.0, word="")
+        watch = _on_terminal(bar, task) if shown.is_terminal else _in_lines()
+
+        def tell(message: str) -> None:
+            bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+        results = train(config, loaded, out, address=address, command=["ev-marl", *sys.argv[1:]], watch=watch, say=tell)
     if as_json:
-        print_json([_row(result) for result in results])
+        print_json([{**asdict(result), "folder": str(result.folder)} for result in results])
     else:
-        _print(results, title)
+        console().print(_table(results))
     folder = results[0].folder.parent
     kind = "central" if config.agents == "central" else "rllib"
-    where = f" --coordinator {config.coordinator}" if config.coordinator else ""
-    say(f"Compare it: ev-marl compare {scenario}{where} --policies uncontrolled,best-response,{kind}:{folder}")
+    under = f" --coordinator {config.coordinator}" if config.coordinator else ""
+    where = f"'{kind}:{folder}'" if set(str(folder)) & set(" ()'") else f"{kind}:{folder}"
+    say(f"Compare it: ev-marl compare {scenario}{under} --policies best-response,{where} --baseline best-response")
 
 
-def _watcher(bar: Progress, task: object, terminal: bool) -> Callable[[Step], None]:
-    said = time.monotonic()
+def _words(step: Step) -> str:
+    rate = step.days / max(step.seconds, 1e-9)
+    return (
+        f"seed {step.seed}  iteration {step.iteration}  {step.days} days  {rate:.1f} days/s  "
+        f"return {step.team_return:.2f}  score {percent(step.score, 1)}  best {percent(step.best_score, 1)}"
+    )
+
+
+def _on_terminal(bar: Progress, task: TaskID) -> Callable[[Step], None]:
+    """Shows every iteration in the bar, which begins anew with each seed."""
+    seeds: list[int] = []
 
     def watch(step: Step) -> None:
-        nonlocal said
-        rate = step.days / max(step.seconds, 1e-9)
-        word = (
-            f"seed {step.seed}  {step.days} days  {rate:.0f} days/s  return {step.team_return:.1f}  "
-            f"score {100 * step.score:.1f} %  best {100 * step.best_score:.1f} %"
-        )
-        if terminal:
-            bar.update(task, completed=step.done, word=word)  # type: ignore[arg-type]
-        elif time.monotonic() - said > LINE_SECONDS or step.done >= 1.0:
-            said = time.monotonic()
-            left = step.seconds * (1.0 - step.done) / max(step.done, 1e-9)
-            say(f"iteration {step.iteration}  {word}  {step.seconds:.0f} s, about {left:.0f} s left")
+        if seeds[-1:] != [step.seed]:
+            if seeds:
+                bar.reset(task, total=1.0, word="")
+            seeds.append(step.seed)
+        bar.update(task, completed=step.done, word=_words(step))
 
     return watch
 
 
-def _row(result: SeedResult) -> dict[str, object]:
-    return {
-        "seed": result.seed,
-        "folder": str(result.folder),
-        "days": result.days,
-        "seconds": result.seconds,
-        "score": result.score,
-        "best_score": result.best_score,
-        "finished_before": result.resumed,
-    }
+def _in_lines() -> Callable[[Step], None]:
+    """Prints a line now and then, and at the end of a seed."""
+    said = time.monotonic()
+
+    def watch(step: Step) -> None:
+        nonlocal said
+        if time.monotonic() - said > LINE_SECONDS or step.done >= 1.0:
+            said = time.monotonic()
+            left = step.seconds * (1.0 - step.done) / max(step.done, 1e-9)
+            say(f"{_words(step)}  {step.seconds:.0f} s, about {left:.0f} s left")
+
+    return watch
 
 
-def _print(results: Sequence[SeedResult], title: str) -> None:
-    table = Table(title=f"{title}: scores on validation days", title_justify="left")
-    for name in ("seed", "days", "minutes", "last", "best, kept", "folder"):
-        table.add_column(name, justify="left" if name == "folder" else "right", overflow="fold")
+def _table(results: Sequence[SeedResult]) -> Table:
+    """A seed a line, with its scores on the validation days."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in ("seed", "days", "minutes", "score, last", "score, kept", "of day"):
+        table.add_column(name, justify="right")
+    table.add_column("folder", overflow="fold")
     for result in results:
         table.add_row(
             str(result.seed),
             str(result.days),
             f"{result.seconds / 60:.1f}",
-            f"{100 * result.score:.1f} %",
-            f"{100 * result.best_score:.1f} %",
-            f"{result.folder}{' (finished before)' if result.resumed else ''}",
+            percent(result.score, 1),
+            percent(result.best_score, 1),
+            str(result.best_days),
+            f"{result.folder}{' (finished before)' if result.finished_before else ''}",
         )
-    console().print(table)
-
-
-def _quieten() -> None:
-    """RLlib and its dependencies warn of what only their authors can change."""
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"(ray|torch|gymnasium)(\..*)?")
+    return table

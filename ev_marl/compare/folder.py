@@ -216,7 +216,7 @@ class RunFolder:
         return day
 
     def _check_same(self, wanted: Manifest) -> None:
-        found = list(_differences(self.manifest.identity, wanted.identity))
+        found = list(differences(self.manifest.identity, wanted.identity))
         if not found:
             return
         shown = [f"  {key}: {there} there, {here} here" for key, there, here in found[:_SHOWN_DIFFERENCES]]
@@ -263,14 +263,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def _differences(there: Any, here: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
+def differences(there: Any, here: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
+    """What differs between two values from JSON: the key, what is there, and what is here."""
     if isinstance(there, dict) and isinstance(here, dict):
         for name in dict.fromkeys([*there, *here]):
             inner = f"{key}.{name}" if key else name
-            yield from _differences(there.get(name, "nothing"), here.get(name, "nothing"), inner)
+            yield from differences(there.get(name, "nothing"), here.get(name, "nothing"), inner)
     elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
         for index, (one, other) in enumerate(zip(there, here, strict=True)):
-            yield from _differences(one, other, f"{key}[{index}]")
+            yield from differences(one, other, f"{key}[{index}]")
     elif there != here:
         yield key, _short(there), _short(here)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag, model_validator
 
-from ev_marl.scenario.schema import Action, Block, Model, choice, fault
+from ev_marl.scenario.schema import Action, Block, Levels, Model, choice, fault
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -110,8 +110,8 @@ class Stop(Model):
     days: Annotated[int, Field(ge=1)] | None = None
     """Simulated days."""
     minutes: Positive | None = None
-    """Wall time of training, over all sittings [min]. How many days fit into it depends on the machine and its other work,
-    so that such a run is not reproducible."""
+    """Wall time of training and validation, over all sittings [min]. How many days fit into it depends on the machine
+    and on what else it does, so that such a run is not reproducible."""
     iterations: Annotated[int, Field(ge=1)] | None = None
     """Training iterations."""
 
@@ -173,6 +173,9 @@ class TrainingConfig(Model):
     """When training is over."""
     validation: Validation = Validation()
     """By which days the best policy is chosen."""
+    checkpoint_minutes: Annotated[float, Field(ge=0)] = 1.0
+    """Wall time after which the state is saved again, at the end of an iteration, to go on from after an interruption
+    [min]; 0: after every iteration."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     """One training run each."""
 
@@ -186,6 +189,8 @@ class TrainingConfig(Model):
             raise fault("algorithm", f"'{self.algorithm}' needs agents that share a policy; central training needs ppo")
         if self.algorithm != "ppo" and self.critic == "state":
             raise fault("critic", "a critic of the state needs ppo")
-        if self.algorithm == "dqn" and (self.action is None or isinstance(self.action, str)):
+        if self.algorithm == "dqn" and not isinstance(self.action, Levels):
             raise fault("action", "dqn needs discrete actions, such as {levels: [0, 0.5, 1]}")
+        if self.algorithm == "sac" and isinstance(self.action, Levels):
+            raise fault("action", "sac needs continuous actions, such as continuous, fraction or bid")
         return self

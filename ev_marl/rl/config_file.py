@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import ev_marl
 from ev_marl.coordinator import COORDINATORS
@@ -71,7 +72,7 @@ def _unknown_names(document: Document) -> Iterator[Problem]:
         yield from _unknown(document, (*path, "block") if isinstance(block, dict) else path, BLOCKS)
 
 
-def _unknown(document: Document, path: KeyPath, registry: Registry[object]) -> Iterator[Problem]:
+def _unknown(document: Document, path: KeyPath, registry: Registry[Any]) -> Iterator[Problem]:
     name = document.value(path, None)
     if isinstance(name, str):
         try:

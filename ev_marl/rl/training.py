@@ -7,61 +7,39 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import ray
-import torch
 from ray.rllib.algorithms.algorithm import Algorithm
-from tensorboardX import SummaryWriter
 
-from ev_marl.compare.folder import write_atomically
-from ev_marl.compare.seeds import day_seeds
-from ev_marl.compare.statistics import score
 from ev_marl.env.setup import Setting
-from ev_marl.optimum import solve
-from ev_marl.policies import make_policy, rollout
+from ev_marl.errors import RunError
 from ev_marl.rl.algorithm import after_restoring, build
-from ev_marl.rl.config import TrainingConfig
-from ev_marl.rl.learned import export, load_policy
-from ev_marl.rl.runner import RETURN
-from ev_marl.rl.training_folder import STATE, SeedFolder, TrainingFolder, default_folder
+from ev_marl.rl.config import Stop, TrainingConfig
+from ev_marl.rl.learned import describe, export, load_policy
+from ev_marl.rl.ray_session import ray_session
+from ev_marl.rl.training_folder import STATE, VALIDATION, SeedFolder, TrainingFolder, default_folder
+from ev_marl.rl.training_log import Progress, TrainingLog
+from ev_marl.rl.validation_days import ValidationDays
 from ev_marl.scenario import Scenario
-from ev_marl.simulator import Simulator
-
-COLUMNS = (
-    "iteration",
-    "days",
-    "seconds",
-    "return",
-    "training_reward",
-    "policy_loss",
-    "value_loss",
-    "explained_variance",
-    "entropy",
-    "validation_score",
-)
-CHECKPOINT_MINUTES = 2.0  # longest time between two checkpoints, unless an iteration takes longer
-_VALIDATION_SEED = 0
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a training run is."""
+@dataclass
+class Counters:
+    """How far a run is; kept beside RLlib's state in every checkpoint."""
 
-    seed: int
-    iteration: int
-    days: int
-    seconds: float  # of training, over all sittings
-    team_return: float  # mean of the last batch, as the scenario counts it [currency]; exploring
-    score: float  # on the validation days, the last time that they were played
-    best_score: float
-    done: float  # share of the way to the nearest stop, 0..1
+    iteration: int = 0
+    days: int = 0  # simulated
+    seconds: float = 0.0  # of training and validation, over all sittings
+    last_score: float = -math.inf  # on the validation days
+    best_score: float = -math.inf
+    best_days: int = 0  # simulated until then
 
 
 @dataclass(frozen=True)
@@ -70,48 +48,23 @@ class SeedResult:
 
     seed: int
     folder: Path
+    iteration: int
     days: int
     seconds: float
     score: float  # of the last policy on the validation days
     best_score: float  # of the one that was kept
-    resumed: bool  # whether it was finished before
+    best_days: int  # simulated until then
+    finished_before: bool
 
 
-class ValidationDays:
-    """The validation days of a scenario with their bounds, and the score of policies on them.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        With the coordinator that counts.
-    coordinator : str, optional
-        Instead of the scenario's.
-    days : int
-        How many.
-    cache : Path
-        File that keeps the bounds.
-    """
-
-    def __init__(self, scenario: Scenario, coordinator: str | None, days: int, cache: Path) -> None:
-        self._setting = Setting.of(scenario, coordinator=coordinator)
-        setting = self._setting
-        self._tracks = [setting.world.sample(seed) for seed in day_seeds(_VALIDATION_SEED, days, "validation")]
-        self._simulator = Simulator(setting.site.arrays, setting.coordinator, self._tracks)
-        if cache.is_file():
-            kept = json.loads(cache.read_text(encoding="utf-8"))
-        else:
-            bounds = [solve(setting.site, track, setting.objective).bound for track in self._tracks]
-            kept = {"bound": bounds, "uncontrolled": self._returns(make_policy("uncontrolled")).tolist()}
-            write_atomically(cache, json.dumps(kept))
-        self._bound, self._uncontrolled = np.array(kept["bound"]), np.array(kept["uncontrolled"])
-
-    def score(self, policy: Any) -> float:
-        """Share of what perfect cooperation gains over uncontrolled charging [-]."""
-        return float(score(self._returns(policy), self._uncontrolled, self._bound))
-
-    def _returns(self, policy: Any) -> np.ndarray:
-        setting = self._setting
-        return rollout(self._simulator, setting.objective, policy, self._tracks, world=setting.world).team
+def share_done(stop: Stop, iteration: int, days: int, seconds: float) -> float:
+    """Share of the way to the nearest stop, 1 or more where it is reached."""
+    limits = (
+        (iteration, stop.iterations),
+        (days, stop.days),
+        (seconds, None if stop.minutes is None else 60.0 * stop.minutes),
+    )
+    return max(reached / limit for reached, limit in limits if limit is not None)
 
 
 def train(
@@ -121,13 +74,14 @@ def train(
     *,
     address: str | None = None,
     command: Sequence[str] = (),
-    watch: Callable[[Progress], None] | None = None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda message: None,
 ) -> list[SeedResult]:
     """Train every seed of a configuration that is not finished yet.
 
-    A run that was interrupted goes on from its last checkpoint; a seed that is finished is only reported. For the same
-    numbers every time, Python must have been started with PYTHONHASHSEED=0 and OMP_NUM_THREADS=1, as `ev-marl train`
-    does, and the stop must be one in days or iterations.
+    A run that was interrupted goes on from its last checkpoint, with the same days and numbers as if it had not been; a
+    seed that is finished is only reported. For the same numbers every time, Python must have been started with
+    PYTHONHASHSEED=0 and OMP_NUM_THREADS=1, as `ev-marl train` does, and the stop must be one in days or iterations.
 
     Parameters
     ----------
@@ -138,11 +92,13 @@ def train(
     out : Path, optional
         Folder of the result; left out, `runs/<scenario>-<name>-<hash>`.
     address : str, optional
-        Of a Ray cluster; left out, Ray runs in this machine for as long as the training takes.
+        Of a Ray cluster; left out, Ray runs on this machine for as long as the training takes.
     command : sequence of str
         Kept in the folder.
     watch : callable
         Called after every iteration.
+    say : callable
+        Told what goes on beside that.
 
     Returns
     -------
@@ -151,22 +107,43 @@ def train(
     Raises
     ------
     RunError
-        If the folder holds something else.
+        If the folder holds something else, or there is no cluster at the address.
     KeyboardInterrupt
-        On Ctrl-C; the message says how to go on.
+        On Ctrl-C, at the end of the iteration; the message says how to go on. A second Ctrl-C does not wait.
     """
+    describe(config, scenario)  # so that what does not go together shows before anything is written
+    setting = Setting.of(scenario, coordinator=config.coordinator)
     folder = TrainingFolder(out or default_folder(config, scenario), config, scenario, command)
-    validation = ValidationDays(scenario, config.coordinator, config.validation.days, folder.path / "validation.json")
-    results = []
-    with _ray(config, address):
-        for seed in config.seeds:
-            part = folder.seed(seed)
-            finished = part.finished
-            if finished is None:
-                results.append(_SeedRun(config, scenario, seed, part, validation, watch).run())
-            else:
-                results.append(SeedResult(seed, part.path, **finished, resumed=True))
-    return results
+    results: dict[int, SeedResult] = {}
+    for seed in config.seeds:
+        if (known := _known(folder.seed(seed), config.stop, seed)) is not None:
+            results[seed] = known
+    if len(results) < len(config.seeds):
+        say(f"{setting.scenario.name}: bounds of {config.validation.days} validation days")
+        validation = ValidationDays(setting, config.validation.days, folder.path / VALIDATION)
+        with ray_session(config.sampling.runners, address):
+            for seed in config.seeds:
+                if seed not in results:
+                    part = folder.seed(seed)
+                    with part.sitting(command):
+                        results[seed] = _SeedRun(config, scenario, seed, part, validation, watch, say).run()
+    return [results[seed] for seed in config.seeds]
+
+
+def _known(folder: SeedFolder, stop: Stop, seed: int) -> SeedResult | None:
+    """The result of a seed that is finished and shall not go on."""
+    summary = folder.finished
+    if summary is None:
+        return None
+    given = {"iteration": 0, "best_days": 0, **summary}
+    if share_done(stop, given["iteration"], given["days"], given["seconds"]) >= 1.0:
+        return SeedResult(seed, folder.path, **given, finished_before=True)
+    if folder.checkpoint is None:
+        raise RunError(
+            f"{folder.path} is finished after {given['days']} days and has no checkpoint to go on from; "
+            "choose another folder with --out"
+        )
+    return None
 
 
 class _SeedRun:
@@ -179,72 +156,85 @@ class _SeedRun:
         seed: int,
         folder: SeedFolder,
         validation: ValidationDays,
-        watch: Callable[[Progress], None] | None,
+        watch: Callable[[Progress], None],
+        say: Callable[[str], None],
     ) -> None:
         self.config, self.scenario, self.seed, self.folder = config, scenario, seed, folder
         self.validation = validation
-        self.watch = watch
-        self.iteration = 0
-        self.days = 0
-        self.seconds = 0.0
-        self.last_score = self.best_score = -math.inf
+        self.watch, self.say = watch, say
+        self.at = Counters()
 
     def run(self) -> SeedResult:
         """Train to the end."""
         algorithm = build(self.config, self.scenario, self.seed)
         try:
             self._resume(algorithm)
-            self.folder.start_progress(COLUMNS, self.iteration)
-            with SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=self.iteration + 1) as board:
-                self._iterate(algorithm, board)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"stopped in iteration {self.iteration + 1} of seed {self.seed}; the same command goes on from the "
-                f"last checkpoint in {self.folder.path}"
-            ) from None
+            with closing(TrainingLog(self.folder, self.at.iteration)) as log, _interrupts(self.say) as interrupted:
+                self._iterate(algorithm, log, interrupted)
         finally:
             algorithm.stop()
-        summary = {
-            "days": self.days,
-            "seconds": round(self.seconds, 1),
-            "score": self.last_score,
-            "best_score": self.best_score,
+        at = self.at
+        summary: dict[str, Any] = {
+            "iteration": at.iteration,
+            "days": at.days,
+            "seconds": round(at.seconds, 1),
+            "score": at.last_score,
+            "best_score": at.best_score,
+            "best_days": at.best_days,
         }
         self.folder.finish(summary)
-        return SeedResult(self.seed, self.folder.path, **summary, resumed=False)  # type: ignore[arg-type]
+        return SeedResult(self.seed, self.folder.path, **summary, finished_before=False)
 
-    def _iterate(self, algorithm: Algorithm, board: SummaryWriter) -> None:
-        if self.iteration == 0:
-            self._validate(algorithm)
-            board.add_scalar("validation/score", self.last_score, 0)
+    def _iterate(self, algorithm: Algorithm, log: TrainingLog, interrupted: threading.Event) -> None:
+        at = self.at
+        if at.iteration == 0:
+            self._timed(self._validate, algorithm)
+            log.add(self._counted(), None, at.last_score)
+        steps = self.scenario.n_steps
         saved = time.monotonic()
         while not self._stopped:
-            begin = time.monotonic()
-            result = algorithm.train()
-            self.seconds += time.monotonic() - begin
-            self.iteration += 1
-            self.days += self.config.sampling.envs * max(1, self.config.sampling.runners)
-            validated = self.iteration % self.config.validation.every == 0 or self._stopped
+            result = self._timed(algorithm.train)
+            at.iteration += 1
+            at.days = round(result["env_runners"]["num_env_steps_sampled_lifetime"] / steps)
+            validated = at.iteration % self.config.validation.every == 0 or self._stopped
             if validated:
-                self._validate(algorithm)
-            self._record(result, board, validated)
-            if validated and (self._stopped or time.monotonic() - saved > 60.0 * CHECKPOINT_MINUTES):
+                self._timed(self._validate, algorithm)
+            earned = log.add(self._counted(), result, at.last_score if validated else None)
+            due = time.monotonic() - saved >= 60.0 * self.config.checkpoint_minutes
+            if due or self._stopped or interrupted.is_set():
                 self._save(algorithm)
                 saved = time.monotonic()
+            self.watch(
+                Progress(
+                    self.seed,
+                    at.iteration,
+                    at.days,
+                    at.seconds,
+                    earned,
+                    at.last_score,
+                    at.best_score,
+                    min(1.0, self._done),
+                )
+            )
+            if interrupted.is_set() and not self._stopped:
+                raise KeyboardInterrupt(
+                    f"stopped after iteration {at.iteration} ({at.days} days) of seed {self.seed}; the same command "
+                    "goes on from there"
+                )
+
+    def _timed(self, what: Callable[..., Any], *arguments: Any) -> Any:
+        begin = time.monotonic()
+        try:
+            return what(*arguments)
+        finally:
+            self.at.seconds += time.monotonic() - begin
+
+    def _counted(self) -> dict[str, float]:
+        return {"iteration": self.at.iteration, "days": self.at.days, "seconds": round(self.at.seconds, 2)}
 
     @property
     def _done(self) -> float:
-        stop = self.config.stop
-        parts = [
-            reached / limit
-            for reached, limit in (
-                (self.days, stop.days),
-                (self.iteration, stop.iterations),
-                (self.seconds, None if stop.minutes is None else 60.0 * stop.minutes),
-            )
-            if limit is not None
-        ]
-        return max(parts)
+        return share_done(self.config.stop, self.at.iteration, self.at.days, self.at.seconds)
 
     @property
     def _stopped(self) -> bool:
@@ -252,90 +242,46 @@ class _SeedRun:
 
     def _validate(self, algorithm: Algorithm) -> None:
         """Play the validation days; keep the policy if it is the best so far."""
-        last = self.folder.path / "last"
+        at, last = self.at, self.folder.path / "last"
         export(algorithm, self.config, self.scenario, last)
-        self.last_score = self.validation.score(load_policy(last))
-        if self.last_score > self.best_score:
-            self.best_score = self.last_score
+        at.last_score = self.validation.score(load_policy(last))
+        if not at.last_score <= at.best_score:  # also where there is nothing to gain and the score is NaN
+            at.best_score, at.best_days = at.last_score, at.days
             export(algorithm, self.config, self.scenario, self.folder.path)
-
-    def _record(self, result: dict[str, Any], board: SummaryWriter, validated: bool) -> None:
-        sampled = result["env_runners"]
-        losses = [
-            values
-            for name, values in result["learners"].items()
-            if isinstance(values, dict) and "policy_loss" in values
-        ]
-
-        def loss(name: str) -> float:
-            return float(np.mean([values[name] for values in losses])) if losses else math.nan
-
-        row: dict[str, float] = {
-            "iteration": self.iteration,
-            "days": self.days,
-            "seconds": round(self.seconds, 2),
-            "return": float(sampled[RETURN]),
-            "training_reward": float(sampled["episode_return_mean"]),
-            "policy_loss": loss("policy_loss"),
-            "value_loss": loss("vf_loss"),
-            "explained_variance": loss("vf_explained_var"),
-            "entropy": loss("entropy"),
-            "validation_score": self.last_score if validated else math.nan,
-        }
-        self.folder.add_progress([row[name] for name in COLUMNS])
-        for name in COLUMNS[3:-1]:
-            board.add_scalar(f"training/{name}", row[name], self.iteration)
-        if validated:
-            board.add_scalar("validation/score", self.last_score, self.iteration)
-        if self.watch is not None:
-            self.watch(
-                Progress(
-                    self.seed,
-                    self.iteration,
-                    self.days,
-                    self.seconds,
-                    row["return"],
-                    self.last_score,
-                    self.best_score,
-                    min(1.0, self._done),
-                )
-            )
 
     def _save(self, algorithm: Algorithm) -> None:
         part = self.folder.new_checkpoint()
         algorithm.save_to_path(str(part.absolute()))
-        state = {
-            "days": self.days,
-            "seconds": self.seconds,
-            "last_score": self.last_score,
-            "best_score": self.best_score,
-            "iteration": self.iteration,
-        }
-        self.folder.keep(part, self.iteration, state)
+        self.folder.keep(part, self.at.iteration, vars(self.at))
 
     def _resume(self, algorithm: Algorithm) -> None:
         checkpoint = self.folder.checkpoint
         if checkpoint is None:
+            self.say(f"seed {self.seed}: begins")
             return
         algorithm.restore_from_path(str(checkpoint.absolute()))
         after_restoring(algorithm)
-        for name, value in json.loads((checkpoint / STATE).read_text(encoding="utf-8")).items():
-            setattr(self, name, value)
+        self.at = Counters(**json.loads((checkpoint / STATE).read_text(encoding="utf-8")))
+        self.say(f"seed {self.seed}: goes on after iteration {self.at.iteration} ({self.at.days} days)")
 
 
 @contextmanager
-def _ray(config: TrainingConfig, address: str | None) -> Iterator[None]:
-    """Ray for as long as a training takes, unless it runs already."""
-    torch.set_num_threads(1)
-    if ray.is_initialized():
-        yield
+def _interrupts(say: Callable[[str], None]) -> Iterator[threading.Event]:
+    """Turn Ctrl-C and a request to terminate into a flag, so that the iteration is finished first."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
         return
-    quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-    if address is None:
-        ray.init("local", num_cpus=1 + config.sampling.runners, **quiet)  # never a cluster that happens to run
-    else:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+
+    def handle(signum: int, frame: Any) -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt("stopped at once; the same command goes on from the last checkpoint")
+        stopped.set()
+        say("stops after this iteration; Ctrl-C again stops at once")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield stopped
     finally:
-        ray.shutdown()
+        for number, handler in before.items():
+            signal.signal(number, handler)

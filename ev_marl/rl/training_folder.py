@@ -1,8 +1,12 @@
 """The folder of a training result: what was trained, how far it is, and the best policy of each seed.
 
     run.json                    configuration, scenario, versions, git revision; written first
+    validation.json             bounds of the validation days
     seed_0/policy.json          the policy that scored best on the validation days, with weights.npz beside it
+    seed_0/last/                the last policy that was scored
     seed_0/progress.csv         one row an iteration
+    seed_0/tensorboard/         the same for TensorBoard
+    seed_0/sittings.jsonl       one line each time that training began or went on
     seed_0/checkpoint-000040/   RLlib's state, to go on after an interruption; only the last one is kept
     seed_0/finished.json        summary, once the seed is done
 
@@ -13,34 +17,48 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 import ev_marl
-from ev_marl.compare.folder import write_atomically
+from ev_marl.compare.folder import differences, write_atomically
 from ev_marl.errors import RunError
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.scenario import Scenario
 
+try:
+    import fcntl
+except ImportError:  # not on Windows, where nothing keeps two processes from training the same seed
+    fcntl = None  # type: ignore[assignment]
+
 RUN = "run.json"
+VALIDATION = "validation.json"
 PROGRESS = "progress.csv"
+SITTINGS = "sittings.jsonl"
 FINISHED = "finished.json"
 STATE = "training.json"  # inside a checkpoint: what RLlib does not know
 _PACKAGES = ("numpy", "numba", "torch", "ray", "gymnasium")
-# What may differ between the runs of one folder: which seeds there are.
-_FREE = ("seeds", "description")
+# What may differ between the runs of one folder: which seeds there are, and how long they go on.
+_FREE = {"seeds", "description", "stop", "checkpoint_minutes"}
+_SHOWN_DIFFERENCES = 8
 
 
 def default_folder(config: TrainingConfig, scenario: Scenario) -> Path:
     """`runs/<scenario>-<name>-<hash>`: the same command finds the same folder."""
-    return Path("runs") / f"{scenario.name}-{config.name}-{_identity(config, scenario)[:8]}"
+    whole = json.dumps(_identity(config, scenario), sort_keys=True)
+    return Path("runs") / f"{scenario.name}-{config.name}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
 class TrainingFolder:
@@ -63,30 +81,24 @@ class TrainingFolder:
 
     def __init__(self, path: Path, config: TrainingConfig, scenario: Scenario, command: Sequence[str] = ()) -> None:
         self.path = path
-        identity = _identity(config, scenario)
+        self.command = list(command)
         run = path / RUN
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path} is a file; choose a folder for the result with --out")
         if run.is_file():
-            there = json.loads(run.read_text(encoding="utf-8"))
-            if there.get("identity") != identity:
-                keys = ", ".join(_differences(there.get("config", {}), config.model_dump(mode="json")))
-                raise RunError(
-                    f"{path} holds another training run"
-                    + (f" (it differs in: {keys})" if keys else " (on another scenario)")
-                    + "; choose another folder with --out"
-                )
+            _check_same(run, _identity(config, scenario))
         elif path.is_dir() and any(path.iterdir()):
             raise RunError(f"{path} is not empty and holds no training run; choose another folder with --out")
         else:
             path.mkdir(parents=True, exist_ok=True)
             record = {
-                "identity": identity,
-                "command": list(command),
+                "command": self.command,
                 "config": config.model_dump(mode="json"),
                 "scenario": scenario.model_dump(mode="json"),
                 "versions": _versions(),
                 "git_revision": _git_revision(),
             }
-            write_atomically(run, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+            write_atomically(run, _json(record))
 
     def seed(self, seed: int) -> SeedFolder:
         """The part of one training seed."""
@@ -101,6 +113,32 @@ class SeedFolder:
 
     path: Path
 
+    @contextmanager
+    def sitting(self, command: Sequence[str]) -> Iterator[None]:
+        """Hold the folder while training, and write down that it began.
+
+        Raises
+        ------
+        RunError
+            If another process holds it.
+        """
+        with (self.path / SITTINGS).open("a", encoding="utf-8") as file:
+            if fcntl is not None:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    raise RunError(f"another process is training in {self.path}; wait for it, or stop it") from error
+            record = {
+                "began": datetime.now(UTC).isoformat(timespec="seconds"),
+                "checkpoint": self.checkpoint.name if self.checkpoint else None,
+                "command": list(command),
+                "git_revision": _git_revision(),
+                "versions": _versions(),
+            }
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.flush()
+            yield
+
     @property
     def finished(self) -> dict[str, Any] | None:
         """The summary, if the seed is done."""
@@ -109,7 +147,7 @@ class SeedFolder:
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the summary."""
-        write_atomically(self.path / FINISHED, json.dumps(dict(summary), indent=1) + "\n")
+        write_atomically(self.path / FINISHED, _json(dict(summary)))
 
     @property
     def checkpoint(self) -> Path | None:
@@ -118,7 +156,7 @@ class SeedFolder:
         return complete[-1] if complete else None
 
     def new_checkpoint(self) -> Path:
-        """An empty folder to write the next checkpoint to; `keep` makes it count."""
+        """Path to write the next checkpoint to; `keep` makes it count."""
         part = self.path / ".checkpoint.part"
         shutil.rmtree(part, ignore_errors=True)
         return part
@@ -134,14 +172,18 @@ class SeedFolder:
                 shutil.rmtree(older)
 
     def start_progress(self, columns: Sequence[str], until: int) -> None:
-        """Make the progress file, or cut off what came after iteration `until`."""
+        """Make the progress file, or cut off what came after iteration `until`; with 0, all of it."""
         file = self.path / PROGRESS
-        rows: list[list[str]] = []
-        if file.is_file():
+        rows: list[dict[str, str]] = []
+        if file.is_file() and until > 0:
             with file.open(newline="", encoding="utf-8") as lines:
-                rows = [row for row in list(csv.reader(lines))[1:] if int(row[0]) <= until]
-        text = "\n".join([",".join(columns), *(",".join(row) for row in rows)]) + "\n"
-        write_atomically(file, text)
+                # A row that was being written when the process was killed is short, and later than any checkpoint.
+                rows = [row for row in csv.DictReader(lines) if int(row["iteration"] or 0) <= until]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(file, text.getvalue())
 
     def add_progress(self, row: Sequence[object]) -> None:
         """One more row."""
@@ -149,14 +191,30 @@ class SeedFolder:
             csv.writer(file, lineterminator="\n").writerow(row)
 
 
-def _identity(config: TrainingConfig, scenario: Scenario) -> str:
-    kept = {key: value for key, value in config.model_dump(mode="json").items() if key not in _FREE}
-    whole = json.dumps([kept, scenario.model_dump(mode="json")], sort_keys=True)
-    return hashlib.sha256(whole.encode()).hexdigest()
+def _check_same(run: Path, wanted: dict[str, Any]) -> None:
+    """Refuse a folder of another run; what newer models add has its default in older folders."""
+    try:
+        record = json.loads(run.read_bytes())
+        there = _identity(TrainingConfig.model_validate(record["config"]), Scenario.model_validate(record["scenario"]))
+    except (ValidationError, KeyError, ValueError) as error:
+        raise RunError(f"{run} is not of a training run that this program can read: {error}") from error
+    found = list(differences(there, wanted))
+    if found:
+        shown = [f"  {key}: {old} there, {new} here" for key, old, new in found[:_SHOWN_DIFFERENCES]]
+        if len(found) > _SHOWN_DIFFERENCES:
+            shown.append(f"  and {len(found) - _SHOWN_DIFFERENCES} more")
+        raise RunError(
+            f"{run.parent} holds another training run, and is left as it is. What differs:\n" + "\n".join(shown) + "\n"
+            "Choose another folder with --out, or leave --out away: then every run has a folder of its own."
+        )
 
 
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    return [key for key in here if key not in _FREE and there.get(key) != here[key]]
+def _identity(config: TrainingConfig, scenario: Scenario) -> dict[str, Any]:
+    return {"config": config.model_dump(mode="json", exclude=_FREE), "scenario": scenario.model_dump(mode="json")}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
 def _versions() -> dict[str, str]:

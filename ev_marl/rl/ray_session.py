@@ -1,0 +1,92 @@
+"""Ray for as long as a training takes: small, quiet, and the same on every machine of a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+import torch
+
+from ev_marl.errors import RunError
+from ev_marl.rl.restart import THREADS
+
+_ATTEMPTS = 4
+# No report of its use to Ray's makers, no warning about variables that a later Ray will leave alone.
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+
+@contextmanager
+def ray_session(runners: int, address: str | None = None) -> Iterator[None]:
+    """Start Ray on this machine, or connect to a cluster; where Ray runs already, use it and leave it running.
+
+    Parameters
+    ----------
+    runners : int
+        Processes that sample days.
+    address : str, optional
+        Of a cluster's head, `host:6379`, or `auto` for the one that this machine belongs to.
+
+    Raises
+    ------
+    RunError
+        If there is no such cluster, or if it has fewer cores than there are runners.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    threads = int(os.environ.get(THREADS[0], "1"))
+    torch.set_num_threads(threads)
+    with warnings.catch_warnings():
+        _ignore_warnings()
+        if ray.is_initialized():
+            yield
+            return
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if address is None:
+            _start(1 + runners, quiet)
+        else:
+            _connect(address, threads, quiet)
+        try:
+            cores = int(ray.cluster_resources().get("CPU", 0))
+            if address is not None and cores < runners:
+                raise RunError(
+                    f"the Ray cluster at '{address}' has {cores} cores, too few for `sampling: {{runners: {runners}}}`"
+                )
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _start(cores: int, quiet: dict[str, Any]) -> None:
+    """Start Ray on this machine; it gives up when its helpers do not come up in 15 s, which happens on a busy one."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            ray.init("local", num_cpus=cores, include_dashboard=False, **quiet)
+        except Exception as error:  # Ray raises this very class
+            ray.shutdown()
+            if attempt == _ATTEMPTS - 1:
+                raise RunError(f"Ray does not start on this machine, in {_ATTEMPTS} attempts: {error}") from error
+        else:
+            return
+
+
+def _connect(address: str, threads: int, quiet: dict[str, Any]) -> None:
+    environment = {"PYTHONHASHSEED": "0", **dict.fromkeys(THREADS, str(threads))}
+    try:
+        ray.init(address, runtime_env={"env_vars": environment}, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise RunError(
+            f"there is no Ray cluster at '{address}': {error}\n"
+            "`ray start --head` starts one on this machine, `ray status` shows whether it runs."
+        ) from error
+
+
+def _ignore_warnings() -> None:
+    """What RLlib does with its own and its dependencies' interfaces is not for those who train to mend."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    for category in (DeprecationWarning, FutureWarning, UserWarning):
+        warnings.filterwarnings("ignore", category=category, module=r"(ray|torch|gymnasium|tensorboardX)(\..*)?$")

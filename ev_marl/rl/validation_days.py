@@ -1,0 +1,63 @@
+"""The days by which training chooses the best policy: always the same ones, their bounds solved once and kept.
+
+A policy comes in, its score between uncontrolled charging (0) and the cooperative optimum (1) goes out. All days are
+played at once, by the same rollout that comparisons use.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ev_marl.compare.folder import write_atomically
+from ev_marl.compare.seeds import day_seeds
+from ev_marl.compare.statistics import score
+from ev_marl.env.setup import Setting
+from ev_marl.optimum import solve
+from ev_marl.policies import Policy, make_policy, rollout
+from ev_marl.policies.base import ObservingPolicy
+from ev_marl.simulator import Simulator
+
+SEED = 0
+
+
+class ValidationDays:
+    """The validation days of a scenario, and the score of policies on them.
+
+    Parameters
+    ----------
+    setting : Setting
+        Scenario and coordinator.
+    days : int
+        How many.
+    cache : Path
+        File that keeps the bounds; written if it is not there.
+    advance : callable, optional
+        Called when another bound is solved.
+    """
+
+    def __init__(self, setting: Setting, days: int, cache: Path, advance: Callable[[], None] = lambda: None) -> None:
+        self._setting = setting
+        self._tracks = [setting.world.sample(seed) for seed in day_seeds(SEED, days, "validation")]
+        self._simulator = Simulator(setting.site.arrays, setting.coordinator, self._tracks)
+        if cache.is_file():
+            kept = json.loads(cache.read_text(encoding="utf-8"))
+        else:
+            bounds = []
+            for track in self._tracks:
+                bounds.append(solve(setting.site, track, setting.objective).bound)
+                advance()
+            kept = {"bound": bounds, "uncontrolled": self._returns(make_policy("uncontrolled")).tolist()}
+            write_atomically(cache, json.dumps(kept) + "\n")
+        self._bound, self._uncontrolled = np.array(kept["bound"]), np.array(kept["uncontrolled"])
+
+    def score(self, policy: Policy | ObservingPolicy) -> float:
+        """Share of what perfect cooperation gains over uncontrolled charging [-]; NaN if that is nothing."""
+        return float(score(self._returns(policy), self._uncontrolled, self._bound))
+
+    def _returns(self, policy: Policy | ObservingPolicy) -> np.ndarray:
+        setting = self._setting
+        return rollout(self._simulator, setting.objective, policy, self._tracks, world=setting.world).team
