@@ -1,7 +1,7 @@
 """What a run needs beside this package, for machines that share no folders: data files, learned policies, own code.
 
-A `Work` comes in whose paths mean something here; a `Luggage` goes out that holds the files themselves, and unpacks into
-a `Work` whose paths mean the same there.
+A `Work` comes in whose paths mean something here; a `Luggage` goes out that holds the files themselves, and unpacks
+into a `Work` whose paths mean the same there.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ class LearnedPolicy:
 
 
 def _information(description: PolicyFile) -> Information:
-    """Bookings are made of what stations announce; the other blocks are the station's own, or broadcast by its groups."""
+    """Bookings are made of what stations announce; other blocks are the station's own, or broadcast by its groups."""
     if description.agents == "central":
         return "site"
     announced = any("booking" in (block, *_values(block)) for block in description.observation)
