@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from ev_marl.errors import OptionError, PolicyError, SolverError
-from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
+from ev_marl.policies.base import POLICIES, Episode, Information, Information, StationView, site_view
 from ev_marl.policies.mpc_ahead import ExpectedOutlook, KnownOutlook, Outlook, PresentOutlook, look_ahead
 from ev_marl.policies.mpc_charges import Charges
 from ev_marl.world.world import World
@@ -47,7 +47,7 @@ class _Control:
         seen = site_view(view)
         charges = Charges.of_view(view) if self._charges is None else self._charges
         setpoint_kw = np.zeros(view.energy_kwh.shape)
-        for row in np.flatnonzero(view.connected.any(axis=1)):
+        for row in np.flatnonzero(view.connected.any(axis=1)).tolist():
             ahead = look_ahead(
                 seen, row, self._outlook, charges.tracking, self._n_steps, needs_base_load=charges.peak_per_kw > 0.0
             )
@@ -83,7 +83,7 @@ class Mpc(_Control):
     """
 
     name = "mpc"
-    information = "site"
+    information: Information = "site"
     TUNABLE: ClassVar = {"waiting_per_kwh_h": (0.0, 0.01)}
 
     def __init__(
@@ -94,6 +94,7 @@ class Mpc(_Control):
             raise OptionError(f"policy 'mpc': expected_days must be 0 or more, got {expected_days}")
         self.expected_days = int(expected_days)
         self._world: World | None = None
+        self._with_load = False
 
     def _outlook_of(self, episode: Episode) -> Outlook:
         if episode.world is None:
@@ -117,7 +118,7 @@ class MpcPerfect(_Control):
     """
 
     name = "mpc-perfect"
-    information = "future"
+    information: Information = "future"
 
     def __init__(self, horizon_h: float | None = None) -> None:
         super().__init__(horizon_h, 0.0)
