@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from ev_marl.errors import OptionError, PolicyError, SolverError
-from ev_marl.policies.base import POLICIES, Episode, Information, Information, StationView, site_view
+from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
 from ev_marl.policies.mpc_ahead import ExpectedOutlook, KnownOutlook, Outlook, PresentOutlook, look_ahead
 from ev_marl.policies.mpc_charges import Charges
 from ev_marl.world.world import World
@@ -22,7 +22,7 @@ class _Control:
     """What both controllers share: look ahead, solve, take the first step."""
 
     name: ClassVar[str]
-    information: ClassVar[Information]
+    information: Information
 
     def __init__(self, horizon_h: float | None, waiting_per_kwh_h: float) -> None:
         if horizon_h is not None and not horizon_h > 0.0:
