@@ -21,7 +21,7 @@ from ev_marl.world.world import World
 class _Control:
     """What both controllers share: look ahead, solve, take the first step."""
 
-    name: ClassVar[str]
+    name: str
     information: Information
 
     def __init__(self, horizon_h: float | None, waiting_per_kwh_h: float) -> None:
