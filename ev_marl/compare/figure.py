@@ -47,7 +47,7 @@ def draw_report(comparison: Comparison) -> bytes:
     _draw_ranking(figure.add_subplot(grid[:, 1]), comparison, rows, colours)
     figure.suptitle(title(comparison), x=0.01, ha="left", fontsize=14, fontweight="bold", color=INK)
     picture = io.BytesIO()
-    figure.savefig(picture, format="png")
+    figure.savefig(picture, format="png", bbox_inches="tight")
     return picture.getvalue()
 
 
