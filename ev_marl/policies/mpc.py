@@ -24,11 +24,14 @@ class _Control:
     name: str
     information: Information
 
-    def __init__(self, horizon_h: float | None, waiting_per_kwh_h: float) -> None:
+    def __init__(self, horizon_h: float | None, waiting_per_kwh_h: float = 0.0, trust: float = 1.0) -> None:
         if horizon_h is not None and not horizon_h > 0.0:
             raise OptionError(f"policy '{self.name}': horizon_h must be above 0, got {horizon_h}")
         if not 0.0 <= waiting_per_kwh_h < np.inf:
             raise OptionError(f"policy '{self.name}': waiting_per_kwh_h must be 0 or more, got {waiting_per_kwh_h}")
+        if not 0.0 < trust <= 1.0:
+            raise OptionError(f"policy '{self.name}': trust is a share above 0, at most 1, got {trust}")
+        self.trust = float(trust)
         self.horizon_h = None if horizon_h is None else float(horizon_h)
         self.waiting_per_kwh_h = float(waiting_per_kwh_h)
         self._outlook: Outlook = PresentOutlook()
@@ -49,7 +52,13 @@ class _Control:
         setpoint_kw = np.zeros(view.energy_kwh.shape)
         for row in np.flatnonzero(view.connected.any(axis=1)).tolist():
             ahead = look_ahead(
-                seen, row, self._outlook, charges.tracking, self._n_steps, needs_base_load=charges.peak_per_kw > 0.0
+                seen,
+                int(row),
+                self._outlook,
+                charges.tracking,
+                self._n_steps,
+                needs_base_load=charges.peak_per_kw > 0.0,
+                trust=self.trust,
             )
             try:
                 program = self._solver(seen.site, ahead, charges, waiting_per_kwh_h=self.waiting_per_kwh_h)
@@ -78,18 +87,24 @@ class Mpc(_Control):
     expected_days : int
         Days from which the vehicles to come are drawn; 0: nobody is expected.
     waiting_per_kwh_h : float
-        What it takes to be worth putting off a kWh by an hour; among equally cheap steps, above 0 means the
-        earliest [currency/(kWh·h)].
+        What it takes to be worth putting off a kWh by an hour: hedges against vehicles that nobody expected
+        [currency/(kWh·h)].
+    trust : float
+        Share of the import limits of later steps that is planned with; less than 1 hedges, too [-].
     """
 
     name = "mpc"
     information: Information = "site"
-    TUNABLE: ClassVar = {"waiting_per_kwh_h": (0.0, 0.01)}
+    TUNABLE: ClassVar = {"waiting_per_kwh_h": (0.0, 0.01), "trust": (0.6, 1.0)}
 
     def __init__(
-        self, horizon_h: float | None = None, expected_days: int = 30, waiting_per_kwh_h: float = 1e-5
+        self,
+        horizon_h: float | None = None,
+        expected_days: int = 30,
+        waiting_per_kwh_h: float = 0.002,
+        trust: float = 1.0,
     ) -> None:
-        super().__init__(horizon_h, waiting_per_kwh_h)
+        super().__init__(horizon_h, waiting_per_kwh_h, trust)
         if expected_days < 0:
             raise OptionError(f"policy 'mpc': expected_days must be 0 or more, got {expected_days}")
         self.expected_days = int(expected_days)
@@ -121,7 +136,7 @@ class MpcPerfect(_Control):
     information: Information = "future"
 
     def __init__(self, horizon_h: float | None = None) -> None:
-        super().__init__(horizon_h, 0.0)
+        super().__init__(horizon_h)
 
     def _outlook_of(self, episode: Episode) -> Outlook:
         if episode.tracks is None:

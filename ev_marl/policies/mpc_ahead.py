@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ev_marl.compare.seeds import day_seeds
 from ev_marl.errors import PolicyError
 from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.physics.battery import energy_before
@@ -21,7 +22,7 @@ from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Track
 from ev_marl.world.world import World
 
-SEED = 20_240_331  # of all that is drawn here; days have other seeds
+SEED = 20_240_331  # of all that is drawn here: training days, never one of those that comparisons run
 LOAD_DAYS = 60
 STAY_CLASSES = 2  # expected vehicles that arrive about the same time: those that stay short, those that stay long
 LEAST_ARRIVAL_CLASSES = 4
@@ -74,7 +75,14 @@ class Outlook(Protocol):
 
 
 def look_ahead(
-    view: SiteView, row: int, outlook: Outlook, tracking: SetpointTracking | None, n_steps: int, needs_base_load: bool
+    view: SiteView,
+    row: int,
+    outlook: Outlook,
+    tracking: SetpointTracking | None,
+    n_steps: int,
+    *,
+    needs_base_load: bool,
+    trust: float = 1.0,
 ) -> Ahead:
     """What lies ahead of one row.
 
@@ -93,6 +101,8 @@ def look_ahead(
         for it afterwards.
     needs_base_load : bool
         Whether the base load is asked for; 0 else.
+    trust : float
+        Share of the import limits of later steps that is planned with [-].
     """
     step, n = view.step, min(n_steps, view.n_steps - view.step)
     here = _connected(view, row)
@@ -109,7 +119,7 @@ def look_ahead(
         buy_per_kwh=view.buy_per_kwh[row, :n],
         sell_per_kwh=view.sell_per_kwh[row, :n],
         lower_kw=lower_kw[:n],
-        upper_kw=upper_kw[:n],
+        upper_kw=np.concatenate([upper_kw[:1], trust * upper_kw[1:n]]) if trust < 1.0 else upper_kw[:n],
         base_load_kw=base_kw,
         peak_kw=0.0 if view.peak_kw is None else float(view.peak_kw[row]),
         target_kw=target_kw,
@@ -218,13 +228,14 @@ class ExpectedOutlook:
     def __init__(self, world: World, n_days: int, *, needs_base_load: bool = False) -> None:
         self._room = ExpectedRoom.of(world, LOAD_DAYS)
         self._fleets = expected_fleets(world, n_days)
-        drawn = [world.surroundings(world.days[0], SEED)]
-        self._clock = drawn[0].clock
+        self._clock = world.surroundings(world.days[0], SEED).clock
         self._load_kw = self._lasting = np.zeros(0)
         if needs_base_load:
             rng = np.random.default_rng(SEED)
             days = [world.days[int(rng.integers(len(world.days)))] for _ in range(LOAD_DAYS)]
-            load_kw = np.stack([world.surroundings(day, SEED + 1 + i).base_load_kw[:, 0] for i, day in enumerate(days)])
+            seeds = day_seeds(SEED, LOAD_DAYS, "train")
+            tracks = [world.surroundings(day, seed) for day, seed in zip(days, seeds, strict=True)]
+            load_kw = np.stack([track.base_load_kw[:, 0] for track in tracks])
             self._load_kw = load_kw.mean(axis=0)
             shared = (load_kw - self._load_kw).T @ (load_kw - self._load_kw)
             own = np.diag(shared)[:, None]
@@ -299,7 +310,7 @@ def expected_fleets(world: World, n_days: int) -> SessionLimits:
     if n_days == 0:
         return _NOBODY
     site = world.site.arrays
-    tracks = [world.sample(SEED + 1_000 + i) for i in range(n_days)]
+    tracks = [world.sample(seed) for seed in day_seeds(SEED, n_days, "train")]
     one = joined([session_limits(site, track) for track in tracks])
     n_steps, step_h = tracks[0].n_steps, tracks[0].step_h
     one = _picked(one, (one.arrival_step > 0) & (one.deadline_step > one.arrival_step))

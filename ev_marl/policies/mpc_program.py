@@ -97,7 +97,7 @@ class Program:
     Raises
     ------
     SolverError
-        If HiGHS finds no optimum.
+        If a price is not finite, or if HiGHS finds no optimum.
     """
 
     def __init__(
@@ -281,10 +281,11 @@ class Program:
         self._cost, lower, upper = (np.concatenate(parts) for parts in zip(*self._columns, strict=True))
         cost = self._cost.copy()
         cost[: len(self._pairs)] += waiting_per_kwh_h * self._ahead.step_h**2 * self._pairs.step
-        self._upper = upper
         self._x = np.zeros(0)
         if not self._n_columns:
             return
+        if not np.isfinite(cost).all():  # HiGHS would take it for a number
+            raise SolverError("a price is not finite, so there is no optimum")
         row_lower, row_upper = self._rows.bounds()
         starts, columns, values = self._rows.by_row()
         lp = highspy.HighsLp()
@@ -303,7 +304,8 @@ class Program:
             ("presolve", "off"),  # it takes longer than it saves
         ):
             self._highs.setOptionValue(option, value)
-        self._highs.passModel(lp)
+        if self._highs.passModel(lp) == highspy.HighsStatus.kError:
+            raise SolverError("HiGHS does not take the programme: a limit or an energy is not a number")
         self._run_rounds()
         if self._go_one_way_now():
             self._run_rounds()
