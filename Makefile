@@ -3,6 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+INSTALLED_ALL := $(VENV)/.installed-all
+# Installed first and alone, so that pip takes the build it finds first, such as a CPU build in a `find-links` folder;
+# left to the extras, it would look for a newer one, on Linux with gigabytes for GPUs. There are builds for Python 3.10
+# to 3.15; for another: make TORCH=torch==X test.
+TORCH ?= torch==2.13.0
 
 .PHONY: demo test bench lint types docs results clean help
 
@@ -16,10 +21,16 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	touch $@
 
+$(INSTALLED_ALL): $(INSTALLED)
+	@echo "Installing training libraries into $(VENV): some minutes, once."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)" || { echo '$(TORCH) does not install on this Python or machine; choose another: make TORCH=torch==X test'; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,rllib,sb3,torchrl,supersuit]"
+	touch $@
+
 demo: $(INSTALLED)  ## policies against the cooperative optimum on the workplace scenario
 	$(BIN)/ev-marl compare workplace --days 30 --seed 0 --out runs/demo
 
-test: $(INSTALLED)  ## the whole test suite
+test: $(INSTALLED_ALL)  ## the whole test suite, with RLlib and the other training libraries
 	$(BIN)/python -m pytest -n auto
 
 bench: $(INSTALLED)  ## speed measurements; nothing is asserted

@@ -54,6 +54,7 @@ def test_help_loads_nothing_heavy() -> None:
         "solve",
         "compare",
         "tune",
+        "train",
         "study",
         "track sample",
         "track import",

@@ -121,14 +121,14 @@ def _in_lines() -> Callable[[Step], None]:
 def _table(results: Sequence[SeedResult]) -> Table:
     """A seed a line, with its scores on the validation days."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in ("seed", "days", "minutes", "score, last", "score, kept", "of day"):
+    for name in ("seed", "days", "time", "score, last", "score, kept", "after days"):
         table.add_column(name, justify="right")
     table.add_column("folder", overflow="fold")
     for result in results:
         table.add_row(
             str(result.seed),
             str(result.days),
-            f"{result.seconds / 60:.1f}",
+            f"{result.seconds:.0f} s" if result.seconds < 120 else f"{result.seconds / 60:.0f} min",
             percent(result.score, 1),
             percent(result.best_score, 1),
             str(result.best_days),

@@ -87,6 +87,7 @@ def _connect(address: str, threads: int, quiet: dict[str, Any]) -> None:
 
 def _ignore_warnings() -> None:
     """What RLlib does with its own and its dependencies' interfaces is not for those who train to mend."""
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for name in ("ray", "ray.rllib"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     for category in (DeprecationWarning, FutureWarning, UserWarning):
         warnings.filterwarnings("ignore", category=category, module=r"(ray|torch|gymnasium|tensorboardX)(\..*)?$")
