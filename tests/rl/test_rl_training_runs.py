@@ -24,6 +24,7 @@ from ev_marl.rl import restart
 from ev_marl.rl.training_folder import SeedFolder
 
 OPTIONS = ["ippo", "--scenario", "tiny", "--seed", "0", "--set", "validation={days: 2, every: 2}"]
+PATIENCE_S = 300.0
 SMALL = ["--set", "sampling.envs=2", "--set", "network.hidden=[8]", "--set", "checkpoint_minutes=0"]
 
 
@@ -55,12 +56,16 @@ def test_a_killed_training_ends_as_one_that_was_not(ray_running: None, tmp_path:
     begun = subprocess.Popen(
         command(out, 1_000_000, *cluster), env=environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
     )
-    while not list(out.glob("seed_0/checkpoint-*/training.json")):
-        assert begun.poll() is None, begun.communicate()[1].decode()
-        time.sleep(0.05)
-    time.sleep(0.2)
-    begun.send_signal(signal.SIGKILL)
-    begun.communicate()
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not list(out.glob("seed_0/checkpoint-*/training.json")):
+            assert begun.poll() is None, begun.communicate()[1].decode()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.2)
+    finally:
+        begun.send_signal(signal.SIGKILL)
+        begun.communicate()
 
     checkpoint = SeedFolder(out / "seed_0").checkpoint
     assert checkpoint is not None
