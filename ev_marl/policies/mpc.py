@@ -101,7 +101,7 @@ class Mpc(_Control):
         self,
         horizon_h: float | None = None,
         expected_days: int = 30,
-        waiting_per_kwh_h: float = 0.002,
+        waiting_per_kwh_h: float = 0.001,
         trust: float = 1.0,
     ) -> None:
         super().__init__(horizon_h, waiting_per_kwh_h, trust)
