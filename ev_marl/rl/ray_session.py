@@ -16,8 +16,10 @@ from ev_marl.errors import RunError
 from ev_marl.rl.restart import THREADS
 
 _ATTEMPTS = 4
-# No report of its use to Ray's makers, no warning about variables that a later Ray will leave alone.
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # no report of its use to Ray's makers
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # no warning about variables that a later Ray will leave alone
+}
 
 
 @contextmanager
