@@ -30,6 +30,11 @@ POLICIES = (
     "llf",
     "as-late-as-possible",
     "price-threshold",
+    "booked-response",
+    "dual-prices",
+    "selfish",
+    "mpc",
+    "mpc-perfect",
     "best-response",
     "plan",
 )
