@@ -36,11 +36,6 @@ POLICIES = (
     "mpc",
     "mpc-perfect",
     "best-response",
-    "booked-response",
-    "selfish",
-    "dual-prices",
-    "mpc",
-    "mpc-perfect",
     "plan",
 )
 BUILT_IN_TERMS = ("energy_cost", "unmet_energy", "battery_wear", "overload", "setpoint_tracking", "peak_power")
