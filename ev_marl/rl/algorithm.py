@@ -60,8 +60,6 @@ class _Counted:
 
 def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> AlgorithmConfig:
     """The configuration that `build` builds, for those who want to change it."""
-    if config.algorithm != "ppo":
-        raise NotImplementedError(config.algorithm)
     sampling, ppo = config.sampling, config.ppo
     face = TrainingFace(config, scenario, 1, seed)
     names = [module.name for module in face.modules]

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag, model_validator
 
-from ev_marl.scenario.schema import Action, Block, Levels, Model, choice, fault
+from ev_marl.scenario.schema import Action, Block, Model, choice, fault
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -63,21 +63,6 @@ class Ppo(Model):
     """Agent steps in a minibatch."""
     grad_clip: Positive = 0.5
     """Largest norm of a gradient [-]."""
-
-
-class OffPolicy(Model):
-    """Replay of earlier steps: SAC for continuous actions, DQN for levels."""
-
-    replay: Count = 200_000
-    """Agent steps kept."""
-    minibatch: Count = 1024
-    """Agent steps in a minibatch."""
-    updates_per_iteration: Count = 32
-    """Gradient steps after each sampled batch."""
-    target_rate: Annotated[float, Field(gt=0, le=1)] = 0.005
-    """How far the target network moves towards the network with each update [-]."""
-    warm_up_steps: Annotated[int, Field(ge=0)] = 10_000
-    """Agent steps sampled before the first update."""
 
 
 class Sampling(Model):
@@ -138,7 +123,7 @@ class TrainingConfig(Model):
     """Names the results."""
     description: str = ""
     """What it is for."""
-    algorithm: Literal["ppo", "sac", "dqn"] = "ppo"
+    algorithm: Literal["ppo"] = "ppo"
     """RLlib's algorithm."""
     agents: Literal["shared", "by_type", "central"] = "shared"
     """`shared`: one policy that every station runs on its own observation; `by_type`: one for each type of station;
@@ -164,9 +149,7 @@ class TrainingConfig(Model):
     ] = 3e-4
     """A number, or [[simulated days, rate], ...] between which it is interpolated."""
     ppo: Ppo = Ppo()
-    """Where the algorithm is `ppo`."""
-    off_policy: OffPolicy = OffPolicy()
-    """Where the algorithm is `sac` or `dqn`."""
+    """Its constants."""
     sampling: Sampling = Sampling()
     """How days are played."""
     stop: Stop = Stop(minutes=10)
@@ -185,12 +168,4 @@ class TrainingConfig(Model):
             raise fault("sampling", "shadow prices are solved for beforehand; say for how many days: {days: 512}")
         if self.critic == "state" and self.sampling.pipeline != "arrays":
             raise fault("critic", "a critic of the state needs the pipeline `arrays`")
-        if self.algorithm != "ppo" and self.agents == "central":
-            raise fault("algorithm", f"'{self.algorithm}' needs agents that share a policy; central training needs ppo")
-        if self.algorithm != "ppo" and self.critic == "state":
-            raise fault("critic", "a critic of the state needs ppo")
-        if self.algorithm == "dqn" and not isinstance(self.action, Levels):
-            raise fault("action", "dqn needs discrete actions, such as {levels: [0, 0.5, 1]}")
-        if self.algorithm == "sac" and isinstance(self.action, Levels):
-            raise fault("action", "sac needs continuous actions, such as continuous, fraction or bid")
         return self
