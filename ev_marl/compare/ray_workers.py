@@ -58,8 +58,8 @@ def run_days_on_ray(
     if not missing:
         return
     with _cluster(address), _interrupts() as stopped:
-        luggage, version = ray.put(Luggage.of(work)), (ev_marl.__version__, package_digest())
-        days = {_DAY.remote(luggage, version, index, seed): (index, seed) for index, seed in missing}
+        luggage, asking = ray.put(Luggage.of(work)), (platform.node(), ev_marl.__version__, package_digest())
+        days = {_DAY.remote(luggage, asking, index, seed): (index, seed) for index, seed in missing}
         try:
             while days:
                 finished, _ = ray.wait(list(days), timeout=_LOOK_S)
@@ -74,12 +74,13 @@ def run_days_on_ray(
                 ray.cancel(day, force=True)
 
 
-def _day(luggage: Luggage, version: tuple[str, str], index: int, seed: int) -> str:
-    """A day's result as JSON."""
-    if version[1] != package_digest():
+def _day(luggage: Luggage, asking: tuple[str, str, str], index: int, seed: int) -> str:
+    """A day's result as JSON; `asking` is the name, version and source digest of the machine that wants it."""
+    machine, version, digest = asking
+    if machine != platform.node() and digest != package_digest():
         raise RunError(
             f"the code of ev_marl on machine {platform.node()} (version {ev_marl.__version__}) is not that of the "
-            f"machine that asks (version {version[0]}); install the same on both"
+            f"machine that asks, {machine} (version {version}); install the same on both"
         )
     return run_day(unpacked(luggage), index, seed).model_dump_json()
 

@@ -23,8 +23,14 @@ from ray.cluster_utils import Cluster
 from ray.rllib.algorithms.ppo import PPOConfig
 
 from ev_marl.compare import compare
+from ev_marl.compare.folder import Manifest
+from ev_marl.compare.luggage import Luggage, package_digest
+from ev_marl.compare.ray_workers import _day
+from ev_marl.compare.records import DayResult
+from ev_marl.compare.seeds import day_seeds
 from ev_marl.errors import RunError
 from ev_marl.rl.multi_agent_env import register, sharing
+from ev_marl.scenario import load_scenario
 
 pytestmark = [
     # RLlib's own use of what it or its dependencies deprecate.
@@ -158,6 +164,15 @@ def test_a_day_that_fails_is_named(address: str, tmp_path: Path, monkeypatch: py
 def test_no_cluster_is_said(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="there is no Ray cluster at 'nowhere'"):
         compare("tiny", ["edf"], days=1, out=tmp_path / "run", ray="nowhere")
+
+
+def test_another_machine_must_have_the_same_code() -> None:
+    work = Manifest.of(load_scenario("tiny"), ("edf",), seed=0).work
+    luggage = Luggage.of(work)
+    (seed,) = day_seeds(0, 1)
+    with pytest.raises(RunError, match=r"not that of the machine that asks, other \(version 0\.0\.1\)"):
+        _day(luggage, ("other", "0.0.1", "another digest"), 0, seed)
+    assert DayResult.model_validate_json(_day(luggage, ("other", "0.0.1", package_digest()), 0, seed)).seed == seed
 
 
 def test_ctrl_c_keeps_what_is_finished_and_frees_the_cluster(address: str, tmp_path: Path) -> None:
