@@ -10,10 +10,11 @@ from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from ev_marl.registry import did_you_mean
+from ev_marl.scenario.base import Model, choice, fault
+from ev_marl.scenario.grid import BusName, Grid
 from ev_marl.scenario.units import (
     Current,
     Duration,
@@ -34,33 +35,6 @@ NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
 TYPE_PATTERN = r"^[a-z]+$"
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-
-
-class Model(BaseModel):
-    """Base of all scenario models: unknown keys are errors, values cannot be changed after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-def choice(what: str, *keys: str) -> Discriminator:
-    """Tells alternatives apart: a mapping by the key that only one of them has, a list as `list` where there is such an
-    alternative, anything else as `plain`."""
-
-    def tag(value: object) -> str | None:
-        if isinstance(value, BaseModel):
-            value = value.model_dump(exclude_unset=True)
-        if isinstance(value, list | tuple) and "list" in keys:
-            return "<list>"
-        if not isinstance(value, dict):
-            return "<plain>"
-        return next((f"<{key}>" for key in keys if key in value), None)
-
-    return Discriminator(tag, custom_error_type="choice", custom_error_message=f"expected {what}")
-
-
-def fault(key: str, message: str) -> PydanticCustomError:
-    """An error of a whole model that is best shown at one of its keys."""
-    return PydanticCustomError("fault", "{message}", {"key": key, "message": message})
 
 
 class PowerByHour(Model):
@@ -158,6 +132,9 @@ class Stations(Model):
     """Share of the metered power that reaches the battery [-]."""
     discharge_efficiency: PositiveFraction | None = None
     """Share of the battery's power that reaches the meter [-]; left out: as `efficiency`."""
+    bus: BusName | list[BusName] | None = None
+    """Bus of the network, by name or index, or one bus after the other for one station after the other, from the start
+    again at the end of the list; `loads`: the buses with loads. Left out: the group's. Needs `grid`."""
 
     @model_validator(mode="after")
     def _check(self) -> Stations:
@@ -198,6 +175,8 @@ class Group(Model):
     """Inflexible load directly at this group [kW]."""
     pv: Pv | None = None
     """Photovoltaic plant directly at this group."""
+    bus: BusName | None = None
+    """Bus of the network that feeds this group, by name or index; left out: that of the group above. Needs `grid`."""
     groups: list[Group] = []
     """Groups fed by this one."""
     stations: list[Stations] = []
@@ -353,6 +332,15 @@ class Objective(Model):
     """Cost of power beyond a limit [currency/kWh of overload]; needed with coordinator `none`, useless with others."""
     setpoint_tracking: SetpointTracking | None = None
     """Quadratic cost of deviating from a charging power."""
+    voltage_deviation: Annotated[float, Field(ge=0)] = 0.0
+    """Cost of one p.u. beyond the voltage band at one bus for one hour [currency/(p.u.·h)]; needs `grid`."""
+    line_overload: NonNegativePrice = 0.0
+    """Cost of each kVA that a line carries beyond its limit for one hour [currency/kWh]; needs `grid`."""
+    transformer_overload: NonNegativePrice = 0.0
+    """Cost of each kVA that a transformer of the network carries beyond its limit for one hour [currency/kWh]; needs
+    `grid`."""
+    grid_losses: NonNegativePrice = 0.0
+    """Cost of the energy that the network loses [currency/kWh]; needs `grid`."""
     peak_power: PeakPrice = 0.0
     """Cost of the highest power that the site draws in the episode, base load included [currency/kW]."""
     split: Literal["equal", "responsibility"] = "responsibility"
@@ -497,6 +485,8 @@ class Scenario(Model):
     """Vehicle mix."""
     prices: Prices = PriceConstant(constant=0.25)
     """Energy prices."""
+    grid: Grid | None = None
+    """The network above the site; left out: the grid connection is ideal."""
     coordinator: CoordinatorChoice = "nearest"
     """Who gets power when there is not enough: `none`, `proportional`, `priority`, `nearest`, or module:Class."""
     objective: Objective = Objective()

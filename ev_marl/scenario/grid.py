@@ -1,0 +1,231 @@
+"""What a scenario may say about the network above its site: pydantic models, one attribute a key.
+
+The network itself stays where it is (pandapower, SimBench, a file); a scenario names it and says what happens on it,
+what its limits are, and who keeps them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, Tag, field_validator, model_validator
+
+from ev_marl.scenario.base import Model, choice, fault
+from ev_marl.scenario.units import Fraction, PositiveFraction, Power
+
+BusName = int | str
+"""A bus of the network: its name, or its index in pandapower's `net.bus`."""
+
+
+class PandapowerNetwork(Model):
+    """A network that pandapower brings."""
+
+    pandapower: str
+    """A function of `pandapower.networks` (`create_cigre_network_lv`) or its short name (`cigre_lv`)."""
+    options: dict[str, Any] = {}
+    """Keyword arguments of the function."""
+
+
+class SimbenchNetwork(Model):
+    """A SimBench network."""
+
+    simbench: str
+    """SimBench code, such as `1-LV-rural1--2-sw`; the digit after `--` is the year: 0 today, 1 2024, 2 2034."""
+
+
+class NetworkFile(Model):
+    """A network saved by pandapower."""
+
+    file: str
+    """JSON file that `pandapower.to_json` wrote, relative to the scenario file."""
+
+
+NetworkChoice = Annotated[
+    Annotated[str, Tag("<plain>")]
+    | Annotated[PandapowerNetwork, Tag("<pandapower>")]
+    | Annotated[SimbenchNetwork, Tag("<simbench>")]
+    | Annotated[NetworkFile, Tag("<file>")],
+    choice(
+        "a name such as `cigre_lv`, {pandapower: FUNCTION, options: {...}}, {simbench: CODE}, or {file: FILE.json}",
+        "pandapower",
+        "simbench",
+        "file",
+    ),
+]
+
+
+class NetworkProfile(Model):
+    """A typical shape; the network's own values are its peak."""
+
+    profile: Literal["office", "household", "retail", "flat"]
+    """Shape over the day and week."""
+    noise: Fraction = 0.1
+    """Standard deviation of each load about its profile, as a share of the profile [-]."""
+    scale: Annotated[float, Field(ge=0)] = 1.0
+    """Factor on the network's own values [-]."""
+
+
+class NetworkSimbench(Model):
+    """The time series that a SimBench network comes with, on the day of the year that the track starts on."""
+
+    simbench: Literal["profiles"]
+    """`profiles`: those of the network's own elements."""
+    scale: Annotated[float, Field(ge=0)] = 1.0
+    """Factor on all values [-]."""
+
+
+class NetworkCsv(Model):
+    """Time series from a CSV file."""
+
+    csv: str
+    """CSV file, relative to the scenario file: one row per step of the horizon, one column per element, by name [kW].
+    A column `NAME.kvar` gives reactive power; without it the ratio of the network's own values stays."""
+    scale: Annotated[float, Field(ge=0)] = 1.0
+    """Factor on all values [-]."""
+
+
+class NetworkConstant(Model):
+    """The network's own values, all day."""
+
+    scale: Annotated[float, Field(ge=0)] = 1.0
+    """Factor on them [-]."""
+
+
+class NetworkSun(Model):
+    """Photovoltaics under a common sky; the network's own values are the power under clear sky at noon in midsummer."""
+
+    sun: Annotated[float, Field(ge=-66, le=66)]
+    """Latitude [degrees north]."""
+    scale: Annotated[float, Field(ge=0)] = 1.0
+    """Factor on the network's own values [-]."""
+
+
+NetworkLoads = Annotated[
+    Annotated[NetworkProfile, Tag("<profile>")]
+    | Annotated[NetworkSimbench, Tag("<simbench>")]
+    | Annotated[NetworkCsv, Tag("<csv>")]
+    | Annotated[NetworkConstant, Tag("<scale>")],
+    choice(
+        "one of {profile: household}, {simbench: profiles}, {csv: FILE}, {scale: 0.5}",
+        "profile",
+        "simbench",
+        "csv",
+        "scale",
+    ),
+]
+
+NetworkGenerators = Annotated[
+    Annotated[NetworkSun, Tag("<sun>")]
+    | Annotated[NetworkSimbench, Tag("<simbench>")]
+    | Annotated[NetworkCsv, Tag("<csv>")]
+    | Annotated[NetworkConstant, Tag("<scale>")],
+    choice(
+        "one of {sun: 52}, {simbench: profiles}, {csv: FILE}, {scale: 0.5}",
+        "sun",
+        "simbench",
+        "csv",
+        "scale",
+    ),
+]
+
+
+class AddedPv(Model):
+    """Photovoltaic plants that the network file does not have."""
+
+    buses: list[BusName] | Literal["loads"] = "loads"
+    """Buses that get one each; `loads`: every bus with a load."""
+    peak: Power
+    """Power of each under clear sky at noon in midsummer [kW]."""
+
+
+class VoltageDroop(Model):
+    """Q(V) of the chargers: reactive power that follows the voltage at the bus."""
+
+    voltages: Annotated[list[float], Field(min_length=4, max_length=4)] = [0.94, 0.97, 1.03, 1.06]
+    """Rising corners [p.u.]: full feeding of reactive power up to the first, none between the second and third, full
+    drawing from the fourth on. Default: the shape of VDE-AR-N 4105's Q(U) curve."""
+    share: PositiveFraction = 0.3287
+    """Full reactive power as a share of the chargers' rated power at the bus [-]; the default is cos φ = 0.95."""
+
+    @field_validator("voltages")
+    @classmethod
+    def _check(cls, voltages: list[float]) -> list[float]:
+        if sorted(set(voltages)) != voltages:
+            raise ValueError(f"found {voltages}; the four voltages must rise")
+        return voltages
+
+
+class Chargers(Model):
+    """Reactive power of the chargers."""
+
+    power_factor: PositiveFraction = 1.0
+    """cos φ of charging; reactive power is drawn with the active power, in proportion [-]."""
+    q_of_v: VoltageDroop | None = None
+    """Reactive power by the voltage at the bus, instead of a power factor."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Chargers:
+        if self.q_of_v is not None and self.power_factor != 1.0:
+            raise fault("q_of_v", "give either `power_factor` or `q_of_v`, not both")
+        return self
+
+
+class NetworkLimits(Model):
+    """What the network may be asked to carry."""
+
+    voltage: Annotated[list[float], Field(min_length=2, max_length=2)] = [0.90, 1.10]
+    """Lowest and highest voltage [p.u.]; EN 50160 allows ±10 %."""
+    line: Annotated[float, Field(gt=0)] = 100.0
+    """Highest loading of lines [%]."""
+    transformer: Annotated[float, Field(gt=0)] = 100.0
+    """Highest loading of transformers [%]."""
+
+    @field_validator("voltage")
+    @classmethod
+    def _check(cls, voltage: list[float]) -> list[float]:
+        if not 0.7 < voltage[0] < voltage[1] < 1.5:
+            raise ValueError(f"found {voltage}; expected [lowest, highest], such as [0.95, 1.05], above 0.7")
+        return voltage
+
+
+class TapControl(Model):
+    """An on-load tap changer that keeps the voltage on the low side of a transformer."""
+
+    transformer: int | str = 0
+    """Name or index of the transformer in the network."""
+    voltage: Annotated[list[float], Field(min_length=2, max_length=2)] = [0.98, 1.02]
+    """Band within which it does not move [p.u.]."""
+
+    @field_validator("voltage")
+    @classmethod
+    def _check(cls, voltage: list[float]) -> list[float]:
+        if not 0.7 < voltage[0] < voltage[1] < 1.5:
+            raise ValueError(f"found {voltage}; expected [lowest, highest], such as [0.98, 1.02]")
+        return voltage
+
+
+class Grid(Model):
+    """The network above the site."""
+
+    network: NetworkChoice
+    """A name of `pandapower.networks` (`cigre_lv`, `cigre_mv`, `create_kerber_vorstadtnetz_kabel_1`), a SimBench code, or
+    a file."""
+    loads: NetworkLoads = NetworkConstant()
+    """What the network's loads draw over the day; left out: their own values, all day."""
+    generators: NetworkGenerators = NetworkConstant()
+    """What the network's static generators feed in over the day; left out: their own values, all day."""
+    pv: AddedPv | None = None
+    """Photovoltaic plants on top of the network's own generators."""
+    chargers: Chargers = Chargers()
+    """Reactive power of the chargers."""
+    limits: NetworkLimits = NetworkLimits()
+    """Voltage band and highest loadings."""
+    coordinator: Literal["curtail", "none"] = "none"
+    """`curtail`: takes power back, after the site's coordinator, until the network's limits hold; `none`: lets it flow,
+    and the objective prices it."""
+    tap_control: TapControl | None = None
+    """On-load tap changer; left out: taps stay."""
+    backend: str = "auto"
+    """`auto`, `pandapower`, `zbus`, `newton`, or module:Class: what solves the power flow."""
+    safe_fraction: Fraction = 0.5
+    """Where the power flow has no solution, all charging is cut to this share and solved again, then to none [-]."""
