@@ -208,8 +208,8 @@ class Grid(Model):
     """The network above the site."""
 
     network: NetworkChoice
-    """A name of `pandapower.networks` (`cigre_lv`, `cigre_mv`, `create_kerber_vorstadtnetz_kabel_1`), a SimBench code, or
-    a file."""
+    """A name of `pandapower.networks` (`cigre_lv`, `cigre_mv`, `create_kerber_vorstadtnetz_kabel_1`), a SimBench code,
+    or a file."""
     loads: NetworkLoads = NetworkConstant()
     """What the network's loads draw over the day; left out: their own values, all day."""
     generators: NetworkGenerators = NetworkConstant()
