@@ -52,3 +52,7 @@ class UnknownNameError(EvMarlError, KeyError):
 
 class OptionError(EvMarlError, TypeError):
     """Options that a plug-in does not take; the message lists those that exist."""
+
+
+class NetworkError(EvMarlError, ValueError):
+    """A network that cannot be had or solved, or a bus that it does not have."""

@@ -7,12 +7,14 @@ the metrics read. The step draws no random number and loops over nothing in Pyth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ev_marl.compiled import announce_compilation, kernel
 from ev_marl.coordinator.base import Coordinator, Request
+from ev_marl.grid.flow import GridFlow
+from ev_marl.grid.loop import GridLoop
 from ev_marl.physics.battery import power_box
 from ev_marl.physics.days import Days
 from ev_marl.site.arrays import SiteArrays
@@ -45,6 +47,7 @@ class Flow:
     local_hour: np.ndarray  # (B,)  local clock time at the start of the step [h]
     import_kw: np.ndarray  # (B,)  power drawn by the whole site, base load included, >= 0
     peak_before_kw: np.ndarray  # (B,)  highest import of the earlier steps, 0 at the start
+    grid: GridFlow | None = None  # what the network did, where there is one
 
 
 @kernel
@@ -171,6 +174,8 @@ class Simulator:
         Who gets power when there is not enough.
     tracks : sequence of Track
         The days that rows can be reset to; one site, one step length, one horizon.
+    network : GridLoop, optional
+        The network above the site; left out, the grid connection is ideal. The simulator works on a copy.
 
     Attributes
     ----------
@@ -192,17 +197,28 @@ class Simulator:
         Metered in the last step, 0 after a reset [kW].
     group_kw : float64, shape (n_batch, n_groups)
         Sum of the granted powers below each group in the last step, 0 after a reset [kW].
+    network : GridLoop or None
+        The network above the site.
     """
 
-    def __init__(self, site: SiteArrays, coordinator: Coordinator, tracks: Sequence[Track]) -> None:
+    def __init__(
+        self,
+        site: SiteArrays,
+        coordinator: Coordinator,
+        tracks: Sequence[Track],
+        network: GridLoop | None = None,
+    ) -> None:
         announce_compilation()
         self.site = site
         self.coordinator = coordinator
+        self.network = None if network is None else replace(network)  # taps and temperatures are this simulator's own
         self.load(tracks)
 
     def load(self, tracks: Sequence[Track]) -> None:
         """Replace the days; a reset must follow."""
         self.days = Days.stack(self.site, tracks)
+        if self.network is not None:
+            self.network.load(tracks)
         self.step_index = self.days.n_steps
 
     @property
@@ -255,6 +271,8 @@ class Simulator:
             self._following,
             self.energy_kwh,
         )
+        if self.network is not None:
+            self.network.reset(self.rows, n_batch)
         self._look_ahead()
 
     def step(self, setpoint_kw: np.ndarray) -> Flow:
@@ -282,6 +300,8 @@ class Simulator:
         flow.lower_kw, flow.upper_kw, flow.base_load_kw = self.lower_kw, self.upper_kw, self.base_load_kw
         self._request.lower_kw, self._request.upper_kw = self.lower_kw, self.upper_kw
         self.coordinator.grant(self._request, flow.granted_kw)
+        if self.network is not None:
+            flow.grid = self.network.step(step, self.days.step_h, self._request, flow.granted_kw)
         _advance(
             step,
             self.days.step_h,

@@ -15,7 +15,6 @@ from ev_marl.errors import RunError
 from ev_marl.policies import make_policy, rollout
 from ev_marl.policies.learned_spec import read_learned
 from ev_marl.registry import did_you_mean
-from ev_marl.simulator import Simulator
 from ev_marl.world.track import Track
 
 BEST = "best"
@@ -87,7 +86,7 @@ def choose_baseline(
 
 def team_returns(setting: Setting, policy: str, tracks: Sequence[Track], seed: int) -> np.ndarray:
     """Team return of a policy on many days at once, one batch row each, float64, shape (n_days,) [currency]."""
-    simulator = Simulator(setting.site.arrays, setting.coordinator, tracks)
+    simulator = setting.simulator(tracks)
     result = rollout(
         simulator,
         setting.objective,

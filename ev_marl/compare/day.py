@@ -20,7 +20,6 @@ from ev_marl.optimum import solve
 from ev_marl.policies import Policy, make_policy, rollout
 from ev_marl.policies.plan import PlanPolicy
 from ev_marl.scenario import Scenario
-from ev_marl.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.world.track import Track
 
@@ -109,7 +108,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
     track = work.track(seed)
     solution = solve(site, track, objective)
     watched = watched_groups(site, track.import_limit_kw)
-    simulator = Simulator(site.arrays, setting.coordinator, [track])
+    simulator = setting.simulator([track])
 
     def run(label: str, policy: Policy) -> PolicyDay:
         recorder = Recorder(simulator, watched)

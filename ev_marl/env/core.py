@@ -64,7 +64,7 @@ class Core:
     def load(self, tracks: Sequence[Track]) -> None:
         """Replace the days; a reset must follow."""
         if self._simulator is None:
-            self._simulator = Simulator(self.setting.site.arrays, self.setting.coordinator, tracks)
+            self._simulator = self.setting.simulator(tracks)
         else:
             self._simulator.load(tracks)
         self.observer.load(self._simulator.days)

@@ -1,15 +1,19 @@
-"""Everything that a scenario sets up, made once: site, world, coordinator, objective."""
+"""Everything that a scenario sets up, made once: site, world, coordinator, objective, network."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ev_marl.coordinator import Coordinator, make_coordinator
+from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.setup import grid_loop
 from ev_marl.objective import Objective
 from ev_marl.scenario import Scenario, load_scenario
+from ev_marl.simulator import Simulator
 from ev_marl.site import Site
-from ev_marl.world import World
+from ev_marl.world import Track, World
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class Setting:
     world: World
     coordinator: Coordinator
     objective: Objective
+    network: GridLoop | None = None  # what the network above does, where the scenario has one
 
     @classmethod
     def of(cls, scenario: str | Path | Scenario, *, coordinator: str | Coordinator | None = None) -> Setting:
@@ -37,9 +42,17 @@ class Setting:
         ------
         ScenarioError
             If the scenario has faults; all are listed.
+        NetworkError
+            If the network that the scenario names cannot be had or solved.
         """
         loaded = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
         site = Site.from_scenario(loaded)
         chosen = loaded.coordinator if coordinator is None else coordinator
         decider = make_coordinator(chosen) if not isinstance(chosen, Coordinator) else chosen
-        return cls(loaded, site, World(loaded, site), decider, Objective.from_scenario(loaded, decider))
+        objective = Objective.from_scenario(loaded, decider)
+        network = None if loaded.grid is None else grid_loop(loaded.grid, site)
+        return cls(loaded, site, World(loaded, site), decider, objective, network)
+
+    def simulator(self, tracks: Sequence[Track]) -> Simulator:
+        """A simulator of these days, under the setting's coordinator and on its network."""
+        return Simulator(self.site.arrays, self.coordinator, tracks, self.network)

@@ -62,6 +62,17 @@ class PowerFlow:
     iterations: np.ndarray  # int64 (B,)  0 where a backend does not know
 
 
+def take_rows(flow: PowerFlow, rows: np.ndarray) -> PowerFlow:
+    """Some rows of a power flow, copied."""
+    return PowerFlow(*(getattr(flow, field.name)[rows] for field in fields(PowerFlow)))
+
+
+def put_rows(part: PowerFlow, rows: np.ndarray, flow: PowerFlow) -> None:
+    """Write the rows of `part` to some rows of `flow`."""
+    for field in fields(PowerFlow):
+        getattr(flow, field.name)[rows] = getattr(part, field.name)
+
+
 @runtime_checkable
 class GridBackend(Protocol):
     """Solves power flows of one network."""

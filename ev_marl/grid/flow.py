@@ -14,8 +14,8 @@ class GridFlow:
     """One step's power flow, B batch rows; never NaN.
 
     Where the power flow had no solution, even after charging was cut, voltages and loadings are the last valid ones and
-    `failed` says so. Dead buses have 1 p.u., so that they break no limit. A limit that is broken without any charging is
-    widened to what it is then: those breaches are unavoidable and not charged to the vehicles.
+    `failed` says so. Dead buses have 1 p.u., so that they break no limit. A limit that is broken without any charging
+    is widened to what it is then: those breaches are unavoidable and not charged to the vehicles.
     """
 
     spec: NetworkSpec

@@ -19,7 +19,6 @@ from ev_marl.env.setup import Setting
 from ev_marl.optimum import solve
 from ev_marl.policies import Policy, make_policy, rollout
 from ev_marl.policies.base import ObservingPolicy
-from ev_marl.simulator import Simulator
 
 SEED = 0
 
@@ -42,7 +41,7 @@ class ValidationDays:
     def __init__(self, setting: Setting, days: int, cache: Path, advance: Callable[[], None] = lambda: None) -> None:
         self._setting = setting
         self._tracks = [setting.world.sample(seed) for seed in day_seeds(SEED, days, "validation")]
-        self._simulator = Simulator(setting.site.arrays, setting.coordinator, self._tracks)
+        self._simulator = setting.simulator(self._tracks)
         if cache.is_file():
             kept = json.loads(cache.read_text(encoding="utf-8"))
         else:

@@ -73,6 +73,8 @@ def _group_attributes(group: Group, is_root: bool, n_steps: int) -> dict[str, ob
         attributes["base_load"] = power_series(group.base_load, n_steps)
     if group.pv is not None:
         attributes["pv"] = group.pv
+    if group.bus is not None:
+        attributes["bus"] = group.bus
     return attributes
 
 
@@ -85,10 +87,15 @@ def _add_stations(graph: nx.DiGraph, stations: Stations, parent: str, counts: Co
     limit = {}
     if stations.station_power is not None:
         limit = {"import_limit_kw": stations.station_power, "export_limit_kw": stations.station_power}
-    for _ in range(stations.count):
+    buses = stations.bus if isinstance(stations.bus, list) else [stations.bus]
+    for i in range(stations.count):
         station = f"{stations.type}_{counts[stations.type]}"
         counts[stations.type] += 1
-        _add_node(graph, station, parent, {"kind": "station", "type": stations.type, "supply": supply, **limit})
+        bus = buses[i % len(buses)]
+        place = {} if bus is None else {"bus": bus}
+        _add_node(
+            graph, station, parent, {"kind": "station", "type": stations.type, "supply": supply, **limit, **place}
+        )
         for k in range(stations.ports):
             port: dict[str, object] = {
                 "kind": "port",

@@ -19,8 +19,8 @@ from ev_marl.scenario.schema import LoadProfile, Pv
 from ev_marl.scenario.series import Series
 
 STATION_NAME = re.compile(r"^[a-z]+_[0-9]+$")
-GROUP_KEYS = ("kind", "import_limit_kw", "export_limit_kw", "base_load", "pv")
-STATION_KEYS = ("kind", "type", "supply", "import_limit_kw", "export_limit_kw")
+GROUP_KEYS = ("kind", "import_limit_kw", "export_limit_kw", "base_load", "pv", "bus")
+STATION_KEYS = ("kind", "type", "supply", "import_limit_kw", "export_limit_kw", "bus")
 PORT_KEYS = ("kind", "supply", "charge_kw", "discharge_kw", "charge_efficiency", "discharge_efficiency")
 LIMIT_KEYS = ("import_limit_kw", "export_limit_kw")
 
@@ -72,6 +72,9 @@ def _node_problems(graph: nx.DiGraph) -> Iterator[str]:
             yield from _station_problems(graph, node)
         else:
             yield from _group_problems(graph, node, attributes)
+        bus = attributes.get("bus", 0)
+        if kind != "port" and not isinstance(bus, str) and not (isinstance(bus, int) and not isinstance(bus, bool)):
+            yield f"'{node}': bus is {bus!r}; it must be the name or the index of a bus of the network"
         for key in LIMIT_KEYS:
             if key in attributes and kind != "port":
                 yield from _limit_problems(node, key, attributes[key])

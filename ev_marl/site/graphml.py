@@ -30,7 +30,7 @@ def write_graph(graph: nx.DiGraph, name: str, path: Path) -> None:
         raise SiteError(f"{path} exists; delete it or choose another name")
     plain = nx.DiGraph(site=name)
     for node, attributes in graph.nodes(data=True):
-        plain.add_node(node, **{key: _to_plain(value) for key, value in attributes.items()})
+        plain.add_node(node, **{key: value if key == "bus" else _to_plain(value) for key, value in attributes.items()})
     plain.add_edges_from(graph.edges)
     nx.write_graphml(plain, path)
 

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import networkx as nx
 import numpy as np
 
 from ev_marl.scenario.clock import Clock
+from ev_marl.scenario.grid import Grid
 from ev_marl.scenario.schema import LoadProfile, Pv, Scenario
 from ev_marl.scenario.series import Series
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.site.attach import attach
 from ev_marl.site.build import graph_of
 from ev_marl.site.checks import check_graph
 from ev_marl.site.graphml import read_graph, write_graph
+
+if TYPE_CHECKING:
+    from ev_marl.network.network import Network
 
 
 class Site:
@@ -42,9 +48,15 @@ class Site:
         The graph as arrays.
     ancestors : int64, shape (G, max depth + 1)
         Groups from g up to the root, padded with −1.
+    network : Network or None
+        The network that it hangs on; None: the grid connection is ideal.
+    port_charger : int64, shape (P,)
+        Charger bus of the network that each port hangs on, −1 without a network.
+    group_load : int64, shape (G,)
+        Position in the network's loads of each group's own load, −1 where it has none.
     """
 
-    def __init__(self, graph: nx.DiGraph, name: str | None = None) -> None:
+    def __init__(self, graph: nx.DiGraph, name: str | None = None, grid: Grid | None = None) -> None:
         check_graph(graph)
         self.graph = graph.copy()
         root = next(node for node, degree in graph.in_degree() if degree == 0)
@@ -58,9 +70,16 @@ class Site:
         )
         self.arrays = self._compile()
         self.ancestors = self._ancestors()
+        self.network: Network | None = None
+        self.port_charger = np.full(len(self.ports), -1, dtype=np.int64)
+        self.group_load = np.full(len(self.groups), -1, dtype=np.int64)
+        if grid is not None:
+            attachment = attach(self.graph, self.ports, self.groups, grid)
+            self.network = attachment.network
+            self.port_charger, self.group_load = attachment.port_charger, attachment.group_load
 
     @classmethod
-    def from_graph(cls, graph: nx.DiGraph, name: str | None = None) -> Site:
+    def from_graph(cls, graph: nx.DiGraph, name: str | None = None, grid: Grid | None = None) -> Site:
         """A site from a graph made by hand.
 
         Parameters
@@ -72,18 +91,20 @@ class Site:
             carry `discharge_kw`, `charge_efficiency`, `discharge_efficiency` and `supply` ("ac" or "dc").
         name : str, optional
             Name of the site; the root's otherwise.
+        grid : Grid, optional
+            The network above; groups and stations then carry `bus`, a name or index of pandapower's `net.bus`.
 
         Raises
         ------
         SiteError
             If the graph is not such a tree; the message names the nodes.
         """
-        return cls(graph, name)
+        return cls(graph, name, grid)
 
     @classmethod
     def from_scenario(cls, scenario: Scenario) -> Site:
         """The site that a scenario describes."""
-        return cls(graph_of(scenario), scenario.site.name)
+        return cls(graph_of(scenario), scenario.site.name, scenario.grid)
 
     @classmethod
     def read_graphml(cls, path: str | Path) -> Site:

@@ -1,0 +1,126 @@
+"""What happens on the network on the days of a simulator, and what its state is without any charging.
+
+Tracks come in; tables over days and steps go out, with every power flow without charging solved once, in one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ev_marl.errors import TrackError
+from ev_marl.grid.base import GridBackend, Injections
+from ev_marl.site.site import Site
+from ev_marl.world.track import Track
+
+
+@dataclass(frozen=True)
+class NetworkDays:
+    """K days of T steps on one network."""
+
+    load_kw: np.ndarray  # float64 (K, T, L)  site loads included
+    load_kvar: np.ndarray  # float64 (K, T, L)
+    generator_kw: np.ndarray  # float64 (K, T, S)
+    generator_kvar: np.ndarray  # float64 (K, T, S)
+    idle_vm_pu: np.ndarray  # float64 (K, T, N)  without charging; NaN at dead buses and where there is no solution
+    idle_line_percent: np.ndarray  # float64 (K, T, M)
+    idle_transformer_percent: np.ndarray  # float64 (K, T, K)
+    idle_slack_kw: np.ndarray  # float64 (K, T)
+    idle_losses_kw: np.ndarray  # float64 (K, T)
+
+    @classmethod
+    def stack(cls, site: Site, backend: GridBackend, tracks: Sequence[Track]) -> NetworkDays:
+        """Stack tracks, and solve the network without charging.
+
+        Raises
+        ------
+        TrackError
+            If a track has no network data, or that of another network.
+        """
+        days = [network_loads(site, track, k) for k, track in enumerate(tracks)]
+        load_kw, load_kvar, generator_kw, generator_kvar = (np.stack(part) for part in zip(*days, strict=True))
+        n_days, n_steps = load_kw.shape[:2]
+        spec = backend.spec
+        rows = n_days * n_steps
+        idle = Injections.zeros(spec, rows)
+        idle.load_kw, idle.load_kvar = load_kw.reshape(rows, -1), load_kvar.reshape(rows, -1)
+        idle.generator_kw, idle.generator_kvar = generator_kw.reshape(rows, -1), generator_kvar.reshape(rows, -1)
+        flow = backend.solve(idle)
+
+        def by_day(values: np.ndarray) -> np.ndarray:
+            return values.reshape(n_days, n_steps, *values.shape[1:])
+
+        return cls(
+            load_kw,
+            load_kvar,
+            generator_kw,
+            generator_kvar,
+            by_day(flow.vm_pu),
+            by_day(flow.line_percent),
+            by_day(flow.transformer_percent),
+            by_day(flow.slack_kw),
+            by_day(flow.losses_kw),
+        )
+
+    def injections(
+        self, rows: np.ndarray | slice, step: int, charger_kw: np.ndarray, charger_kvar: np.ndarray
+    ) -> Injections:
+        """State of a step with some charging; `rows` picks the day of each batch row."""
+        return Injections(
+            self.load_kw[rows, step],
+            self.load_kvar[rows, step],
+            self.generator_kw[rows, step],
+            self.generator_kvar[rows, step],
+            charger_kw,
+            charger_kvar,
+        )
+
+
+def network_loads(site: Site, track: Track, number: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Loads and generators of a track on the network of its site.
+
+    The site's own base loads and plants are drawn at the buses of their groups, without reactive power.
+
+    Parameters
+    ----------
+    site : Site
+        With a network.
+    track : Track
+        With network data.
+    number : int
+        Of the track, for messages.
+
+    Returns
+    -------
+    load_kw, load_kvar : float64, shape (n_steps, n_loads)
+        Drawn [kW, kvar].
+    generator_kw, generator_kvar : float64, shape (n_steps, n_generators)
+        Fed in [kW, kvar].
+
+    Raises
+    ------
+    TrackError
+        If the track has no network data, or that of another network.
+    """
+    assert site.network is not None  # whoever calls this has a network
+    spec, day = site.network.spec, track.network
+    if day is None:
+        raise TrackError(
+            f"track {number} says nothing of the network: it was drawn for a scenario without `grid`; draw it anew, or "
+            "give it `network=`"
+        )
+    n_own = site.network.n_own_loads
+    if day.loads != spec.loads[:n_own] or day.generators != spec.generators:
+        raise TrackError(f"track {number} is of another network: its loads and generators are not those of {spec.name}")
+    parent = site.arrays.group_parent
+    own_kw = track.base_load_kw.copy()
+    for g in range(1, len(parent)):
+        own_kw[:, parent[g]] -= track.base_load_kw[:, g]
+    load_kw = np.zeros((track.n_steps, spec.n_loads))
+    load_kvar = np.zeros((track.n_steps, spec.n_loads))
+    load_kw[:, :n_own], load_kvar[:, :n_own] = day.load_kw, day.load_kvar
+    for g in np.flatnonzero(site.group_load >= 0):
+        load_kw[:, site.group_load[g]] += own_kw[:, g]
+    return load_kw, load_kvar, day.generator_kw, day.generator_kvar

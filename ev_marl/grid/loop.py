@@ -1,0 +1,323 @@
+"""The network in the loop of a simulator: granted powers in, what the network does, and powers that it can carry, out.
+
+In each step: the chargers of a bus become one power; the grid coordinator, where there is one, takes back what breaks a
+limit; rows without a solution are tried again by pandapower, then with less charging, then without; taps and
+transformers' temperatures follow. Nothing here is random, and every row is the same whoever shares the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ev_marl.coordinator.base import Request
+from ev_marl.grid import thermal
+from ev_marl.grid.base import GridBackend, Injections, PowerFlow, put_rows, take_rows
+from ev_marl.grid.curtail import Curtail, bus_power
+from ev_marl.grid.days import NetworkDays
+from ev_marl.grid.flow import GridFlow
+from ev_marl.grid.limits import Bounds
+from ev_marl.grid.taps import TapChanger
+from ev_marl.scenario.grid import Chargers, NetworkLimits, VoltageDroop
+from ev_marl.site.site import Site
+from ev_marl.world.track import Track
+
+_DROOP_ROUNDS = 12  # of voltage and reactive power following each other
+_DROOP_PU = 1e-7  # voltages that move less have settled
+
+
+@dataclass
+class GridLoop:
+    """One network with its limits, its chargers, and what keeps it.
+
+    Parameters
+    ----------
+    site : Site
+        With a network.
+    backend : GridBackend
+        Solves it.
+    reference : GridBackend
+        Tries rows again that the backend finds no solution for.
+    limits : NetworkLimits
+        Voltage band and loadings.
+    chargers : Chargers
+        Reactive power.
+    curtails : bool
+        Whether limits are kept by taking power back.
+    safe_fraction : float
+        Share of the charging that is left where the power flow has no solution [-].
+    taps : TapChanger, optional
+        On-load tap changer.
+
+    Attributes
+    ----------
+    spec : NetworkSpec
+        The network.
+    days : NetworkDays
+        What happens on it on the loaded days.
+    flow : GridFlow
+        Of the last step; after a reset, the first step's without charging.
+    sensitivity_pu_per_kw : float64, shape (n_charger_buses,)
+        Change of each charger bus's own voltage per kW drawn there [p.u./kW].
+    retried : int
+        Rows that the reference was asked about, since the loop was made.
+    """
+
+    site: Site
+    backend: GridBackend
+    reference: GridBackend
+    limits: NetworkLimits
+    chargers: Chargers
+    curtails: bool
+    safe_fraction: float
+    taps: TapChanger | None = None
+    days: NetworkDays = field(init=False, repr=False)
+    flow: GridFlow = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.spec = self.backend.spec
+        self.port_charger = self.site.port_charger
+        self._curtail = Curtail(self.port_charger, self.spec.n_charger_buses)
+        factor = self.chargers.power_factor
+        self._kvar_per_kw = np.sqrt(1.0 - factor**2) / factor
+        self.sensitivity_pu_per_kw = self._sensitivity()
+        self.retried = 0
+
+    def load(self, tracks: Sequence[Track]) -> None:
+        """Replace the days; a reset must follow.
+
+        Raises
+        ------
+        TrackError
+            If a track has no network data, or that of another network.
+        """
+        self.days = NetworkDays.stack(self.site, self.backend, tracks)
+
+    def reset(self, rows: np.ndarray | slice, n_batch: int) -> None:
+        """Start an episode: no charging, taps as the network has them, transformers as warm as their load keeps them.
+
+        Parameters
+        ----------
+        rows : int64, shape (n_batch,), or slice
+            The day of each row.
+        n_batch : int
+            B.
+        """
+        self._rows = rows
+        self._tap = np.full(n_batch, 0 if self.taps is None else self.taps.initial, dtype=np.int64)
+        self._last_valid = self._nothing(n_batch)
+        none = np.zeros((n_batch, self.spec.n_charger_buses))
+        flow = self._flow_of(0, none)
+        bounds = self._bounds(0, self._tap)
+        percent = np.nan_to_num(flow.transformer_percent)
+        self._oil_rise_k = thermal.steady_oil_rise_k(percent)
+        quiet = np.zeros(n_batch, dtype=bool)
+        self.flow = self._told(0, flow, bounds, none, quiet, quiet, np.zeros(n_batch), quiet)
+
+    def step(self, step: int, step_h: float, request: Request, granted_kw: np.ndarray) -> GridFlow:
+        """Let the granted powers of a step flow; they are lowered in place where the network cannot carry them.
+
+        Parameters
+        ----------
+        step : int
+            Index t of the step.
+        step_h : float
+            Its length [h].
+        request : Request
+            Of the site's coordinator.
+        granted_kw : float64, shape (B, P)
+            What the site's coordinator granted [kW].
+
+        Returns
+        -------
+        GridFlow
+            What the network did.
+        """
+        n_batch = len(granted_kw)
+        before_kw = np.abs(granted_kw).sum(axis=1)
+        charger_kw = np.empty((n_batch, self.spec.n_charger_buses))
+        bus_power(granted_kw, self.port_charger, charger_kw)
+        flow = self._flow_of(step, charger_kw)
+        cut = np.zeros(n_batch, dtype=bool)
+        failed = ~flow.converged
+        if failed.any():
+            cut, failed = self._rescue(step, granted_kw, flow)
+        bounds = self._bounds(step, self._tap)
+        if self.curtails and not failed.all():
+            sound = ~failed
+
+            def solve(rows: np.ndarray, powers: np.ndarray) -> PowerFlow:
+                return self._flow_of(step, powers, rows)
+
+            if sound.all():
+                self._curtail.curtail(granted_kw, flow, bounds, request, solve)
+            else:  # a row that failed without charging has nothing to curtail
+                hidden = np.where(failed[:, None], np.inf, 0.0)
+                forgiving = Bounds(
+                    bounds.lowest_pu - hidden,
+                    bounds.highest_pu + hidden,
+                    bounds.line_percent + hidden,
+                    bounds.transformer_percent + hidden,
+                )
+                flow.converged[failed] = True
+                self._curtail.curtail(granted_kw, flow, forgiving, request, solve)
+                flow.converged[failed] = False
+        bus_power(granted_kw, self.port_charger, charger_kw)
+        curtailed_kw = before_kw - np.abs(granted_kw).sum(axis=1)
+        percent = np.where(failed[:, None], self._last_valid.transformer_percent, flow.transformer_percent)
+        self._oil_rise_k = thermal.oil_after(self._oil_rise_k, percent, step_h)
+        moved = np.zeros(n_batch, dtype=bool)
+        tap = self._tap
+        if self.taps is not None:
+            self._tap = self.taps.next(tap, flow.vm_pu, failed)
+            moved = self._tap != tap
+        self.flow = self._told(step, flow, bounds, charger_kw, cut, failed, curtailed_kw, moved)
+        return self.flow
+
+    def _kvar(self, charger_kw: np.ndarray, vm_pu: np.ndarray) -> np.ndarray:
+        """Reactive power of the chargers; by the voltage where they follow it."""
+        droop = self.chargers.q_of_v
+        if droop is None:
+            return charger_kw * self._kvar_per_kw
+        return np.abs(charger_kw) * droop_ratio(droop, vm_pu[:, self.spec.charger_bus])
+
+    def _solve(self, injections: Injections, tap: np.ndarray, by_reference: bool) -> PowerFlow:
+        if self.taps is not None:
+            return self.taps.solve(tap, injections, by_reference=by_reference)
+        return (self.reference if by_reference else self.backend).solve(injections)
+
+    def _flow_of(
+        self, step: int, charger_kw: np.ndarray, rows: np.ndarray | None = None, *, by_reference: bool = False
+    ) -> PowerFlow:
+        """Power flow of a step with some charging, for all rows or some; reactive power included."""
+        days = self._rows if rows is None else np.arange(self.days.load_kw.shape[0])[self._rows][rows]
+        tap = self._tap if rows is None else self._tap[rows]
+        if self.chargers.q_of_v is None:
+            kvar = charger_kw * self._kvar_per_kw
+            return self._solve(self.days.injections(days, step, charger_kw, kvar), tap, by_reference)
+        vm_pu = np.nan_to_num(self.days.idle_vm_pu[days, step], nan=1.0)
+        kvar = self._kvar(charger_kw, vm_pu)
+        for _ in range(_DROOP_ROUNDS):
+            flow = self._solve(self.days.injections(days, step, charger_kw, kvar), tap, by_reference)
+            change = np.where(flow.converged[:, None], np.nan_to_num(flow.vm_pu, nan=1.0) - vm_pu, 0.0)
+            if np.abs(change[:, self.spec.charger_bus]).max(initial=0.0) < _DROOP_PU:
+                break
+            vm_pu = vm_pu + 0.7 * change  # damped: a steep droop on a weak bus would swing
+            kvar = self._kvar(charger_kw, vm_pu)
+        return flow
+
+    def _bounds(self, step: int, tap: np.ndarray) -> Bounds:
+        """Limits, widened to the state without charging at the taps of the rows."""
+        days, rows = self.days, self._rows
+        vm_pu, line = days.idle_vm_pu[rows, step], days.idle_line_percent[rows, step]
+        transformer = days.idle_transformer_percent[rows, step]
+        if self.taps is not None and (tap != self.taps.initial).any():
+            none = np.zeros((len(tap), self.spec.n_charger_buses))
+            idle = self.taps.solve(tap, days.injections(rows, step, none, none))
+            vm_pu, line, transformer = idle.vm_pu, idle.line_percent, idle.transformer_percent
+        return Bounds.widened(self.limits, vm_pu, line, transformer)
+
+    def _rescue(self, step: int, granted_kw: np.ndarray, flow: PowerFlow) -> tuple[np.ndarray, np.ndarray]:
+        """Rows without a solution: the reference, then less charging, then none; `flow` and powers change in place.
+
+        Returns
+        -------
+        cut, failed : bool, shape (B,)
+            Rows whose charging was cut, and rows without a solution even without charging.
+        """
+        cut = np.zeros(len(granted_kw), dtype=bool)
+        rows = np.flatnonzero(~flow.converged)
+        whole_kw = granted_kw[rows]
+        for share in (1.0, self.safe_fraction, 0.0):
+            granted_kw[rows] = whole_kw * share
+            cut[rows] = share < 1.0
+            charger_kw = np.empty((len(rows), self.spec.n_charger_buses))
+            bus_power(granted_kw[rows], self.port_charger, charger_kw)
+            part = self._flow_of(step, charger_kw, rows)
+            unsolved = np.flatnonzero(~part.converged)
+            if len(unsolved):
+                self.retried += len(unsolved)
+                second = self._flow_of(step, charger_kw[unsolved], rows[unsolved], by_reference=True)
+                put_rows(second, unsolved, part)
+            put_rows(part, rows, flow)
+            rows, whole_kw = rows[~part.converged], whole_kw[~part.converged]
+            if not len(rows):
+                break
+        return cut, ~flow.converged
+
+    def _told(
+        self,
+        step: int,
+        flow: PowerFlow,
+        bounds: Bounds,
+        charger_kw: np.ndarray,
+        cut: np.ndarray,
+        failed: np.ndarray,
+        curtailed_kw: np.ndarray,
+        moved: np.ndarray,
+    ) -> GridFlow:
+        """The step as everybody else sees it: last valid values where there are none, 1 p.u. at dead buses."""
+        if failed.any():
+            keep = np.flatnonzero(failed)
+            put_rows(take_rows(self._last_valid, keep), keep, flow)
+        self._last_valid = flow
+        vm_pu = np.nan_to_num(flow.vm_pu, nan=1.0)
+        return GridFlow(
+            spec=self.spec,
+            charger_kw=charger_kw,
+            charger_kvar=self._kvar(charger_kw, vm_pu),
+            vm_pu=vm_pu,
+            line_percent=flow.line_percent,
+            transformer_percent=flow.transformer_percent,
+            slack_kw=flow.slack_kw,
+            losses_kw=flow.losses_kw,
+            lowest_pu=bounds.lowest_pu,
+            highest_pu=bounds.highest_pu,
+            line_limit_percent=bounds.line_percent,
+            transformer_limit_percent=bounds.transformer_percent,
+            idle_losses_kw=np.nan_to_num(self.days.idle_losses_kw[self._rows, step]),
+            curtailed_kw=curtailed_kw,
+            cut=cut,
+            failed=failed,
+            tap=self._tap.copy(),
+            tap_moved=moved,
+            hot_spot_c=thermal.hot_spot_c(self._oil_rise_k, flow.transformer_percent),
+        )
+
+    def _nothing(self, n_batch: int) -> PowerFlow:
+        """What is told where there has been no solution yet: rated voltage, no flow."""
+        spec = self.spec
+        return PowerFlow(
+            np.ones((n_batch, spec.n_buses)),
+            np.zeros((n_batch, spec.n_lines)),
+            np.zeros((n_batch, spec.n_transformers)),
+            np.zeros(n_batch),
+            np.zeros(n_batch),
+            np.zeros(n_batch),
+            np.zeros(n_batch, dtype=bool),
+            np.zeros(n_batch, dtype=np.int64),
+        )
+
+    def _sensitivity(self) -> np.ndarray:
+        """Change of each charger bus's own voltage per kW drawn there, with the network's own loads [p.u./kW]."""
+        spec = self.spec
+        n_buses = spec.n_charger_buses
+        states = Injections.zeros(spec, n_buses + 1)
+        states.load_kw[:], states.load_kvar[:] = spec.load_kw, spec.load_kvar
+        states.generator_kw[:], states.generator_kvar[:] = spec.generator_kw, spec.generator_kvar
+        states.charger_kw[1:] = np.eye(n_buses)
+        states.charger_kvar[:] = states.charger_kw * self._kvar_per_kw
+        flow = self.backend.solve(states)
+        if not flow.converged.all():  # the network's own loads together may be more than it carries
+            states.load_kw[:], states.load_kvar[:] = 0.0, 0.0
+            flow = self.backend.solve(states)
+        own = np.arange(n_buses)
+        return np.asarray(flow.vm_pu[own + 1, spec.charger_bus] - flow.vm_pu[0, spec.charger_bus])
+
+
+def droop_ratio(droop: VoltageDroop, vm_pu: np.ndarray) -> np.ndarray:
+    """Reactive over active power of a charger at some voltages [-]; below 0 it is fed in, which lifts the voltage."""
+    ratio: np.ndarray = droop.share * np.interp(vm_pu, droop.voltages, [-1.0, 0.0, 0.0, 1.0])
+    return ratio

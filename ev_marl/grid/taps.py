@@ -1,0 +1,99 @@
+"""An on-load tap changer for every batch row: one step towards the band whenever the voltage has left it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ev_marl.errors import NetworkError
+from ev_marl.grid.base import GridBackend, Injections, PowerFlow
+from ev_marl.scenario.grid import TapControl
+
+if TYPE_CHECKING:
+    from ev_marl.network.network import Network
+
+
+class TapChanger:
+    """Keeps the voltage on the low side of one transformer within a band.
+
+    It looks at the end of each step and moves by one position before the next. Every position has a backend of its
+    own, made when a row first gets there.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    control : TapControl
+        Transformer and band.
+    backend, reference : GridBackend
+        At the positions that the network has.
+
+    Raises
+    ------
+    NetworkError
+        If there is no such transformer, or it has no taps.
+    """
+
+    def __init__(self, network: Network, control: TapControl, backend: GridBackend, reference: GridBackend) -> None:
+        table = network.net.trafo
+        names = network.spec.transformers
+        found = control.transformer
+        position = names.index(found) if isinstance(found, str) and found in names else found
+        if not isinstance(position, int) or not 0 <= position < len(names):
+            raise NetworkError(
+                f"grid: tap_control: transformer {found!r} is none of this network; it has "
+                f"{', '.join(f'{k}: {name}' for k, name in enumerate(names)) or 'none'}"
+            )
+        row = table.iloc[position]
+        if not np.isfinite(float(row.tap_step_percent)) or not row.tap_min < row.tap_max:
+            raise NetworkError(f"grid: tap_control: transformer '{names[position]}' has no taps in the network")
+        self.transformer = position
+        self.initial = int(row.tap_pos) if np.isfinite(row.tap_pos) else int(row.tap_neutral)
+        self.lowest, self.highest = int(row.tap_min), int(row.tap_max)
+        # A higher position on the high-voltage side means more turns there: less voltage on the other side.
+        self._raises = -1 if row.tap_side == "hv" else 1
+        if float(row.tap_step_percent) < 0.0:
+            self._raises = -self._raises
+        self._band = control.voltage
+        self._bus = int(network.spec.transformer_lv_bus[position])
+        self._backends = {(self.initial, False): backend, (self.initial, True): reference}
+
+    def backend(self, tap: int, *, by_reference: bool = False) -> GridBackend:
+        """The backend of a position, or the reference."""
+        if (tap, by_reference) not in self._backends:
+            initial = self._backends[self.initial, by_reference]
+            self._backends[tap, by_reference] = initial.with_taps({self.transformer: tap})
+        return self._backends[tap, by_reference]
+
+    def solve(self, taps: np.ndarray, injections: Injections, *, by_reference: bool = False) -> PowerFlow:
+        """Power flow of rows at positions of their own."""
+        different = np.unique(taps)
+        if len(different) == 1:
+            return self.backend(int(different[0]), by_reference=by_reference).solve(injections)
+        rows = [np.flatnonzero(taps == tap) for tap in different]
+        parts = [
+            self.backend(int(tap), by_reference=by_reference).solve(injections.rows(which))
+            for tap, which in zip(different, rows, strict=True)
+        ]
+        order = np.argsort(np.concatenate(rows))
+        return PowerFlow(
+            *(np.concatenate([getattr(part, field.name) for part in parts])[order] for field in fields(PowerFlow))
+        )
+
+    def next(self, taps: np.ndarray, vm_pu: np.ndarray, failed: np.ndarray) -> np.ndarray:
+        """Positions for the next step; a row without a solution stays where it is.
+
+        Parameters
+        ----------
+        taps : int64, shape (n_batch,)
+            Positions now.
+        vm_pu : float64, shape (n_batch, n_buses)
+            Voltages now.
+        failed : bool, shape (n_batch,)
+            Rows without a solution.
+        """
+        voltage = vm_pu[:, self._bus]
+        wanted = self._raises * ((voltage < self._band[0]).astype(np.int64) - (voltage > self._band[1]))
+        return np.asarray(np.clip(taps + np.where(failed, 0, wanted), self.lowest, self.highest))

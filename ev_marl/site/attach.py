@@ -1,0 +1,82 @@
+"""Where a site hangs on a network: the bus of each port and of each group's own load.
+
+A coupling graph whose groups and stations name buses comes in, with the network that a scenario names; positions come
+out. A station without a bus is at that of the group above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import networkx as nx
+import numpy as np
+
+from ev_marl.errors import SiteError
+from ev_marl.scenario.grid import BusName, Grid
+
+if TYPE_CHECKING:
+    from ev_marl.network.network import Network
+
+LOAD_BUSES = "loads"  # stations with this for a bus take the buses with loads in turn
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A network and what of a site hangs where; P ports, G groups, E charger buses."""
+
+    network: Network
+    port_charger: np.ndarray  # int64 (P,)  charger bus of each port
+    group_load: np.ndarray  # int64 (G,)  position in the network's loads of each group's own load, −1: it has none
+
+
+def attach(graph: nx.DiGraph, ports: Sequence[str], groups: Sequence[str], grid: Grid) -> Attachment:
+    """Hang a site on its network.
+
+    Parameters
+    ----------
+    graph : networkx.DiGraph
+        The coupling graph, checked.
+    ports, groups : sequence of str
+        In the site's order.
+    grid : Grid
+        Names the network.
+
+    Raises
+    ------
+    SiteError
+        If a station, or a group with a load, has no bus.
+    NetworkError
+        If the network cannot be had, or has no such bus.
+    """
+    from ev_marl.network.network import Network  # noqa: PLC0415  pandapower is heavy, and optional
+
+    stations = list(dict.fromkeys(next(graph.predecessors(port)) for port in ports))
+    bus_of = {station: _bus(graph, station) for station in stations}
+    turn = [station for station, bus in bus_of.items() if bus == LOAD_BUSES]
+    if turn:
+        load_buses = Network.load_buses(grid)
+        bus_of.update({station: load_buses[i % len(load_buses)] for i, station in enumerate(turn)})
+    with_load = [group for group in groups if {"base_load", "pv"} & set(graph.nodes[group])]
+    load_of = {group: _bus(graph, group) for group in with_load}
+    charger_buses, load_buses_of_site = list(dict.fromkeys(bus_of.values())), list(dict.fromkeys(load_of.values()))
+    network = Network.of(grid, charger_buses, load_buses_of_site)
+    group_load = [
+        network.n_own_loads + load_buses_of_site.index(load_of[group]) if group in load_of else -1 for group in groups
+    ]
+    port_charger = [charger_buses.index(bus_of[next(graph.predecessors(port))]) for port in ports]
+    return Attachment(network, np.array(port_charger, dtype=np.int64), np.array(group_load, dtype=np.int64))
+
+
+def _bus(graph: nx.DiGraph, node: str) -> BusName:
+    """The bus of a node: its own, or that of the nearest group above."""
+    above: str | None = node
+    while above is not None:
+        bus: BusName | None = graph.nodes[above].get("bus")
+        if bus is not None:
+            return bus
+        above = next(iter(graph.predecessors(above)), None)
+    raise SiteError(
+        f"'{node}' hangs on no bus of the network; give it, or a group above it, `bus: NAME` (or leave out `grid`)"
+    )
