@@ -247,7 +247,8 @@ class Curtail:
         part = solve(np.repeat(rows, n_buses), moved.reshape(-1, n_buses))
         moved_excess = bounds.rows(np.repeat(np.arange(n_rows), n_buses)).stacked_excess(part)
         change = moved_excess.reshape(n_rows, n_buses, -1) - excess[:, None, :]
-        return np.nan_to_num(np.ascontiguousarray((change / step_kw[:, :, None]).transpose(0, 2, 1)))
+        slopes: np.ndarray = np.nan_to_num((change / step_kw[:, :, None]).transpose(0, 2, 1))
+        return slopes
 
     def _scale(self, rows: np.ndarray, granted_kw: np.ndarray, flow: PowerFlow, bounds: Bounds, solve: Solve) -> None:
         """Scale rows towards zero as little as needed, by bisection; scaling keeps the site's own limits."""

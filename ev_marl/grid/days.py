@@ -121,6 +121,6 @@ def network_loads(site: Site, track: Track, number: int = 0) -> tuple[np.ndarray
     load_kw = np.zeros((track.n_steps, spec.n_loads))
     load_kvar = np.zeros((track.n_steps, spec.n_loads))
     load_kw[:, :n_own], load_kvar[:, :n_own] = day.load_kw, day.load_kvar
-    for g in np.flatnonzero(site.group_load >= 0):
+    for g in np.flatnonzero(site.group_load >= 0).tolist():
         load_kw[:, site.group_load[g]] += own_kw[:, g]
     return load_kw, load_kvar, day.generator_kw, day.generator_kvar

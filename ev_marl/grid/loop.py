@@ -7,6 +7,7 @@ transformers' temperatures follow. Nothing here is random, and every row is the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -81,7 +82,7 @@ class GridLoop:
         self.port_charger = self.site.port_charger
         self._curtail = Curtail(self.port_charger, self.spec.n_charger_buses)
         factor = self.chargers.power_factor
-        self._kvar_per_kw = np.sqrt(1.0 - factor**2) / factor
+        self._kvar_per_kw = math.sqrt(1.0 - factor**2) / factor
         self.sensitivity_pu_per_kw = self._sensitivity()
         self.retried = 0
 
@@ -179,9 +180,9 @@ class GridLoop:
     def _kvar(self, charger_kw: np.ndarray, vm_pu: np.ndarray) -> np.ndarray:
         """Reactive power of the chargers; by the voltage where they follow it."""
         droop = self.chargers.q_of_v
-        if droop is None:
-            return charger_kw * self._kvar_per_kw
-        return np.abs(charger_kw) * droop_ratio(droop, vm_pu[:, self.spec.charger_bus])
+        ratio = self._kvar_per_kw if droop is None else droop_ratio(droop, vm_pu[:, self.spec.charger_bus])
+        kvar: np.ndarray = (charger_kw if droop is None else np.abs(charger_kw)) * ratio
+        return kvar
 
     def _solve(self, injections: Injections, tap: np.ndarray, by_reference: bool) -> PowerFlow:
         if self.taps is not None:
