@@ -12,8 +12,10 @@ import numpy as np
 
 from ev_marl.compiled import kernel
 from ev_marl.coordinator.base import Coordinator
+from ev_marl.errors import ObjectiveError
 from ev_marl.objective.base import TERMS, Term
 from ev_marl.objective.energy import EnergyCost
+from ev_marl.objective.network import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.objective.overload import Overload
 from ev_marl.objective.peak import PeakPower
 from ev_marl.objective.tracking import SetpointTracking
@@ -22,6 +24,8 @@ from ev_marl.objective.wear import BatteryWear
 from ev_marl.scenario.files import power_series
 from ev_marl.scenario.schema import Scenario
 from ev_marl.simulator import Flow
+
+_ABOUT_THE_NETWORK = (VoltageDeviation, LineOverload, TransformerOverload, GridLosses)
 
 
 @kernel
@@ -81,6 +85,11 @@ class Objective:
             Its `objective` gives the weights.
         coordinator : Coordinator
             Tells whether limits are hard.
+
+        Raises
+        ------
+        ObjectiveError
+            If it prices what happens on the network, and the scenario has none.
         """
         model = scenario.objective
         terms: list[Term] = []
@@ -97,6 +106,13 @@ class Objective:
             terms.append(SetpointTracking(model.setpoint_tracking.weight, target, model.split))
         if model.peak_power > 0:
             terms.append(PeakPower(model.peak_power, model.split))
+        for term in _ABOUT_THE_NETWORK:
+            if (price := getattr(model, term.name)) > 0:
+                if scenario.grid is None:
+                    raise ObjectiveError(
+                        f"objective term '{term.name}' is about a network, and this scenario has none: it needs `grid:`"
+                    )
+                terms.append(term(price, model.split))
         terms.extend(TERMS.get(name)(**options) for name, options in model.extra.items())
         return cls(terms, limits_are_hard=coordinator.enforces_limits)
 
