@@ -8,6 +8,7 @@ from ev_marl.env.blocks.demand import Demand
 from ev_marl.env.blocks.headroom import Headroom
 from ev_marl.env.blocks.identity import Identity
 from ev_marl.env.blocks.neighbours import Neighbours
+from ev_marl.env.blocks.network import NetworkLoading, Voltage
 from ev_marl.env.blocks.plans import Plans
 from ev_marl.env.blocks.ports import Ports
 from ev_marl.env.blocks.prices import Prices
@@ -21,10 +22,12 @@ __all__ = [
     "Headroom",
     "Identity",
     "Neighbours",
+    "NetworkLoading",
     "ObservationBlock",
     "Plans",
     "Ports",
     "Prices",
     "Scope",
     "TimeOfDay",
+    "Voltage",
 ]
