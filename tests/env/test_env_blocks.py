@@ -12,7 +12,6 @@ from ev_marl.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.testing import check_block
 
-
 ABOUT_THE_NETWORK = {"voltage", "network"}  # need a site with one
 
 
