@@ -21,6 +21,31 @@ Variable = Any  # a Pyomo variable
 Numbers = Sequence[float] | np.ndarray
 
 
+class NetworkModel(Protocol):
+    """The network in the optimum's model of one day: what it suffers in each step, from below; T steps.
+
+    Each method gives one variable per step, the same ones on every call. Whatever the vehicles do, the model lets the
+    variable be as low as the true quantity or lower, so a term that prices it with a weight >= 0 never costs more in
+    the model than in the simulator.
+    """
+
+    def beyond_band_pu(self) -> Sequence[Variable]:
+        """Σ over buses of max(0, lowest − voltage, voltage − highest), clamped limits, (T,) [p.u.]."""
+        ...
+
+    def line_overload_kva(self) -> Sequence[Variable]:
+        """Σ over lines of max(0, loading − limit)·rating, clamped limits, (T,) [kVA]."""
+        ...
+
+    def transformer_overload_kva(self) -> Sequence[Variable]:
+        """Σ over transformers of max(0, loading − limit)·rating, clamped limits, (T,) [kVA]."""
+        ...
+
+    def added_losses_kw(self) -> Sequence[Variable]:
+        """Losses less those of the same step without charging, possibly negative, (T,) [kW]."""
+        ...
+
+
 class DayModel(Protocol):
     """The optimum's model of one day, as a term sees it; N (session, step) pairs, S sessions, T steps, G groups.
 
@@ -42,6 +67,7 @@ class DayModel(Protocol):
     discharge_pairs: np.ndarray  # int64 (D,)  pairs that can discharge
     discharge: Sequence[Variable]  # (D,)  in the order of discharge_pairs
     shortfall: Sequence[Variable]  # (S,)  kWh due and not there
+    network: NetworkModel | None  # None: no network, or none given to the optimum
 
     def linear(self, variables: Sequence[Variable], coefficients: Numbers, constant: float = 0.0) -> Expression:
         """Σ coefficient·variable + constant as a Pyomo expression."""

@@ -16,7 +16,7 @@ from pyomo.common.modeling import unique_component_name
 from pyomo.core.expr import LinearExpression
 
 from ev_marl.objective import Objective, expression_of
-from ev_marl.objective.base import Expression, Variable
+from ev_marl.objective.base import Expression, NetworkModel, Variable
 from ev_marl.optimum.pairs import Pairs
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Track
@@ -85,6 +85,7 @@ class PyomoDay:
         self.discharge_pairs = self.pairs.discharge
         self.two_way = np.flatnonzero(self.pairs.limits.charge_kw[self.pairs.session[self.pairs.discharge]] > 0.0)
         self.convex_rows: list[ConvexRow] = []
+        self.network: NetworkModel | None = None
         self.model = pyo.ConcreteModel(name="cooperative optimum of one day")
         self._add_variables()
         self._add_balance()
