@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ev_marl.commands.output import console, print_json, say
+from ev_marl.compare.columns import percent
 from ev_marl.compare.report import summary_rows
 from ev_marl.compare.study import load_study
 from ev_marl.compare.study_report import ranked, write_study
 from ev_marl.compare.studying import StudyResult, run_study
-from ev_marl.compare.table import difference_text, percent
+from ev_marl.compare.table import difference_text
 
 
 def run(file: Path, out: Path | None, days: int | None, workers: int | None, ray: str | None, as_json: bool) -> None:

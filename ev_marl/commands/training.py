@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from ev_marl.commands.output import console, print_json, say
-from ev_marl.compare.table import percent
+from ev_marl.compare.columns import percent
 from ev_marl.errors import EvMarlError
 from ev_marl.rl.config_file import load_training
 from ev_marl.scenario import load_scenario

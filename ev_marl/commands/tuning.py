@@ -8,9 +8,10 @@ from rich import box
 from rich.table import Table
 
 from ev_marl.commands.output import console, print_json, say
+from ev_marl.compare.columns import number, percent
 from ev_marl.compare.progress import progress_bar
 from ev_marl.compare.seeds import day_seeds
-from ev_marl.compare.table import difference_text, number, percent
+from ev_marl.compare.table import difference_text
 from ev_marl.compare.tuning import Trial, Validation, ranges_of, read_ranges, tune, validate
 from ev_marl.env.setup import Setting
 from ev_marl.policies.make import read_spec, write_spec

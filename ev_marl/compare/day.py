@@ -139,6 +139,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
             policy_ms=ms_per_step * result.act_seconds,
             simulator_ms=ms_per_step * result.step_seconds,
             group_kw=_by_group(measured.group_kw),
+            network=measured.network,
         )
 
     done = [run(OPTIMUM, PlanPolicy(solution.plan))]

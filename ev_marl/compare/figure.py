@@ -1,7 +1,6 @@
 """The picture of a run: power against the limits over the day, and the ranking of the policies.
 
-A `Comparison` comes in, a PNG goes out. Colours are Okabe and Ito's, which colour-blind people can tell apart; every
-line carries its name, so the legend is the picture itself.
+A `Comparison` comes in, a PNG goes out. Every line carries its name, so the legend is the picture itself.
 """
 
 from __future__ import annotations
@@ -10,18 +9,18 @@ import io
 import math
 from itertools import permutations
 
-import matplotlib.patheffects as effects
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
+from ev_marl.compare.columns import percent
 from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
-from ev_marl.compare.table import fold, percent, title
+from ev_marl.compare.drawing import BLUE, GREEN, GREY, HALO, INK, ORANGE, PALE, label_hours, plain
+from ev_marl.compare.network_figure import draw_network
+from ev_marl.compare.table import fold, title
 
-GREEN, ORANGE, BLUE, INK, GREY, PALE = "#009E73", "#D55E00", "#0072B2", "#222222", "#767676", "#D9D9D9"
-_HALO = [effects.withStroke(linewidth=3.5, foreground="white")]
 _LOWEST_SCORE = -0.25  # the ranking's axis ends here; what is lower is marked at its edge
 LONGEST_LABEL = 40  # letters of a policy's name in one line of the ranking
 _CHARACTER = 0.016  # width of a bold letter as a share of the power panel
@@ -34,9 +33,10 @@ def draw_report(comparison: Comparison) -> bytes:
     rows = comparison.table()
     colours = _colours(rows)
     n_panels = len(comparison.days[0].watched_groups)
-    height = max(5.6, 1.9 + 0.42 * len(rows))
+    n_rows = n_panels + comparison.has_network
+    height = max(5.6, 1.9 + 0.42 * len(rows), 2.3 * n_rows)
     figure = Figure(figsize=(13.0, height), dpi=140, layout="constrained")
-    grid = figure.add_gridspec(n_panels, 2, width_ratios=(1.35, 1.0), wspace=0.06)
+    grid = figure.add_gridspec(n_rows, 2, width_ratios=(1.35, 1.0), wspace=0.06)
     shared: Axes | None = None
     for k in range(n_panels):
         axes = figure.add_subplot(grid[k, 0], sharex=shared)
@@ -44,6 +44,11 @@ def draw_report(comparison: Comparison) -> bytes:
         _draw_power(axes, comparison, k, colours)
         if k < n_panels - 1:
             axes.tick_params(labelbottom=False)
+    if comparison.has_network:
+        halves = grid[n_panels, 0].subgridspec(1, 2)
+        draw_network(
+            figure.add_subplot(halves[0]), figure.add_subplot(halves[1]), comparison, _typical_day(comparison), colours
+        )
     _draw_ranking(figure.add_subplot(grid[:, 1]), comparison, rows, colours)
     figure.suptitle(title(comparison), x=0.01, ha="left", fontsize=14, fontweight="bold", color=INK)
     picture = io.BytesIO()
@@ -102,7 +107,7 @@ def _draw_power(axes: Axes, comparison: Comparison, group: int, colours: dict[st
             va="top",
             fontsize=9,
             color=INK,
-            path_effects=_HALO,
+            path_effects=HALO,
         )
     low, high = _power_range(comparison, group, limit_kw, list(colours))
     if group == 0:  # the colours stay the same below
@@ -119,7 +124,7 @@ def _draw_power(axes: Axes, comparison: Comparison, group: int, colours: dict[st
     axes.set_title(f"{kind} ({name}): {mean}{faint}", loc="left", fontsize=10.5, color=INK)
     axes.set_ylabel("kW", rotation=0, ha="right", va="center", color=INK)
     axes.set_xlim(edges[0], edges[-1])
-    _label_hours(axes, edges[-1], example.local_hour[0])
+    label_hours(axes, edges[-1], example.local_hour[0])
     plain(axes)
 
 
@@ -155,7 +160,7 @@ def _draw_ranking(axes: Axes, comparison: Comparison, rows: list[PolicySummary],
             va="center",
             fontsize=9.5,
             color=colour if row.policy in colours else INK,
-            path_effects=_HALO,
+            path_effects=HALO,
         )
     axes.set_yticks(places, [fold(row.label, LONGEST_LABEL) for row in rows])
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
@@ -244,20 +249,3 @@ def _label_places(hours: np.ndarray, lines: dict[str, np.ndarray]) -> dict[str, 
             places[policy] = int(np.argmax(np.where(room, leads[policy], -np.inf)))
         found.append((float(sum(leads[policy][at] for policy, at in places.items())), places))
     return max(found, key=lambda entry: entry[0])[1]
-
-
-def _label_hours(axes: Axes, horizon_h: float, first_hour: float) -> None:
-    """Ticks at full local hours; a clock change within the day shifts what follows it by an hour."""
-    every = next(hours for hours in (1, 2, 3, 6, 12, 24, 48, 96, 10**9) if horizon_h / hours <= 9)
-    start = -first_hour % every
-    axes.set_xticks(np.arange(start, horizon_h + 1e-9, every))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{(first_hour + hour) % 24:02.0f}:00"))
-
-
-def plain(axes: Axes) -> None:
-    """Take away what no reader needs: two sides of the frame, and dark ticks."""
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(PALE)
-    axes.tick_params(colors=INK, labelsize=9.5, color=PALE)

@@ -1,4 +1,4 @@
-"""What a policy did on a day, in numbers: energy, satisfaction, fairness, peaks, limits.
+"""What a policy did on a day, in numbers: energy, satisfaction, fairness, peaks, limits, the network above.
 
 The flow of every step comes in through `Recorder.watch`; one `Measured` a batch row goes out. Everything is summed on
 arrays over ports, groups and rows.
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ev_marl.compare.network_metrics import NetworkRecorder
+from ev_marl.compare.records import OnNetwork
 from ev_marl.compare.statistics import jain, station_means
 from ev_marl.simulator import Flow, Simulator
 
@@ -30,6 +32,7 @@ class Measured:
     satisfaction: np.ndarray  # float64 (S,)  share of the owed energy that was delivered by the deadline [-]
     fairness: float  # Jain's index of the stations' mean satisfactions [-], NaN without a session
     group_kw: np.ndarray  # float64 (T, n_watched)  power of the watched groups, base load included
+    network: OnNetwork | None  # what the network above did, where there is one
 
     @property
     def net_kwh(self) -> float:
@@ -73,6 +76,8 @@ class Recorder:
         self._violation += flow.step_h * np.where(beyond, excess, 0.0).sum(axis=1)
         ended = flow.settled >= 0
         self._final_kwh[flow.settled[ended]] = flow.energy_kwh[ended]
+        if self._network is not None and flow.grid is not None:
+            self._network.watch(flow.grid, flow.step, flow.step_h)
         self._group_kw[:, flow.step] = (flow.group_kw + flow.base_load_kw)[:, self._watched]
 
     def measured(self, row: int = 0) -> Measured:
@@ -104,6 +109,7 @@ class Recorder:
             satisfaction=satisfaction,
             fairness=jain(station_means(satisfaction, station)),
             group_kw=self._group_kw[row].copy(),
+            network=None if self._network is None else self._network.measured(row),
         )
 
     def _start(self, flow: Flow) -> None:
@@ -114,3 +120,4 @@ class Recorder:
         self._violations = np.zeros(n_batch, dtype=np.int64)
         self._final_kwh = np.full(len(self._simulator.days.sessions), np.nan)
         self._group_kw = np.zeros((n_batch, self._simulator.days.n_steps, len(self._watched)))
+        self._network = None if flow.grid is None else NetworkRecorder(n_batch, self._simulator.days.n_steps)

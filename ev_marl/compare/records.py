@@ -14,6 +14,34 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
 
+class OnNetwork(Record):
+    """What the network above the site did while one policy was at work for a day."""
+
+    violations: int
+    """(element, step) pairs beyond a clamped limit: buses outside the voltage band, lines and transformers above
+    their highest loading."""
+    lowest_pu: tuple[float, ...]
+    """Lowest voltage of all buses, by step [p.u.]."""
+    highest_pu: tuple[float, ...]
+    """Highest voltage of all buses, by step [p.u.]."""
+    transformer_percent: tuple[float, ...]
+    """Highest loading of all transformers, by step [%]."""
+    line_percent: float
+    """Highest loading of all lines and steps [%]."""
+    losses_kwh: float
+    """Lost in the network [kWh]."""
+    curtailed_kwh: float
+    """Taken back for the network's sake, part of `PolicyDay.curtailed_kwh` [kWh]."""
+    tap_moves: int
+    """Of the controlled transformer."""
+    failed_steps: int
+    """Steps without a solution of the power flow, even without charging."""
+    cut_steps: int
+    """Steps in which charging was cut, since the power flow of what was granted had no solution."""
+    hot_spot_c: float | None
+    """Temperature of the hottest winding of all transformers and steps [°C]; none without transformers."""
+
+
 class PolicyDay(Record):
     """One policy on one day."""
 
@@ -47,6 +75,8 @@ class PolicyDay(Record):
     """Time in the simulator and the objective per step [ms]."""
     group_kw: tuple[tuple[float, ...], ...]
     """Power of the watched groups, base load included, by group and step [kW]."""
+    network: OnNetwork | None = None
+    """What the network above the site did; none where the scenario has none."""
 
 
 class DayResult(Record):

@@ -9,7 +9,7 @@ import csv
 import io
 import math
 import shlex
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,20 @@ from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
 from ev_marl.compare.figure import draw_report
 from ev_marl.compare.folder import write_atomically
-from ev_marl.compare.records import DayResult, PolicyDay
+from ev_marl.compare.network_metrics import NetworkSummary
+from ev_marl.compare.records import DayResult, OnNetwork, PolicyDay
 from ev_marl.compare.statistics import PairedDifference, day_scores, mean_or_nan, worst_tenth
 from ev_marl.compare.table import differences_table, markdown_table, notes, prices_table, title
 
 RESULTS, SUMMARY, REPORT, PICTURE = "results.parquet", "summary.csv", "report.md", "report.png"
+
+_NETWORK_LEGEND = """\
+- Network violations: buses outside the voltage band, lines and transformers above their limits, counted in every step,
+  per hour. Worst p.u.: of all buses and steps, the voltage that is farthest beyond the band or nearest to its edge.
+  Transformer, line, hot spot: the highest of all. Losses: of the whole network. Taken back: granted by the site's
+  coordinator and withdrawn for the network's sake; part of what is curtailed. No flow or cut: steps in which the power
+  flow had no solution, or only with less charging.
+"""
 
 
 def write_report(comparison: Comparison) -> tuple[Path, ...]:
@@ -65,7 +74,9 @@ def summary_rows(comparison: Comparison) -> list[dict[str, Any]]:
             value = getattr(summary, field.name)
             if isinstance(value, dict):
                 flat.update({f"cost_{term}_per_day": amount for term, amount in value.items()})
-            else:
+            elif isinstance(value, NetworkSummary):
+                flat.update({f"network_{key}": number for key, number in asdict(value).items()})
+            elif value is not None:
                 flat[field.name] = value
         flat["trained_as"] = group.get(summary.policy, "")
         if comparison.baseline:
@@ -112,7 +123,7 @@ Limits: {comparison.limits}. Steps of {60 * scenario.step:g} min over {scenario.
   Fairness: Jain's index of the stations' satisfactions, mean of days. Peak: mean of the days' highest imports, base
   load included. Curtailed: asked for and not granted. Violations: steps × groups beyond a limit, all days. Time per
   step: the policy's, median of days.
-
+{_NETWORK_LEGEND if comparison.has_network else ""}
 ## Run it again
 
 ```
@@ -178,6 +189,25 @@ def command_of(comparison: Comparison) -> str:
     return shlex.join(words)
 
 
+def _network_columns(network: OnNetwork | None) -> dict[str, Any]:
+    """What the network did on a day; no columns without one."""
+    if network is None:
+        return {}
+    return {
+        "network_violations": network.violations,
+        "network_lowest_pu": min(network.lowest_pu),
+        "network_highest_pu": max(network.highest_pu),
+        "network_transformer_percent": max(network.transformer_percent),
+        "network_line_percent": network.line_percent,
+        "network_hot_spot_c": network.hot_spot_c,
+        "network_losses_kwh": network.losses_kwh,
+        "network_curtailed_kwh": network.curtailed_kwh,
+        "network_tap_moves": network.tap_moves,
+        "network_failed_steps": network.failed_steps,
+        "network_cut_steps": network.cut_steps,
+    }
+
+
 def _day_row(day: DayResult, entry: PolicyDay, its_score: float) -> dict[str, Any]:
     satisfaction = np.array(entry.satisfaction)
     return {
@@ -202,6 +232,7 @@ def _day_row(day: DayResult, entry: PolicyDay, its_score: float) -> dict[str, An
         "curtailed_kwh": entry.curtailed_kwh,
         "violations": entry.violations,
         "violation_kwh": entry.violation_kwh,
+        **_network_columns(entry.network),
         "policy_ms_per_step": entry.policy_ms,
         "simulator_ms_per_step": entry.simulator_ms,
         "sessions": day.sessions,

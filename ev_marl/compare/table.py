@@ -1,27 +1,31 @@
 """The results as a table: for the terminal as wide as it is, and complete for Markdown and CSV.
 
-Summaries come in; every column is defined once, with its heading, its unit, and how dispensable it is.
+Summaries come in, text goes out; what a reader must know to trust the numbers stands below them.
 """
 
 from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from ev_marl.compare.columns import Column, columns, number, percent
 from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
 from ev_marl.compare.prices_of import price_of
 from ev_marl.compare.statistics import PairedDifference
 from ev_marl.policies.learned_spec import read_learned
+from ev_marl.scenario.grid import NetworkFile, PandapowerNetwork, SimbenchNetwork
 
 PLAN_TOLERANCE = 1e-3  # of the score: below this, the coordinator changes the plan [-]
+BOUND_TOLERANCE = 1e-6  # of the bound: from this gap on, bound and plan are told apart [-]
 
 _NARROWEST_LABEL = 26  # letters of a policy's name that always stand in one line
 _WORDS = ("policy", "knows")
@@ -30,39 +34,6 @@ _PRICES = {  # what a policy's distance to the optimum is the price of
     "dual-prices": "of decentralisation",
     "selfish": "of anarchy",
 }
-INFORMATION = {"own": "own station", "messages": "messages", "site": "whole site", "future": "whole future"}
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the table."""
-
-    heading: tuple[str, str]  # two lines; the second is mostly the unit
-    cell: Callable[[PolicySummary], str]
-    dispensable: int = 0  # 0: always shown; the highest is hidden first where the terminal is narrow
-
-
-def columns(comparison: Comparison) -> list[Column]:
-    """Every column, in order."""
-    money = f"{comparison.currency}/day"
-    broken = any(row.violations for row in comparison.table())
-    return [
-        Column(("policy", ""), lambda row: row.label),
-        Column(("knows", ""), lambda row: INFORMATION[row.information], 2),
-        Column(("score", ""), lambda row: percent(row.score, 1 if row.score > -1.0 else 0)),
-        Column(("95 %", "interval"), _interval, 1),
-        Column(("IQM", ""), lambda row: percent(row.score_iqm, 1 if row.score_iqm > -1.0 else 0), 11),
-        Column(("gap", money), lambda row: number(row.gap_per_day, 2)),
-        Column(("cost", money), lambda row: number(row.cost_per_day, 2), 3),
-        Column(("energy", "kWh/day"), lambda row: number(row.net_kwh_per_day, 0), 4),
-        Column(("satis-", "fied"), lambda row: percent(row.satisfaction, 0), 1),
-        Column(("worst", "10 %"), lambda row: percent(row.satisfaction_worst_tenth, 0), 1),
-        Column(("fair-", "ness"), lambda row: number(row.fairness, 2), 6),
-        Column(("peak", "kW"), lambda row: number(row.peak_kw, 0), 5),
-        Column(("curtailed", "kWh/day"), lambda row: number(row.curtailed_kwh_per_day, 0), 8),
-        Column(("viola-", "tions"), lambda row: str(row.violations), 7 if broken else 10),
-        Column(("ms per", "step"), lambda row: number(row.policy_ms, 2), 9),
-    ]
 
 
 def terminal_table(comparison: Comparison, width: int) -> Group:
@@ -79,6 +50,8 @@ def terminal_table(comparison: Comparison, width: int) -> Group:
         left = column.heading[0] in _WORDS
         table.add_column("\n".join(column.heading).strip(), justify="left" if left else "right", no_wrap=True)
     for row in rows:
+        if row.policy == OPTIMUM and bound_stands_apart(comparison):
+            table.add_row(*map(Text, _bound_cells(comparison, shown)), style="bold")
         table.add_row(*(Text(column.cell(row)) for column in shown), style="bold" if row.policy == OPTIMUM else "")
     above = Text(f"{title(comparison)}\n", style="bold") + Text(f"Limits: {comparison.limits}.\n", style="not bold")
     return Group(above, table, Text(f"\n{notes(comparison, hidden)}"))
@@ -96,8 +69,26 @@ def markdown_table(comparison: Comparison, rows: Sequence[PolicySummary] | None 
     lines = ["| " + " | ".join(headings) + " |"]
     lines.append("|" + "|".join(" --- " if heading in _WORDS else " ---: " for heading in headings) + "|")
     for row in comparison.table() if rows is None else rows:
+        if row.policy == OPTIMUM and bound_stands_apart(comparison):
+            lines.append("| " + " | ".join(_bound_cells(comparison, shown)) + " |")
         lines.append("| " + " | ".join(column.cell(row).replace("|", "\\|") for column in shown) + " |")
     return "\n".join(lines)
+
+
+def bound_stands_apart(comparison: Comparison) -> bool:
+    """Whether the bound is so far above what the plan earns that it has a row of its own."""
+    return comparison.largest_relative_gap > BOUND_TOLERANCE
+
+
+def _bound_cells(comparison: Comparison, shown: Sequence[Column]) -> list[str]:
+    """The row of the bound: what nobody earns more than; it has no plan, so most cells are empty."""
+    cells = {
+        "policy": "bound",
+        "score": percent(1.0, 1),
+        "gap": number(0.0, 2),
+        "cost": number(-float(comparison.bound.mean()), 2),
+    }
+    return [cells.get(column.heading[0], "") for column in shown]
 
 
 def title(comparison: Comparison) -> str:
@@ -136,11 +127,56 @@ def notes(comparison: Comparison, hidden: Sequence[Column] = ()) -> str:
             f"{percent(plan.score, 1)}. The bound is that of a coordinator that only keeps the limits."
         )
     broken = [f"{row.policy} ({row.violations})" for row in rows if row.violations]
-    lines.append(f"Limits broken (steps × groups): {', '.join(broken)}." if broken else "No policy broke a limit.")
+    of_site = " of the site" if comparison.has_network else ""
+    lines.append(
+        f"Limits{of_site} broken (steps × groups): {', '.join(broken)}."
+        if broken
+        else f"No policy broke a limit{of_site}."
+    )
+    lines.extend(_network_notes(comparison))
     if hidden:
         names = ", ".join(" ".join(column.heading).replace("- ", "").strip() for column in hidden)
         lines.append(f"Left out at this width (see report.md): {names}.")
     return "\n".join(lines)
+
+
+def _network_notes(comparison: Comparison) -> list[str]:
+    """Which network it is, what its limits are, who breaks them, and where there was no power flow."""
+    grid, rows = comparison.scenario.grid, comparison.table()
+    if grid is None or not comparison.has_network:
+        return []
+    limits, kept = grid.limits, "taking power back keeps them" if grid.coordinator == "curtail" else "nobody keeps them"
+    lines = [
+        f"Network {_network_name(grid.network)}: {limits.voltage[0]:g} to {limits.voltage[1]:g} p.u., lines up to "
+        f"{limits.line:g} %, transformers up to {limits.transformer:g} %; {kept}. What is beyond them without any "
+        "charging counts for nobody."
+    ]
+    seen = [(row.label, row.network) for row in rows if row.network is not None]
+    broken = [f"{label} ({number(network.violations_per_h, 2)})" for label, network in seen if network.violations_per_h]
+    lines.append(
+        f"Limits of the network broken (elements × steps, per hour): {', '.join(broken)}."
+        if broken
+        else "No policy broke a limit of the network."
+    )
+    lost = [
+        f"{label} ({network.failed_steps} and {network.cut_steps})"
+        for label, network in seen
+        if network.failed_steps or network.cut_steps
+    ]
+    if lost:
+        lines.append(
+            f"Steps without a solution of the power flow, and with charging cut to have one: {', '.join(lost)}."
+        )
+    return lines
+
+
+def _network_name(network: str | PandapowerNetwork | SimbenchNetwork | NetworkFile) -> str:
+    """A network in a word."""
+    if isinstance(network, str):
+        return network
+    if isinstance(network, PandapowerNetwork):
+        return network.pandapower
+    return network.simbench if isinstance(network, SimbenchNetwork) else Path(network.file).name
 
 
 def differences_table(comparison: Comparison) -> str:
@@ -217,29 +253,12 @@ def _span(low: float, high: float, digits: int) -> str:
     return "" if math.isnan(low) else f"{number(low, digits)} … {number(high, digits)}"
 
 
-def percent(value: float, digits: int) -> str:
-    """A share as text."""
-    return "–" if math.isnan(value) else f"{number(100 * value, digits)} %"
-
-
-def number(value: float, digits: int) -> str:
-    """A number as text; no minus before a zero."""
-    return "–" if math.isnan(value) else f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", "−")
-
-
 def fold(label: str, width: int) -> str:
     """A long name over several lines, broken between its options where it has any."""
     if len(label) <= width:
         return label
     lines = textwrap.wrap(label.replace("(", "( ", 1), width, subsequent_indent="  ")
     return "\n".join(lines).replace("( ", "(", 1)
-
-
-def _interval(row: PolicySummary) -> str:
-    if row.policy == OPTIMUM or math.isnan(row.score_low):
-        return ""
-    low, high = (number(100 * end, 0) for end in (row.score_low, row.score_high))
-    return f"{low} … {high} %"
 
 
 def _coordinator(comparison: Comparison) -> str:

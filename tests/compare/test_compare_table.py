@@ -10,9 +10,10 @@ import pytest
 from rich.console import Console
 
 from ev_marl.compare import Comparison, compare
+from ev_marl.compare.columns import number, percent
 from ev_marl.compare.figure import draw_report
 from ev_marl.compare.report import command_of, report_markdown, summary_csv, write_report
-from ev_marl.compare.table import number, percent, prices_table, print_table
+from ev_marl.compare.table import prices_table, print_table
 
 
 @pytest.fixture(scope="module")
