@@ -1,16 +1,20 @@
 """What the network above the site suffers: voltages beyond their band, overloaded elements, losses.
 
 A step's `GridFlow` comes in, costs by port go out. The limits are the clamped ones: what the network does without any
-charging is not charged to the vehicles. Where a flow has no network, these terms cost nothing.
+charging is not charged to the vehicles. Where a flow has no network, these terms cost nothing. What a day costs comes in
+the optimum's model from below, see `NetworkModel`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from ev_marl.compiled import kernel
+from ev_marl.errors import ObjectiveError
 from ev_marl.grid.flow import GridFlow
-from ev_marl.objective.base import TERMS, DayModel, Expression
+from ev_marl.objective.base import TERMS, DayModel, Expression, NetworkModel, Variable
 from ev_marl.objective.split import Split, split_cost
 from ev_marl.simulator import Flow
 
@@ -44,6 +48,24 @@ def _responsible_kw(flow: Flow, grid: GridFlow) -> np.ndarray:
     """Power of the ports that move the vehicles' sum in the direction it has, >= 0, shape (n_batch, n_ports) [kW]."""
     direction = np.where(grid.charger_kw.sum(axis=1) < 0.0, -1.0, 1.0)
     return np.asarray(np.maximum(0.0, direction[:, None] * flow.granted_kw))
+
+
+def _daily(
+    name: str, day: DayModel, price: float, quantity: Callable[[NetworkModel], Sequence[Variable]]
+) -> Expression:
+    """price·Δ·Σ of a quantity that the model of the day has from below, so that a bound with it is one.
+
+    Raises
+    ------
+    ObjectiveError
+        If the model has no network.
+    """
+    if day.network is None:
+        raise ObjectiveError(
+            f"objective term '{name}' is about a network, and the model of the day has none: give the network to the "
+            "optimum as well"
+        )
+    return day.linear(quantity(day.network), np.full(day.n_steps, price * day.step_h))
 
 
 @TERMS.register("voltage_deviation")
@@ -80,9 +102,9 @@ class VoltageDeviation:
                 split_cost(cost, np.maximum(0.0, sign * flow.granted_kw), flow.site, self.split, part)
                 out += part
 
-    def expression(self, day: DayModel) -> Expression | None:
-        """None yet."""
-        return None
+    def expression(self, day: DayModel) -> Expression:
+        """price·Δ·Σ what is beyond the band, from below."""
+        return _daily(self.name, day, self.price_per_pu_h, lambda network: network.beyond_band_pu())
 
 
 class _PricedEnergy:
@@ -123,9 +145,9 @@ class LineOverload(_PricedEnergy):
             _beyond_rating(grid.line_percent, grid.line_limit_percent, grid.spec.line_kva, beyond_kva)
             self._split(flow, grid, beyond_kva, out)
 
-    def expression(self, day: DayModel) -> Expression | None:
-        """None yet."""
-        return None
+    def expression(self, day: DayModel) -> Expression:
+        """price·Δ·Σ overload, from below."""
+        return _daily(self.name, day, self.price_per_kwh, lambda network: network.line_overload_kva())
 
 
 @TERMS.register("transformer_overload")
@@ -153,9 +175,9 @@ class TransformerOverload(_PricedEnergy):
             )
             self._split(flow, grid, beyond_kva, out)
 
-    def expression(self, day: DayModel) -> Expression | None:
-        """None yet."""
-        return None
+    def expression(self, day: DayModel) -> Expression:
+        """price·Δ·Σ overload, from below."""
+        return _daily(self.name, day, self.price_per_kwh, lambda network: network.transformer_overload_kva())
 
 
 @TERMS.register("grid_losses")
@@ -182,6 +204,6 @@ class GridLosses(_PricedEnergy):
         if grid is not None:
             self._split(flow, grid, grid.losses_kw - grid.idle_losses_kw, out)
 
-    def expression(self, day: DayModel) -> Expression | None:
-        """None yet."""
-        return None
+    def expression(self, day: DayModel) -> Expression:
+        """price·Δ·Σ added losses, from below."""
+        return _daily(self.name, day, self.price_per_kwh, lambda network: network.added_losses_kw())

@@ -137,6 +137,42 @@ def test_parts_sum_to_the_whole(seed: int, split: str) -> None:
         assert split == "equal" or np.all(parts * np.sign(whole)[:, None] >= 0)
 
 
+class FakeNetworkModel:
+    """A network whose quantities are their own names."""
+
+    def beyond_band_pu(self) -> list[str]:
+        return ["band 0", "band 1"]
+
+    def line_overload_kva(self) -> list[str]:
+        return ["lines 0", "lines 1"]
+
+    def transformer_overload_kva(self) -> list[str]:
+        return ["transformers 0", "transformers 1"]
+
+    def added_losses_kw(self) -> list[str]:
+        return ["losses 0", "losses 1"]
+
+
+class FakeDay:
+    """Two steps of a quarter of an hour; expressions are dictionaries."""
+
+    n_steps, step_h = 2, 0.25
+
+    def __init__(self, network: FakeNetworkModel | None) -> None:
+        self.network = network
+
+    def linear(self, variables: list[str], coefficients: np.ndarray) -> dict[str, float]:
+        return dict(zip(variables, coefficients.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(("name", "word"), zip(NAMES, ("band", "lines", "transformers", "losses"), strict=True))
+def test_in_the_optimum_a_price_times_its_own_quantity(name: str, word: str) -> None:
+    term = TERMS.get(name)(8.0)
+    assert term.expression(FakeDay(FakeNetworkModel())) == {f"{word} 0": 2.0, f"{word} 1": 2.0}  # type: ignore[arg-type]
+    with pytest.raises(ObjectiveError, match=f"'{name}' is about a network.*the model of the day has none"):
+        term.expression(FakeDay(None))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_scenario_without_a_network_cannot_price_it(name: str) -> None:
     scenario = load_scenario("tiny")
