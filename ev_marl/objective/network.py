@@ -1,8 +1,8 @@
 """What the network above the site suffers: voltages beyond their band, overloaded elements, losses.
 
 A step's `GridFlow` comes in, costs by port go out. The limits are the clamped ones: what the network does without any
-charging is not charged to the vehicles. Where a flow has no network, these terms cost nothing. What a day costs comes in
-the optimum's model from below, see `NetworkModel`.
+charging is not charged to the vehicles. Where a flow has no network, these terms cost nothing. In the optimum they are
+priced from below, see `NetworkModel`.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ class FakeDay:
         return dict(zip(variables, coefficients.tolist(), strict=True))
 
 
-@pytest.mark.parametrize(("name", "word"), zip(NAMES, ("band", "lines", "transformers", "losses"), strict=True))
+@pytest.mark.parametrize(("name", "word"), [*zip(NAMES, ("band", "lines", "transformers", "losses"), strict=True)])
 def test_in_the_optimum_a_price_times_its_own_quantity(name: str, word: str) -> None:
     term = TERMS.get(name)(8.0)
     assert term.expression(FakeDay(FakeNetworkModel())) == {f"{word} 0": 2.0, f"{word} 1": 2.0}  # type: ignore[arg-type]
