@@ -30,6 +30,7 @@ from ev_marl.scenario import Scenario
 MANIFEST = "manifest.json"
 DAYS = "days"
 _PACKAGES = ("numpy", "numba", "pyomo", "highspy", "pettingzoo")
+_NETWORK_PACKAGES = ("pandapower", "simbench", "lightsim2grid", "power-grid-model")
 _SHOWN_DIFFERENCES = 8
 _PLUG_IN = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*(\(.*\))?$", re.DOTALL)
 
@@ -42,7 +43,7 @@ class Manifest(Record):
     ev_marl: str
     scenario: dict[str, Any]
     files: dict[str, str]
-    """SHA-256 of every CSV file that the scenario names, of the source of every module:Class, and of every learned
+    """SHA-256 of every data file that the scenario names, of the source of every module:Class, and of every learned
     policy."""
     policies: tuple[str, ...]
     """What runs; of a learned policy, each training seed by itself."""
@@ -81,7 +82,7 @@ class Manifest(Record):
             files={
                 **{
                     path: hashlib.sha256(Path(path).read_bytes()).hexdigest()
-                    for path in sorted(set(named_csvs(resolved)))
+                    for path in sorted(set(named_files(resolved)))
                 },
                 **{
                     name: _source_hash(name)
@@ -97,7 +98,7 @@ class Manifest(Record):
             seed=seed,
             split=split,
             source=source,
-            versions=_versions(),
+            versions=_versions(_PACKAGES if scenario.grid is None else (*_PACKAGES, *_NETWORK_PACKAGES)),
         )
 
     @property
@@ -216,7 +217,7 @@ class RunFolder:
         return day
 
     def _check_same(self, wanted: Manifest) -> None:
-        found = list(differences(self.manifest.identity, wanted.identity))
+        found = list(differences(_as_read_today(self.manifest.identity), wanted.identity))
         if not found:
             return
         shown = [f"  {key}: {there} there, {here} here" for key, there, here in found[:_SHOWN_DIFFERENCES]]
@@ -226,6 +227,15 @@ class RunFolder:
             f"{self.path} belongs to another run, and is left as it is. What differs:\n" + "\n".join(shown) + "\n"
             "Choose another folder with --out, or leave --out away: then every run has a folder of its own."
         )
+
+
+def _as_read_today(identity: dict[str, Any]) -> dict[str, Any]:
+    """The identity of a run with what scenarios could not say yet when it was made: that had no effect then."""
+    try:
+        scenario = Scenario.model_validate(identity["scenario"])
+    except ValidationError:
+        return identity  # what differs shows
+    return {**identity, "scenario": scenario.model_dump(mode="json")}
 
 
 def day_path(folder: Path, index: int) -> Path:
@@ -281,17 +291,25 @@ def _short(value: Any) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def named_csvs(model: Any) -> Iterator[str]:
-    """Every CSV file that a resolved scenario names."""
+def named_files(model: Any, at: str = "") -> Iterator[str]:
+    """Every data file that a resolved scenario names: CSV files, and the network where it is a file.
+
+    `at` is the key at which the model stands.
+    """
     if isinstance(model, dict):
         for key, value in model.items():
-            if key == "csv":
+            if names_file(key, at):
                 yield value
             else:
-                yield from named_csvs(value)
+                yield from named_files(value, key)
     elif isinstance(model, list):
         for value in model:
-            yield from named_csvs(value)
+            yield from named_files(value)
+
+
+def names_file(key: str, at: str) -> bool:
+    """Whether a key of a resolved scenario, below the key `at`, has the path of a data file."""
+    return key == "csv" or (at == "network" and key == "file")
 
 
 def named_plug_ins(model: Any) -> Iterator[str]:
@@ -316,9 +334,9 @@ def _source_hash(name: str) -> str:
     return hashlib.sha256(Path(origin).read_bytes()).hexdigest() if origin else ""
 
 
-def _versions() -> dict[str, str]:
+def _versions(packages: Sequence[str]) -> dict[str, str]:
     found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in _PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -21,7 +21,7 @@ from typing import Any
 
 import ev_marl
 from ev_marl.compare.day import Work
-from ev_marl.compare.folder import named_csvs, named_plug_ins
+from ev_marl.compare.folder import named_files, named_plug_ins, names_file
 from ev_marl.errors import RunError
 from ev_marl.policies.learned_spec import DESCRIPTION, WEIGHTS, read_learned
 
@@ -48,7 +48,7 @@ class Luggage:
             If a package of the user's own is too large to be sent around.
         """
         here = [
-            *((Path(path), Path(path).name) for path in named_csvs(json.loads(work.scenario))),
+            *((Path(path), Path(path).name) for path in named_files(json.loads(work.scenario))),
             *((Path(path), Path(path).name) for _, path in work.track_files),
             *((_learned_folder(place), "policy") for _, place in work.places),
         ]
@@ -78,7 +78,7 @@ class Luggage:
         places = [(name, read_learned(place)) for name, place in self.work.places]
         return replace(
             self.work,
-            scenario=json.dumps(_with_csvs(json.loads(self.work.scenario), there), sort_keys=True),
+            scenario=json.dumps(_with_files(json.loads(self.work.scenario), there), sort_keys=True),
             places=tuple(
                 (name, str(replace(spec, path=Path(there[str(spec.path)]))))
                 for name, spec in places
@@ -117,12 +117,14 @@ def _learned_folder(place: str) -> Path:
     return spec.path
 
 
-def _with_csvs(model: Any, there: Mapping[str, str]) -> Any:
-    """The same model with other paths of its CSV files."""
+def _with_files(model: Any, there: Mapping[str, str], at: str = "") -> Any:
+    """The same model with other paths of its data files; `at` is the key at which it stands."""
     if isinstance(model, dict):
-        return {key: there[value] if key == "csv" else _with_csvs(value, there) for key, value in model.items()}
+        return {
+            key: there[value] if names_file(key, at) else _with_files(value, there, key) for key, value in model.items()
+        }
     if isinstance(model, list):
-        return [_with_csvs(value, there) for value in model]
+        return [_with_files(value, there) for value in model]
     return model
 
 

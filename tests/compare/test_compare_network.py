@@ -1,0 +1,266 @@
+"""What policies do to the network: metrics worked by hand, and where they show."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from network_cases import quiet_flow
+from rich.console import Console
+
+from ev_marl.compare import Comparison, compare
+from ev_marl.compare.columns import columns, network_columns
+from ev_marl.compare.figure import draw_report
+from ev_marl.compare.folder import named_files
+from ev_marl.compare.metrics import Recorder
+from ev_marl.compare.network_metrics import NetworkRecorder, NetworkSummary
+from ev_marl.compare.records import DayResult, OnNetwork
+from ev_marl.compare.report import report_markdown, results_table, summary_csv, summary_rows
+from ev_marl.compare.table import markdown_table, notes, print_table
+from ev_marl.coordinator import make_coordinator
+from ev_marl.env.setup import Setting
+from ev_marl.simulator import Simulator
+
+GRID = {"network": "cigre_lv", "limits": {"voltage": [0.95, 1.05], "transformer": 80.0}, "coordinator": "curtail"}
+STEPS = 24
+
+
+def recorded(n_batch: int = 1) -> NetworkRecorder:
+    """Two steps of half an hour."""
+    recorder = NetworkRecorder(n_batch, 2)
+    first = {
+        "vm_pu": [1.0, 0.99, 0.89, 0.9 - 0.5e-6],  # one below, one within the tolerance
+        "line_percent": [120.0, 100.0005],
+        "losses_kw": 3.0,
+        "curtailed_kw": 4.0,
+        "hot_spot_c": 71.0,
+        "cut": True,
+    }
+    second = {
+        "vm_pu": [1.0, 1.02, 1.12, 0.95],
+        "line_percent": [130.0, 90.0],
+        "line_limit_percent": [131.0, 100.0],  # without charging it is 131 %
+        "transformer_percent": 104.0,
+        "losses_kw": 1.0,
+        "hot_spot_c": 88.0,
+        "tap_moved": True,
+        "failed": True,
+    }
+    for step, changes in enumerate((first, second)):
+        recorder.watch(quiet_flow(n_batch, **changes), step, 0.5)
+    return recorder
+
+
+def test_a_day_worked_by_hand() -> None:
+    measured = recorded().measured(0)
+    assert measured == OnNetwork(
+        violations=4,  # a low bus and a line; a high bus and the transformer
+        lowest_pu=(0.89, 0.95),
+        highest_pu=(1.0, 1.12),
+        transformer_percent=(0.0, 104.0),
+        line_percent=130.0,
+        losses_kwh=2.0,
+        curtailed_kwh=2.0,
+        tap_moves=1,
+        failed_steps=1,
+        cut_steps=1,
+        hot_spot_c=88.0,
+    )
+    assert all(recorded(3).measured(row) == measured for row in range(3))
+
+
+def test_days_summed_up_by_hand() -> None:
+    day = recorded().measured(0)
+    calm = day.model_copy(
+        update={
+            "violations": 0,
+            "lowest_pu": (0.97, 0.97),
+            "highest_pu": (1.0, 1.0),
+            "transformer_percent": (10.0, 20.0),
+            "losses_kwh": 1.0,
+            "curtailed_kwh": 0.0,
+            "tap_moves": 0,
+            "hot_spot_c": None,
+        }
+    )
+    summary = NetworkSummary.of([day, calm], (0.9, 1.1), 0.5)
+    assert summary.violations_per_h == 2.0  # 4 in 2 h
+    assert (summary.lowest_pu, summary.highest_pu, summary.worst_pu) == (0.89, 1.12, 1.12)
+    assert (summary.transformer_percent, summary.line_percent, summary.hot_spot_c) == (104.0, 130.0, 88.0)
+    assert (summary.losses_kwh_per_day, summary.curtailed_kwh_per_day, summary.tap_moves_per_day) == (1.5, 1.0, 0.5)
+    assert (summary.failed_steps, summary.cut_steps) == (2, 2)
+    assert NetworkSummary.of([calm], (0.9, 1.1), 0.5).worst_pu == 0.97
+    assert np.isnan(NetworkSummary.of([calm], (0.9, 1.1), 0.5).hot_spot_c)
+
+
+def test_the_recorder_takes_the_network_where_there_is_one() -> None:
+    setting = Setting.of("tiny")
+    simulator = Simulator(setting.site.arrays, make_coordinator("nearest"), [setting.world.sample(0)])
+    for network in (False, True):
+        simulator.reset()
+        recorder = Recorder(simulator)
+        while not simulator.done:
+            flow = simulator.step(np.zeros((1, setting.site.arrays.n_ports)))
+            flow.grid = quiet_flow(losses_kw=2.0) if network else None
+            recorder.watch(flow, np.zeros(0), np.zeros(0))
+        found = recorder.measured().network
+        assert found is None if not network else found is not None and found.losses_kwh == pytest.approx(48.0)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """Two days of the smallest scenario, which has no network."""
+    folder = tmp_path_factory.mktemp("network") / "run"
+    return compare("tiny", ["edf", "idle"], 2, out=folder, workers=1, report=False)
+
+
+@pytest.fixture(scope="module")
+def on_network(plain: Comparison) -> Comparison:
+    """The same days, as if there were a network: idle leaves it alone, the others break its limits."""
+
+    def network(policy: str) -> OnNetwork:
+        calm = policy in ("idle", "optimum")
+        return OnNetwork(
+            violations=0 if calm else 36,
+            lowest_pu=(0.96 if calm else 0.931,) * STEPS,
+            highest_pu=(1.01,) * STEPS,
+            transformer_percent=(40.0 if calm else 123.0,) * STEPS,
+            line_percent=30.0,
+            losses_kwh=5.0,
+            curtailed_kwh=7.5,
+            tap_moves=0,
+            failed_steps=0,
+            cut_steps=0 if calm else 3,
+            hot_spot_c=64.0,
+        )
+
+    days = [
+        day.model_copy(
+            update={
+                "policies": tuple(
+                    entry.model_copy(update={"network": network(entry.policy)}) for entry in day.policies
+                ),
+                "achieved": day.bound - 0.5,
+                "exact": False,
+            }
+        )
+        for day in plain.days
+    ]
+    manifest = plain.manifest.model_copy(update={"scenario": {**plain.manifest.scenario, "grid": GRID}})
+    return Comparison(plain.folder, manifest, tuple(days), plain.limits)
+
+
+def printed(comparison: Comparison, width: int) -> str:
+    console = Console(width=width, file=io.StringIO(), record=True)
+    print_table(comparison, console)
+    return console.export_text()
+
+
+def test_columns_appear_only_with_a_network(plain: Comparison, on_network: Comparison) -> None:
+    headings = {column.heading for column in network_columns()}
+    assert not headings & {column.heading for column in columns(plain)}
+    assert headings < {column.heading for column in columns(on_network)}
+    assert not [name for name in results_table(plain).column_names if name.startswith("network")]
+    assert not [name for name in summary_rows(plain)[0] if name.startswith("network")]
+    assert "network" not in notes(plain).lower()
+
+
+def test_the_table_tells_what_happened(on_network: Comparison) -> None:
+    lines = markdown_table(on_network).splitlines()
+    cells = {line.split(" | ")[0].strip("| "): [cell.strip() for cell in line.strip("|").split("|")] for line in lines}
+    at = {name: place for place, name in enumerate(cells["policy"])}
+    # 36 a day over 24 h
+    assert [cells["uncontrolled"][at[name]] for name in ("network viol./h", "worst p.u.", "transf. %")] == [
+        "1.50",
+        "0.931",
+        "123",
+    ]
+    assert [cells["idle"][at[name]] for name in ("network viol./h", "worst p.u.", "no flow or cut")] == [
+        "0.00",
+        "0.960",
+        "0",
+    ]
+    text = notes(on_network)
+    assert "Network cigre_lv: 0.95 to 1.05 p.u., lines up to 100 %, transformers up to 80 %" in text
+    assert "taking power back keeps them" in text
+    assert (
+        "per hour): edf (1.50), uncontrolled (1.50)." in text or "per hour): uncontrolled (1.50), edf (1.50)." in text
+    )
+    assert "uncontrolled (0 and 6)" in text
+    for width in (80, 120, 300):
+        assert max(map(len, printed(on_network, width).splitlines())) <= width
+
+
+def test_bound_and_plan_are_told_apart(plain: Comparison, on_network: Comparison) -> None:
+    assert "| bound |" not in markdown_table(plain)
+    assert "\nbound " not in printed(plain, 200)
+    bound = next(line for line in markdown_table(on_network).splitlines() if line.startswith("| bound |"))
+    cells = [cell.strip() for cell in bound.strip("|").split("|")]
+    assert cells[:3] == ["bound", "", "100.0 %"]
+    assert f"{-on_network.bound.mean():.2f}" in cells
+    assert len({line.count("|") for line in markdown_table(on_network).splitlines()}) == 1
+    lines = printed(on_network, 200).splitlines()
+    place = next(k for k, line in enumerate(lines) if line.startswith("bound "))
+    assert lines[place + 1].startswith("optimum ")
+    assert "| bound |" not in markdown_table(on_network, on_network.table()[1:])
+
+
+def test_files_hold_every_number(on_network: Comparison) -> None:
+    table = results_table(on_network)
+    assert table["network_lowest_pu"].to_pylist()[:4] == [0.96, 0.931, 0.931, 0.96]
+    assert set(table["network_violations"].to_pylist()) == {0, 36}
+    rows = {row["policy"]: row for row in csv.DictReader(io.StringIO(summary_csv(on_network)))}
+    for field in fields(NetworkSummary):
+        assert f"network_{field.name}" in rows["idle"]
+    assert float(rows["edf"]["network_violations_per_h"]) == 1.5
+    report = report_markdown(on_network)
+    assert "Network violations: buses outside the voltage band" in report
+    assert "\n\n## Run it again" in report
+
+
+def test_a_day_with_a_network_survives_its_file(on_network: Comparison) -> None:
+    day = on_network.days[0]
+    assert DayResult.model_validate_json(day.model_dump_json()) == day
+
+
+def test_the_picture_has_a_panel_more(plain: Comparison, on_network: Comparison) -> None:
+    picture = draw_report(on_network)
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > len(draw_report(plain))
+
+
+def test_runs_from_before_networks_are_read_and_go_on(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    first = compare("tiny", ["edf"], 1, out=out, workers=1, report=False)
+    manifest = json.loads((out / "manifest.json").read_text())
+    del manifest["scenario"]["grid"]
+    for name in ("voltage_deviation", "line_overload", "transformer_overload", "grid_losses"):
+        del manifest["scenario"]["objective"][name]
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    for path in (out / "days").iterdir():
+        day = json.loads(path.read_text())
+        for entry in day["policies"]:
+            del entry["network"]
+        path.write_text(json.dumps(day))
+    again = compare("tiny", ["edf"], 2, out=out, workers=1, report=False)
+    assert again.days[0] == first.days[0]
+    assert len(again.days) == 2
+
+
+def test_the_network_file_is_one_of_the_data_files(on_network: Comparison) -> None:
+    scenario = {
+        **on_network.manifest.scenario,
+        "grid": {"network": {"file": "/net.json"}, "loads": {"csv": "/loads.csv"}},
+    }
+    assert sorted(named_files(scenario)) == ["/loads.csv", "/net.json"]
+    assert list(named_files({"extra": {"my:Term": {"file": "not ours"}}})) == []
+
+
+def test_summaries_stay_what_they_were(plain: Comparison, on_network: Comparison) -> None:
+    for before, after in zip(plain.table(), on_network.table(), strict=True):
+        np.testing.assert_equal(replace(after, network=None), before)
