@@ -13,6 +13,8 @@ from pathlib import Path
 
 import ev_marl
 from ev_marl.compare import compare
+from ev_marl.env.blocks import Feature, NetworkLoading, Voltage
+from ev_marl.env.observations import ObservedFeature
 from ev_marl.rl.config_reference import training_reference, training_schema_text
 from ev_marl.scenario import shipped_scenarios
 from ev_marl.scenario.json_schema import scenario_schema_text
@@ -92,10 +94,27 @@ def spaces_reference() -> str:
         "|---|---:|---:|---|",
     ]
     env = ev_marl.parallel_env("tiny", observation=EVERY_BLOCK)
-    for feature in env.observation_table():
-        low, high = f"{feature.low:g}".replace("-", "−"), f"{feature.high:g}".replace("-", "−")
-        lines.append(f"| `{feature.label}` | {low} | {high} | {feature.about} |")
+    lines += [_row(feature.label, feature) for feature in env.observation_table()]
+    lines += [
+        "",
+        "With a network above the site (`grid:`), there are two more blocks, about the station's own bus and its way to the",
+        "slack; limits are widened to what the network does without any charging:",
+        "",
+        "| number | lowest | highest | what it is |",
+        "|---|---:|---:|---|",
+    ]
+    lines += [
+        _row(f"{block.name}.{feature.name}", feature)
+        for block in (Voltage, NetworkLoading)
+        for feature in block.features
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _row(label: str, feature: Feature | ObservedFeature) -> str:
+    """A number of an observation as a row of a table."""
+    low, high = (f"{end:g}".replace("-", "−") for end in (feature.low, feature.high))
+    return f"| `{label}` | {low} | {high} | {feature.about} |"
 
 
 def pages() -> dict[Path, str]:

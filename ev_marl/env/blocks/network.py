@@ -1,7 +1,8 @@
 """What a station sees of the network above the site: the voltage at its own bus, and how full the way up is.
 
 Everything is of the last step; after a reset, of the coming first step without any charging. A step without a solution
-of the power flow shows the last valid values, and a flag. These blocks need a scenario with `grid:`.
+of the power flow shows the last valid values, and a flag. Limits are the clamped ones: those that cost something. These
+blocks need a scenario with `grid:`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ VOLTAGE_SCALE_PU = 0.1  # shown as 1: the half width of the usual band
 HOT_SPOT_SCALE_C = 98.0  # shown as 1: insulation ages at its normal rate (IEC 60076-7)
 TAP_SCALE = 10.0  # positions shown as 1: most tap changers have 9 to 17 to each side
 MOST = 3.0  # all is clipped to this
+
+_PER_BAND = f"over {VOLTAGE_SCALE_PU:g} p.u., clipped"
+_PER_LIMIT = "over its limit, clipped"
 
 
 @kernel
@@ -95,6 +99,13 @@ class Voltage:
     name = "voltage"
     scope: Scope = "station"
     static = False
+    features = (
+        Feature("deviation", -MOST, MOST, f"voltage at the own bus in the last step, less 1 p.u., {_PER_BAND}"),
+        Feature("above_lowest", -MOST, MOST, f"the same voltage less the lower limit, {_PER_BAND}"),
+        Feature("below_highest", -MOST, MOST, f"the upper limit less the same voltage, {_PER_BAND}"),
+        Feature("sensitivity", -MOST, MOST, f"change of it if the station drew its rated power more, {_PER_BAND}"),
+        Feature("failed", 0, 1, "1 where the last step's power flow had no solution, so that all this is older"),
+    )
 
     def bind(self, site: Site) -> tuple[Feature, ...]:
         """Look up the bus of each station.
@@ -107,14 +118,7 @@ class Voltage:
         self._charger = _station_charger(site, self.name)
         arrays = site.arrays
         self._rated_kw = np.add.reduceat(arrays.port_charge_kw, arrays.station_first_port[:-1])
-        unit = f"over {VOLTAGE_SCALE_PU:g} p.u., clipped"
-        return (
-            Feature("deviation", -MOST, MOST, f"voltage at the own bus in the last step, less 1 p.u., {unit}"),
-            Feature("above_lowest", -MOST, MOST, f"the same less the lowest that is free of charge, {unit}"),
-            Feature("below_highest", -MOST, MOST, f"the highest that is free of charge less the voltage, {unit}"),
-            Feature("sensitivity", -MOST, MOST, f"change if the station drew its rated power, {unit}"),
-            Feature("failed", 0, 1, "1 where the last step's power flow had no solution"),
-        )
+        return self.features
 
     def load(self, days: Days) -> None:
         """Nothing is prepared."""
@@ -143,6 +147,13 @@ class NetworkLoading:
     name = "network"
     scope: Scope = "station"
     static = False
+    features = (
+        Feature("feeder", 0, MOST, f"loading in the last step of the fullest line towards the slack, {_PER_LIMIT}"),
+        Feature("transformer", 0, MOST, f"loading of the transformer that feeds the own bus, {_PER_LIMIT}"),
+        Feature("hot_spot", 0, MOST, f"temperature of its hottest winding over {HOT_SPOT_SCALE_C:g} °C, clipped"),
+        Feature("substation", 0, MOST, f"loading of the last transformer before the slack, {_PER_LIMIT}"),
+        Feature("tap", -MOST, MOST, f"position of the controlled tap changer over {TAP_SCALE:g}, clipped"),
+    )
 
     def bind(self, site: Site) -> tuple[Feature, ...]:
         """Find the way up from each station.
@@ -158,14 +169,7 @@ class NetworkLoading:
         self._first_line = np.concatenate([[0], np.cumsum(paths.lines.sum(axis=1))])
         self._lines = np.nonzero(paths.lines)[1]
         self._transformer, self._substation = paths.transformer, paths.substation
-        share = "over its limit, clipped; above 1 is charged for"
-        return (
-            Feature("feeder", 0, MOST, f"loading in the last step of the fullest line on the way to the slack {share}"),
-            Feature("transformer", 0, MOST, f"loading of the transformer that feeds the own bus {share}"),
-            Feature("hot_spot", 0, MOST, f"its hottest winding's temperature over {HOT_SPOT_SCALE_C:g} °C, clipped"),
-            Feature("substation", 0, MOST, f"loading of the transformer nearest to the slack {share}"),
-            Feature("tap", -MOST, MOST, f"position of the controlled tap changer over {TAP_SCALE:g}, clipped"),
-        )
+        return self.features
 
     def load(self, days: Days) -> None:
         """Nothing is prepared."""
