@@ -97,7 +97,7 @@ def spaces_reference() -> str:
     lines += [_row(feature.label, feature) for feature in env.observation_table()]
     lines += [
         "",
-        "With a network above the site (`grid:`), there are two more blocks, about the station's own bus and its way to",
+        "With a network above the site (`grid:`), there are two more blocks, on the station's own bus and its way to",
         "the slack; limits are widened to what the network does without any charging:",
         "",
         "| number | lowest | highest | what it is |",
