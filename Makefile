@@ -8,33 +8,42 @@ INSTALLED_ALL := $(VENV)/.installed-all
 # left to the extras, it would look for a newer one, on Linux with gigabytes for GPUs. There are builds for Python 3.10
 # to 3.15; for another: make TORCH=torch==X test.
 TORCH ?= torch==2.13.0
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test trained bench lint types docs results clean help
+define ENVIRONMENT
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ev_marl needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+endef
+
+.PHONY: install demo test quick bench lint types docs results clean help
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 $(INSTALLED): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ev_marl needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing into $(VENV): a minute or two, once."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	$(ENVIRONMENT)
+	@echo "Installing into $(VENV): a minute, once."
+	$(PIP) -e ".[dev]"
 	touch $@
 
-$(INSTALLED_ALL): $(INSTALLED)
-	@echo "Installing training libraries into $(VENV): some minutes, once."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)" || { echo '$(TORCH) does not install on this Python or machine; choose another: make TORCH=torch==X test'; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,rllib,sb3,torchrl,supersuit]"
-	touch $@
+$(INSTALLED_ALL): pyproject.toml
+	$(ENVIRONMENT)
+	@echo "Installing everything into $(VENV), with the training libraries and pandapower: some minutes, once."
+	$(PIP) "$(TORCH)" || { echo '$(TORCH) does not install on this Python or machine; choose another: make TORCH=torch==X test'; exit 1; }
+	$(PIP) -e ".[dev,rllib,sb3,torchrl,supersuit,grid]"
+	touch $(INSTALLED) $@
+
+install: $(INSTALLED_ALL)  ## the virtual environment with all extras, for `make test`
 
 demo: $(INSTALLED)  ## policies against the cooperative optimum on the workplace scenario
 	$(BIN)/ev-marl compare workplace --days 30 --seed 0 --out runs/demo
 
-test: $(INSTALLED)  ## the test suite; what needs a training library that is not installed is skipped
-	$(BIN)/python -m pytest -n auto
+test: $(INSTALLED_ALL)  ## the whole test suite, with RLlib, the other training libraries and pandapower
+	$(PYTEST)
 
-trained: $(INSTALLED_ALL)  ## the whole test suite, with RLlib and the other training libraries
-	$(BIN)/python -m pytest -n auto
+quick: $(INSTALLED)  ## the tests of the core; what needs a library that is not installed is skipped
+	$(PYTEST)
 
 bench: $(INSTALLED)  ## speed measurements; nothing is asserted
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -s
