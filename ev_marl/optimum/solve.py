@@ -29,7 +29,7 @@ def solve(
     *,
     solver: str = "highs",
     tolerance: float = 1e-6,
-    time_limit: float = 30.0,
+    time_limit: float = 300.0,
     levels: Sequence[float] | np.ndarray | None = None,
 ) -> Solution:
     """Bound the team return of a day from above, and replay a plan that reaches the bound.
@@ -51,7 +51,8 @@ def solve(
     tolerance : float
         Relative gap that counts as closed [-].
     time_limit : float
-        Most time for the solver [s]; when it is up, the bound is valid but may be loose.
+        Most time for the solver [s], far more than a day needs, so that results do not depend on how busy the machine
+        is; when it is up, the bound is valid but may be loose.
     levels : array-like, optional
         Discrete action levels as shares of the rated power, −1 to 1. The bound stays that of continuous power; the
         certificate then says by how much it may be loose for agents with these levels.
@@ -165,7 +166,7 @@ def shadow_price_interval(
     group: int,
     width_kw: float = 0.1,
     solver: str = "highs",
-    time_limit: float = 60.0,
+    time_limit: float = 300.0,
 ) -> tuple[float, float]:
     """Worth of a little more, and loss from a little less, import headroom of one group in one step.
 
