@@ -74,6 +74,7 @@ class Objective:
         if not self.terms:
             raise ValueError("an objective needs at least one term")
         self._costs = np.zeros((0, 0, 0))
+        self._rewards = np.zeros((0, 0))
 
     @classmethod
     def from_scenario(cls, scenario: Scenario, coordinator: Coordinator) -> Objective:
@@ -125,8 +126,8 @@ class Objective:
             Costs [currency]; the array is reused by the next call.
         """
         shape = (len(self.terms), *flow.granted_kw.shape)
-        if self._costs.shape != shape:
-            n_agents = flow.site.n_stations
+        n_agents = flow.site.n_stations
+        if self._costs.shape != shape or self._rewards.shape[1] != n_agents:  # first flow, or another site's
             self._costs = np.zeros(shape)
             self._agent_costs = np.zeros((*shape[:2], n_agents))
             self._rewards = np.zeros((shape[1], n_agents))

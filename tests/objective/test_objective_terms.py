@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from builders import random_site, random_track
@@ -132,6 +134,20 @@ def test_a_term_without_expression_gives_rewards_but_no_bound() -> None:
     assert objective.evaluate(flow)[0].sum() == pytest.approx(-2 * simulator.site.n_ports)
     with pytest.raises(ObjectiveError, match="'mood' has no Pyomo expression"):
         expression_of(Unbounded(), None)  # type: ignore[arg-type]
+
+
+def test_one_objective_serves_sites_of_any_size() -> None:
+    """Also one after the other with as many ports and another number of stations."""
+    cases = sorted((two_rows(seed) for seed in range(30)), key=lambda case: case[1].arrays.n_ports)
+    shapes = [(site.arrays.n_ports, site.arrays.n_stations) for _, site, *_ in cases]
+    assert any(one[0] == two[0] and one[1] != two[1] for one, two in pairwise(shapes))
+    shared = Objective(every_term("responsibility"), limits_are_hard=False)
+    for rng, site, _, simulator in cases:
+        flow = simulator.step(rng.normal(0, 20, (2, site.arrays.n_ports)))
+        rewards, costs = shared.evaluate(flow)
+        expected = Objective(shared.terms, limits_are_hard=False).evaluate(flow)
+        np.testing.assert_array_equal(rewards, expected[0])
+        np.testing.assert_array_equal(costs, expected[1])
 
 
 def test_objectives_need_terms_with_different_names() -> None:
