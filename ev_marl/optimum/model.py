@@ -17,6 +17,8 @@ from pyomo.core.expr import LinearExpression
 
 from ev_marl.objective import Objective, expression_of
 from ev_marl.objective.base import Expression, NetworkModel, Variable
+from ev_marl.optimum.grid_problem import GridProblem
+from ev_marl.optimum.network_terms import NetworkTerms
 from ev_marl.optimum.pairs import Pairs
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Track
@@ -50,6 +52,8 @@ class PyomoDay:
         The day.
     objective : Objective
         What is minimised, and whether group limits are constraints.
+    grid : GridProblem, optional
+        The network that terms may price.
 
     Attributes
     ----------
@@ -63,6 +67,8 @@ class PyomoDay:
         Energy in the battery at the end of each pair's step [kWh].
     convex_rows : list of ConvexRow
         What terms asked to keep by tangents.
+    grid_terms : NetworkTerms, optional
+        What terms asked of the network; `network` is the same, as terms see it.
 
     Raises
     ------
@@ -70,7 +76,7 @@ class PyomoDay:
         If a term has no expression.
     """
 
-    def __init__(self, site: SiteArrays, track: Track, objective: Objective) -> None:
+    def __init__(self, site: SiteArrays, track: Track, objective: Objective, grid: GridProblem | None = None) -> None:
         self.site = site
         self.step_h = track.step_h
         self.n_steps = track.n_steps
@@ -85,13 +91,14 @@ class PyomoDay:
         self.discharge_pairs = self.pairs.discharge
         self.two_way = np.flatnonzero(self.pairs.limits.charge_kw[self.pairs.session[self.pairs.discharge]] > 0.0)
         self.convex_rows: list[ConvexRow] = []
-        self.network: NetworkModel | None = None
         self.model = pyo.ConcreteModel(name="cooperative optimum of one day")
         self._add_variables()
         self._add_balance()
         self._add_owed()
         if objective.limits_are_hard:
             self._add_group_limits()
+        self.grid_terms = None if grid is None else NetworkTerms(grid, self.variables)
+        self.network: NetworkModel | None = self.grid_terms
         self.model.term_rows = pyo.Constraint(pyo.Any)
         terms = [expression_of(term, self) for term in objective.terms]
         self.model.cost = pyo.Objective(expr=sum(terms), sense=pyo.minimize)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
+from pyomo.common.modeling import unique_component_name
 from pyomo.core.expr import LinearExpression
 from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 from scipy import sparse
@@ -124,16 +125,42 @@ class LinearProgram:
                 self.model.cuts.add((low if low > -math.inf else None, expression, high if high < math.inf else None))
             )
 
+    def add_columns(self, name: str, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+        """Append continuous columns without cost, here and to the Pyomo model; solvers must be told to start anew.
+
+        Parameters
+        ----------
+        name : str
+            What they are called in the Pyomo model.
+        lower, upper : float64, shape (n,)
+            Finite bounds.
+
+        Returns
+        -------
+        int64, shape (n,)
+            The columns.
+        """
+        bounds = list(zip(lower.tolist(), upper.tolist(), strict=True))
+        component = pyo.Var(range(len(bounds)), bounds=lambda _, i: bounds[i])
+        self.model.add_component(unique_component_name(self.model, name), component)
+        return self._append(list(component.values()), lower, upper, binary=False)
+
     def add_binaries(self, variables: Sequence[Variable]) -> np.ndarray:
         """Append binary Pyomo variables as columns without cost, int64, shape (len(variables),)."""
+        n = len(variables)
+        return self._append(variables, np.zeros(n), np.ones(n), binary=True)
+
+    def _append(
+        self, variables: Sequence[Variable], lower: np.ndarray, upper: np.ndarray, *, binary: bool
+    ) -> np.ndarray:
         n = len(variables)
         columns = np.arange(self.n_columns, self.n_columns + n)
         self._column.update((id(variable), int(j)) for variable, j in zip(variables, columns, strict=True))
         self.variables.extend(variables)
         self.cost = np.concatenate([self.cost, np.zeros(n)])
-        self.lower = np.concatenate([self.lower, np.zeros(n)])
-        self.upper = np.concatenate([self.upper, np.ones(n)])
-        self.binary = np.concatenate([self.binary, np.ones(n, dtype=bool)])
+        self.lower = np.concatenate([self.lower, lower])
+        self.upper = np.concatenate([self.upper, upper])
+        self.binary = np.concatenate([self.binary, np.full(n, binary)])
         self.matrix.resize((self.matrix.shape[0], self.n_columns))
         return columns
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import pyomo.environ as pyo
@@ -16,6 +17,8 @@ from pyomo.common.gc_manager import PauseGC
 from ev_marl.errors import SolverError
 from ev_marl.objective import Objective
 from ev_marl.optimum.cuts import ConvexCuts, HullCuts, TaperCuts
+from ev_marl.optimum.grid_problem import GridProblem
+from ev_marl.optimum.grid_relaxation import GridRelaxation
 from ev_marl.optimum.model import PyomoDay
 from ev_marl.optimum.program import LinearProgram, Rows
 from ev_marl.optimum.solvers import Answer, make_solver
@@ -28,6 +31,15 @@ HULL_TOLERANCE = 1e-7
 SIMULTANEOUS_KW2 = 1e-6
 MIXED_INTEGER_MARGIN = 1e-9  # relative; taken off a solver's own bound for its feasibility tolerances
 _MOST_ROUNDS = 200
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One formulation of the network on the way to the last one."""
+
+    formulation: str
+    bound: float  # on the return, proven with it [currency]
+    seconds: float  # since the start
 
 
 class Search:
@@ -49,6 +61,8 @@ class Search:
         Most time for all solver calls together [s].
     charges : bool, shape (n_two_way,), optional
         For each pair that can do both, in the order of `hull.position`: whether it may only charge, or only discharge.
+    grid : GridProblem, optional
+        The network.
 
     Attributes
     ----------
@@ -58,6 +72,10 @@ class Search:
         Last solution.
     multipliers : float64, shape (n_rows,), or None
         Of the last linear program.
+    grid : GridRelaxation or None
+        The network in the program.
+    stages : list of Stage
+        What each formulation of the network proved.
     """
 
     def __init__(
@@ -70,9 +88,10 @@ class Search:
         tolerance: float,
         time_limit: float,
         charges: np.ndarray | None = None,
+        grid: GridProblem | None = None,
     ) -> None:
         with PauseGC():  # thousands of small objects, none of them garbage
-            self.day = PyomoDay(site, track, objective)
+            self.day = PyomoDay(site, track, objective, grid)
             if charges is not None:
                 self.day.go_one_way(charges)
             self.program = LinearProgram(self.day.model)
@@ -82,6 +101,7 @@ class Search:
             first = self.taper.first()
             if len(first):
                 self.program.add_rows(first)
+        self.grid = None if grid is None else GridRelaxation(self.day, self.program, grid)
         self.tolerance = tolerance
         self.least_cost = -math.inf
         self.dual_value = -math.inf
@@ -90,13 +110,20 @@ class Search:
         self.source = ""
         self.rounds = self.cuts = 0
         self.binary_pairs = np.zeros(len(self.hull.position), dtype=bool)
+        self.stages: list[Stage] = []
         self._solver = make_solver(solver, self.program, tolerance=tolerance)
-        self._deadline = time.perf_counter() + time_limit
+        self._begin = time.perf_counter()
+        self._deadline = self._begin + time_limit
 
     @property
     def time_left(self) -> float:
         """What is left of the time limit [s]."""
         return self._deadline - time.perf_counter()
+
+    @property
+    def time_spent(self) -> float:
+        """Since it was made [s]."""
+        return time.perf_counter() - self._begin
 
     @property
     def mixed_integer(self) -> bool:
@@ -115,7 +142,21 @@ class Search:
         SolverError
             If the solver gives no solution at all.
         """
-        while self.run_once() and self.rounds < _MOST_ROUNDS:
+        self._settle()
+        if self.grid is None:
+            return
+        self.stages.append(Stage("limits dropped", -self.least_cost, self.time_spent))
+        for formulation, cones in (("linear branch flow", False), ("cones", True)):
+            self.grid.cones = cones
+            self._settle()
+            while self.time_left > 0.0 and self.grid.grow(self.x, self.plan(), self._share()):
+                self._solver.start_anew()
+                self._settle()
+            self.stages.append(Stage(formulation, -self.least_cost, self.time_spent))
+
+    def _settle(self) -> None:
+        first = self.rounds
+        while self.run_once() and self.rounds < first + _MOST_ROUNDS:
             pass
 
     def run_once(self) -> bool:
@@ -224,12 +265,16 @@ class Search:
             self.least_cost, self.source = proven, source
 
     def _broken(self) -> Rows:
-        n_convex = max(1, len(self.day.convex_rows))
-        share = 0.1 * self.tolerance * max(1.0, abs(self.program.value(self.x))) / n_convex
+        share = self._share()
         return Rows.stack(
             [
                 self.taper.broken(self.x, TAPER_TOLERANCE_KWH),
                 self.hull.broken(self.x, HULL_TOLERANCE),
-                self.convex.broken(self.x, share),
+                self.convex.broken(self.x, share / max(1, len(self.day.convex_rows))),
+                *([] if self.grid is None else [self.grid.broken(self.x, share / self.day.n_steps)]),
             ]
         )
+
+    def _share(self) -> float:
+        """What all tangents of one kind together may be short of [currency]."""
+        return 0.1 * self.tolerance * max(1.0, abs(self.program.value(self.x)))

@@ -60,6 +60,10 @@ class Solver(Protocol):
         """Take over binary columns that were just appended to the program."""
         ...
 
+    def start_anew(self) -> None:
+        """Take over the program with continuous columns that were just appended to it."""
+        ...
+
     def solve(self, time_limit: float) -> Answer:
         """Solve the program as it stands.
 
@@ -113,6 +117,11 @@ class HighsSolver:
         }
         for option, value in options.items():
             self._highs.setOptionValue(option, value)
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """Hand over the whole program, forgetting where the solver stood."""
+        program = self._program
         columns = program.matrix.tocsc()
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = program.n_columns, program.matrix.shape[0]
@@ -178,6 +187,9 @@ class PyomoSolver:
 
     def add_rows(self, rows: Rows) -> None:
         """Nothing to do: the rows are in the Pyomo model."""
+
+    def start_anew(self) -> None:
+        """Nothing to do: the columns are in the Pyomo model."""
 
     def add_binaries(self, columns: np.ndarray) -> None:
         """Set the gap; the variables are in the Pyomo model."""

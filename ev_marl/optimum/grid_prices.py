@@ -1,0 +1,186 @@
+"""Rows that lift what terms price on the network towards what it suffers.
+
+A point of the program comes in, rows that it breaks go out. Each holds for every state of the network, so no variable
+is ever forced above the true quantity:
+
+- undervoltage is convex in u = |V|², so it is kept by tangents: √u <= (v + u/v)/2 for every v > 0;
+- overvoltage and overload grow with a square root, concave: they are kept by the chord from the limit to the largest
+  value that can be at all, the convex envelope on that range;
+- losses are linear.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.optimum.grid_cone import GridBlocks
+from ev_marl.optimum.grid_reduction import Quantities
+from ev_marl.optimum.network_terms import NetworkTerms
+from ev_marl.optimum.program import LinearProgram, Rows
+
+
+class PriceRows:
+    """Rows that lift the terms' variables.
+
+    Parameters
+    ----------
+    terms : NetworkTerms
+        Whose variables.
+    program : LinearProgram
+        In which.
+    blocks : GridBlocks
+        States of the network.
+    """
+
+    def __init__(self, terms: NetworkTerms, program: LinearProgram, blocks: GridBlocks) -> None:
+        self._problem, self._blocks, self._program = blocks.problem, blocks, program
+        self.columns = {name: program.columns(variables) for name, variables in terms.made.items()}
+        self._elements = [
+            (f"{kind}_overload_kva", elements)
+            for kind, elements in (("line", self._lines()), ("transformer", self._transformers()))
+        ]
+        self._set_upper_bounds()
+
+    def _lines(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        matrices, problem = self._problem.matrices, self._problem
+        return (
+            matrices.line_branch,
+            matrices.line_percent_per_pu,
+            problem.bounds.line_percent,
+            problem.backend.spec.line_kva,
+        )
+
+    def _transformers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        matrices, problem = self._problem.matrices, self._problem
+        return (
+            matrices.transformer_branch,
+            matrices.transformer_percent_per_pu,
+            problem.bounds.transformer_percent,
+            problem.backend.spec.transformer_kva,
+        )
+
+    def _set_upper_bounds(self) -> None:
+        """What the ranges allow at most on any step: a failed step tells the values of another one."""
+        ranges, problem = self._blocks.ranges, self._problem
+        n_branches = len(problem.matrices.from_row)
+        voltage = ranges.bus_reach.max(axis=0, initial=0.0)
+        current = ranges.end_reach.max(axis=0, initial=0.0)
+        most = {"beyond_band_pu": float(np.maximum(voltage, 1.0).sum())}
+        for name, (branch, percent_per_pu, _, rated_kva) in self._elements:
+            at = np.flatnonzero(branch >= 0)
+            percent = [
+                percent_per_pu[at, side] * current[side * n_branches + branch[at]] * rated_kva[at] for side in (0, 1)
+            ]
+            most[name] = float(np.nan_to_num(np.maximum(*percent)).sum()) / 100.0
+        rows = np.concatenate([problem.matrices.from_row, problem.matrices.to_row])
+        by_row = np.zeros(problem.matrices.ybus.shape[0])
+        by_row[self._blocks.reduction.rows] = ranges.row_most.max(axis=0, initial=0.0)
+        most["added_losses_kw"] = problem.matrices.base_kva * float((current * np.maximum(by_row[rows], 1.0)).sum() * 2)
+        for name, columns in self.columns.items():
+            at = columns[columns >= 0]
+            self._program.upper[at] = np.maximum(most[name], self._program.lower[at])
+            for column in at.tolist():
+                self._program.variables[column].setub(float(self._program.upper[column]))
+
+    def first(self, steps: np.ndarray) -> Rows:
+        """Rows of blocks that were just added: losses."""
+        columns = self.columns.get("added_losses_kw")
+        if columns is None:
+            return Rows.stack([])
+        blocks, rows = self._blocks, []
+        variable, fixed = blocks.split_states(blocks.losses_kw)
+        for step in steps.tolist():
+            at = np.flatnonzero(variable)
+            own = blocks.first_column_of(step) + at
+            idle_kw = float(self._problem.idle_losses_kw[step])
+            rows.append(_row(np.array([columns[step], *own]), np.array([1.0, *-variable[at]]), fixed - idle_kw))
+        return Rows.stack(rows)
+
+    def short(self, x: np.ndarray, steps: np.ndarray, amounts: dict[str, np.ndarray]) -> np.ndarray:
+        """How much more a point would cost if its variables were at given amounts, shape (len(steps),) [currency]."""
+        cost = np.zeros(len(steps))
+        for name, columns in self.columns.items():
+            column = columns[steps]
+            price = np.where(column >= 0, self._program.cost[column], 0.0)
+            cost += price * np.maximum(0.0, amounts[name] - x[column])
+        return cost
+
+    def broken(self, x: np.ndarray, tolerance: float) -> Rows:
+        """Rows that a point breaks where that saves it more than the tolerance [currency] in a step."""
+        blocks = self._blocks
+        if not len(blocks.steps):
+            return Rows.stack([])
+        states, rows = blocks.states(x), []
+        for name, columns in self.columns.items():
+            if name == "added_losses_kw":
+                continue
+            height, slope = self._band(states) if name == "beyond_band_pu" else self._overload(name, states)
+            total = height.sum(axis=1)
+            column = columns[blocks.steps]
+            saved = self._program.cost[column] * (total - x[column])
+            for block in np.flatnonzero(saved > tolerance).tolist():
+                quantities = blocks.buses if name == "beyond_band_pu" else blocks.ends
+                rows.append(self._lift(block, int(column[block]), quantities, slope[block], total[block], states))
+        return Rows.stack(rows)
+
+    def _lift(
+        self, block: int, column: int, quantities: Quantities, slope: np.ndarray, height: float, states: np.ndarray
+    ) -> Rows:
+        """variable >= height + Σ slope·(square − square here)."""
+        blocks = self._blocks
+        which = np.flatnonzero(slope != 0.0)
+        weights = blocks.weights(quantities.take(which), slope[which])
+        variable, fixed = blocks.split_states(weights)
+        at = np.flatnonzero(variable)
+        own = blocks.first_column_of(int(blocks.steps[block])) + at
+        constant = height - float(weights @ states[block]) + fixed
+        return _row(np.array([column, *own]), np.array([1.0, *-variable[at]]), constant)
+
+    def _band(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lower estimates of what voltages are beyond their band and their slopes in the squares, shape (n, N)."""
+        blocks, steps = self._blocks, self._blocks.steps
+        bounds, reach = self._problem.bounds.rows(steps), blocks.ranges.bus_reach[steps]
+        square = np.maximum(blocks.squares(blocks.buses, states), 1e-6)
+        voltage = np.sqrt(square)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            under = bounds.lowest_pu - voltage
+            chord = np.where(reach > bounds.highest_pu, 1.0 / (reach + bounds.highest_pu), 0.0)
+            over = chord * (square - bounds.highest_pu**2)
+            height = np.where(under > 0.0, under, np.where(over > 0.0, over, 0.0))
+            slope = np.where(under > 0.0, -0.5 / voltage, np.where(over > 0.0, chord, 0.0))
+        return np.nan_to_num(height), np.nan_to_num(slope)
+
+    def _overload(self, name: str, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lower estimates of what elements carry beyond their limits and slopes in the squares, shape (n, 2·Br)."""
+        blocks, steps = self._blocks, self._blocks.steps
+        branch, percent_per_pu, limit_percent, rated_kva = dict(self._elements)[name]
+        n_branches = len(self._problem.matrices.from_row)
+        square = blocks.squares(blocks.ends, states)
+        reach = blocks.ranges.end_reach[steps] * blocks.scale
+        height, slope = np.zeros_like(square), np.zeros_like(square)
+        at = np.flatnonzero(branch >= 0)
+        best: np.ndarray = np.zeros((len(steps), len(at)))
+        sides = []
+        for side in (0, 1):
+            column = side * n_branches + branch[at]
+            per_unit = percent_per_pu[at, side] / blocks.scale
+            with np.errstate(divide="ignore", invalid="ignore"):
+                limit = limit_percent[steps][:, at] / per_unit
+                chord = np.where(reach[:, column] > limit, per_unit / (reach[:, column] + limit), 0.0)
+                over = np.nan_to_num(np.where(chord > 0.0, chord * (square[:, column] - limit**2), 0.0))
+            best = np.maximum(best, over)
+            sides.append((column, chord, over))
+        for i, (column, chord, over) in enumerate(sides):
+            taken = (over > 0.0) & (over >= best) & ((height[:, sides[0][0]] == 0.0) if i else True)
+            factor = np.where(taken, rated_kva[at] / 100.0, 0.0)
+            height[:, column] += factor * over
+            slope[:, column] += factor * np.where(taken, chord, 0.0)
+        return height, slope
+
+
+def _row(columns: np.ndarray, values: np.ndarray, lower: float) -> Rows:
+    """One row: values·columns >= lower."""
+    some = np.flatnonzero(values != 0.0)
+    return Rows(
+        np.array([0, len(some)]), columns[some].astype(np.int64), values[some], np.array([lower]), np.array([np.inf])
+    )
