@@ -22,7 +22,7 @@ from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
-from ev_marl.policies.base import Episode, Information, Policy, StationView
+from ev_marl.policies.base import Episode, Information, Policy, StationView, site_view
 from ev_marl.policies.rollout import make_view
 from ev_marl.scenario.clock import Clock
 from ev_marl.simulator import Simulator
@@ -211,10 +211,16 @@ def _grant(coordinator: Coordinator, request: Request) -> np.ndarray:
     return out
 
 
-def small_site() -> Site:
-    """Two lots with a limit each, three two-port stations, one of them bidirectional: what `check_policy` runs on."""
+def small_site(*, shared_limit: bool = True) -> Site:
+    """Two lots with a limit each, three two-port stations, one of them bidirectional: what `check_policy` runs on.
+
+    Parameters
+    ----------
+    shared_limit : bool
+        Whether the grid connection above both lots has limits of its own.
+    """
     graph = nx.DiGraph()
-    graph.add_node("grid", kind="grid", import_limit_kw=35.0, export_limit_kw=10.0)
+    graph.add_node("grid", kind="grid", **({"import_limit_kw": 35.0, "export_limit_kw": 10.0} if shared_limit else {}))
     for lot, stations in (("lot_0", ("ac_0", "bidi_0")), ("lot_1", ("ac_1",))):
         graph.add_node(lot, kind="parking", import_limit_kw=18.0)
         graph.add_edge("grid", lot)
@@ -235,9 +241,9 @@ def small_site() -> Site:
     return Site.from_graph(graph)
 
 
-def small_day(seed: int = 0) -> Track:
+def small_day(seed: int = 0, *, shared_limit: bool = True) -> Track:
     """A day of 24 steps of half an hour on `small_site`: two stays a port, the last beyond the end."""
-    site, n_steps, step_h = small_site(), 24, 0.5
+    site, n_steps, step_h = small_site(shared_limit=shared_limit), 24, 0.5
     rng = np.random.default_rng(seed)
     n_ports, n = site.arrays.n_ports, 2 * site.arrays.n_ports
     first, change = rng.integers(0, 4, n_ports), rng.integers(10, 14, n_ports)
@@ -280,7 +286,8 @@ def check_policy(factory: Callable[[], Policy], *, n_batch: int = 3, seed: int =
 
     It must have a name and say what information it needs; return finite float64 setpoints of shape
     (n_batch, n_ports); not write to its view; and decide the same again with the same random numbers. If it says
-    "own", a station's setpoints must not change when everything that other stations know is exchanged.
+    "own", a station's setpoints must not change when everything that other stations know is exchanged; if it says
+    "messages", not when that of stations is, and of their groups, with which it shares no limited group.
 
     Parameters
     ----------
@@ -301,14 +308,17 @@ def check_policy(factory: Callable[[], Policy], *, n_batch: int = 3, seed: int =
     _require(isinstance(policy.name, str), f"the name of a policy is a str, got {policy.name!r}")
     kinds = get_args(Information)
     _require(policy.information in kinds, f"information is one of {kinds}, got {policy.information!r}")
+    site = small_site()
     tracks = [small_day(seed + row) for row in range(n_batch)]
-    views, decided = _recorded_episode(policy, tracks, seed)
-    again = _decisions(factory(), views, tracks, seed)
+    views, decided = _recorded_episode(policy, site.arrays, tracks, seed)
+    again = _decisions(factory(), views, site.arrays, tracks, seed)
     for step, (first, second) in enumerate(zip(decided, again, strict=True)):
         where = f"policy '{policy.name}', step {step}: decided otherwise with the same random numbers at (row, port)"
         _require_small(np.abs(first - second), where)
     if policy.information == "own":
         _check_own(factory, views, decided, tracks, seed)
+    elif policy.information == "messages":
+        _check_messages(factory, n_batch, seed)
 
 
 def check_block(factory: Callable[[], ObservationBlock], *, n_batch: int = 3, seed: int = 0) -> None:
@@ -389,18 +399,20 @@ def _simulator_state(simulator: Simulator) -> dict[str, np.ndarray]:
     return {name: getattr(simulator, name).copy() for name in names}
 
 
-def _episode(policy: Policy, tracks: list[Track], seed: int) -> Episode:
+def _episode(policy: Policy, site: SiteArrays, tracks: list[Track], seed: int) -> Episode:
     future = tracks if policy.information == "future" else None
     rng = np.random.default_rng(seed)
-    return Episode(small_site().arrays, len(tracks), tracks[0].n_steps, tracks[0].step_h, rng, future)
+    return Episode(site, len(tracks), tracks[0].n_steps, tracks[0].step_h, rng, future)
 
 
-def _recorded_episode(policy: Policy, tracks: list[Track], seed: int) -> tuple[list[StationView], list[np.ndarray]]:
+def _recorded_episode(
+    policy: Policy, site: SiteArrays, tracks: list[Track], seed: int
+) -> tuple[list[StationView], list[np.ndarray]]:
     """Run an episode; views and setpoints of every step."""
     objective = Objective([EnergyCost(), UnmetEnergy(0.4), BatteryWear(0.03)])
-    simulator = Simulator(small_site().arrays, Proportional(), tracks)
+    simulator = Simulator(site, Proportional(), tracks)
     simulator.reset(np.arange(len(tracks)))
-    policy.reset(_episode(policy, tracks, seed))
+    policy.reset(_episode(policy, site, tracks, seed))
     views, decided = [], []
     while not simulator.done:
         where = f"policy '{policy.name}', step {simulator.step_index}"
@@ -420,9 +432,11 @@ def _recorded_episode(policy: Policy, tracks: list[Track], seed: int) -> tuple[l
     return views, decided
 
 
-def _decisions(policy: Policy, views: list[StationView], tracks: list[Track], seed: int) -> list[np.ndarray]:
+def _decisions(
+    policy: Policy, views: list[StationView], site: SiteArrays, tracks: list[Track], seed: int
+) -> list[np.ndarray]:
     """What a new policy decides on recorded views."""
-    policy.reset(_episode(policy, tracks, seed))
+    policy.reset(_episode(policy, site, tracks, seed))
     return [policy.act(deepcopy(view)).copy() for view in views]
 
 
@@ -434,15 +448,41 @@ def _check_own(
     seed: int,
 ) -> None:
     """Exchange what other stations know, and look whether a station decides otherwise."""
-    rng = np.random.default_rng(seed)
-    for station in range(small_site().arrays.n_stations):
+    rng, site = np.random.default_rng(seed), small_site().arrays
+    for station in range(site.n_stations):
         own = views[0].port_station == station
         policy = factory()
         others = [_exchanged(view, ~own, rng) for view in views]
-        for step, setpoint_kw in enumerate(_decisions(policy, others, tracks, seed)):
+        for step, setpoint_kw in enumerate(_decisions(policy, others, site, tracks, seed)):
             where = (
                 f"policy '{policy.name}', step {step}: information is 'own', but station {station} decides otherwise "
                 "when only other stations change, at (row, own port)"
+            )
+            _require_small(np.abs(setpoint_kw - decided[step])[:, own], where)
+
+
+def _check_messages(factory: Callable[[], Policy], n_batch: int, seed: int) -> None:
+    """Where two lots share no limit, exchange what is known in one, and look whether the other decides otherwise."""
+    rng, site = np.random.default_rng(seed), small_site(shared_limit=False).arrays
+    tracks = [small_day(seed + row, shared_limit=False) for row in range(n_batch)]
+    views, decided = _recorded_episode(factory(), site, tracks, seed)
+    for lot in np.flatnonzero(site.group_parent == 0):
+        own = (np.arange(site.n_ports) >= site.group_first_port[lot]) & (
+            np.arange(site.n_ports) < site.group_end_port[lot]
+        )
+        policy = factory()
+        elsewhere: list[StationView] = []
+        for view in views:
+            changed = site_view(_exchanged(view, ~own, rng))
+            others = (np.arange(site.n_groups) != lot) & (site.group_parent == 0)
+            share = rng.uniform(0.0, 1.0, changed.upper_kw.shape)
+            changed.upper_kw = np.where(others, share * changed.upper_kw, changed.upper_kw)
+            elsewhere.append(changed)
+        for step, setpoint_kw in enumerate(_decisions(policy, elsewhere, site, tracks, seed)):
+            where = (
+                f"policy '{policy.name}', step {step}: information is 'messages', but the stations below group {lot} "
+                "decide otherwise when only stations and groups change with which they share no limit, "
+                "at (row, own port)"
             )
             _require_small(np.abs(setpoint_kw - decided[step])[:, own], where)
 

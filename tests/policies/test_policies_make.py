@@ -97,6 +97,30 @@ class LooksAtOthers(Wrong):
         return view.hi_kw * (view.hi_kw.sum(axis=1, keepdims=True) < 40.0)
 
 
+class SharesTheLot(Wrong):
+    """What a group's limit leaves, shared below it: nothing wrong, as long as nobody else has a say."""
+
+    information = "messages"
+
+    def act(self, view):
+        share = np.ones_like(view.hi_kw)
+        for group in range(view.site.n_groups):
+            below = slice(view.site.group_first_port[group], view.site.group_end_port[group])
+            asked_kw = view.hi_kw[:, below].sum(axis=1, keepdims=True)
+            share[:, below] *= np.minimum(1.0, view.upper_kw[:, group : group + 1] / np.maximum(asked_kw, 1.0))
+        return view.hi_kw * share
+
+
+class SharesByTheSite(SharesTheLot):
+    def act(self, view):
+        return super().act(view) / (1.0 + view.hi_kw.sum(axis=1, keepdims=True))
+
+
+class SharesByLimitsElsewhere(SharesTheLot):
+    def act(self, view):
+        return super().act(view) * (view.upper_kw[:, 2:] / (1.0 + view.upper_kw[:, 2:]))
+
+
 class WritesToTheView(Wrong):
     def act(self, view):
         view.hi_kw[:] *= 0.5
@@ -138,6 +162,8 @@ class NoReset:
     ("cheat", "message"),
     [
         (LooksAtOthers, "information is 'own', but station 0 decides otherwise"),
+        (SharesByTheSite, "information is 'messages', but the stations below group 1 decide otherwise"),
+        (SharesByLimitsElsewhere, "information is 'messages', but the stations below group 1 decide otherwise"),
         (WritesToTheView, "it wrote to view.hi_kw"),
         (OneRowOnly, r"setpoints of shape \(6,\), expected \(3, 6\)"),
         (SinglePrecision, "setpoints are float64, got float32"),
@@ -148,6 +174,7 @@ class NoReset:
 )
 def test_the_check_catches(cheat, message):
     check_policy(Wrong)
+    check_policy(SharesTheLot)
     with pytest.raises(AssertionError, match=message):
         check_policy(cheat)
 
