@@ -15,6 +15,10 @@ import numpy as np
 from ev_marl.network.spec import NetworkSpec
 from ev_marl.registry import Registry
 
+LOWEST_PU = 0.7
+"""Below this voltage at any bus a power flow counts as not converged, in every backend: loads of constant power are no
+physics there."""
+
 
 @dataclass(slots=True)
 class Injections:
@@ -60,6 +64,15 @@ class PowerFlow:
     losses_kw: np.ndarray  # (B,)  lost in all branches and shunts: slack + fed in − drawn
     converged: np.ndarray  # bool (B,)
     iterations: np.ndarray  # int64 (B,)  0 where a backend does not know
+
+
+def refuse_collapse(flow: PowerFlow) -> PowerFlow:
+    """Flag rows with a voltage below `LOWEST_PU`, and make rows that did not converge NaN throughout, in place."""
+    flow.converged &= ~(flow.vm_pu < LOWEST_PU).any(axis=1)
+    if not flow.converged.all():
+        for name in ("vm_pu", "line_percent", "transformer_percent", "slack_kw", "slack_kvar", "losses_kw"):
+            getattr(flow, name)[~flow.converged] = np.nan
+    return flow
 
 
 def take_rows(flow: PowerFlow, rows: np.ndarray) -> PowerFlow:

@@ -1,0 +1,172 @@
+"""pandapower's own matrices of a network, as plain arrays; the only module that touches what pandapower keeps private.
+
+A `Network` comes in; `Admittances` go out, taken after one `runpp`, so that switches, tap positions, phase shifts,
+fused buses and dead parts are pandapower's by construction. Pinned to pandapower 3.5: a newer one may keep these
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandapower
+from pandapower.auxiliary import LoadflowNotConverged
+from scipy import sparse
+
+from ev_marl.errors import NetworkError
+from ev_marl.network.network import Net, Network
+
+UNKNOWN_ELEMENTS = (  # what the matrices alone do not describe: their power depends on the voltage, or has three phases
+    "asymmetric_load", "asymmetric_sgen", "trafo3w", "dcline", "motor", "svc", "ssc", "tcsc", "vsc", "xward",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Admittances:
+    """A network in p.u. of `base_kva`; R internal rows, Br branches, N buses, M lines, K transformers."""
+
+    base_kva: float
+    row: np.ndarray  # int64 (N,)  internal row of each bus, −1: dead; buses joined by a switch share one
+    ybus: sparse.csr_matrix  # complex128 (R, R)
+    yf: sparse.csr_matrix  # complex128 (Br, R)  current into each branch at its first end
+    yt: sparse.csr_matrix  # complex128 (Br, R)  and at its second
+    from_row: np.ndarray  # int64 (Br,)
+    to_row: np.ndarray  # int64 (Br,)
+    slack_row: np.ndarray  # int64
+    slack_v: np.ndarray  # complex128
+    pv_row: np.ndarray  # int64  rows whose voltage a generator holds
+    pv_vm: np.ndarray  # float64
+    fixed_s: np.ndarray  # complex128 (R,)  fed in by everything that is no load, generator or charger of the spec
+    line_branch: np.ndarray  # int64 (M,)  branch of each line, −1: out of service
+    transformer_branch: np.ndarray  # int64 (K,)
+    line_percent_per_pu: np.ndarray  # float64 (M, 2)  loading by the current at each end
+    transformer_percent_per_pu: np.ndarray  # float64 (K, 2)
+
+
+def with_tap_positions(net: Net, taps: Mapping[int, int] | None) -> Net:
+    """A copy of a network with other tap positions, by position in `net.trafo`."""
+    changed = copy.deepcopy(net)
+    for position, tap in (taps or {}).items():
+        changed.trafo.loc[changed.trafo.index[position], "tap_pos"] = tap
+    return changed
+
+
+def unsupported(network: Network) -> list[str]:
+    """What of the network the matrices do not describe; empty where they say it all."""
+    net = network.net
+    found = [table for table in UNKNOWN_ELEMENTS if table in net and len(net[table]) and net[table].in_service.any()]
+    zip_columns = [column for column in net.load.columns if column.startswith("const_")]
+    if len(net.load) and zip_columns and bool((net.load[zip_columns].fillna(0.0) != 0.0).to_numpy().any()):
+        found.append("voltage-dependent load")
+    if len(net.ward) and bool(((net.ward.pz_mw != 0) | (net.ward.qz_mvar != 0)).any()):
+        found.append("ward")
+    return found
+
+
+def admittances(network: Network, taps: Mapping[int, int] | None = None) -> Admittances:
+    """The matrices of a network.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    taps : mapping of int to int, optional
+        Tap positions other than the network's own, by position in `spec.transformers`.
+
+    Raises
+    ------
+    NetworkError
+        If pandapower finds no solution even without loads.
+    """
+    net = with_tap_positions(network.net, taps)
+    for table in ("load", "sgen"):
+        net[table][["p_mw", "q_mvar"]] = 0.0
+    net.storage.loc[net.storage.index[network.charger_rows], ["p_mw", "q_mvar"]] = 0.0
+    try:
+        run(net)
+    except LoadflowNotConverged:
+        raise NetworkError(
+            f"network '{network.spec.name}': pandapower finds no power flow even without loads; solve it with "
+            "pandapower.runpp first, and mend what it names"
+        ) from None
+    internal: dict[str, Any] = net._ppc["internal"]
+    lookups: dict[str, Any] = net._pd2ppc_lookups
+    ybus = internal["Ybus"].tocsr()
+    n_rows = ybus.shape[0]
+    branch = internal["branch"]
+    base_kva = 1000.0 * float(internal["baseMVA"])
+    voltage = internal["V"]
+    slack, pv = np.asarray(internal["ref"], dtype=np.int64), np.asarray(internal["pv"], dtype=np.int64)
+    row = np.asarray(lookups["bus"])[net.bus.index.to_numpy()].astype(np.int64)
+    in_service = np.asarray(internal["branch_is"], dtype=bool)
+    place = np.where(in_service, np.cumsum(in_service) - 1, -1)
+
+    def branches(kind: str, count: int) -> np.ndarray:
+        if not count:
+            return np.empty(0, dtype=np.int64)
+        first, end = lookups["branch"][kind]
+        return np.asarray(place[first:end], dtype=np.int64)
+
+    def amperes_per_pu(kv: np.ndarray) -> np.ndarray:
+        return np.asarray(base_kva / (np.sqrt(3.0) * kv))
+
+    spec, line, trafo = network.spec, net.line, net.trafo
+    kv = spec.bus_kv
+    rated = 1000.0 * (line.max_i_ka * line.df * line.parallel).to_numpy(dtype=np.float64)
+    line_ends = [amperes_per_pu(kv[bus]) / rated for bus in (spec.line_from_bus, spec.line_to_bus)]
+    rated_kva = 1000.0 * (trafo.sn_mva * trafo.df * trafo.parallel).to_numpy(dtype=np.float64)
+    transformer_ends = [
+        np.sqrt(3.0) * trafo[side].to_numpy(dtype=np.float64) * amperes_per_pu(kv[bus]) / rated_kva
+        for side, bus in (("vn_hv_kv", spec.transformer_hv_bus), ("vn_lv_kv", spec.transformer_lv_bus))
+    ]
+    return Admittances(
+        base_kva=base_kva,
+        row=np.where((row >= 0) & (row < n_rows), row, -1),
+        ybus=ybus,
+        yf=internal["Yf"].tocsr(),
+        yt=internal["Yt"].tocsr(),
+        from_row=branch[:, 0].real.astype(np.int64),
+        to_row=branch[:, 1].real.astype(np.int64),
+        slack_row=slack,
+        slack_v=np.asarray(voltage[slack]),
+        pv_row=pv,
+        pv_vm=np.abs(voltage[pv]),
+        fixed_s=_fixed(net, internal, n_rows),
+        line_branch=branches("line", len(line)),
+        transformer_branch=branches("trafo", len(trafo)),
+        line_percent_per_pu=100.0 * np.stack(line_ends, axis=1),
+        transformer_percent_per_pu=100.0 * np.stack(transformer_ends, axis=1),
+    )
+
+
+def run(net: Net) -> None:
+    """pandapower's power flow as the reference runs it.
+
+    Raises
+    ------
+    LoadflowNotConverged
+        If there is no solution.
+    """
+    with warnings.catch_warnings():  # divisions by zero on the way to a failure that is reported as such
+        warnings.simplefilter("ignore")
+        pandapower.runpp(net, lightsim2grid=False, init="auto")
+
+
+def _fixed(net: Net, internal: dict[str, Any], n_rows: int) -> np.ndarray:
+    """Power fed in at each row by what is neither load, generator nor charger of the spec [p.u.]."""
+    from_tables: np.ndarray = np.zeros(n_rows, dtype=np.complex128)
+    bus = internal["bus"]
+    base_mva = float(internal["baseMVA"])
+    from_tables -= (bus[:, 2] + 1j * bus[:, 3]).astype(np.complex128) / base_mva  # pandapower's PD and QD
+    gen = internal["gen"]
+    held = set(np.asarray(internal["pv"]).tolist())
+    for k in range(len(gen)):
+        at = int(gen[k, 0].real)
+        if at in held:
+            from_tables[at] += gen[k, 1].real / base_mva
+    return from_tables

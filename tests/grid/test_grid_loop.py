@@ -1,0 +1,237 @@
+"""The network in the loop, on a chain of three buses whose power flow the tests know by heart."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import random_site, random_track
+from grid_cases import ChainBackend, chain_day, chain_loop, chain_site
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ev_marl.coordinator import make_coordinator
+from ev_marl.errors import TrackError
+from ev_marl.grid import thermal
+from ev_marl.grid.base import Injections
+from ev_marl.grid.limits import Bounds
+from ev_marl.grid.loop import GridLoop, droop_ratio
+from ev_marl.scenario.grid import Chargers, NetworkLimits, VoltageDroop
+from ev_marl.simulator import Simulator
+from ev_marl.site import Site
+from ev_marl.world import Track
+
+
+def two_stations(power_kw: float = 50.0, *, v2g: bool = False) -> Site:
+    """A station at each bus of the chain."""
+    rng = np.random.default_rng(0)
+    site = random_site(rng, most_stations=1)
+    graph = site.graph
+    graph.clear()
+    graph.add_node("grid", kind="grid")
+    for a in range(2):
+        graph.add_node(f"ac_{a}", kind="station", type="ac", supply="ac")
+        graph.add_node(f"ac_{a}/0", kind="port", charge_kw=power_kw, discharge_kw=power_kw if v2g else 0.0, supply="ac")
+        graph.add_edge("grid", f"ac_{a}")
+        graph.add_edge(f"ac_{a}", f"ac_{a}/0")
+    return chain_site(Site.from_graph(graph))
+
+
+def full_day(site: Site, n_steps: int = 4, load_kw: float = 10.0) -> Track:
+    """A big, empty battery at every port, all day."""
+    sessions = [
+        {"port": port, "arrival": 0, "departure": n_steps, "wanted_kwh": 900, "capacity_kwh": 1000, "energy_kwh": 50}
+        for port in site.ports
+    ]
+    return Track.build(site, n_steps=n_steps, sessions=sessions).replace(network=chain_day(n_steps, load_kw))
+
+
+def run(site: Site, loop: GridLoop, setpoint_kw: list[float], **day: float) -> Simulator:
+    """One step with these setpoints."""
+    simulator = Simulator(site.arrays, make_coordinator("nearest"), [full_day(site, **day)], loop)
+    simulator.reset()
+    simulator.step(np.array([setpoint_kw]))
+    return simulator
+
+
+def exact(loop: GridLoop, charger_kw: list[float], load_kw: float = 10.0) -> Injections:
+    """The chain's state."""
+    state = Injections.zeros(loop.spec, 1)
+    state.load_kw[:], state.charger_kw[:] = load_kw, charger_kw
+    return state
+
+
+def test_the_network_feels_what_is_granted() -> None:
+    site = two_stations()
+    simulator = run(site, chain_loop(site), [30.0, 20.0])
+    flow = simulator.network.flow
+    alone = ChainBackend().solve(exact(simulator.network, [30.0, 20.0]))
+    assert flow.charger_kw.tolist() == [[30.0, 20.0]]
+    np.testing.assert_array_equal(flow.vm_pu, alone.vm_pu)
+    np.testing.assert_array_equal(flow.losses_kw, alone.losses_kw)
+    assert simulator.granted_kw.tolist() == [[30.0, 20.0]]  # prices, not force, where nothing curtails
+    assert (flow.vm_pu < flow.lowest_pu).any()
+
+
+def test_curtailing_ends_just_within_the_limit_and_takes_where_it_helps() -> None:
+    site = two_stations()
+    loop = chain_loop(site, limits=NetworkLimits(voltage=[0.95, 1.05]), curtails=True)
+    simulator = run(site, loop, [30.0, 30.0])
+    flow, granted = simulator.network.flow, simulator.granted_kw[0]
+    assert 0.95 - 1e-6 <= flow.vm_pu.min() < 0.95 + 1e-4
+    assert granted[1] < granted[0] < 30.0  # a kW at the far bus moves its voltage twice as far
+    assert flow.curtailed_kw[0] == pytest.approx(60.0 - granted.sum())
+    a, b = np.meshgrid(np.linspace(0.0, 30.0, 121), np.linspace(0.0, 30.0, 121))
+    states = exact(loop, [0.0, 0.0]).rows(np.zeros(a.size, dtype=int))
+    states.charger_kw[:] = np.stack([a.ravel(), b.ravel()], axis=1)
+    kept = ChainBackend().solve(states).vm_pu.min(axis=1) >= 0.95
+    least = ((30.0 - states.charger_kw[kept]) ** 2).sum(axis=1).min()
+    assert ((30.0 - granted) ** 2).sum() == pytest.approx(least, rel=0.02)  # of a grid of quarter kW
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**31), st.booleans())
+def test_curtailed_powers_keep_every_limit_and_only_shrink(seed: int, tight: bool) -> None:
+    rng = np.random.default_rng(seed)
+    site = chain_site(random_site(rng))
+    tracks = [
+        random_track(rng, site, n_steps=6).replace(network=chain_day(6, float(rng.uniform(-20.0, 40.0))))
+        for _ in range(3)
+    ]
+    limits = NetworkLimits(voltage=[0.97, 1.01], line=30.0, transformer=25.0) if tight else NetworkLimits()
+    simulator = Simulator(
+        site.arrays, make_coordinator("nearest"), tracks, chain_loop(site, limits=limits, curtails=True)
+    )
+    simulator.reset(np.arange(3))
+    loop = simulator.network
+    while not simulator.done:
+        setpoint = rng.uniform(-25.0, 25.0, simulator.lo_kw.shape)
+        lower, upper = simulator.lower_kw.copy(), simulator.upper_kw.copy()
+        clipped = np.clip(setpoint, simulator.lo_kw, simulator.hi_kw)
+        flow = simulator.step(setpoint)
+        grid = flow.grid
+        power = ChainBackend().solve(
+            loop.days.injections(simulator.rows, flow.step, grid.charger_kw, np.zeros_like(grid.charger_kw))
+        )
+        bounds = Bounds(grid.lowest_pu, grid.highest_pu, grid.line_limit_percent, grid.transformer_limit_percent)
+        assert bounds.kept(power).all()
+        assert (np.abs(flow.granted_kw) <= np.abs(clipped) + 1e-9).all()
+        assert (flow.granted_kw * clipped >= -1e-9).all()
+        assert (flow.group_kw <= upper + 1e-7).all()
+        assert (flow.group_kw >= lower - 1e-7).all()
+        assert np.isfinite(grid.vm_pu).all()
+
+
+def test_a_limit_that_breaks_without_charging_is_widened_and_not_made_worse() -> None:
+    site = two_stations(v2g=True)
+    loop = chain_loop(site, limits=NetworkLimits(voltage=[0.99, 1.01]), curtails=True)
+    simulator = run(site, loop, [30.0, -10.0], load_kw=20.0)
+    flow = simulator.network.flow
+    idle = ChainBackend().solve(exact(loop, [0.0, 0.0], 20.0))
+    assert idle.vm_pu.min() < 0.99
+    np.testing.assert_allclose(flow.lowest_pu[0], np.minimum(0.99, idle.vm_pu[0]))
+    assert (flow.vm_pu >= idle.vm_pu - 1e-6).all()
+    assert simulator.granted_kw[0, 1] == -10.0  # what helps is not taken back
+
+
+def test_rows_do_not_depend_on_who_shares_the_batch() -> None:
+    rng = np.random.default_rng(3)
+    site = chain_site(random_site(rng))
+    tracks = [random_track(rng, site, n_steps=5).replace(network=chain_day(5, 12.0 * k)) for k in range(3)]
+    loop = chain_loop(site, limits=NetworkLimits(voltage=[0.97, 1.02]), curtails=True)
+    together = Simulator(site.arrays, make_coordinator("nearest"), tracks, loop)
+    together.reset(np.arange(3))
+    setpoints = rng.uniform(-25.0, 25.0, (5, 3, site.arrays.n_ports))
+    told = [(together.step(s).granted_kw.copy(), together.network.flow.vm_pu.copy()) for s in setpoints]
+    for row in range(3):
+        alone = Simulator(site.arrays, make_coordinator("nearest"), tracks, loop)
+        alone.reset(np.array([row]))
+        for (granted, vm_pu), setpoint in zip(told, setpoints, strict=True):
+            flow = alone.step(setpoint[row : row + 1])
+            np.testing.assert_allclose(flow.granted_kw[0], granted[row], rtol=0, atol=1e-9)
+            np.testing.assert_allclose(flow.grid.vm_pu[0], vm_pu[row], rtol=0, atol=1e-12)
+
+
+def test_what_the_backend_cannot_solve_the_reference_may() -> None:
+    site = two_stations()
+    loop = chain_loop(site, backend=ChainBackend(blind_above_kw=20.0))
+    simulator = run(site, loop, [20.0, 10.0])
+    flow = simulator.network.flow
+    assert simulator.network.retried == 1
+    assert not flow.cut.any()
+    assert not flow.failed.any()
+    assert simulator.granted_kw.tolist() == [[20.0, 10.0]]
+
+
+def test_without_a_solution_charging_is_cut_to_the_safe_share() -> None:
+    site = two_stations(600.0)
+    simulator = run(site, chain_loop(site, safe_fraction=0.1), [300.0, 300.0])
+    flow = simulator.network.flow
+    assert flow.cut.tolist() == [True]
+    assert flow.failed.tolist() == [False]
+    np.testing.assert_allclose(simulator.granted_kw, [[30.0, 30.0]])
+    simulator = run(site, chain_loop(site, safe_fraction=0.9), [300.0, 300.0])
+    np.testing.assert_array_equal(simulator.granted_kw, [[0.0, 0.0]])
+    assert simulator.network.flow.cut.tolist() == [True]
+
+
+def test_a_network_that_fails_without_charging_tells_the_last_valid_state() -> None:
+    site = two_stations()
+    track = full_day(site, n_steps=2)
+    day = track.network
+    load_kw = day.load_kw.copy()
+    load_kw[1] = 2000.0
+    track = track.replace(network=replace(day, load_kw=load_kw))
+    simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], chain_loop(site, curtails=True))
+    simulator.reset()
+    first = simulator.step(np.array([[5.0, 5.0]])).grid.vm_pu.copy()
+    flow = simulator.step(np.array([[5.0, 5.0]])).grid
+    assert flow.failed.tolist() == [True]
+    np.testing.assert_array_equal(flow.vm_pu, first)
+    np.testing.assert_array_equal(simulator.granted_kw, 0.0)
+    assert all(np.isfinite(value).all() for value in (flow.losses_kw, flow.line_percent, flow.hot_spot_c))
+
+
+def test_reactive_power_follows_the_voltage() -> None:
+    site = two_stations()
+    droop = VoltageDroop()
+    simulator = run(site, chain_loop(site, chargers=Chargers(q_of_v=droop)), [30.0, 20.0])
+    flow = simulator.network.flow
+    np.testing.assert_allclose(
+        flow.charger_kvar[0], [30.0, 20.0] * droop_ratio(droop, flow.vm_pu[0, 1:]), rtol=0, atol=1e-3
+    )
+    plain = run(site, chain_loop(site), [30.0, 20.0]).network.flow
+    assert (flow.vm_pu[0, 1:] > plain.vm_pu[0, 1:]).all()
+    assert droop_ratio(droop, np.array([0.90, 0.955, 1.0, 1.10])).tolist() == pytest.approx(
+        [-0.3287, -0.16435, 0.0, 0.3287]
+    )
+
+
+def test_a_power_factor_draws_reactive_power() -> None:
+    site = two_stations()
+    flow = run(site, chain_loop(site, chargers=Chargers(power_factor=0.8)), [10.0, 0.0]).network.flow
+    assert flow.charger_kvar[0].tolist() == pytest.approx([7.5, 0.0])
+
+
+def test_a_transformer_at_rated_load_ends_at_98_degrees() -> None:
+    rated = np.array([100.0])
+    assert thermal.hot_spot_c(thermal.steady_oil_rise_k(rated), rated)[0] == pytest.approx(98.0)
+    cold = thermal.steady_oil_rise_k(np.array([0.0]))
+    assert cold[0] == pytest.approx(55.0 * (1.0 / 6.0) ** 0.8)
+    after = thermal.oil_after(cold, rated, 3.0)  # one time constant closes 63 % of the way
+    assert after[0] == pytest.approx(55.0 + (cold[0] - 55.0) * np.exp(-1.0))
+    thrice = thermal.oil_after(thermal.oil_after(thermal.oil_after(cold, rated, 1.0), rated, 1.0), rated, 1.0)
+    assert thrice[0] == pytest.approx(after[0])
+
+
+def test_sensitivity_is_that_of_the_own_bus() -> None:
+    site = two_stations()
+    near, far = chain_loop(site).sensitivity_pu_per_kw
+    assert near == pytest.approx(-0.05 / 100.0, rel=0.1)
+    assert far == pytest.approx(-0.10 / 100.0, rel=0.1)
+
+
+def test_tracks_must_know_the_network() -> None:
+    site = two_stations()
+    track = full_day(site)
+    with pytest.raises(TrackError, match="without `grid`"):
+        Simulator(site.arrays, make_coordinator("nearest"), [track.replace(network=None)], chain_loop(site))
