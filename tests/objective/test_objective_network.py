@@ -18,6 +18,7 @@ from ev_marl.objective import TERMS, Objective
 from ev_marl.objective.base import Term
 from ev_marl.objective.network import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.scenario import load_scenario
+from ev_marl.scenario.grid import Grid
 from ev_marl.simulator import Flow, Simulator
 from ev_marl.site import Site
 
@@ -179,3 +180,19 @@ def test_a_scenario_without_a_network_cannot_price_it(name: str) -> None:
     priced = scenario.model_copy(update={"objective": scenario.objective.model_copy(update={name: 2.0})})
     with pytest.raises(ObjectiveError, match=f"'{name}' is about a network.*it needs `grid:`"):
         Objective.from_scenario(priced, make_coordinator("nearest"))
+
+
+def test_a_scenario_with_a_network_has_the_terms_that_it_prices() -> None:
+    scenario = load_scenario("tiny")
+    prices = {"voltage_deviation": 50.0, "grid_losses": 0.2, "split": "equal"}
+    priced = scenario.model_copy(
+        update={
+            "grid": Grid(network="cigre_lv"),
+            "objective": scenario.objective.model_copy(update=prices),
+        }
+    )
+    objective = Objective.from_scenario(priced, make_coordinator("nearest"))
+    voltage, losses = objective.terms[-2:]
+    assert isinstance(voltage, VoltageDeviation)
+    assert isinstance(losses, GridLosses)
+    assert (voltage.price_per_pu_h, voltage.split, losses.price_per_kwh, losses.split) == (50.0, "equal", 0.2, "equal")
