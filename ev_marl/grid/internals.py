@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pandapower
 from pandapower.auxiliary import LoadflowNotConverged
+from pandapower.pypower.idx_bus import PD, QD
+from pandapower.pypower.idx_gen import GEN_BUS, PG
 from scipy import sparse
 
 from ev_marl.errors import NetworkError
@@ -24,6 +26,9 @@ from ev_marl.network.network import Net, Network
 UNKNOWN_ELEMENTS = (  # what the matrices alone do not describe: their power depends on the voltage, or has three phases
     "asymmetric_load", "asymmetric_sgen", "trafo3w", "dcline", "motor", "svc", "ssc", "tcsc", "vsc", "xward",
 )  # fmt: skip
+
+
+_NOTHING = 1e-12  # p.u.
 
 
 @dataclass(frozen=True)
@@ -83,17 +88,7 @@ def admittances(network: Network, taps: Mapping[int, int] | None = None) -> Admi
     NetworkError
         If pandapower finds no solution even without loads.
     """
-    net = with_tap_positions(network.net, taps)
-    for table in ("load", "sgen"):
-        net[table][["p_mw", "q_mvar"]] = 0.0
-    net.storage.loc[net.storage.index[network.charger_rows], ["p_mw", "q_mvar"]] = 0.0
-    try:
-        run(net)
-    except LoadflowNotConverged:
-        raise NetworkError(
-            f"network '{network.spec.name}': pandapower finds no power flow even without loads; solve it with "
-            "pandapower.runpp first, and mend what it names"
-        ) from None
+    net, loaded = _solved(network, taps)
     internal: dict[str, Any] = net._ppc["internal"]
     lookups: dict[str, Any] = net._pd2ppc_lookups
     ybus = internal["Ybus"].tocsr()
@@ -136,7 +131,7 @@ def admittances(network: Network, taps: Mapping[int, int] | None = None) -> Admi
         slack_v=np.asarray(voltage[slack]),
         pv_row=pv,
         pv_vm=np.abs(voltage[pv]),
-        fixed_s=_fixed(net, internal, n_rows),
+        fixed_s=_fixed(network, internal, row, n_rows) if loaded else _fixed(None, internal, row, n_rows),
         line_branch=branches("line", len(line)),
         transformer_branch=branches("trafo", len(trafo)),
         line_percent_per_pu=100.0 * np.stack(line_ends, axis=1),
@@ -157,16 +152,44 @@ def run(net: Net) -> None:
         pandapower.runpp(net, lightsim2grid=False, init="auto")
 
 
-def _fixed(net: Net, internal: dict[str, Any], n_rows: int) -> np.ndarray:
-    """Power fed in at each row by what is neither load, generator nor charger of the spec [p.u.]."""
-    from_tables: np.ndarray = np.zeros(n_rows, dtype=np.complex128)
-    bus = internal["bus"]
-    base_mva = float(internal["baseMVA"])
-    from_tables -= (bus[:, 2] + 1j * bus[:, 3]).astype(np.complex128) / base_mva  # pandapower's PD and QD
-    gen = internal["gen"]
+def _solved(network: Network, taps: Mapping[int, int] | None) -> tuple[Net, bool]:
+    """A solved copy, and whether its loads and generators are in it: with none of them, or else with all."""
+    for loaded in (False, True):
+        net = with_tap_positions(network.net, taps)
+        net.storage.loc[net.storage.index[network.charger_rows], ["p_mw", "q_mvar"]] = 0.0
+        if not loaded:
+            for table in ("load", "sgen"):
+                net[table][["p_mw", "q_mvar"]] = 0.0
+        try:
+            run(net)
+        except LoadflowNotConverged:
+            continue
+        return net, loaded
+    raise NetworkError(
+        f"network '{network.spec.name}': pandapower finds no power flow, with or without loads; solve it with "
+        "pandapower.runpp first, and mend what it names"
+    )
+
+
+def _fixed(loaded: Network | None, internal: dict[str, Any], row: np.ndarray, n_rows: int) -> np.ndarray:
+    """Power fed in at each row by what is neither load, generator nor charger of the spec [p.u.].
+
+    `loaded` is the network whose own loads and generators are in what pandapower holds as drawn.
+    """
+    bus, gen, base_mva = internal["bus"], internal["gen"], float(internal["baseMVA"])
+    fixed: np.ndarray = -(bus[:, PD] + 1j * bus[:, QD]).astype(np.complex128) / base_mva
     held = set(np.asarray(internal["pv"]).tolist())
     for k in range(len(gen)):
-        at = int(gen[k, 0].real)
+        at = int(gen[k, GEN_BUS].real)
         if at in held:
-            from_tables[at] += gen[k, 1].real / base_mva
-    return from_tables
+            fixed[at] += gen[k, PG].real / base_mva
+    if loaded is not None:
+        spec = loaded.spec
+        for place, drawn in (
+            (spec.load_bus, spec.load_kw + 1j * spec.load_kvar),
+            (spec.generator_bus, -spec.generator_kw - 1j * spec.generator_kvar),
+        ):
+            alive = (row[place] >= 0) & (row[place] < n_rows)
+            np.add.at(fixed, row[place][alive], drawn[alive] / (1000.0 * base_mva))
+    fixed[np.abs(fixed) < _NOTHING] = 0.0  # what is left of sums that cancel
+    return fixed

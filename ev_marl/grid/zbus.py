@@ -13,6 +13,7 @@ not depend on its batch.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from scipy.sparse.linalg import splu
@@ -230,7 +231,7 @@ class ZBusBackend:
             len(shown),
         )
         quantities = np.concatenate([voltage[shown], ends, matrices.ybus[slack] @ voltage])
-        self._arguments = (
+        self._arguments: tuple[Any, ...] = (
             *(place[bus_row] for bus_row in rows),
             _parts(matrices.fixed_s[inject]),
             _parts(voltage[inject, 0]),
@@ -318,7 +319,10 @@ def _branch_ends(
     at, first, scale
         Of the loadings: position of each end among all quantities, start of each branch's ends, percent per p.u.
     """
-    ends, at, scale, begin = [], [], [], [0]
+    ends: list[np.ndarray] = []
+    at: list[int] = []
+    scale: list[float] = []
+    begin = [0]
     for k, position in enumerate(branch.tolist()):
         if position >= 0:
             one, other = first[position] * percent_per_pu[k, 0], second[position] * percent_per_pu[k, 1]

@@ -143,7 +143,7 @@ def load_buses(net: Net) -> list[int]:
 
 def network_functions() -> dict[str, Callable[..., Net]]:
     """Functions of `pandapower.networks` that make a network, by their short name (`cigre_lv`)."""
-    found = {}
+    found: dict[str, Callable[..., Net]] = {}
     for name, function in inspect.getmembers(pandapower.networks, inspect.isfunction):
         if name.startswith("_") or not function.__module__.startswith("pandapower.networks"):
             continue  # helpers that the module imports

@@ -1,0 +1,154 @@
+"""Newton's method on pandapower's own admittance matrix, where generators hold voltages.
+
+lightsim2grid solves one row after the other; loadings, slack and losses are worked out for all rows at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from pandapower.pypower.idx_bus import SL_FAC
+from scipy import sparse
+
+from ev_marl.errors import NetworkError
+from ev_marl.grid.base import BACKENDS, Injections, PowerFlow, refuse_collapse
+from ev_marl.grid.internals import admittances, unsupported
+from ev_marl.network.network import Network
+
+try:
+    from lightsim2grid.newtonpf import newtonpf_new
+except ImportError as error:  # pragma: no cover - depends on what is installed
+    raise NetworkError(
+        "grid backend 'newton' needs lightsim2grid; install it with: pip install \"ev-marl[grid]\""
+    ) from error
+
+TOLERANCE_KVA = 1e-5  # power mismatch at which pandapower stops, 1e-8 MVA
+MOST_ITERATIONS = 10  # pandapower's own for Newton's method
+
+
+@BACKENDS.register("newton")
+class NewtonBackend:
+    """Newton's method for networks with voltage-controlled generators; one slack, constant-power elements.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    taps : mapping of int to int, optional
+        Tap positions other than the network's own, by position in `spec.transformers`.
+
+    Raises
+    ------
+    NetworkError
+        If the network has elements that this method cannot represent.
+    """
+
+    name = "newton"
+
+    def __init__(self, network: Network, taps: Mapping[int, int] | None = None) -> None:
+        self.network = network
+        self.spec = spec = network.spec
+        self._taps = dict(taps or {})
+        self._matrices = matrices = admittances(network, taps)
+        beyond = unsupported(network) + ["more than one slack"] * (len(matrices.slack_row) > 1)
+        if beyond:
+            raise NetworkError(
+                f"network '{spec.name}': backend 'newton' knows one slack and elements of constant power, and finds: "
+                + ", ".join(beyond)
+            )
+        n_rows = matrices.ybus.shape[0]
+        self._ybus = matrices.ybus.tocsc()
+        self._pq = np.setdiff1d(np.arange(n_rows), np.concatenate([matrices.slack_row, matrices.pv_row]))
+        self._start = self._flat_start()
+        bus = np.zeros((n_rows, SL_FAC + 1))
+        bus[matrices.slack_row, SL_FAC] = 1.0
+        self._frame = {"bus": bus}
+        self._options = {"max_iteration": MOST_ITERATIONS, "tolerance_mva": TOLERANCE_KVA / matrices.base_kva}
+        self._into_rows = [
+            _incidence(matrices.row[bus], n_rows) for bus in (spec.load_bus, spec.generator_bus, spec.charger_bus)
+        ]
+        branch = np.concatenate([matrices.line_branch, matrices.transformer_branch])
+        self._branch_is = branch >= 0
+        scale = np.concatenate([matrices.line_percent_per_pu, matrices.transformer_percent_per_pu])[self._branch_is]
+        self._ends = [
+            sparse.diags(scale[:, end]) @ currents[branch[self._branch_is]]
+            for end, currents in ((0, matrices.yf), (1, matrices.yt))
+        ]
+
+    def with_taps(self, taps: Mapping[int, int]) -> NewtonBackend:
+        """The same network at other tap positions."""
+        return NewtonBackend(self.network, {**self._taps, **taps})
+
+    def solve(self, injections: Injections) -> PowerFlow:
+        """Solve every row."""
+        matrices, spec = self._matrices, self.spec
+        drawn, fed, charged = (
+            (kw + 1j * kvar) @ into
+            for (kw, kvar), into in zip(
+                (
+                    (injections.load_kw, injections.load_kvar),
+                    (injections.generator_kw, injections.generator_kvar),
+                    (injections.charger_kw, injections.charger_kvar),
+                ),
+                self._into_rows,
+                strict=True,
+            )
+        )
+        own = (fed - drawn - charged) / matrices.base_kva
+        power = own + matrices.fixed_s
+        n_batch = len(power)
+        voltage = np.full(power.shape, np.nan, dtype=np.complex128)
+        converged, iterations = np.zeros(n_batch, dtype=bool), np.zeros(n_batch, dtype=np.int64)
+        for b in np.flatnonzero(np.isfinite(power).all(axis=1)):
+            solution, found, count = newtonpf_new(
+                self._ybus,
+                power[b],
+                self._start.copy(),
+                matrices.slack_row,
+                matrices.pv_row,
+                self._pq,
+                self._frame,
+                self._options,
+            )[:3]
+            iterations[b] = count
+            if found and np.isfinite(solution).all():
+                voltage[b], converged[b] = solution, True
+        percent = np.zeros((n_batch, len(self._branch_is)))
+        percent[:, self._branch_is] = np.maximum(*(np.abs((end @ voltage.T).T) for end in self._ends))
+        made = voltage * np.conj((matrices.ybus @ voltage.T).T)
+        slack = made[:, matrices.slack_row].sum(axis=1) - power[:, matrices.slack_row].sum(axis=1)
+        vm_pu = np.where(matrices.row >= 0, np.abs(voltage)[:, matrices.row], np.nan)
+        return refuse_collapse(
+            PowerFlow(
+                vm_pu,
+                percent[:, : spec.n_lines],
+                percent[:, spec.n_lines :],
+                slack.real * matrices.base_kva,
+                slack.imag * matrices.base_kva,
+                made.sum(axis=1).real * matrices.base_kva,
+                converged,
+                iterations,
+            )
+        )
+
+    def _flat_start(self) -> np.ndarray:
+        """Voltages without injections but with the generators' magnitudes; phase shifts of transformers are in it."""
+        matrices = self._matrices
+        n_rows, slack = matrices.ybus.shape[0], matrices.slack_row
+        others = np.setdiff1d(np.arange(n_rows), slack)
+        voltage = np.zeros(n_rows, dtype=np.complex128)
+        voltage[slack] = matrices.slack_v
+        voltage[others] = sparse.linalg.spsolve(
+            matrices.ybus[others][:, others].tocsc(), -(matrices.ybus[others][:, slack] @ matrices.slack_v)
+        )
+        voltage /= np.abs(voltage)
+        voltage[slack] = matrices.slack_v
+        voltage[matrices.pv_row] *= matrices.pv_vm
+        return voltage
+
+
+def _incidence(row: np.ndarray, n_rows: int) -> sparse.csr_matrix:
+    """Sums elements into rows, shape (n_elements, n_rows); those at dead buses are left out."""
+    alive = np.flatnonzero(row >= 0)
+    return sparse.csr_matrix((np.ones(len(alive)), (alive, row[alive])), shape=(len(row), n_rows))
