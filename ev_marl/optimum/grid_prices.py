@@ -39,7 +39,8 @@ class PriceRows:
             (f"{kind}_overload_kva", elements)
             for kind, elements in (("line", self._lines()), ("transformer", self._transformers()))
         ]
-        self._set_upper_bounds()
+        if self._problem.relaxable:
+            self._set_upper_bounds()
 
     def _lines(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         matrices, problem = self._problem.matrices, self._problem
@@ -95,6 +96,13 @@ class PriceRows:
             idle_kw = float(self._problem.idle_losses_kw[step])
             rows.append(_row(np.array([columns[step], *own]), np.array([1.0, *-variable[at]]), fixed - idle_kw))
         return Rows.stack(rows)
+
+    def cost(self, amounts: dict[str, np.ndarray]) -> np.ndarray:
+        """What given amounts of every step cost, float64, shape (n_steps,) [currency]."""
+        total = np.zeros(self._problem.n_steps)
+        for name, columns in self.columns.items():
+            total += np.where(columns >= 0, self._program.cost[columns], 0.0) * amounts[name]
+        return total
 
     def short(self, x: np.ndarray, steps: np.ndarray, amounts: dict[str, np.ndarray]) -> np.ndarray:
         """How much more a point would cost if its variables were at given amounts, shape (len(steps),) [currency]."""

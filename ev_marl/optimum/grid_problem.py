@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ev_marl.grid.base import GridBackend, Injections, PowerFlow
 from ev_marl.grid.limits import Bounds
 from ev_marl.grid.loop import GridLoop, droop_ratio
-from ev_marl.optimum.grid_reduction import Matrices
 from ev_marl.scenario.grid import VoltageDroop
 from ev_marl.world.track import Track
+
+if TYPE_CHECKING:  # pandapower is heavy, and optional
+    from ev_marl.grid.internals import Admittances
 
 _DROOP_ROUNDS = 30
 _DROOP_PU = 1e-9
@@ -26,7 +29,7 @@ _DROOP_PU = 1e-9
 class GridProblem:
     """A network on one day; T steps, P ports, E charger buses, L loads, S generators."""
 
-    matrices: Matrices  # of the network, taps as they are at the start
+    matrices: Admittances  # of the network, taps as they are at the start
     backend: GridBackend  # solves it exactly
     port_charger: np.ndarray  # int64 (P,)  charger bus of each port
     load_kw: np.ndarray  # float64 (T, L)  drawn
@@ -38,21 +41,22 @@ class GridProblem:
     limits_are_hard: bool  # whether charging is taken back until the limits hold, or only priced
     kvar_per_kw: float = 0.0  # reactive power of the chargers, tan φ [-]
     droop: VoltageDroop | None = None  # their reactive power by voltage, instead
-    taps_move: bool = False  # whether a tap changer acts: then the matrices are not those of the whole day
+    relaxable: bool = True  # whether the matrices tell everything: no tap changer acts, no load follows the voltage
+    reference: GridBackend | None = None  # checks the plan once more
     loop: GridLoop | None = None  # for replaying a plan in the simulator
 
     @classmethod
-    def of(cls, loop: GridLoop, matrices: Matrices, track: Track) -> GridProblem:
+    def of(cls, loop: GridLoop, track: Track, matrices: Admittances | None = None) -> GridProblem:
         """The problem of a track on the network of a simulator's loop.
 
         Parameters
         ----------
         loop : GridLoop
             As for the simulator; it is copied, so that its own days stay loaded.
-        matrices : Matrices
-            Of its network (see `ev_marl.grid.internals.admittances`).
         track : Track
             With network data.
+        matrices : Admittances, optional
+            Of its network; left out, they are asked of pandapower, which takes the time of one power flow.
 
         Raises
         ------
@@ -62,6 +66,12 @@ class GridProblem:
         own = replace(loop)
         own.load([track])
         days, factor = own.days, own.chargers.power_factor
+        described = True
+        if matrices is None:
+            from ev_marl.grid.internals import admittances, unsupported  # noqa: PLC0415  pandapower is heavy
+
+            assert own.site.network is not None  # a loop has one
+            matrices, described = admittances(own.site.network), not unsupported(own.site.network)
         return cls(
             matrices=matrices,
             backend=own.backend,
@@ -77,7 +87,8 @@ class GridProblem:
             limits_are_hard=own.curtails,
             kvar_per_kw=math.sqrt(1.0 - factor**2) / factor,
             droop=own.chargers.q_of_v,
-            taps_move=own.taps is not None,
+            relaxable=described and own.taps is None,
+            reference=own.reference,
             loop=own,
         )
 
@@ -116,7 +127,7 @@ class GridProblem:
         injected += self.matrices.base_kva * self.matrices.fixed_s[:, None]
         return np.asarray(injected.T)
 
-    def flow(self, steps: np.ndarray, charger_kw: np.ndarray) -> PowerFlow:
+    def flow(self, steps: np.ndarray, charger_kw: np.ndarray, *, by_reference: bool = False) -> PowerFlow:
         """What the network does, exactly.
 
         Parameters
@@ -125,20 +136,23 @@ class GridProblem:
             Steps; each may come more than once.
         charger_kw : float64, shape (n, n_charger_buses)
             Drawn at the charger buses [kW].
+        by_reference : bool
+            Whether the reference solves, if there is one.
 
         Returns
         -------
         PowerFlow
             One row for each entry of `steps`.
         """
+        backend = self.reference if by_reference and self.reference is not None else self.backend
         loads = (self.load_kw[steps], self.load_kvar[steps], self.generator_kw[steps], self.generator_kvar[steps])
-        flow = self.backend.solve(Injections(*loads, charger_kw, charger_kw * self.kvar_per_kw))
+        flow = backend.solve(Injections(*loads, charger_kw, charger_kw * self.kvar_per_kw))
         if self.droop is None:
             return flow
         vm_pu = np.nan_to_num(flow.vm_pu, nan=1.0)
         for _ in range(_DROOP_ROUNDS):
             kvar = np.abs(charger_kw) * droop_ratio(self.droop, vm_pu[:, self.backend.spec.charger_bus])
-            flow = self.backend.solve(Injections(*loads, charger_kw, kvar))
+            flow = backend.solve(Injections(*loads, charger_kw, kvar))
             change = np.where(flow.converged[:, None], np.nan_to_num(flow.vm_pu, nan=1.0) - vm_pu, 0.0)
             if np.abs(change).max(initial=0.0) < _DROOP_PU:
                 break

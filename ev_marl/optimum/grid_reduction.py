@@ -16,33 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
+
+if TYPE_CHECKING:  # pandapower is heavy, and optional
+    from ev_marl.grid.internals import Admittances
 
 _NOTHING = 1e-12  # p.u.; admittances below are none
-
-
-class Matrices(Protocol):
-    """What is read of a network's admittances (see `ev_marl.grid.internals.Admittances`)."""
-
-    base_kva: float
-    row: np.ndarray
-    ybus: sparse.csr_matrix
-    yf: sparse.csr_matrix
-    yt: sparse.csr_matrix
-    from_row: np.ndarray
-    to_row: np.ndarray
-    slack_row: np.ndarray
-    slack_v: np.ndarray
-    pv_row: np.ndarray
-    pv_vm: np.ndarray
-    fixed_s: np.ndarray
-    line_branch: np.ndarray
-    transformer_branch: np.ndarray
-    line_percent_per_pu: np.ndarray
-    transformer_percent_per_pu: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -120,7 +101,7 @@ def _transfer(admittance: np.ndarray) -> np.ndarray:
 class _Folding:
     """The network while it is folded."""
 
-    def __init__(self, matrices: Matrices) -> None:
+    def __init__(self, matrices: Admittances) -> None:
         self.shunt: np.ndarray = np.asarray(matrices.ybus.diagonal(), dtype=np.complex128).copy()
         n_rows, n_branches = len(self.shunt), len(matrices.from_row)
         self.edges_at: list[dict[int, _Edge]] = [{} for _ in range(n_rows)]  # neighbour -> edge
@@ -209,13 +190,13 @@ class _Folding:
 
 
 def reduce_network(
-    matrices: Matrices, charger_rows: np.ndarray, injection_rows: np.ndarray, *, all_parts: bool
+    matrices: Admittances, charger_rows: np.ndarray, injection_rows: np.ndarray, *, all_parts: bool
 ) -> Reduction:
     """Fold a network.
 
     Parameters
     ----------
-    matrices : Matrices
+    matrices : Admittances
         Of the network.
     charger_rows : int64, shape (E,)
         Rows of the charger buses; −1 for dead ones.

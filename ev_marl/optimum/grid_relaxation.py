@@ -45,7 +45,7 @@ class GridRelaxation:
         self.prices = PriceRows(day.grid_terms, program, self.blocks)
         self.cones = False
         reach_kw = (self.blocks.most_kw - self.blocks.least_kw).sum(axis=1)
-        self._may_have = problem.solvable & (reach_kw > 0.0) & (not problem.taps_move)
+        self._may_have = problem.solvable & (reach_kw > 0.0) & problem.relaxable
 
     def flow(self, plan: Plan) -> PowerFlow:
         """Exact power flow of a plan on every step."""

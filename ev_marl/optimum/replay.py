@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.coordinator import make_coordinator
+from ev_marl.grid.loop import GridLoop
 from ev_marl.objective import Objective
 from ev_marl.policies.base import StationView
 from ev_marl.policies.plan import Plan, PlanPolicy
 from ev_marl.policies.rollout import rollout
-from ev_marl.simulator import Simulator
+from ev_marl.simulator import Flow, Simulator
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Track
 
@@ -45,7 +46,34 @@ class RoundedPlanPolicy(PlanPolicy):
         return chosen
 
 
-def replay(site: SiteArrays, track: Track, objective: Objective, policy: PlanPolicy) -> float:
-    """Team return of a plan in closed loop [currency], under `nearest` where limits are hard, else under `none`."""
+def replay(
+    site: SiteArrays, track: Track, objective: Objective, policy: PlanPolicy, network: GridLoop | None = None
+) -> tuple[float, float]:
+    """A plan in closed loop, under `nearest` where limits are hard, else under `none`.
+
+    Parameters
+    ----------
+    site, track, objective
+        The day.
+    policy : PlanPolicy
+        Follows the plan.
+    network : GridLoop, optional
+        The network above the site.
+
+    Returns
+    -------
+    team_return : float
+        What the plan earns [currency].
+    curtailed_kwh : float
+        What was taken back for the network's sake [kWh].
+    """
     coordinator = make_coordinator("nearest" if objective.limits_are_hard else "none")
-    return float(rollout(Simulator(site, coordinator, [track]), objective, policy, [track]).team[0])
+    curtailed_kw = []
+
+    def watch(flow: Flow, _rewards: np.ndarray, _costs: np.ndarray) -> None:
+        if flow.grid is not None:
+            curtailed_kw.append(float(flow.grid.curtailed_kw[0]))
+
+    simulator = Simulator(site, coordinator, [track], network)
+    team_return = rollout(simulator, objective, policy, [track], watch=watch).team[0]
+    return float(team_return), track.step_h * sum(curtailed_kw)

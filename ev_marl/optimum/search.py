@@ -37,7 +37,7 @@ _MOST_ROUNDS = 200
 class Stage:
     """One formulation of the network on the way to the last one."""
 
-    formulation: str
+    name: str
     bound: float  # on the return, proven with it [currency]
     seconds: float  # since the start
 
@@ -70,10 +70,14 @@ class Search:
         Proven lower bound of the cost [currency].
     x : float64, shape (n_columns,)
         Last solution.
+    relaxed_x : float64, shape (n_columns,)
+        Last solution while it was `proving`.
     multipliers : float64, shape (n_rows,), or None
         Of the last linear program.
     grid : GridRelaxation or None
         The network in the program.
+    proving : bool
+        Whether every row so far holds for every policy.
     stages : list of Stage
         What each formulation of the network proved.
     """
@@ -111,6 +115,7 @@ class Search:
         self.rounds = self.cuts = 0
         self.binary_pairs = np.zeros(len(self.hull.position), dtype=bool)
         self.stages: list[Stage] = []
+        self.proving = True
         self._solver = make_solver(solver, self.program, tolerance=tolerance)
         self._begin = time.perf_counter()
         self._deadline = self._begin + time_limit
@@ -146,6 +151,8 @@ class Search:
         if self.grid is None:
             return
         self.stages.append(Stage("limits dropped", -self.least_cost, self.time_spent))
+        if not self.grid.problem.relaxable:
+            return
         for formulation, cones in (("linear branch flow", False), ("cones", True)):
             self.grid.cones = cones
             self._settle()
@@ -153,6 +160,14 @@ class Search:
                 self._solver.start_anew()
                 self._settle()
             self.stages.append(Stage(formulation, -self.least_cost, self.time_spent))
+
+    def estimate(self, rows: Rows) -> None:
+        """Go on with rows that policies may break: from now on nothing is proven, `least_cost` stays as it is."""
+        self.proving = False
+        if len(rows):
+            self.program.add_rows(rows)
+            self._solver.add_rows(rows)
+        self._settle()
 
     def _settle(self) -> None:
         first = self.rounds
@@ -254,6 +269,9 @@ class Search:
         elif not hasattr(self, "x"):
             raise SolverError(f"solver '{self._solver.name}' gave no solution: {answer.status}")
         self.status = answer.status
+        if not self.proving:
+            return
+        self.relaxed_x = self.x
         if answer.multipliers is not None:
             self.multipliers = answer.multipliers
             self.dual_value = self.program.dual_value(answer.multipliers)

@@ -53,6 +53,30 @@ class Seconds:
 
 
 @dataclass(frozen=True)
+class Formulation:
+    """One way to put the network into the model, and what its value is."""
+
+    name: str
+    kind: Literal["bound", "estimate", "plan"]  # no policy earns more; neither; earned in the simulator
+    value: float  # return [currency]
+    seconds: float  # from the start until it was known
+
+
+@dataclass(frozen=True)
+class GridReport:
+    """What the network makes of a day's optimum. Violations are 0 where limits hold to within their tolerances."""
+
+    formulations: tuple[Formulation, ...]  # from the loosest bound to the plan
+    steps: int  # that needed the network in the bound; in all others its limits cannot raise it
+    voltage_violation_pu: float  # of the plan, at most, in the exact power flow
+    loading_violation_percent: float  # percentage points
+    checked_steps: int  # the plan's tightest steps, solved once more by the reference
+    checked_voltage_violation_pu: float  # there
+    checked_loading_violation_percent: float
+    curtailed_kwh: float  # taken back for the network's sake when the plan was replayed
+
+
+@dataclass(frozen=True)
 class Solution:
     """The cooperative optimum of a day; T steps, P ports, G groups. Returns are team rewards: minus costs."""
 
@@ -64,6 +88,7 @@ class Solution:
     export_shadow_prices: np.ndarray  # float64 (T, G)  worth of one more kW of export headroom [currency/kW]
     seconds: Seconds
     certificate: Certificate
+    grid: GridReport | None = None  # with a network
 
     @property
     def gap(self) -> float:

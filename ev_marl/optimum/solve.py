@@ -13,10 +13,11 @@ from dataclasses import replace
 import numpy as np
 
 from ev_marl.objective import Objective
+from ev_marl.optimum.earned import Earned, earned, grid_report
+from ev_marl.optimum.grid_problem import GridProblem
 from ev_marl.optimum.replay import RoundedPlanPolicy, replay
-from ev_marl.optimum.search import Search
+from ev_marl.optimum.search import SIMULTANEOUS_KW2, Search
 from ev_marl.optimum.solution import Certificate, Looseness, Seconds, Solution
-from ev_marl.policies.plan import PlanPolicy
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Track
@@ -27,6 +28,7 @@ def solve(
     track: Track,
     objective: Objective,
     *,
+    grid: GridProblem | None = None,
     solver: str = "highs",
     tolerance: float = 1e-6,
     time_limit: float = 300.0,
@@ -46,6 +48,10 @@ def solve(
         The day.
     objective : Objective
         What counts; every term needs an expression. Where `limits_are_hard`, group limits are constraints.
+    grid : GridProblem, optional
+        The network above the site (see `GridProblem.of`). Its limits are relaxed outward for the bound, and the plan is
+        one that it carries. Left out, the network is taken to carry everything: still a bound, if what happens on it
+        has no price.
     solver : str
         "highs", or a name of Pyomo's `SolverFactory` ("appsi_highs", "scip_direct", "gurobi_direct", "glpk").
     tolerance : float
@@ -74,16 +80,38 @@ def solve(
     """
     arrays = site.arrays if isinstance(site, Site) else site
     begin = time.perf_counter()
-    search = Search(arrays, track, objective, solver=solver, tolerance=tolerance, time_limit=time_limit)
+
+    def searching(time_limit: float, charges: np.ndarray | None = None) -> Search:
+        return Search(
+            arrays,
+            track,
+            objective,
+            solver=solver,
+            tolerance=tolerance,
+            time_limit=time_limit,
+            charges=charges,
+            grid=grid,
+        )
+
+    def earn(search: Search) -> Earned:
+        return earned(arrays, track, objective, search)
+
+    search = searching(time_limit)
     build, begin = time.perf_counter() - begin, time.perf_counter()
     search.run()
-    solving, begin = time.perf_counter() - begin, time.perf_counter()
-    plan = search.plan()
-    achieved = replay(arrays, track, objective, PlanPolicy(plan))
-    replaying = time.perf_counter() - begin
+    bound_seconds = build + time.perf_counter() - begin
+    if grid is not None and search.simultaneous().any():
+        # What makes a plan feasible on the network proves nothing, so it happens in a program of its own.
+        one_way = searching(max(1.0, search.time_left), search.mostly_charges())
+        one_way.run()
+        best = earn(one_way)
+    else:
+        best = earn(search)
+    solving, begin = time.perf_counter() - begin - best.replay_seconds, time.perf_counter()
+    replaying = best.replay_seconds
     # Doing both at once often costs nothing at a vertex: then the replay, which nets them, earns the bound.
-    begin, unfinished = time.perf_counter(), True
-    while unfinished and search.time_left > 0.0 and not search.closed(achieved):
+    unfinished = True
+    while unfinished and search.proving and search.time_left > 0.0 and not search.closed(best.team_return):
         more = search.simultaneous() & ~search.binary_pairs
         if not more.any() and not search.mixed_integer:
             break
@@ -91,36 +119,31 @@ def solve(
             search.exclude(more)
         unfinished = search.run_once() or bool((search.simultaneous() & ~search.binary_pairs).any())
         # Every pair goes the way it mostly went: a linear program again, whose plan can be followed exactly.
-        polished = Search(
-            arrays,
-            track,
-            objective,
-            solver=solver,
-            tolerance=tolerance,
-            time_limit=max(1.0, search.time_left),
-            charges=search.mostly_charges(),
-        )
+        polished = searching(max(1.0, search.time_left), search.mostly_charges())
         polished.run()
-        earned = replay(arrays, track, objective, PlanPolicy(polished.plan()))
-        if earned > achieved:
-            plan, achieved = polished.plan(), earned
+        again = earn(polished)
+        best = again if again.team_return > best.team_return else best
     solving += time.perf_counter() - begin
     bound = -search.least_cost
     imports, exports = search.shadow_prices()
+    report = None
+    if grid is not None:
+        report = grid_report(search, best, bound_seconds=bound_seconds, total_seconds=build + solving + replaying)
     solution = Solution(
-        plan=plan,
+        plan=best.plan,
         bound=bound,
-        achieved=achieved,
+        achieved=best.team_return,
         status=search.status,
         shadow_prices=imports,
         export_shadow_prices=exports,
         seconds=Seconds(build, solving, replaying),
-        certificate=_certificate(search, objective, bound - achieved),
+        certificate=_certificate(search, objective, bound - best.team_return),
+        grid=report,
     )
     if levels is None:
         return solution
     reason = Looseness(
-        "agents have discrete action levels", looseness_of_levels(site, track, objective, solution, levels)
+        "agents have discrete action levels", looseness_of_levels(site, track, objective, solution, levels, grid=grid)
     )
     certificate = replace(solution.certificate, reasons=(*solution.certificate.reasons, reason))
     return replace(solution, certificate=certificate)
@@ -132,6 +155,8 @@ def looseness_of_levels(
     objective: Objective,
     solution: Solution,
     levels: Sequence[float] | np.ndarray,
+    *,
+    grid: GridProblem | None = None,
 ) -> float:
     """How far the bound may lie above what agents with discrete action levels can reach.
 
@@ -146,6 +171,8 @@ def looseness_of_levels(
         What `solve` gave.
     levels : array-like, shape (n_levels,)
         Shares of the rated power, −1 to 1 [-].
+    grid : GridProblem, optional
+        As given to `solve`.
 
     Returns
     -------
@@ -154,7 +181,7 @@ def looseness_of_levels(
     """
     arrays = site.arrays if isinstance(site, Site) else site
     policy = RoundedPlanPolicy(solution.plan, np.asarray(levels, dtype=np.float64))
-    return solution.bound - replay(arrays, track, objective, policy)
+    return solution.bound - replay(arrays, track, objective, policy, None if grid is None else grid.loop)[0]
 
 
 def shadow_price_interval(
@@ -165,6 +192,7 @@ def shadow_price_interval(
     step: int,
     group: int,
     width_kw: float = 0.1,
+    grid: GridProblem | None = None,
     solver: str = "highs",
     time_limit: float = 300.0,
 ) -> tuple[float, float]:
@@ -183,6 +211,8 @@ def shadow_price_interval(
         Which limit.
     width_kw : float
         How much it is raised and lowered [kW].
+    grid : GridProblem, optional
+        As given to `solve`.
     solver : str
         As for `solve`.
     time_limit : float
@@ -209,7 +239,7 @@ def shadow_price_interval(
         limit_kw = track.import_limit_kw.copy()
         limit_kw[step, group] = track.base_load_kw[step, group] + headroom_kw + change_kw
         moved = replace(track, import_limit_kw=limit_kw)
-        search = Search(arrays, moved, objective, solver=solver, tolerance=1e-9, time_limit=time_limit)
+        search = Search(arrays, moved, objective, solver=solver, tolerance=1e-9, time_limit=time_limit, grid=grid)
         search.run()
         return -search.least_cost
 
@@ -220,10 +250,10 @@ def shadow_price_interval(
 
 
 def _certificate(search: Search, objective: Objective, gap: float) -> Certificate:
-    primal = search.program.value(search.x)
-    upper = primal + float(search.convex.cost_of_excess(search.x).sum())
-    simultaneous = int(search.simultaneous().sum())
-    violation_kwh = float(search.taper.excess_kwh(search.x).max(initial=0.0))
+    primal = search.program.value(search.relaxed_x)
+    upper = primal + float(search.convex.cost_of_excess(search.relaxed_x).sum())
+    simultaneous = int(search.hull.simultaneous(search.relaxed_x, SIMULTANEOUS_KW2).sum())
+    violation_kwh = float(search.taper.excess_kwh(search.relaxed_x).max(initial=0.0))
     exact = search.closed(-search.least_cost - gap)
     reasons = []
     if not exact:
@@ -234,6 +264,8 @@ def _certificate(search: Search, objective: Objective, gap: float) -> Certificat
         rest = gap - sum(reason.amount for reason in reasons)
         if rest > 0.0 and simultaneous:
             reasons.append(Looseness("pairs that charge and discharge at once, with no binary yet", rest))
+        elif rest > 0.0 and search.grid is not None:
+            reasons.append(Looseness("the network: relaxed, and its limits widened by their tolerances", rest))
         elif rest > 0.0:
             reasons.append(Looseness("the plan cannot be followed exactly: tangents of the taper, tolerances", rest))
     return Certificate(

@@ -1,0 +1,94 @@
+"""What the plan of a search earns, on the network where there is one, and the report on the network.
+
+A finished search comes in. Without a network its plan is replayed as it is; with one, it is first made one that the
+network carries.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from ev_marl.objective import Objective
+from ev_marl.optimum.grid_tangents import Carried, carried_plan, violation
+from ev_marl.optimum.network_terms import suffered
+from ev_marl.optimum.replay import replay
+from ev_marl.optimum.search import Search
+from ev_marl.optimum.solution import Formulation, GridReport
+from ev_marl.policies.plan import Plan, PlanPolicy
+from ev_marl.site.arrays import SiteArrays
+from ev_marl.world.track import Track
+
+_CHECKED_STEPS = 8  # a power flow of pandapower takes 25 ms
+
+
+@dataclass(frozen=True)
+class Earned:
+    """A plan and what it earned."""
+
+    plan: Plan
+    team_return: float  # replayed in the simulator [currency]
+    replay_seconds: float
+    curtailed_kwh: float = 0.0  # for the network's sake, in the replay
+    carried: Carried | None = None  # with a network
+
+
+def earned(site: SiteArrays, track: Track, objective: Objective, search: Search) -> Earned:
+    """Replay the plan of a search; with a network, one that it carries.
+
+    Where the problem has no loop to replay in, what happens on the network is priced by its exact power flow.
+    """
+    if search.grid is None:
+        begin = time.perf_counter()
+        plan = search.plan()
+        team_return, _ = replay(site, track, objective, PlanPolicy(plan))
+        return Earned(plan, team_return, time.perf_counter() - begin)
+    carried = carried_plan(search)
+    problem, plan, begin = search.grid.problem, carried.plan, time.perf_counter()
+    team_return, curtailed_kwh = replay(site, track, objective, PlanPolicy(plan), problem.loop)
+    if problem.loop is None:
+        steps = np.arange(problem.n_steps)
+        amounts = suffered(problem, steps, search.grid.flow(plan))
+        team_return -= float(search.grid.prices.cost(amounts)[problem.solvable].sum())
+    return Earned(plan, team_return, time.perf_counter() - begin, curtailed_kwh, carried)
+
+
+def grid_report(search: Search, best: Earned, *, bound_seconds: float, total_seconds: float) -> GridReport:
+    """The report on the network.
+
+    Parameters
+    ----------
+    search : Search
+        That proved the bound.
+    best : Earned
+        The plan.
+    bound_seconds, total_seconds : float
+        When the bound and everything was known [s].
+    """
+    assert search.grid is not None
+    assert best.carried is not None
+    problem, carried = search.grid.problem, best.carried
+    formulations = [Formulation(stage.name, "bound", stage.bound, stage.seconds) for stage in search.stages]
+    if -search.least_cost < formulations[-1].value:
+        name = f"{formulations[-1].name}, either charging or discharging"
+        formulations.append(Formulation(name, "bound", -search.least_cost, total_seconds))
+    formulations.append(Formulation("tangents of the power flow", "estimate", carried.value, bound_seconds))
+    formulations.append(Formulation("replayed plan", "plan", best.team_return, total_seconds))
+    # The steps that come nearest to a limit, once more by the reference.
+    with np.errstate(invalid="ignore"):
+        excess = np.nan_to_num(problem.bounds.stacked_excess(search.grid.flow(best.plan)), nan=-np.inf).max(axis=1)
+    tight = np.argsort(np.where(problem.solvable, -excess, np.inf), kind="stable")[:_CHECKED_STEPS]
+    charger_kw = problem.charger_power(best.plan.power_kw)
+    checked = violation(problem, tight, problem.flow(tight, charger_kw[tight], by_reference=True))
+    return GridReport(
+        formulations=tuple(formulations),
+        steps=len(search.grid.blocks.steps),
+        voltage_violation_pu=carried.voltage_violation_pu,
+        loading_violation_percent=carried.loading_violation_percent,
+        checked_steps=0 if problem.reference is None else len(tight),
+        checked_voltage_violation_pu=checked[0],
+        checked_loading_violation_percent=checked[1],
+        curtailed_kwh=best.curtailed_kwh,
+    )

@@ -1,0 +1,215 @@
+"""A plan that the network carries: the program with tangents of the exact power flow, solved again where it is off.
+
+A finished search comes in. Where the exact power flow of its plan breaks a limit, or costs more than the program
+thinks, a row is added in the vehicles' powers alone: the quantity, linear about the plan. Voltages are concave and
+currents convex in what is drawn, so these rows cut off next to nothing that could be had, and a few rounds settle; but
+where power is fed in they may cut off more, so from then on the program's value is an estimate, no bound. What still
+breaks a limit after some rounds is held to as much of its power as the network carries, at last to none, which it
+always does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ev_marl.grid.base import PowerFlow
+from ev_marl.grid.limits import LOADING_TOLERANCE_PERCENT, VOLTAGE_TOLERANCE_PU
+from ev_marl.optimum.grid_problem import GridProblem
+from ev_marl.optimum.network_terms import suffered
+from ev_marl.optimum.program import Rows
+from ev_marl.optimum.search import Search
+from ev_marl.policies.plan import Plan
+
+ROUNDS = 12  # of linearising
+_STEP_KW = 0.5  # of the difference quotients
+_BISECTIONS = 20
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A plan and what it does to the network; violations are 0 where every limit holds to within its tolerance."""
+
+    plan: Plan
+    value: float  # return that the program with tangents promises: an estimate [currency]
+    voltage_violation_pu: float  # beyond the clamped limits at most, in the exact power flow
+    loading_violation_percent: float
+    rounds: int
+
+
+def carried_plan(search: Search) -> Carried:
+    """Turn the last solution of a search into a plan that the network carries.
+
+    Parameters
+    ----------
+    search : Search
+        With a network, finished; its program is added to, and proves nothing from now on.
+    """
+    tangents = _Tangents(search)
+    rounds = 0
+    best: tuple[float, Plan] | None = None
+    while True:
+        plan = search.plan()
+        flow = tangents.flow(plan)
+        broken = tangents.broken_steps(flow)
+        missing = tangents.missing_cost(flow)
+        promised = -search.program.value(search.x)
+        if not len(broken) and (best is None or promised - missing.sum() > best[0]):
+            best = promised - missing.sum(), plan
+        short = np.flatnonzero(missing > tangents.share)
+        over = rounds >= ROUNDS or search.time_left <= 0.0
+        if (over or not len(short)) and not len(broken):
+            break
+        if not over:
+            rows = tangents.rows(plan, flow, broken, short)
+        elif rounds < ROUNDS + 2:
+            rows = tangents.held(plan, broken, to_zero=rounds > ROUNDS)
+        else:
+            break
+        rounds += 1
+        search.estimate(rows)
+    if best is not None and best[1] is not plan:
+        plan, flow = best[1], tangents.flow(best[1])
+    voltage, loading = violation(tangents.problem, np.arange(tangents.problem.n_steps), flow)
+    return Carried(plan, -search.program.value(search.x), voltage, loading, rounds)
+
+
+def violation(problem: GridProblem, steps: np.ndarray, flow: PowerFlow) -> tuple[float, float]:
+    """Most that voltages [p.u.] and loadings [percentage points] are beyond the clamped limits.
+
+    Parameters
+    ----------
+    problem : GridProblem
+        The network.
+    steps : int64, shape (n,)
+        Step of each row; those without a solution even without charging are left out.
+    flow : PowerFlow
+        n rows.
+
+    Returns
+    -------
+    voltage_pu, loading_percent : float
+        0 where every limit holds to within its tolerance, infinite where a row has no solution.
+    """
+    there = problem.solvable[steps]
+    if not flow.converged[there].all():
+        return float("inf"), float("inf")
+    bounds = problem.bounds.rows(steps)
+    beyond = (
+        np.maximum(bounds.lowest_pu - flow.vm_pu, flow.vm_pu - bounds.highest_pu),
+        np.concatenate(
+            [flow.line_percent - bounds.line_percent, flow.transformer_percent - bounds.transformer_percent], 1
+        ),
+    )
+    voltage, loading = (float(np.nan_to_num(part[there]).max(initial=0.0)) for part in beyond)
+    return (
+        voltage if voltage > VOLTAGE_TOLERANCE_PU else 0.0,
+        loading if loading > LOADING_TOLERANCE_PERCENT else 0.0,
+    )
+
+
+class _Tangents:
+    """Rows in the vehicles' powers."""
+
+    def __init__(self, search: Search) -> None:
+        assert search.grid is not None
+        self._grid, self._search = search.grid, search
+        self.problem = search.grid.problem
+        day, program = search.day, search.program
+        pairs = day.pairs
+        bus = self.problem.port_charger[pairs.port]
+        self._charge = (pairs.step, bus, program.columns(day.charge))
+        self._discharge = (pairs.step[pairs.discharge], bus[pairs.discharge], program.columns(day.discharge))
+        self.share = 0.3 * search.tolerance * max(1.0, abs(search.program.value(search.x))) / day.n_steps
+
+    def flow(self, plan: Plan) -> PowerFlow:
+        return self._grid.flow(plan)
+
+    def broken_steps(self, flow: PowerFlow) -> np.ndarray:
+        problem = self.problem
+        broken = ~flow.converged
+        if problem.limits_are_hard:
+            broken |= ~problem.bounds.kept(flow)
+        return np.flatnonzero(broken & problem.solvable)
+
+    def missing_cost(self, flow: PowerFlow) -> np.ndarray:
+        """What the exact power flow costs more than the program thinks, or less (< 0), shape (n_steps,) [currency]."""
+        prices, search = self._grid.prices, self._search
+        steps = np.arange(self.problem.n_steps)
+        missing = prices.short(search.x, steps, suffered(self.problem, steps, flow))
+        return np.where(self.problem.solvable, missing, 0.0)
+
+    def rows(self, plan: Plan, flow: PowerFlow, broken: np.ndarray, short: np.ndarray) -> Rows:
+        """Tangents at a plan."""
+        problem = self.problem
+        charger_kw = problem.charger_power(plan.power_kw)
+        steps = np.union1d(broken, short)
+        n_buses = charger_kw.shape[1]
+        # Towards zero, so that a state near collapse is not pushed over the edge.
+        step_kw = np.where(charger_kw[steps] > 0.0, -_STEP_KW, _STEP_KW)
+        moved = np.repeat(charger_kw[steps][:, None, :], n_buses, axis=1)
+        diagonal = np.arange(n_buses)
+        moved[:, diagonal, diagonal] += step_kw
+        every = np.repeat(steps, n_buses)
+        part = problem.flow(every, moved.reshape(-1, n_buses))
+        excess = problem.bounds.stacked_excess(flow)
+        changed = problem.bounds.rows(every).stacked_excess(part).reshape(len(steps), n_buses, -1)
+        here = {name: values[:, None] for name, values in suffered(problem, np.arange(len(excess)), flow).items()}
+        there = suffered(problem, every, part)
+        out = []
+        for i, step in enumerate(steps.tolist()):
+            at_kw = charger_kw[step]
+            if not flow.converged[step]:
+                out.append(self._hold(step, 0.5 * at_kw))
+                continue
+            slopes = np.nan_to_num((changed[i] - excess[step]) / step_kw[i][:, None])
+            for c in np.flatnonzero(excess[step] > 1.0).tolist() if step in broken else ():
+                slope = slopes[:, c]
+                scale = max(float(np.abs(slope).max()), 1e-12)
+                # No charging is always allowed, whatever the linear model says of it.
+                room = max(0.0, float(slope @ at_kw) - float(excess[step, c]))
+                out.append(self._row(step, -slope / scale, -room / scale))
+            for name, columns in self._grid.prices.columns.items() if step in short else ():
+                amount = float(here[name][step, 0])
+                slope = (there[name].reshape(len(steps), n_buses)[i] - amount) / step_kw[i]
+                out.append(self._row(step, -slope, amount - float(slope @ at_kw), int(columns[step])))
+        return Rows.stack(out)
+
+    def held(self, plan: Plan, broken: np.ndarray, *, to_zero: bool) -> Rows:
+        """Rows that hold the buses of some steps to a share of their power that the network carries, or to none."""
+        problem = self.problem
+        charger_kw = problem.charger_power(plan.power_kw)[broken]
+        low, high = np.zeros(len(broken)), np.ones(len(broken))
+        for _ in range(0 if to_zero else _BISECTIONS):
+            middle = 0.5 * (low + high)
+            fits = problem.bounds.rows(broken).kept(problem.flow(broken, charger_kw * middle[:, None]))
+            low, high = np.where(fits, middle, low), np.where(fits, high, middle)
+        return Rows.stack([self._hold(step, low[i] * charger_kw[i]) for i, step in enumerate(broken.tolist())])
+
+    def _hold(self, step: int, most_kw: np.ndarray) -> Rows:
+        """Charging at each bus at most its given power, discharging at most that below zero."""
+        rows = []
+        for bus, power_kw in enumerate(most_kw.tolist()):
+            for (steps, buses, columns), limit_kw in (
+                (self._charge, max(0.0, power_kw)),
+                (self._discharge, max(0.0, -power_kw)),
+            ):
+                here = columns[(steps == step) & (buses == bus)]
+                if len(here):
+                    rows.append(_one_row(here, -np.ones(len(here)), -limit_kw))
+        return Rows.stack(rows)
+
+    def _row(self, step: int, weights: np.ndarray, lower: float, column: int | None = None) -> Rows:
+        """(variable of the column, if any) + Σ over buses of weight·power >= lower."""
+        columns: list[np.ndarray] = [np.zeros(0, dtype=np.int64) if column is None else np.array([column])]
+        values = [np.ones(len(columns[0]))]
+        for (steps, buses, all_columns), sign in ((self._charge, 1.0), (self._discharge, -1.0)):
+            here = np.flatnonzero(steps == step)
+            columns.append(all_columns[here])
+            values.append(sign * weights[buses[here]])
+        return _one_row(np.concatenate(columns), np.concatenate(values), lower)
+
+
+def _one_row(columns: np.ndarray, values: np.ndarray, lower: float) -> Rows:
+    return Rows(np.array([0, len(columns)]), columns, values, np.array([lower]), np.array([np.inf]))
