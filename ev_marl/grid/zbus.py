@@ -263,7 +263,8 @@ class ZBusBackend:
         totals = np.empty((n_batch, 3))
         converged = np.empty(n_batch, dtype=np.bool_)
         iterations = np.empty(n_batch, dtype=np.int64)
-        _solve(
+        results = (vm_pu, loading, totals, converged, iterations)
+        arguments: tuple[Any, ...] = (
             injections.load_kw,
             injections.load_kvar,
             injections.generator_kw,
@@ -271,12 +272,9 @@ class ZBusBackend:
             injections.charger_kw,
             injections.charger_kvar,
             *self._arguments,
-            vm_pu,
-            loading,
-            totals,
-            converged,
-            iterations,
+            *results,
         )
+        _solve(*arguments)
         flow = PowerFlow(
             vm_pu,
             loading[:, : spec.n_lines],
