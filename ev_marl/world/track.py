@@ -18,6 +18,7 @@ import numpy as np
 from ev_marl.errors import TrackError
 from ev_marl.scenario.clock import Clock
 from ev_marl.world import handmade, track_checks, track_files
+from ev_marl.world.network_day import NetworkDay
 
 if TYPE_CHECKING:
     from ev_marl.site.site import Site
@@ -96,6 +97,7 @@ class Track:
     base_load_kw: np.ndarray  # float64 (T, G)  inflexible load − PV of everything below the group [kW]
     import_limit_kw: np.ndarray  # float64 (T, G)  >= 0, inf: no limit
     export_limit_kw: np.ndarray  # float64 (T, G)  >= 0, inf: no limit
+    network: NetworkDay | None = None  # what else happens on the network above, where there is one
     turned_away: int = 0  # vehicles that found no free port
     source: dict[str, str] = field(default_factory=dict)  # where it came from: scenario, seed, file, imputations
 
