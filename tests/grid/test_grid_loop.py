@@ -62,7 +62,7 @@ def exact(loop: GridLoop, charger_kw: list[float], load_kw: float = 10.0) -> Inj
 
 def test_the_network_feels_what_is_granted() -> None:
     site = two_stations()
-    simulator = run(site, chain_loop(site), [30.0, 20.0])
+    simulator = run(site, chain_loop(site, limits=NetworkLimits(voltage=[0.95, 1.05])), [30.0, 20.0])
     flow = simulator.network.flow
     alone = ChainBackend().solve(exact(simulator.network, [30.0, 20.0]))
     assert flow.charger_kw.tolist() == [[30.0, 20.0]]
