@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import random_site, random_track
+from grid_cases import chain_day, chain_loop, chain_site
 from network_cases import quiet_flow
 from rich.console import Console
 
@@ -24,6 +26,7 @@ from ev_marl.compare.report import report_markdown, results_table, summary_csv, 
 from ev_marl.compare.table import markdown_table, notes, print_table
 from ev_marl.coordinator import make_coordinator
 from ev_marl.env.setup import Setting
+from ev_marl.scenario.grid import NetworkLimits
 from ev_marl.simulator import Simulator
 
 GRID = {"network": "cigre_lv", "limits": {"voltage": [0.95, 1.05], "transformer": 80.0}, "coordinator": "curtail"}
@@ -264,3 +267,32 @@ def test_the_network_file_is_one_of_the_data_files(on_network: Comparison) -> No
 def test_summaries_stay_what_they_were(plain: Comparison, on_network: Comparison) -> None:
     for before, after in zip(plain.table(), on_network.table(), strict=True):
         np.testing.assert_equal(replace(after, network=None), before)
+
+
+def test_in_the_loop_the_recorder_agrees_with_the_flows() -> None:
+    rng = np.random.default_rng(2)
+    site = chain_site(random_site(rng))
+    track = replace(random_track(rng, site), network=chain_day(12, load_kw=4.0))
+    limits = NetworkLimits(voltage=[0.99, 1.001], line=12.0, transformer=10.0)
+    simulator = Simulator(site.arrays, make_coordinator("none"), [track], chain_loop(site, limits=limits))
+    simulator.reset([0, 0])
+    recorder = Recorder(simulator)
+    broken, losses_kwh, lowest = 0, 0.0, []
+    while not simulator.done:
+        flow = simulator.step(rng.normal(10, 30, (2, site.arrays.n_ports)))
+        recorder.watch(flow, np.zeros(0), np.zeros(0))
+        grid = flow.grid
+        assert grid is not None
+        broken += int(
+            (grid.vm_pu[1] < grid.lowest_pu[1] - 1e-6).sum() + (grid.vm_pu[1] > grid.highest_pu[1] + 1e-6).sum()
+        )
+        broken += int((grid.line_percent[1] > grid.line_limit_percent[1] + 1e-3).sum())
+        broken += int((grid.transformer_percent[1] > grid.transformer_limit_percent[1] + 1e-3).sum())
+        losses_kwh += flow.step_h * grid.losses_kw[1]
+        lowest.append(grid.vm_pu[1].min())
+    network = recorder.measured(1).network
+    assert network is not None
+    assert network.violations == broken > 0
+    assert network.losses_kwh == pytest.approx(losses_kwh)
+    np.testing.assert_allclose(network.lowest_pu, lowest)
+    assert network.curtailed_kwh == 0.0

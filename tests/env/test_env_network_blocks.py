@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import networkx as nx
 import numpy as np
 import pytest
-from builders import random_track
+from builders import random_site, random_track
+from grid_cases import chain_day, chain_loop, chain_site
 from network_cases import quiet_flow, small_spec
 
 from ev_marl.coordinator import make_coordinator
@@ -171,3 +173,55 @@ def test_values_stay_within_their_bounds_whatever_happens(name: str) -> None:
 def test_without_a_network_the_block_says_what_it_needs(name: str) -> None:
     with pytest.raises(NetworkError, match=f"observation block '{name}' needs `grid:`"):
         BLOCKS.get(name)().bind(two_stations())
+
+
+def chain_simulator(site: Site, seeds: list[int]) -> Simulator:
+    """Days on a chain of three buses, one row each, with more charging than it can carry at times."""
+    tracks = [
+        replace(random_track(np.random.default_rng(seed), site), network=chain_day(12, load_kw=4.0 * k))
+        for k, seed in enumerate(seeds)
+    ]
+    simulator = Simulator(site.arrays, make_coordinator("none"), tracks, chain_loop(site))
+    simulator.reset(np.arange(len(tracks)))
+    return simulator
+
+
+def watched(block: ObservationBlock, site: Site, seeds: list[int], setpoint_kw: np.ndarray) -> list[np.ndarray]:
+    """A block's table in every step of these days and at the end."""
+    simulator = chain_simulator(site, seeds)
+    features = block.bind(site)
+    block.load(simulator.days)
+    tables = []
+    while True:
+        table = np.full((len(seeds), site.arrays.n_stations, len(features)), np.nan, dtype=np.float32)
+        block.fill(simulator, table)
+        assert np.all(table >= [feature.low for feature in features])
+        assert np.all(table <= [feature.high for feature in features])
+        tables.append(table)
+        if simulator.done:
+            return tables
+        simulator.step(setpoint_kw[:, simulator.step_index])
+
+
+@pytest.mark.usefixtures("small_paths")
+@pytest.mark.parametrize("name", ["voltage", "network"])
+def test_in_the_loop_every_day_is_seen_alone_as_in_a_batch(name: str) -> None:
+    rng = np.random.default_rng(5)
+    site = chain_site(random_site(rng))
+    setpoint_kw = rng.normal(20, 40, (3, 12, site.arrays.n_ports))
+    together = watched(BLOCKS.get(name)(), site, [1, 2, 3], setpoint_kw)
+    assert len(np.unique(np.stack(together), axis=0)) > 6  # it moves
+    for step, table in enumerate(watched(BLOCKS.get(name)(), site, [1], setpoint_kw[:1])):
+        np.testing.assert_array_equal(table[0], together[step][0])
+
+
+def test_after_a_reset_the_first_step_without_charging_is_seen() -> None:
+    site = chain_site(random_site(np.random.default_rng(5)))
+    simulator = chain_simulator(site, [1, 2])
+    block = BLOCKS.get("voltage")()
+    out = np.zeros((2, site.arrays.n_stations, len(block.bind(site))), dtype=np.float32)
+    block.fill(simulator, out)
+    assert simulator.network is not None
+    idle_pu = simulator.network.days.idle_vm_pu[:, 0, [1, 2]][:, site.port_charger[site.arrays.station_first_port[:-1]]]
+    np.testing.assert_allclose(out[:, :, 0], (idle_pu - 1.0) / 0.1, atol=1e-6)
+    assert np.all(out[:, :, 3] < 0.0)  # drawing lowers the voltage
