@@ -6,7 +6,7 @@ network being linear in currents: with Y split into given voltages (sources x) a
     V = w + Z·I,   w = −Y⁻¹·Y_x·V_x,   I_j = conj(s_j / V_j)
 
 so |V_i| <= |w_i| + Σ_j |Z_ij|·|s_j|/|V_j|, and the same for every current, which is linear in V. |V_j| is at least the
-lower limit where that is enforced, and `LEAST_PU` in any case: backends call a state below it a failure.
+lower limit where that is enforced, and `LOWEST_PU` in any case: backends call a state below it a failure.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
+from ev_marl.grid.base import LOWEST_PU
 from ev_marl.grid.limits import LOADING_TOLERANCE_PERCENT, VOLTAGE_TOLERANCE_PU
 from ev_marl.optimum.grid_problem import GridProblem
 from ev_marl.optimum.grid_reduction import Quantities, Reduction
 
-LEAST_PU = 0.7
 # Limits are enforced to within a tolerance, and backends agree with pandapower to within about the same.
 _WIDER = 2.0
 
@@ -88,7 +88,7 @@ def find_ranges(problem: GridProblem, reduction: Reduction, least_kw: np.ndarray
     most_s = np.max(ends, axis=0)
 
     least = np.zeros((problem.n_steps, n_rows))
-    least[:, row[alive]] = LEAST_PU
+    least[:, row[alive]] = LOWEST_PU
     bus_least = np.zeros_like(bounds.lowest_pu)
     bus_most = np.full_like(bounds.highest_pu, np.inf)
     end_most = np.full((problem.n_steps, 2 * len(matrices.from_row)), np.inf)

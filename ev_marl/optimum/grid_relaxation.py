@@ -36,6 +36,8 @@ class GridRelaxation:
     ----------
     cones : bool
         Whether tangents of the cones are added where a point breaks them; without them currents are linear.
+    settled : bool
+        Whether no more rows are wanted.
     """
 
     def __init__(self, day: PyomoDay, program: LinearProgram, problem: GridProblem) -> None:
@@ -43,7 +45,7 @@ class GridRelaxation:
         self.problem, self._program = problem, program
         self.blocks = GridBlocks(day, program, problem, all_parts="added_losses_kw" in day.grid_terms.made)
         self.prices = PriceRows(day.grid_terms, program, self.blocks)
-        self.cones = False
+        self.cones = self.settled = False
         reach_kw = (self.blocks.most_kw - self.blocks.least_kw).sum(axis=1)
         self._may_have = problem.solvable & (reach_kw > 0.0) & problem.relaxable
 
@@ -82,6 +84,8 @@ class GridRelaxation:
 
     def broken(self, x: np.ndarray, tolerance: float) -> Rows:
         """Rows that a point breaks; for prices, where that saves more than the tolerance [currency] in a step."""
+        if self.settled:
+            return Rows.stack([])
         rows = [self.blocks.broken(x, cones=self.cones, tolerance=CONE_TOLERANCE)]
         if self.prices.columns:
             rows.append(self.prices.broken(x, tolerance))

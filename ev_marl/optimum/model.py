@@ -97,7 +97,8 @@ class PyomoDay:
         self._add_owed()
         if objective.limits_are_hard:
             self._add_group_limits()
-        self.grid_terms = None if grid is None else NetworkTerms(grid, self.variables)
+        occupied = np.bincount(self.pair_step, minlength=self.n_steps) > 0
+        self.grid_terms = None if grid is None else NetworkTerms(grid, occupied, self.variables)
         self.network: NetworkModel | None = self.grid_terms
         self.model.term_rows = pyo.Constraint(pyo.Any)
         terms = [expression_of(term, self) for term in objective.terms]

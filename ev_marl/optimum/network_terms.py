@@ -14,6 +14,7 @@ from ev_marl.objective.base import Variable
 from ev_marl.optimum.grid_problem import GridProblem
 
 _FAR = 1e6  # upper bounds until the ranges are known
+_SAME_KW = 1e-6  # by which a backend's losses of one state may differ from call to call
 
 
 class NetworkTerms:
@@ -23,14 +24,19 @@ class NetworkTerms:
     ----------
     problem : GridProblem
         The network on the day.
+    occupied : bool, shape (n_steps,)
+        Steps in which any vehicle is connected.
     new_variables : callable
         `PyomoDay.variables`.
     """
 
     def __init__(
-        self, problem: GridProblem, new_variables: Callable[[str, np.ndarray, np.ndarray], list[Variable]]
+        self,
+        problem: GridProblem,
+        occupied: np.ndarray,
+        new_variables: Callable[[str, np.ndarray, np.ndarray], list[Variable]],
     ) -> None:
-        self._problem = problem
+        self._problem, self._occupied = problem, occupied
         self._new_variables = new_variables
         self.made: dict[str, list[Variable]] = {}
 
@@ -55,7 +61,8 @@ class NetworkTerms:
             n_steps = self._problem.n_steps
             least = np.zeros(n_steps)
             if name == "added_losses_kw":  # no network gains energy
-                least = -np.nan_to_num(self._problem.idle_losses_kw)
+                idle_kw = np.nan_to_num(self._problem.idle_losses_kw)
+                least = np.where(self._occupied, -idle_kw, -_SAME_KW)
             self.made[name] = self._new_variables(name, least, np.full(n_steps, _FAR))
         return self.made[name]
 

@@ -164,6 +164,8 @@ class Search:
     def estimate(self, rows: Rows) -> None:
         """Go on with rows that policies may break: from now on nothing is proven, `least_cost` stays as it is."""
         self.proving = False
+        if self.grid is not None:
+            self.grid.settled = True
         if len(rows):
             self.program.add_rows(rows)
             self._solver.add_rows(rows)
