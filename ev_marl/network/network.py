@@ -53,16 +53,20 @@ class Network:
         pandapower's tables, a copy of its own; rows are in the order of the spec.
     spec : NetworkSpec
         What everybody else reads.
-    n_own_loads : int
-        The first so many loads of the spec are the network's own, the rest are those of the site.
+    n_own_loads, n_own_generators : int
+        The first so many loads and generators of the spec are the network's own; the rest are loads of the site, and
+        plants that the scenario adds.
     simbench : str or None
         The SimBench code, where it is such a network.
     """
 
-    def __init__(self, net: Net, spec: NetworkSpec, n_own_loads: int, simbench: str | None = None) -> None:
+    def __init__(
+        self, net: Net, spec: NetworkSpec, n_own_loads: int, n_own_generators: int, simbench: str | None = None
+    ) -> None:
         self.net = net
         self.spec = spec
         self.n_own_loads = n_own_loads
+        self.n_own_generators = n_own_generators
         self.simbench = simbench
 
     @classmethod
@@ -84,12 +88,12 @@ class Network:
             If there is no such network or bus.
         """
         net = copy.deepcopy(_opened(grid.network))
+        n_own_loads, n_own_generators = len(net.load), len(net.sgen)
         if grid.pv is not None:
             buses = load_buses(net) if grid.pv.buses == "loads" else [bus_index(net, bus) for bus in grid.pv.buses]
             for bus in buses:
                 name = _ADDED_PV.format(_bus_names(net)[bus])
                 pandapower.create_sgen(net, bus, p_mw=grid.pv.peak / 1000.0, name=name)
-        n_own_loads = len(net.load)
         for site_bus in site_load_buses:
             bus = bus_index(net, site_bus)
             pandapower.create_load(net, bus, p_mw=0.0, name=_SITE_LOAD.format(_bus_names(net)[bus]))
@@ -98,7 +102,7 @@ class Network:
             name = _CHARGER.format(_bus_names(net)[bus])
             pandapower.create_storage(net, bus, p_mw=0.0, max_e_mwh=_NEVER_FULL_MWH, name=name)
         code = grid.network.simbench if isinstance(grid.network, SimbenchNetwork) else _plain_code(grid.network)
-        return cls(net, _spec(net, chargers, _name(grid.network)), n_own_loads, code)
+        return cls(net, _spec(net, chargers, _name(grid.network)), n_own_loads, n_own_generators, code)
 
     @classmethod
     def load_buses(cls, grid: Grid) -> list[BusName]:

@@ -70,6 +70,9 @@ class NetworkSimbench(Model):
 
     simbench: Literal["profiles"]
     """`profiles`: those of the network's own elements."""
+    without: list[str] = []
+    """Patterns of profiles, such as `HLS_*` for SimBench's own charging stations at home; loads with these draw
+    nothing."""
     scale: Annotated[float, Field(ge=0)] = 1.0
     """Factor on all values [-]."""
 

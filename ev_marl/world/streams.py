@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-Subsystem = Literal["calendar", "arrivals", "vehicles", "stays", "ports", "prices", "loads", "pv"]
+Subsystem = Literal["calendar", "arrivals", "vehicles", "stays", "ports", "prices", "loads", "pv", "network"]
 
 _SPAWN_KEYS: dict[Subsystem, int] = {
     "calendar": 0,
@@ -21,6 +21,7 @@ _SPAWN_KEYS: dict[Subsystem, int] = {
     "prices": 5,
     "loads": 6,
     "pv": 7,
+    "network": 8,
 }
 
 

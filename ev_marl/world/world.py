@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -25,6 +26,9 @@ from ev_marl.world.sessions import SESSION_MODELS, check_arrivals
 from ev_marl.world.streams import stream
 from ev_marl.world.track import Sessions, Track
 
+if TYPE_CHECKING:
+    from ev_marl.world.network_loads import NetworkLoads, NetworkMean
+
 WARM_UP_H = 72.0  # arrivals are drawn from so long before an episode on, for the vehicles that are there when it starts
 
 KNOWN_DAYS = 400  # so many days are kept ready to be drawn again
@@ -40,6 +44,7 @@ class _Day:
     import_limit_kw: np.ndarray  # float64 (T, G)
     export_limit_kw: np.ndarray  # float64 (T, G)
     loads: LoadDay
+    network: NetworkMean | None
 
 
 class World:
@@ -76,6 +81,7 @@ class World:
         self._sessions = SESSION_MODELS.get(scenario.sessions.model)(scenario.sessions)
         self._prices = price_source(scenario.prices, scenario.currency) if prices is None else prices
         self._loads = SiteLoads(self.site.groups, arrays.group_parent, self.site.base_loads, self.site.pvs)
+        self._network = self._network_loads()
         self._known_days: dict[date, _Day] = {}
         if isinstance(self._prices, FilePrices):
             for day in self.days:
@@ -147,12 +153,26 @@ class World:
                 import_limit_kw,
                 export_limit_kw,
                 self._loads.on(clock, episode_hours),
+                None if self._network is None else self._network.on(clock, episode_hours),
             )
         return self._known_days[day]
+
+    def _network_loads(self) -> NetworkLoads | None:
+        """What else happens on the network of the site, where it hangs on one."""
+        if self.site.network is None or self.scenario.grid is None:
+            return None
+        from ev_marl.world.network_loads import NetworkLoads  # noqa: PLC0415  pandapower is heavy, and optional
+
+        return NetworkLoads(self.scenario.grid, self.site.network)
 
     def _track(self, known: _Day, seed: int, sessions: Sessions, turned_away: int, source: dict[str, str]) -> Track:
         scenario = self.scenario
         price = self._prices.draw(known.clock, known.episode_hours, stream(seed, "prices"))
+        network = None
+        if self._network is not None and known.network is not None:
+            # The sky of the site's own plants: the same stream gives the same clearness.
+            sky = stream(seed, "pv")
+            network = self._network.draw(known.network, scenario.step, stream(seed, "network"), sky)
         buy, sell = buy_and_sell(price, scenario.prices.feed_in, scenario.prices.markup)
         return Track(
             start=known.clock.start,
@@ -167,6 +187,7 @@ class World:
             base_load_kw=self._loads.draw(known.loads, scenario.step, stream(seed, "loads"), stream(seed, "pv")),
             import_limit_kw=known.import_limit_kw.copy(),
             export_limit_kw=known.export_limit_kw.copy(),
+            network=network,
             turned_away=turned_away,
             source=source,
         )

@@ -1,0 +1,148 @@
+"""SimBench networks and their year of profiles, read once and kept in the user's cache folder.
+
+Reading SimBench's own files takes seconds and hundreds of megabytes; what one network needs of them is small. A code
+comes in, pandapower's tables or arrays go out. SimBench's data are under the Open Database License (ODbL 1.0); the
+cache is a copy for the user's own machine.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandapower
+
+from ev_marl.errors import NetworkError
+from ev_marl.registry import did_you_mean
+
+CACHE_VARIABLE = "EV_MARL_CACHE"
+STEPS_OF_THE_YEAR = 366 * 96  # 2016, in quarters of an hour
+
+
+@dataclass(frozen=True)
+class SimbenchProfiles:
+    """Relative profiles of one network; Y quarters of an hour, L loads, S static generators."""
+
+    load_p: np.ndarray  # float64 (Y, n)  share of the load's own active power
+    load_q: np.ndarray  # float64 (Y, n)  share of its own reactive power
+    generator_p: np.ndarray  # float64 (Y, m)
+    load_profile: np.ndarray  # int64 (L,)  column of each load, −1: it has none
+    generator_profile: np.ndarray  # int64 (S,)
+    load_names: tuple[str, ...]  # (n,) SimBench's names of the profiles
+    generator_names: tuple[str, ...]  # (m,)
+
+
+def cache_folder() -> Path:
+    """Where copies are kept: `EV_MARL_CACHE`, or `ev_marl` in the user's cache folder."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "ev_marl"
+
+
+def simbench_network(code: str) -> Any:
+    """A SimBench network without its profiles.
+
+    Raises
+    ------
+    NetworkError
+        If there is no such code, or SimBench is not installed.
+    """
+    path = _folder(code) / "network.json"
+    if not path.is_file():
+        _fill(code)
+    with warnings.catch_warnings():  # pandapower converts its own older files
+        warnings.simplefilter("ignore")
+        return pandapower.from_json(str(path))
+
+
+@lru_cache(maxsize=4)
+def simbench_profiles(code: str) -> SimbenchProfiles:
+    """The profiles of a SimBench network's loads and static generators.
+
+    Raises
+    ------
+    NetworkError
+        If there is no such code, or SimBench is not installed.
+    """
+    path = _folder(code) / "profiles.npz"
+    if not path.is_file():
+        _fill(code)
+    with np.load(path, allow_pickle=False) as file:
+        return SimbenchProfiles(
+            file["load_p"],
+            file["load_q"],
+            file["generator_p"],
+            file["load_profile"],
+            file["generator_profile"],
+            tuple(file["load_names"].tolist()),
+            tuple(file["generator_names"].tolist()),
+        )
+
+
+def _folder(code: str) -> Path:
+    try:
+        return cache_folder() / "simbench" / version("simbench") / code
+    except ImportError:
+        raise NetworkError(f"network '{code}' needs simbench; install it with: pip install \"ev-marl[grid]\"") from None
+
+
+def _fill(code: str) -> None:
+    """Read a network with SimBench, and keep what is needed of it."""
+    import simbench  # noqa: PLC0415  only here: importing it takes longer than what is read afterwards
+
+    known = simbench.collect_all_simbench_codes()
+    if code not in known:
+        raise NetworkError(f"SimBench has no network '{code}'.{did_you_mean(code, known)} It has {len(known)} codes")
+    with warnings.catch_warnings():  # of SimBench's own making, nothing that a user could change
+        warnings.simplefilter("ignore")
+        net = simbench.get_simbench_net(code)
+        profiles = net.pop("profiles")
+        load_names, load_profile = _columns(net.load.profile)
+        generator_names, generator_profile = _columns(net.sgen.profile)
+        content = {
+            "load_p": _values(profiles["load"], [f"{name}_pload" for name in load_names]),
+            "load_q": _values(profiles["load"], [f"{name}_qload" for name in load_names]),
+            "generator_p": _values(profiles["renewables"], generator_names),
+            "load_profile": load_profile,
+            "generator_profile": generator_profile,
+            "load_names": np.array(load_names, dtype=np.str_),
+            "generator_names": np.array(generator_names, dtype=np.str_),
+        }
+        folder = _folder(code)
+        folder.mkdir(parents=True, exist_ok=True)
+        buffer = io.BytesIO()
+        np.savez(buffer, **content)
+        _put(folder / "profiles.npz", lambda path: path.write_bytes(buffer.getvalue()))
+        _put(folder / "network.json", lambda path: pandapower.to_json(net, str(path)))
+
+
+def _columns(profile: Any) -> tuple[list[str], np.ndarray]:
+    """Names of the profiles that elements follow, and the position of each element's own."""
+    names = sorted({name for name in profile if isinstance(name, str)})
+    return names, np.array([names.index(name) if isinstance(name, str) else -1 for name in profile], dtype=np.int64)
+
+
+def _values(table: Any, columns: list[str]) -> np.ndarray:
+    values = table[columns].to_numpy(dtype=np.float64)
+    if len(values) != STEPS_OF_THE_YEAR:
+        raise NetworkError(f"SimBench's profiles have {len(values)} rows, {STEPS_OF_THE_YEAR} are known")
+    return np.asarray(values)
+
+
+def _put(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under another name and move it there, so that nobody ever reads half of it."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
+    os.close(handle)
+    write(Path(temporary))
+    os.replace(temporary, path)

@@ -1,0 +1,223 @@
+"""What happens on a network besides the site: loads and generators of every step.
+
+What a scenario says of its network and the times of an episode come in; a `NetworkDay` goes out. Profiles and sky are
+random about their mean as those of the site are, under the same sky; what a file or SimBench gives is taken as it is.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+
+from ev_marl.errors import DataError
+from ev_marl.network.network import Network
+from ev_marl.network.simbench_nets import STEPS_OF_THE_YEAR, simbench_profiles
+from ev_marl.registry import did_you_mean
+from ev_marl.scenario.clock import Clock
+from ev_marl.scenario.grid import Grid, NetworkConstant, NetworkCsv, NetworkProfile, NetworkSimbench, NetworkSun
+from ev_marl.scenario.schema import Pv
+from ev_marl.world.calibration import figures
+from ev_marl.world.hours import HourGrid, steps_of
+from ev_marl.world.loads import CLEARNESS_SHAPE, LEAST_CLEARNESS, NOISE_TIME_H, clear_sky_kw
+from ev_marl.world.network_day import NetworkDay
+from ev_marl.world.noise import ar1
+
+ADDED_PV_LATITUDE = 52.0  # of plants that a scenario adds, where its generators name no latitude [degrees north]
+_PROFILE_H = 0.25  # of SimBench's rows
+
+
+@dataclass(frozen=True)
+class NetworkMean:
+    """A network's day before noise and weather; T steps, L loads, S generators."""
+
+    load_kw: np.ndarray  # float64 (T, L)
+    load_kvar: np.ndarray  # float64 (T, L)
+    generator_kw: np.ndarray  # float64 (T, S)
+    generator_kvar: np.ndarray  # float64 (T, S)
+    noise: float  # of the loads, relative [-]
+    sunny: np.ndarray  # bool (S,)  generators under the common sky
+    day: np.ndarray  # int64 (T,)  local calendar day of each step, 0 for the first
+
+
+class NetworkLoads:
+    """Loads and generators of one network.
+
+    Parameters
+    ----------
+    grid : Grid
+        What the scenario says.
+    network : Network
+        The network.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read, or SimBench's profiles are asked of another network.
+    """
+
+    def __init__(self, grid: Grid, network: Network) -> None:
+        self._grid = grid
+        spec, n_own = network.spec, network.n_own_loads
+        self.loads, self.generators = spec.loads[:n_own], spec.generators
+        self._load = spec.load_kw[:n_own] + 1j * spec.load_kvar[:n_own]
+        self._generator = spec.generator_kw + 1j * spec.generator_kvar
+        self._n_own = network.n_own_generators
+        self._simbench = network.simbench
+        asks = [part for part in (grid.loads, grid.generators) if isinstance(part, NetworkSimbench)]
+        if asks and network.simbench is None:
+            raise DataError(
+                f"network '{spec.name}' is none of SimBench's, so it has no profiles; take {{profile: household}}, "
+                "{csv: FILE} or {scale: 1}"
+            )
+
+    def on(self, clock: Clock, hours: HourGrid) -> NetworkMean:
+        """Means over the steps of `clock`; `hours` covers them."""
+        n_own = self._n_own
+        load = self._load_of(clock, hours)
+        generator = np.zeros((clock.n_steps, len(self.generators)), dtype=np.complex128)
+        sunny = np.zeros(len(self.generators), dtype=bool)
+        if n_own:
+            generator[:, :n_own], sunny[:n_own] = self._generators_of(clock, n_own)
+        if n_own < len(self.generators):
+            latitude = self._grid.generators.sun if isinstance(self._grid.generators, NetworkSun) else ADDED_PV_LATITUDE
+            generator[:, n_own:] = _clear(clock, latitude)[:, None] * self._generator[n_own:]
+            sunny[n_own:] = True
+        days = np.array([time.toordinal() for time in clock.local_times], dtype=np.int64)
+        noise = self._grid.loads.noise if isinstance(self._grid.loads, NetworkProfile) else 0.0
+        parts = (np.ascontiguousarray(part) for values in (load, generator) for part in (values.real, values.imag))
+        return NetworkMean(*parts, noise, sunny, days - days[0])
+
+    def draw(
+        self, mean: NetworkMean, step_h: float, load_rng: np.random.Generator, sky_rng: np.random.Generator
+    ) -> NetworkDay:
+        """A day: every load with noise of its own, all plants under one sky.
+
+        Parameters
+        ----------
+        mean : NetworkMean
+            Of the day.
+        step_h : float
+            Length of a step [h].
+        load_rng, sky_rng : numpy.random.Generator
+            Sources of noise and clearness; the sky's is that of the site's own plants.
+        """
+        load_kw, load_kvar = mean.load_kw.copy(), mean.load_kvar.copy()
+        if mean.noise > 0.0:
+            lag1 = math.exp(-step_h / NOISE_TIME_H)
+            series = [ar1(len(load_kw), lag1, load_rng) for _ in self.loads]
+            factor = np.maximum(0.0, 1.0 + mean.noise * np.array(series).T)
+            load_kw *= factor
+            load_kvar *= factor
+        generator_kw, generator_kvar = mean.generator_kw.copy(), mean.generator_kvar.copy()
+        if mean.sunny.any():
+            sky = LEAST_CLEARNESS + (1.0 - LEAST_CLEARNESS) * sky_rng.beta(*CLEARNESS_SHAPE, size=int(mean.day[-1]) + 1)
+            generator_kw[:, mean.sunny] *= sky[mean.day][:, None]
+            generator_kvar[:, mean.sunny] *= sky[mean.day][:, None]
+        return NetworkDay(self.loads, self.generators, load_kw, load_kvar, generator_kw, generator_kvar)
+
+    def _load_of(self, clock: Clock, hours: HourGrid) -> np.ndarray:
+        model = self._grid.loads
+        if isinstance(model, NetworkProfile):
+            by_hour = figures("load_profiles")["profiles"][model.profile]
+            shape = np.array([by_hour["weekday"], by_hour["weekend"]])[hours.weekend, hours.local_hour]
+            mean = steps_of(shape, hours.start_h, clock.step_h, clock.n_steps)
+            return np.asarray(model.scale * mean[:, None] * self._load)
+        if isinstance(model, NetworkSimbench):
+            assert self._simbench is not None  # checked at the start
+            profiles = simbench_profiles(self._simbench)
+            active = _of_year(profiles.load_p, clock)[:, profiles.load_profile] * (profiles.load_profile >= 0)
+            reactive = _of_year(profiles.load_q, clock)[:, profiles.load_profile] * (profiles.load_profile >= 0)
+            kept = np.array(
+                [
+                    not any(fnmatch(profiles.load_names[k], pattern) for pattern in model.without) if k >= 0 else True
+                    for k in profiles.load_profile.tolist()
+                ]
+            )
+            return np.asarray(model.scale * kept * (active * self._load.real + 1j * reactive * self._load.imag))
+        if isinstance(model, NetworkCsv):
+            return model.scale * _from_csv(model.csv, self.loads, self._load, clock.n_steps)
+        return np.asarray(np.full((clock.n_steps, 1), model.scale) * self._load)
+
+    def _generators_of(self, clock: Clock, n_own: int) -> tuple[np.ndarray, np.ndarray]:
+        """Power of the network's own generators, and which of them follow the sky."""
+        model, own = self._grid.generators, self._generator[:n_own]
+        none = np.zeros(n_own, dtype=bool)
+        if isinstance(model, NetworkSun):
+            return model.scale * _clear(clock, model.sun)[:, None] * own, ~none
+        if isinstance(model, NetworkSimbench):
+            assert self._simbench is not None  # checked at the start
+            profiles = simbench_profiles(self._simbench)
+            share = _of_year(profiles.generator_p, clock)[:, profiles.generator_profile]
+            return model.scale * share * (profiles.generator_profile >= 0) * own, none
+        if isinstance(model, NetworkCsv):
+            return model.scale * _from_csv(model.csv, self.generators[:n_own], own, clock.n_steps), none
+        assert isinstance(model, NetworkConstant)
+        return np.full((clock.n_steps, 1), model.scale) * own, none
+
+
+def _clear(clock: Clock, latitude: float) -> np.ndarray:
+    """Share of its peak that a plant gives under clear sky, float64, shape (n_steps,)."""
+    return clear_sky_kw(Pv(peak=1.0, latitude=latitude), clock)
+
+
+def _of_year(profile: np.ndarray, clock: Clock) -> np.ndarray:
+    """Mean of a year's profile over each step, from the same day and time of the year on; shape (n_steps, n).
+
+    The year has 366 days, so that the days from March on are one later in the calendar of another year.
+    """
+    first = clock.local_times[0]
+    start = ((first.timetuple().tm_yday - 1) * 24.0 + first.hour + first.minute / 60.0) / _PROFILE_H
+    edges = start + np.arange(clock.n_steps + 1) * clock.step_h / _PROFILE_H
+    whole = np.floor(edges + 1e-9).astype(np.int64)
+    total = np.concatenate([np.zeros((1, profile.shape[1])), np.cumsum(profile, axis=0)])
+    year = total[-1]
+    turns, place = whole // STEPS_OF_THE_YEAR, whole % STEPS_OF_THE_YEAR
+    reached = total[place] + turns[:, None] * year + (edges - whole)[:, None] * profile[place]
+    return np.asarray(np.diff(reached, axis=0) * (_PROFILE_H / clock.step_h))
+
+
+def _from_csv(file: str, names: tuple[str, ...], own: np.ndarray, n_steps: int) -> np.ndarray:
+    """Complex power of elements from a file, shape (n_steps, n_elements) [kVA].
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, lacks an element, or has another number of rows.
+    """
+    path = Path(file)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as text:
+            reader = csv.DictReader(text)
+            rows, columns = list(reader), list(reader.fieldnames or ())
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    missing = [name for name in names if name not in columns]
+    if missing:
+        near = did_you_mean(missing[0], columns)
+        raise DataError(
+            f"{path}: there is no column '{missing[0]}'.{near} Each of the {len(names)} elements needs one, by name; "
+            f"{len(missing)} are missing"
+        )
+    if len(rows) != n_steps:
+        raise DataError(f"{path}: has {len(rows)} rows; the horizon has {n_steps} steps, one row for each")
+
+    def column(name: str) -> np.ndarray:
+        try:
+            values = np.array([float(row[name]) for row in rows])
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path}: column '{name}' holds something that is no number: {error}") from error
+        if not np.isfinite(values).all():
+            raise DataError(f"{path}: column '{name}' holds a number that is not finite")
+        return values
+
+    power = np.zeros((n_steps, len(names)), dtype=np.complex128)
+    for k, name in enumerate(names):
+        active = column(name)
+        ratio = own[k].imag / own[k].real if own[k].real else 0.0
+        power[:, k] = active + 1j * (column(f"{name}.kvar") if f"{name}.kvar" in columns else active * ratio)
+    return power
