@@ -7,16 +7,16 @@ process, with the same result.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from ev_marl.compare.metrics import Recorder
-from ev_marl.compare.records import DayResult, PolicyDay
+from ev_marl.compare.records import DayResult, OptimumOnNetwork, PolicyDay
 from ev_marl.compare.seeds import policy_seed
 from ev_marl.env.setup import Setting
-from ev_marl.optimum import solve
+from ev_marl.optimum import GridProblem, solve
 from ev_marl.policies import Policy, make_policy, rollout
 from ev_marl.policies.plan import PlanPolicy
 from ev_marl.scenario import Scenario
@@ -106,7 +106,8 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
     setting = work.setting
     site, objective = setting.site, setting.objective
     track = work.track(seed)
-    solution = solve(site, track, objective)
+    grid = None if setting.network is None else GridProblem.of(setting.network, track)
+    solution = solve(site, track, objective, grid=grid)
     watched = watched_groups(site, track.import_limit_kw)
     simulator = setting.simulator([track])
 
@@ -163,6 +164,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
         limit_kw=_by_group(track.import_limit_kw[:, groups]),
         base_load_kw=_by_group(track.base_load_kw[:, groups]),
         local_hour=tuple(track.clock.local_hour.tolist()),
+        network=None if solution.grid is None else OptimumOnNetwork.model_validate(asdict(solution.grid)),
         policies=tuple(done),
     )
 

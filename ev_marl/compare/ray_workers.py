@@ -24,6 +24,7 @@ from ev_marl.compare.folder import day_path, write_atomically
 from ev_marl.compare.luggage import Luggage, package_digest, unpacked
 from ev_marl.compare.workers import day_failure
 from ev_marl.errors import RunError
+from ev_marl.ray_cluster import connect
 
 _LOOK_S = 0.5  # how often to look whether somebody wants to stop
 
@@ -107,13 +108,7 @@ def _cluster(address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise RunError(
-            f"there is no Ray cluster at '{address}': {error}\n"
-            "`ray start --head` starts one on this machine, `ray status` shows whether it runs."
-        ) from error
+    connect(address, log_to_driver=False, logging_level=logging.ERROR)
     try:
         if ray.cluster_resources().get("CPU", 0.0) < 1.0:
             raise RunError(f"the Ray cluster at '{address}' has no core to run days on")

@@ -5,6 +5,8 @@ Pydantic models, so that a file that is broken or of another version is refused 
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -40,6 +42,39 @@ class OnNetwork(Record):
     """Steps in which charging was cut, since the power flow of what was granted had no solution."""
     hot_spot_c: float | None
     """Temperature of the hottest winding of all transformers and steps [°C]; none without transformers."""
+
+
+class FormulationValue(Record):
+    """One way to put the network into the optimum's model, and what it comes to."""
+
+    name: str
+    kind: Literal["bound", "estimate", "plan"]
+    """`bound`: no policy earns more; `plan`: earned in the simulator; `estimate`: neither."""
+    value: float
+    """Return [currency]."""
+    seconds: float
+    """From the start until it was known [s]."""
+
+
+class OptimumOnNetwork(Record):
+    """How the optimum of a day stands with the network, and what the exact power flow says of its plan."""
+
+    formulations: tuple[FormulationValue, ...]
+    """From the loosest bound to the plan."""
+    steps: int
+    """That needed the network in the bound; in all others its limits cannot raise it."""
+    voltage_violation_pu: float
+    """Of the plan, at most [p.u.]; 0 within the tolerance."""
+    loading_violation_percent: float
+    """Of the plan, at most [percentage points]; 0 within the tolerance."""
+    checked_steps: int
+    """The plan's tightest steps, solved once more by pandapower."""
+    checked_voltage_violation_pu: float
+    """There [p.u.]."""
+    checked_loading_violation_percent: float
+    """There [percentage points]."""
+    curtailed_kwh: float
+    """Taken back for the network's sake when the plan was replayed [kWh]."""
 
 
 class PolicyDay(Record):
@@ -116,6 +151,8 @@ class DayResult(Record):
     """Base load of the watched groups, by group and step [kW]."""
     local_hour: tuple[float, ...]
     """Local clock time of each step [h]."""
+    network: OptimumOnNetwork | None = None
+    """How the optimum stands with the network above the site; none where the scenario has none."""
     policies: tuple[PolicyDay, ...]
     """`optimum` first, then as in the manifest."""
 

@@ -22,6 +22,7 @@ from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
 from ev_marl.compare.figure import draw_report
 from ev_marl.compare.folder import write_atomically
 from ev_marl.compare.network_metrics import NetworkSummary
+from ev_marl.compare.network_notes import formulations_table
 from ev_marl.compare.records import DayResult, OnNetwork, PolicyDay
 from ev_marl.compare.statistics import PairedDifference, day_scores, mean_or_nan, worst_tenth
 from ev_marl.compare.table import differences_table, markdown_table, notes, prices_table, title
@@ -155,6 +156,12 @@ def _more_tables(comparison: Comparison) -> str:
         text += f"""Differences to the baseline `{comparison.label(comparison.baseline)}`{reason}, on the same days:
 
 {differences_table(comparison)}
+
+"""
+    if formulations := formulations_table(comparison):
+        text += f"""The optimum and the network, means of the days that have the formulation:
+
+{formulations}
 
 """
     if prices := prices_table(comparison):

@@ -9,7 +9,6 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from rich import box
 from rich.console import Console, Group
@@ -19,10 +18,10 @@ from rich.text import Text
 from ev_marl.compare.columns import Column, columns, number, percent
 from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
+from ev_marl.compare.network_notes import network_notes
 from ev_marl.compare.prices_of import price_of
 from ev_marl.compare.statistics import PairedDifference
 from ev_marl.policies.learned_spec import read_learned
-from ev_marl.scenario.grid import NetworkFile, PandapowerNetwork, SimbenchNetwork
 
 PLAN_TOLERANCE = 1e-3  # of the score: below this, the coordinator changes the plan [-]
 BOUND_TOLERANCE = 1e-6  # of the bound: from this gap on, bound and plan are told apart [-]
@@ -133,50 +132,11 @@ def notes(comparison: Comparison, hidden: Sequence[Column] = ()) -> str:
         if broken
         else f"No policy broke a limit{of_site}."
     )
-    lines.extend(_network_notes(comparison))
+    lines.extend(network_notes(comparison))
     if hidden:
         names = ", ".join(" ".join(column.heading).replace("- ", "").strip() for column in hidden)
         lines.append(f"Left out at this width (see report.md): {names}.")
     return "\n".join(lines)
-
-
-def _network_notes(comparison: Comparison) -> list[str]:
-    """Which network it is, what its limits are, who breaks them, and where there was no power flow."""
-    grid, rows = comparison.scenario.grid, comparison.table()
-    if grid is None or not comparison.has_network:
-        return []
-    limits, kept = grid.limits, "taking power back keeps them" if grid.coordinator == "curtail" else "nobody keeps them"
-    lines = [
-        f"Network {_network_name(grid.network)}: {limits.voltage[0]:g} to {limits.voltage[1]:g} p.u., lines up to "
-        f"{limits.line:g} %, transformers up to {limits.transformer:g} %; {kept}. What is beyond them without any "
-        "charging counts for nobody."
-    ]
-    seen = [(row.label, row.network) for row in rows if row.network is not None]
-    broken = [f"{label} ({number(network.violations_per_h, 2)})" for label, network in seen if network.violations_per_h]
-    lines.append(
-        f"Limits of the network broken (elements × steps, per hour): {', '.join(broken)}."
-        if broken
-        else "No policy broke a limit of the network."
-    )
-    lost = [
-        f"{label} ({network.failed_steps} and {network.cut_steps})"
-        for label, network in seen
-        if network.failed_steps or network.cut_steps
-    ]
-    if lost:
-        lines.append(
-            f"Steps without a solution of the power flow, and with charging cut to have one: {', '.join(lost)}."
-        )
-    return lines
-
-
-def _network_name(network: str | PandapowerNetwork | SimbenchNetwork | NetworkFile) -> str:
-    """A network in a word."""
-    if isinstance(network, str):
-        return network
-    if isinstance(network, PandapowerNetwork):
-        return network.pandapower
-    return network.simbench if isinstance(network, SimbenchNetwork) else Path(network.file).name
 
 
 def differences_table(comparison: Comparison) -> str:

@@ -16,12 +16,13 @@ from network_cases import quiet_flow
 from rich.console import Console
 
 from ev_marl.compare import Comparison, compare
-from ev_marl.compare.columns import columns, network_columns
+from ev_marl.compare.columns import columns, network_columns, number
 from ev_marl.compare.figure import draw_report
 from ev_marl.compare.folder import named_files
 from ev_marl.compare.metrics import Recorder
 from ev_marl.compare.network_metrics import NetworkRecorder, NetworkSummary
-from ev_marl.compare.records import DayResult, OnNetwork
+from ev_marl.compare.network_notes import formulations_table
+from ev_marl.compare.records import DayResult, FormulationValue, OnNetwork, OptimumOnNetwork
 from ev_marl.compare.report import report_markdown, results_table, summary_csv, summary_rows
 from ev_marl.compare.table import markdown_table, notes, print_table
 from ev_marl.coordinator import make_coordinator
@@ -122,6 +123,24 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     return compare("tiny", ["edf", "idle"], 2, out=folder, workers=1, report=False)
 
 
+def proof(bound: float, violation_pu: float = 0.0) -> OptimumOnNetwork:
+    """A bound in two steps, an estimate, and a plan half a euro below."""
+    values = (("loose", "bound", 1.0), ("cones", "bound", 0.0), ("tangents", "estimate", -0.1), ("plan", "plan", -0.5))
+    return OptimumOnNetwork(
+        formulations=tuple(
+            FormulationValue.model_validate({"name": name, "kind": kind, "value": bound + more, "seconds": 2.0})
+            for name, kind, more in values
+        ),
+        steps=7,
+        voltage_violation_pu=0.0,
+        loading_violation_percent=0.0,
+        checked_steps=8,
+        checked_voltage_violation_pu=violation_pu,
+        checked_loading_violation_percent=0.0,
+        curtailed_kwh=0.0,
+    )
+
+
 @pytest.fixture(scope="module")
 def on_network(plain: Comparison) -> Comparison:
     """The same days, as if there were a network: idle leaves it alone, the others break its limits."""
@@ -150,6 +169,7 @@ def on_network(plain: Comparison) -> Comparison:
                 ),
                 "achieved": day.bound - 0.5,
                 "exact": False,
+                "network": proof(day.bound),
             }
         )
         for day in plain.days
@@ -213,6 +233,24 @@ def test_bound_and_plan_are_told_apart(plain: Comparison, on_network: Comparison
     assert "| bound |" not in markdown_table(on_network, on_network.table()[1:])
 
 
+def test_what_bound_and_plan_are_worth_is_said(plain: Comparison, on_network: Comparison) -> None:
+    text = notes(on_network)
+    share = 100 * 0.5 / max(1.0, abs(on_network.bound).mean())
+    assert f"Between bound and plan: 0.50 EUR/day ({share:.2f} % of the bound)." in text
+    plan = "keeps every limit of the network in the exact power flow, 16 of its tightest steps solved by pandapower"
+    assert plan in text
+    broken = [day.model_copy(update={"network": proof(day.bound, 3e-5)}) for day in on_network.days]
+    assert "beyond the limits by at most 3.0e-05 p.u. and 0.0e+00" in notes(replace(on_network, days=tuple(broken)))
+    table = formulations_table(on_network).splitlines()[2:]
+    mean = on_network.bound.mean()
+    assert [line.split(" | ")[0] for line in table] == ["| loose", "| cones", "| tangents", "| plan"]
+    assert "a bound: nobody earns more" in table[1]
+    assert f"| {number(mean - 0.5, 2)} | 2.0 | 2 |" in table[3]
+    assert formulations_table(plain) == ""
+    assert "The optimum and the network" in report_markdown(on_network)
+    assert "The optimum and the network" not in report_markdown(plain)
+
+
 def test_files_hold_every_number(on_network: Comparison) -> None:
     table = results_table(on_network)
     assert table["network_lowest_pu"].to_pylist()[:4] == [0.96, 0.931, 0.931, 0.96]
@@ -247,6 +285,7 @@ def test_runs_from_before_networks_are_read_and_go_on(tmp_path: Path) -> None:
     (out / "manifest.json").write_text(json.dumps(manifest))
     for path in (out / "days").iterdir():
         day = json.loads(path.read_text())
+        del day["network"]
         for entry in day["policies"]:
             del entry["network"]
         path.write_text(json.dumps(day))

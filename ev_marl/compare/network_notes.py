@@ -1,0 +1,98 @@
+"""What a reader must know of the network above the site: which it is, who breaks its limits, what the optimum proves.
+
+A `Comparison` comes in; lines of text and a Markdown table go out, none where the scenario has no network.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ev_marl.compare.columns import number
+from ev_marl.compare.comparison import Comparison
+from ev_marl.scenario.grid import NetworkFile, PandapowerNetwork, SimbenchNetwork
+
+_MEANING = {
+    "bound": "nobody earns more",
+    "estimate": "neither bound nor plan",
+    "plan": "earned in the simulator, with the exact power flow",
+}
+
+
+def network_notes(comparison: Comparison) -> list[str]:
+    """Network and limits, who breaks them, where there was no power flow, and how exact the optimum's plan is."""
+    grid, rows = comparison.scenario.grid, comparison.table()
+    if grid is None or not comparison.has_network:
+        return []
+    limits, kept = grid.limits, "taking power back keeps them" if grid.coordinator == "curtail" else "nobody keeps them"
+    lines = [
+        f"Network {_name(grid.network)}: {limits.voltage[0]:g} to {limits.voltage[1]:g} p.u., lines up to "
+        f"{limits.line:g} %, transformers up to {limits.transformer:g} %; {kept}. What is beyond them without any "
+        "charging counts for nobody."
+    ]
+    seen = [(row.label, row.network) for row in rows if row.network is not None]
+    broken = [f"{label} ({number(network.violations_per_h, 2)})" for label, network in seen if network.violations_per_h]
+    lines.append(
+        f"Limits of the network broken (elements × steps, per hour): {', '.join(broken)}."
+        if broken
+        else "No policy broke a limit of the network."
+    )
+    lost = [
+        f"{label} ({network.failed_steps} and {network.cut_steps})"
+        for label, network in seen
+        if network.failed_steps or network.cut_steps
+    ]
+    if lost:
+        lines.append(f"Steps without a power flow, and steps with charging cut to have one: {', '.join(lost)}.")
+    return lines + _plan_notes(comparison)
+
+
+def _plan_notes(comparison: Comparison) -> list[str]:
+    """What lies between bound and plan, and what the plan does to the network."""
+    days = [day.network for day in comparison.days if day.network is not None]
+    if not days:
+        return []
+    gaps = np.array([day.bound - day.achieved for day in comparison.days])
+    size = max(1.0, float(np.abs(comparison.bound).mean()))
+    lines = [
+        f"Between bound and plan: {number(float(gaps.mean()), 2)} {comparison.currency}/day "
+        f"({number(100 * float(gaps.mean()) / size, 2)} % of the bound)."
+    ]
+    voltage_pu = max(max(day.voltage_violation_pu, day.checked_voltage_violation_pu) for day in days)
+    percent = max(max(day.loading_violation_percent, day.checked_loading_violation_percent) for day in days)
+    checked = sum(day.checked_steps for day in days)
+    by_whom = f", {checked} of its tightest steps solved by pandapower as well" if checked else ""
+    lines.append(
+        f"The optimum's plan in the exact power flow{by_whom}: beyond the limits by at most {voltage_pu:.1e} p.u. and "
+        f"{percent:.1e} percentage points."
+        if max(voltage_pu, percent) > 0.0
+        else f"The optimum's plan keeps every limit of the network in the exact power flow{by_whom}."
+    )
+    return lines
+
+
+def formulations_table(comparison: Comparison) -> str:
+    """What each way to put the network into the optimum's model comes to, as a Markdown table; empty without any."""
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for day in comparison.days:
+        for entry in day.network.formulations if day.network is not None else ():
+            found.setdefault((entry.name, entry.kind), []).append((entry.value, entry.seconds))
+    if not found:
+        return ""
+    heading = ("formulation", "its value is", f"return {comparison.currency}/day", "s", "days")
+    lines = ["| " + " | ".join(heading) + " |", "| --- | --- |" + " ---: |" * 3]
+    for (name, kind), values in found.items():
+        value, seconds = np.mean(values, axis=0)
+        cells = (name, f"a {kind}: {_MEANING[kind]}", number(value, 2), number(seconds, 1), str(len(values)))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _name(network: str | PandapowerNetwork | SimbenchNetwork | NetworkFile) -> str:
+    """A network in a word."""
+    if isinstance(network, str):
+        return network
+    if isinstance(network, PandapowerNetwork):
+        return network.pandapower
+    return network.simbench if isinstance(network, SimbenchNetwork) else Path(network.file).name
