@@ -89,6 +89,7 @@ def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> A
             num_env_runners=sampling.runners,
             num_envs_per_env_runner=sampling.envs,
             batch_mode="complete_episodes",
+            sample_timeout_s=None,  # days that take longer than a minute would be lost
             create_env_on_local_worker=sampling.runners == 0,
         )
         .multi_agent(policies=set(names), policy_mapping_fn=_Mapping(config.agents))

@@ -13,12 +13,15 @@ import ray
 import torch
 
 from ev_marl.errors import RunError
+from ev_marl.ray_cluster import connect
 from ev_marl.rl.restart import THREADS
 
 _ATTEMPTS = 4
-_QUIET = {
+_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no report of its use to Ray's makers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # no warning about variables that a later Ray will leave alone
+    "RAY_agent_register_timeout_ms": "120000",  # on a busy machine its helpers and workers take their time
+    "RAY_worker_register_timeout_seconds": "120",
 }
 
 
@@ -38,7 +41,7 @@ def ray_session(runners: int, address: str | None = None) -> Iterator[None]:
     RunError
         If there is no such cluster, or if it has fewer cores than there are runners.
     """
-    for name, value in _QUIET.items():
+    for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     threads = int(os.environ.get(THREADS[0], "1"))
     torch.set_num_threads(threads)
@@ -51,7 +54,8 @@ def ray_session(runners: int, address: str | None = None) -> Iterator[None]:
         if address is None:
             _start(1 + runners, quiet)
         else:
-            _connect(address, threads, quiet)
+            environment = {"PYTHONHASHSEED": "0", **dict.fromkeys(THREADS, str(threads))}
+            connect(address, runtime_env={"env_vars": environment}, **quiet)
         try:
             cores = int(ray.cluster_resources().get("CPU", 0))
             if address is not None and cores < runners:
@@ -64,7 +68,7 @@ def ray_session(runners: int, address: str | None = None) -> Iterator[None]:
 
 
 def _start(cores: int, quiet: dict[str, Any]) -> None:
-    """Start Ray on this machine; it gives up when its helpers do not come up in 15 s, which happens on a busy one."""
+    """Start Ray on this machine; it gives up when its node does not come up in 30 s, which happens on a busy one."""
     for attempt in range(_ATTEMPTS):
         try:
             ray.init("local", num_cpus=cores, include_dashboard=False, **quiet)
@@ -74,17 +78,6 @@ def _start(cores: int, quiet: dict[str, Any]) -> None:
                 raise RunError(f"Ray does not start on this machine, in {_ATTEMPTS} attempts: {error}") from error
         else:
             return
-
-
-def _connect(address: str, threads: int, quiet: dict[str, Any]) -> None:
-    environment = {"PYTHONHASHSEED": "0", **dict.fromkeys(THREADS, str(threads))}
-    try:
-        ray.init(address, runtime_env={"env_vars": environment}, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise RunError(
-            f"there is no Ray cluster at '{address}': {error}\n"
-            "`ray start --head` starts one on this machine, `ray status` shows whether it runs."
-        ) from error
 
 
 def _ignore_warnings() -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,7 +30,9 @@ from ev_marl.compare.ray_workers import _day
 from ev_marl.compare.records import DayResult
 from ev_marl.compare.seeds import day_seeds
 from ev_marl.errors import RunError
+from ev_marl.ray_cluster import connect
 from ev_marl.rl.multi_agent_env import register, sharing
+from ev_marl.rl.ray_session import ray_session
 from ev_marl.scenario import load_scenario
 
 pytestmark = [
@@ -164,6 +167,24 @@ def test_a_day_that_fails_is_named(address: str, tmp_path: Path, monkeypatch: py
 def test_no_cluster_is_said(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="there is no Ray cluster at 'nowhere'"):
         compare("tiny", ["edf"], days=1, out=tmp_path / "run", ray="nowhere")
+
+
+def test_ray_is_not_asked_where_nothing_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would wait for minutes."""
+    monkeypatch.setattr("ev_marl.ray_cluster._PATIENCE_S", 0.5)
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray was asked"))
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # nobody listens
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        message = rf"there is no Ray cluster at '{address}': nothing answers in \d+ s .*refused"
+        with pytest.raises(RunError, match=message):
+            compare("tiny", ["edf"], days=1, out=tmp_path / "run", ray=address)
+        with pytest.raises(RunError, match=message), ray_session(1, address):
+            pass
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(RunError, match=r"there is no Ray cluster at 'auto': nothing answers"):
+            connect("auto")
 
 
 def test_another_machine_must_have_the_same_code() -> None:
