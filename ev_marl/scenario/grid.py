@@ -213,9 +213,9 @@ class Grid(Model):
     network: NetworkChoice
     """A name of `pandapower.networks` (`cigre_lv`, `cigre_mv`, `create_kerber_vorstadtnetz_kabel_1`), a SimBench code,
     or a file."""
-    loads: NetworkLoads = NetworkConstant()
+    loads: NetworkLoads = NetworkConstant(scale=1.0)
     """What the network's loads draw over the day; left out: their own values, all day."""
-    generators: NetworkGenerators = NetworkConstant()
+    generators: NetworkGenerators = NetworkConstant(scale=1.0)
     """What the network's static generators feed in over the day; left out: their own values, all day."""
     pv: AddedPv | None = None
     """Photovoltaic plants on top of the network's own generators."""
