@@ -55,7 +55,7 @@ def earned(site: SiteArrays, track: Track, objective: Objective, search: Search)
     return Earned(plan, team_return, time.perf_counter() - begin, curtailed_kwh, carried)
 
 
-def grid_report(search: Search, best: Earned, *, bound_seconds: float, total_seconds: float) -> GridReport:
+def grid_report(search: Search, best: Earned, total_seconds: float) -> GridReport:
     """The report on the network.
 
     Parameters
@@ -64,8 +64,8 @@ def grid_report(search: Search, best: Earned, *, bound_seconds: float, total_sec
         That proved the bound.
     best : Earned
         The plan.
-    bound_seconds, total_seconds : float
-        When the bound and everything was known [s].
+    total_seconds : float
+        When everything was known [s].
     """
     assert search.grid is not None
     assert best.carried is not None
@@ -74,7 +74,7 @@ def grid_report(search: Search, best: Earned, *, bound_seconds: float, total_sec
     if -search.least_cost < formulations[-1].value:
         name = f"{formulations[-1].name}, either charging or discharging"
         formulations.append(Formulation(name, "bound", -search.least_cost, total_seconds))
-    formulations.append(Formulation("tangents of the power flow", "estimate", carried.value, bound_seconds))
+    formulations.append(Formulation("tangents of the power flow", "estimate", carried.value, carried.seconds))
     formulations.append(Formulation("replayed plan", "plan", best.team_return, total_seconds))
     # The steps that come nearest to a limit, once more by the reference.
     with np.errstate(invalid="ignore"):

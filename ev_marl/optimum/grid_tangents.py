@@ -36,6 +36,7 @@ class Carried:
     voltage_violation_pu: float  # beyond the clamped limits at most, in the exact power flow
     loading_violation_percent: float
     rounds: int
+    seconds: float  # since the search began
 
 
 def carried_plan(search: Search) -> Carried:
@@ -72,7 +73,7 @@ def carried_plan(search: Search) -> Carried:
     if best is not None and best[1] is not plan:
         plan, flow = best[1], tangents.flow(best[1])
     voltage, loading = violation(tangents.problem, np.arange(tangents.problem.n_steps), flow)
-    return Carried(plan, -search.program.value(search.x), voltage, loading, rounds)
+    return Carried(plan, -search.program.value(search.x), voltage, loading, rounds, search.time_spent)
 
 
 def violation(problem: GridProblem, steps: np.ndarray, flow: PowerFlow) -> tuple[float, float]:

@@ -94,6 +94,7 @@ class Search:
         charges: np.ndarray | None = None,
         grid: GridProblem | None = None,
     ) -> None:
+        self._begin = time.perf_counter()
         with PauseGC():  # thousands of small objects, none of them garbage
             self.day = PyomoDay(site, track, objective, grid)
             if charges is not None:
@@ -117,8 +118,7 @@ class Search:
         self.stages: list[Stage] = []
         self.proving = True
         self._solver = make_solver(solver, self.program, tolerance=tolerance)
-        self._begin = time.perf_counter()
-        self._deadline = self._begin + time_limit
+        self._deadline = time.perf_counter() + time_limit
 
     @property
     def time_left(self) -> float:

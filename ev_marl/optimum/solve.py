@@ -99,7 +99,6 @@ def solve(
     search = searching(time_limit)
     build, begin = time.perf_counter() - begin, time.perf_counter()
     search.run()
-    bound_seconds = build + time.perf_counter() - begin
     if grid is not None and search.simultaneous().any():
         # What makes a plan feasible on the network proves nothing, so it happens in a program of its own.
         one_way = searching(max(1.0, search.time_left), search.mostly_charges())
@@ -128,7 +127,7 @@ def solve(
     imports, exports = search.shadow_prices()
     report = None
     if grid is not None:
-        report = grid_report(search, best, bound_seconds=bound_seconds, total_seconds=build + solving + replaying)
+        report = grid_report(search, best, build + solving + replaying)
     solution = Solution(
         plan=best.plan,
         bound=bound,
