@@ -45,12 +45,13 @@ pytestmark = [
 ]
 
 DAY = 24  # steps of `tiny`
-# A busy machine takes its time, and Ray would have its workers wait for everybody else.
+# A busy machine takes its time, and Ray would have its workers wait for everybody else, or end them.
 PATIENCE = {
     "RAY_worker_niceness": "0",
     "RAY_agent_register_timeout_ms": "300000",
     "RAY_worker_register_timeout_seconds": "300",
     "RAY_health_check_timeout_ms": "120000",
+    "RAY_memory_monitor_refresh_ms": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 OWN = """
@@ -257,7 +258,10 @@ def test_rllibs_own_runners_on_two_nodes(address: str) -> None:
     config = (
         PPOConfig()
         .environment(register(), env_config={"scenario": "tiny", "reward": "team"})
-        .env_runners(num_env_runners=2, batch_mode="complete_episodes", num_cpus_per_env_runner=1)
+        .env_runners(
+            num_env_runners=2, batch_mode="complete_episodes", num_cpus_per_env_runner=1, sample_timeout_s=None
+        )
+        .fault_tolerance(restart_failed_env_runners=False)  # a runner that fails says why
         .resources(num_cpus_for_main_process=0)
         .multi_agent(**sharing("by_type", "tiny"))
         .training(train_batch_size_per_learner=2 * DAY, minibatch_size=DAY, num_epochs=1)
