@@ -14,9 +14,9 @@ from ev_marl.compare.comparison import Comparison
 from ev_marl.scenario.grid import NetworkFile, PandapowerNetwork, SimbenchNetwork
 
 _MEANING = {
-    "bound": "nobody earns more",
-    "estimate": "neither bound nor plan",
-    "plan": "earned in the simulator, with the exact power flow",
+    "bound": "a bound: nobody earns more",
+    "estimate": "an estimate: neither bound nor plan",
+    "plan": "a plan: earned in the simulator, with the exact power flow",
 }
 
 
@@ -84,7 +84,7 @@ def formulations_table(comparison: Comparison) -> str:
     lines = ["| " + " | ".join(heading) + " |", "| --- | --- |" + " ---: |" * 3]
     for (name, kind), values in found.items():
         value, seconds = np.mean(values, axis=0)
-        cells = (name, f"a {kind}: {_MEANING[kind]}", number(value, 2), number(seconds, 1), str(len(values)))
+        cells = (name, _MEANING[kind], number(value, 2), number(seconds, 1), str(len(values)))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -335,3 +335,55 @@ def test_in_the_loop_the_recorder_agrees_with_the_flows() -> None:
     assert network.losses_kwh == pytest.approx(losses_kwh)
     np.testing.assert_allclose(network.lowest_pu, lowest)
     assert network.curtailed_kwh == 0.0
+
+
+STREET = """
+extends: tiny
+name: street
+about: Vehicles at the far end of a street, more than it can charge at once.
+site:
+  name: street
+  import_limit: null
+  export_limit: null
+  groups:
+    - name: homes
+      bus: Bus R1
+      stations:
+        - {type: ac, count: 8, power: 22 kW, bus: [Bus R11, Bus R15, Bus R16, Bus R17, Bus R18]}
+grid:
+  network: cigre_lv
+  loads: {profile: household, scale: 0.8}
+  limits: {voltage: [0.93, 1.05]}
+  coordinator: COORDINATOR
+sessions: {model: elaadnl/private, per_port_per_day: 1.6}
+vehicles:
+  mix:
+    - {name: large, capacity: 80 kWh, ac_power: 22 kW}
+objective: {energy_cost: 1, unmet_energy: 0.60 EUR/kWh, voltage_deviation: 10}
+"""
+
+
+@pytest.mark.parametrize("coordinator", ["curtail", "none"])
+def test_policies_on_a_real_network(coordinator: str, tmp_path: Path) -> None:
+    pytest.importorskip("pandapower")
+    (tmp_path / "street.yaml").write_text(STREET.replace("COORDINATOR", coordinator))
+    run = compare(tmp_path / "street.yaml", ["idle"], 2, seed=1, out=tmp_path / "run", workers=1)
+    rows = {row.policy: row.network for row in run.table()}
+    optimum, uncontrolled, idle = rows["optimum"], rows["uncontrolled"], rows["idle"]
+    assert optimum is not None
+    assert uncontrolled is not None
+    assert idle is not None
+    assert idle.violations_per_h == 0.0
+    assert (uncontrolled.violations_per_h > 0.0) == (coordinator == "none")
+    assert (uncontrolled.curtailed_kwh_per_day > 0.0) == (coordinator == "curtail")
+    assert uncontrolled.losses_kwh_per_day > idle.losses_kwh_per_day > 0.0
+    assert uncontrolled.worst_pu <= idle.worst_pu < 0.93  # the households alone
+    assert idle.hot_spot_c > 20.0
+    for day in run.days:
+        for entry in day.policies:
+            assert entry.team_return <= day.bound + 1e-6 * max(1.0, abs(day.bound))
+        assert day.network is not None
+        kinds = [entry.kind for entry in day.network.formulations]
+        assert (kinds[0], kinds[-1]) == ("bound", "plan")
+        assert day.network.voltage_violation_pu == 0.0
+    assert "| replayed plan |" in (tmp_path / "run" / "report.md").read_text()
