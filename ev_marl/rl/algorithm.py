@@ -6,6 +6,7 @@ from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.dqn.dqn import DQNConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -16,7 +17,8 @@ from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.face import SITE, STATION, TrainingFace, modules_of
 from ev_marl.rl.learner import ArraysToTrainBatch
 from ev_marl.rl.multi_agent_env import register
-from ev_marl.rl.networks import ActorCritic
+from ev_marl.rl.networks import ActorCritic, LevelValues
+from ev_marl.rl.replay import ReplayDQN, ReplayLearner
 from ev_marl.rl.runner import BatchedEnvRunner, seed_everything
 from ev_marl.scenario import Scenario
 
@@ -60,26 +62,15 @@ class _Counted:
 
 def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> AlgorithmConfig:
     """The configuration that `build` builds, for those who want to change it."""
-    sampling, ppo = config.sampling, config.ppo
+    sampling = config.sampling
     face = TrainingFace(config, scenario, 1, seed)
     names = [module.name for module in face.modules]
-    network = config.network
-    model = {
-        "hidden": list(network.hidden),
-        "critic_hidden": list(network.critic_hidden or network.hidden),
-        "activation": network.activation,
-        "initial_std": network.initial_std,
-        "n_state": face.n_state,
-        "ability": face.ability(),
-    }
-    batch = face.n_steps * sampling.envs * max(1, sampling.runners)
-    arrays = sampling.pipeline == "arrays"
-    agent_steps = batch * min(len(module.agents) for module in face.modules)
     stock = sampling.pipeline == "stock"
     given = {"training": config.model_dump_json(), "scenario": scenario.model_dump_json(), "seed": seed}
+    chosen = _dqn(config, face, seed) if config.algorithm == "dqn" else _ppo(config, face)
+    module_class, model = _model(config, face)
     return (
-        PPOConfig()
-        .environment(
+        chosen.environment(
             env=register() if stock else "ev_marl",
             env_config=_stock_environment(config, scenario, seed) if stock else given,
             disable_env_checking=True,
@@ -89,7 +80,6 @@ def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> A
             num_env_runners=sampling.runners,
             num_envs_per_env_runner=sampling.envs,
             batch_mode="complete_episodes",
-            sample_timeout_s=None,  # days that take longer than a minute would be lost
             create_env_on_local_worker=sampling.runners == 0,
         )
         .multi_agent(policies=set(names), policy_mapping_fn=_Mapping(config.agents))
@@ -97,7 +87,7 @@ def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> A
             rl_module_spec=MultiRLModuleSpec(
                 rl_module_specs={
                     name: RLModuleSpec(
-                        module_class=ActorCritic,
+                        module_class=module_class,
                         observation_space=face.observation_space,
                         action_space=face.action_space,
                         model_config=model,
@@ -106,14 +96,26 @@ def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> A
                 }
             )
         )
+        .training(gamma=config.discount, lr=_schedule(config.learning_rate, face.n_steps), grad_clip_by="global_norm")
+        .debugging(seed=seed, log_level="ERROR")
+        .experimental(_validate_config=False)
+    )
+
+
+def _ppo(config: TrainingConfig, face: TrainingFace) -> AlgorithmConfig:
+    """What is special about PPO."""
+    ppo = config.ppo
+    batch = face.n_steps * config.days_per_batch
+    arrays = config.sampling.pipeline == "arrays"
+    agent_steps = batch * min(len(module.agents) for module in face.modules)
+    return (
+        PPOConfig()
         .learners(
             add_default_connectors_to_learner_pipeline=not arrays,
-            learner_connector=_Connector(config.discount, ppo.gae_lambda, sampling.replicas) if arrays else None,
+            learner_connector=_Connector(config.discount, ppo.gae_lambda, config.sampling.replicas) if arrays else None,
         )
         .training(
-            gamma=config.discount,
             lambda_=ppo.gae_lambda,
-            lr=_learning_rate(config, face.n_steps),
             train_batch_size_per_learner=batch,
             minibatch_size=min(ppo.minibatch, agent_steps),
             num_epochs=ppo.epochs,
@@ -124,11 +126,52 @@ def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> A
             vf_clip_param=1e9,
             use_kl_loss=False,
             grad_clip=ppo.grad_clip,
-            grad_clip_by="global_norm",
         )
-        .debugging(seed=seed, log_level="ERROR")
-        .experimental(_validate_config=False)
     )
+
+
+def _dqn(config: TrainingConfig, face: TrainingFace, seed: int) -> AlgorithmConfig:
+    """What is special about DQN: after each batch of days, as many updates as are due, each from memory."""
+    dqn, steps = config.dqn, face.n_steps * config.days_per_batch
+    updates = max(1, round(dqn.updates_per_day * config.days_per_batch))
+    # RLlib counts steps that are trained for each step that is sampled, and one runner more than there are.
+    sampled = face.n_steps * config.sampling.envs * (config.sampling.runners + 1)
+    return (
+        DQNConfig(algo_class=ReplayDQN)
+        .learners(learner_class=ReplayLearner)
+        .env_runners(rollout_fragment_length=face.n_steps)
+        .reporting(min_sample_timesteps_per_iteration=steps)
+        .training(
+            train_batch_size_per_learner=dqn.batch,
+            training_intensity=updates * dqn.batch / sampled,
+            num_steps_sampled_before_learning_starts=dqn.start_days * face.n_steps,
+            replay_buffer_config={"days": dqn.replay_days, "seed": seed},
+            target_network_update_freq=0,  # after every update
+            tau=dqn.target_rate,
+            double_q=dqn.double_q,
+            dueling=dqn.dueling,
+            n_step=dqn.n_step,
+            td_error_loss_fn=dqn.loss,
+            grad_clip=dqn.grad_clip,
+        )
+    )
+
+
+def _model(config: TrainingConfig, face: TrainingFace) -> tuple[type, dict[str, Any]]:
+    """The class of modules, and what they are made with."""
+    network = config.network
+    model: dict[str, Any] = {"hidden": list(network.hidden), "activation": network.activation}
+    if config.algorithm == "dqn":
+        dqn = config.dqn
+        epsilon = _schedule(dqn.epsilon, face.n_steps)
+        return LevelValues, {**model, "double_q": dqn.double_q, "dueling": dqn.dueling, "epsilon": epsilon}
+    return ActorCritic, {
+        **model,
+        "critic_hidden": list(network.critic_hidden or network.hidden),
+        "initial_std": network.initial_std,
+        "n_state": face.n_state,
+        "ability": face.ability(),
+    }
 
 
 def _stock_environment(config: TrainingConfig, scenario: Scenario, seed: int) -> dict[str, Any]:
@@ -144,11 +187,9 @@ def _stock_environment(config: TrainingConfig, scenario: Scenario, seed: int) ->
     }
 
 
-def _learning_rate(config: TrainingConfig, n_steps: int) -> Any:
+def _schedule(given: Any, n_steps: int) -> Any:
     """A number, or RLlib's schedule over environment steps."""
-    if isinstance(config.learning_rate, float):
-        return config.learning_rate
-    return [[days * n_steps, rate] for days, rate in config.learning_rate]
+    return given if isinstance(given, float) else [[days * n_steps, value] for days, value in given]
 
 
 class _Mapping:

@@ -18,6 +18,7 @@ from ev_marl.compare.seeds import day_seeds, training_seeds
 from ev_marl.env.batched import BatchedEnv
 from ev_marl.env.blocks import Plans
 from ev_marl.env.observations import make_block
+from ev_marl.errors import OptionError
 from ev_marl.optimum import solve
 from ev_marl.own_plan import Worth
 from ev_marl.rl.config import TrainingConfig
@@ -80,6 +81,11 @@ class TrainingFace:
             action=config.action,
             tracks=(),
         )
+        if config.algorithm == "dqn" and self.env.n_levels is None:
+            raise OptionError(
+                f"algorithm dqn chooses among levels, and scenario '{scenario.name}' has none; "
+                "add to the training file, for instance, action: {levels: [-1, 0, 0.5, 1]}"
+            )
         self.n_envs = n_envs
         self.agents = (SITE,) if self.central else self.env.agents
         self.modules = modules_of(config, self.env.agents)

@@ -1,4 +1,4 @@
-"""Actor and critic networks as RLlib modules.
+"""Networks as RLlib modules: actor and critic, or values of levels.
 
 Observations come in, parameters of an action distribution and values go out. The actor sees what a station sees; only
 the critic, which is not needed once training is over, may see the state of the site besides.
@@ -12,20 +12,24 @@ from typing import Any
 
 import torch
 from gymnasium import spaces
+from ray.rllib.algorithms.dqn.dqn_learner import QF_NEXT_PREDS, QF_PREDS, QF_TARGET_NEXT_PREDS
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.distribution.torch.torch_distribution import (
     TorchCategorical,
     TorchDiagGaussian,
     TorchMultiCategorical,
 )
-from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, ValueFunctionAPI
+from ray.rllib.core.learner.utils import make_target_network
+from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, QNetAPI, TargetNetworkAPI, ValueFunctionAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
+from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import nn
 
 STATE = "state"  # column of a batch: what only the critic sees
 
 _ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
 _LOG_STD_BOUNDS = (-5.0, 1.0)
+_LEAST_EPSILON = 1e-9  # so that the logarithm of a probability is finite
 
 
 def multilayer_perceptron(
@@ -103,3 +107,83 @@ class ActorCritic(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):  # type: i
         if STATE in batch:
             seen = torch.cat([seen, batch[STATE]], dim=-1)
         return self.critic(seen).squeeze(-1)
+
+
+class LevelValues(TorchRLModule, InferenceOnlyAPI, QNetAPI, TargetNetworkAPI):  # type: ignore[misc]
+    """Values of the levels of each port, for RLlib's DQN; a slow copy of the networks values what follows.
+
+    `model_config` holds `hidden` and `activation` as in `ev_marl.rl.config.Network`, `double_q` and `dueling` as in
+    `ev_marl.rl.config.Dqn`, and `epsilon`, a number or RLlib's schedule over environment steps.
+
+    Every port has a branch of its own on the last hidden layer, an independent learner that shares what is seen. Values
+    have shape (n, K, L) for K ports of L levels; (n, L) for one port, as RLlib has it.
+    """
+
+    def setup(self) -> None:
+        """Make the networks."""
+        config, space = self.model_config, self.action_space
+        if isinstance(space, spaces.Discrete):
+            self._shape: tuple[int, ...] = (int(space.n),)
+            self.action_dist_cls = TorchCategorical
+        else:
+            self._shape = (len(space.nvec), int(space.nvec[0]))
+            self.action_dist_cls = TorchMultiCategorical.get_partial_dist_cls(input_lens=space.nvec.tolist())
+        n_outputs = 1
+        for size in self._shape:
+            n_outputs *= size
+        n_observed, hidden = self.observation_space.shape[0], config["hidden"]
+        # Named like that of `ActorCritic`, since it answers what a policy answers: the largest output is the action.
+        self.actor = multilayer_perceptron(n_observed, hidden, n_outputs, config["activation"], 0.01)
+        self.double_q, self.dueling = config["double_q"], config["dueling"]
+        self.situation = _linear(hidden[-1], 1, 1.0) if self.dueling and not self.inference_only else None
+        self._epsilon = Scheduler(fixed_value_or_schedule=config["epsilon"], framework=self.framework)
+
+    def get_non_inference_attributes(self) -> list[str]:
+        """What only learning needs."""
+        return ["situation", "_slow_actor", "_slow_situation"]
+
+    def make_target_networks(self) -> None:
+        """Make the slow copies."""
+        self._slow_actor = make_target_network(self.actor)
+        self._slow_situation = None if self.situation is None else make_target_network(self.situation)
+
+    def get_target_network_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Networks and their slow copies."""
+        pairs = [(self.actor, self._slow_actor)]
+        return pairs if self.situation is None else [*pairs, (self.situation, self._slow_situation)]
+
+    def compute_q_values(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Values of levels by the networks that learn."""
+        return {QF_PREDS: self._values(batch[Columns.OBS], self.actor, self.situation)}
+
+    def forward_target(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Values of levels by the slow copies."""
+        return {QF_PREDS: self._values(batch[Columns.OBS], self._slow_actor, self._slow_situation)}
+
+    def _values(self, seen: torch.Tensor, actor: nn.Sequential, situation: nn.Linear | None) -> torch.Tensor:
+        features = actor[:-1](seen)
+        values: torch.Tensor = actor[-1](features).unflatten(-1, self._shape)
+        if situation is None:
+            return values
+        state = situation(features).reshape(-1, *(1,) * len(self._shape))
+        return state + values - values.mean(dim=-1, keepdim=True)
+
+    def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {Columns.ACTION_DIST_INPUTS: self.actor(batch[Columns.OBS])}
+
+    def _forward_exploration(self, batch: dict[str, Any], t: int = 0, **kwargs: Any) -> dict[str, Any]:
+        """Log probabilities of levels: ε is spread over all of them, the rest falls to the best."""
+        self._epsilon.update(t)
+        epsilon = max(float(self._epsilon.get_current_value()), _LEAST_EPSILON)
+        values = self.actor(batch[Columns.OBS]).unflatten(-1, self._shape)
+        chances = torch.full_like(values, epsilon / self._shape[-1])
+        chances.scatter_add_(-1, values.argmax(dim=-1, keepdim=True), torch.full_like(values[..., :1], 1.0 - epsilon))
+        return {Columns.ACTION_DIST_INPUTS: chances.log().flatten(1)}
+
+    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        now, then = batch[Columns.OBS], batch[Columns.NEXT_OBS]
+        followed = self.forward_target({Columns.OBS: then})[QF_PREDS]
+        if not self.double_q:
+            return {**self.compute_q_values({Columns.OBS: now}), QF_TARGET_NEXT_PREDS: followed}
+        values, next_values = self.compute_q_values({Columns.OBS: torch.cat([now, then])})[QF_PREDS].chunk(2)
+        return {QF_PREDS: values, QF_NEXT_PREDS: next_values, QF_TARGET_NEXT_PREDS: followed}

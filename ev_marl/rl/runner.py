@@ -178,7 +178,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         with torch.no_grad():
             batch = {Columns.OBS: torch.from_numpy(np.ascontiguousarray(seen))}
             forward = network.forward_exploration if explore else network.forward_inference
-            inputs = forward(batch)[Columns.ACTION_DIST_INPUTS]
+            inputs = forward(batch, t=self.num_env_steps_sampled_lifetime)[Columns.ACTION_DIST_INPUTS]
             distribution = network.get_exploration_action_dist_cls().from_logits(inputs)
             chosen = distribution if explore else distribution.to_deterministic()
             sampled = chosen.sample()

@@ -1,0 +1,233 @@
+"""Days that are remembered and learned from again: the memory of RLlib's DQN, as arrays.
+
+Whole days come in from the runners; agent steps drawn at random go out, each with the rewards of its next steps summed
+up and with what the agent saw after them. RLlib's own memories hold one Python object an agent and a day, and go
+through them one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.algorithms.dqn.dqn import DQN
+from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
+from ray.rllib.connectors.connector_v2 import ConnectorV2
+from ray.rllib.core.columns import Columns
+from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
+
+from ev_marl.rl.rollouts import RolloutArrays
+
+_STATE = "replay"  # key of an algorithm's state
+
+
+@dataclass(eq=False)
+class Transitions:
+    """Agent steps of one module; n of them."""
+
+    observations: np.ndarray  # float32 (n, W)
+    actions: np.ndarray  # int64 (n, K)
+    rewards: np.ndarray  # float32 (n,)  discounted sum over the next steps
+    next_observations: np.ndarray  # float32 (n, W)  after them
+    ended: np.ndarray  # bool (n,)  whether the day was over by then
+
+
+@dataclass(eq=False)
+class Drawn:
+    """What was drawn for one update; RLlib passes it through and asks how long it is."""
+
+    modules: dict[str, Transitions]
+
+    def __len__(self) -> int:
+        return self.env_steps()
+
+    def env_steps(self) -> int:
+        """Agent steps of all modules."""
+        return sum(len(part.rewards) for part in self.modules.values())
+
+    agent_steps = env_steps
+
+
+class _Memory:
+    """The last days of one module; D days, T steps, A agents."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.arrays: dict[str, np.ndarray] = {}
+        self.candidates = np.zeros(0, dtype=np.int64)
+
+    def add(self, new: dict[str, np.ndarray], first: int) -> None:
+        """Put days in the places from `first` on; those that were there are forgotten."""
+        count = len(new["rewards"])
+        if not self.arrays:
+            self.arrays = {
+                name: np.zeros((self.capacity, *values.shape[1:]), values.dtype) for name, values in new.items()
+            }
+        places = (first + np.arange(count)) % self.capacity
+        for name, values in new.items():
+            self.arrays[name][places] = values
+        self.find()
+
+    def find(self) -> None:
+        """Which agent steps may be drawn."""
+        self.candidates = np.flatnonzero(self.arrays["kept"])
+
+    def draw(self, rng: np.random.Generator, count: int, n_step: int, discount: float) -> Transitions:
+        arrays = self.arrays
+        picked = self.candidates[rng.integers(len(self.candidates), size=count)]
+        day, step, agent = np.unravel_index(picked, arrays["kept"].shape)
+        n_steps = arrays["kept"].shape[1]
+        rewards = np.zeros(count, dtype=np.float32)
+        for ahead in range(n_step):
+            within = step + ahead < n_steps
+            found = arrays["rewards"][day, np.minimum(step + ahead, n_steps - 1), agent]
+            rewards += np.float32(discount**ahead) * found * within
+        after = np.minimum(step + n_step, n_steps)
+        seen = arrays["observations"]
+        return Transitions(
+            seen[day, step, agent],
+            arrays["actions"][day, step, agent],
+            rewards,
+            seen[day, after, agent],
+            step + n_step >= n_steps,
+        )
+
+
+class DayReplay:
+    """Memory of the last days.
+
+    Parameters
+    ----------
+    days : int
+        How many.
+    seed : int
+        Of what is drawn.
+    idle_share : float
+        How many of the steps may be drawn in which an agent had no vehicle to decide about: they teach what such a
+        situation is worth, but nothing about actions.
+    """
+
+    def __init__(self, days: int, seed: int, idle_share: float = 0.2) -> None:
+        self._days, self._seed, self._idle_share = days, seed, idle_share
+        self._added = 0
+        self._memories: dict[str, _Memory] = {}
+        self._rng = np.random.default_rng((seed, 0))
+
+    def add(self, rollouts: Sequence[RolloutArrays]) -> None:
+        """Remember the days of rollouts."""
+        for rollout in rollouts:
+            self._rng = np.random.default_rng((self._seed, self._added))  # anew, so that it is no part of the state
+            for name, part in rollout.modules.items():
+                kept = part.able | (self._rng.random(part.able.shape) < self._idle_share)
+                new = {
+                    "observations": part.observations,
+                    "actions": part.actions.reshape(*part.rewards.shape, -1),
+                    "rewards": part.rewards,
+                    "kept": kept,
+                }
+                by_day = {key: np.swapaxes(values, 0, 1)[-self._days :] for key, values in new.items()}
+                self._memories.setdefault(name, _Memory(self._days)).add(by_day, self._added)
+            self._added += rollout.state.shape[1]
+
+    def sample(self, *, num_items: int, n_step: int, gamma: float, **kwargs: Any) -> list[Drawn]:
+        """Draw agent steps of every module.
+
+        Parameters
+        ----------
+        num_items : int
+            How many.
+        n_step : int
+            Rewards that are summed up.
+        gamma : float
+            Discount of each step.
+        **kwargs
+            What RLlib asks of memories of other kinds.
+        """
+        drawn = {name: part.draw(self._rng, num_items, n_step, gamma) for name, part in self._memories.items()}
+        return [Drawn(drawn)]
+
+    def get_metrics(self) -> Any:
+        """Nothing, in RLlib's form."""
+        return MetricsLogger().reduce()
+
+    def get_state(self) -> dict[str, Any]:
+        """What is remembered; of as many days as there are."""
+        filled = min(self._added, self._days)
+        arrays = {
+            name: {key: values[:filled] for key, values in memory.arrays.items()}
+            for name, memory in self._memories.items()
+        }
+        return {"added": self._added, "arrays": arrays, "drawn": self._rng.bit_generator.state}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Remember what another memory did."""
+        self._added = state["added"]
+        self._memories = {}
+        for name, arrays in state["arrays"].items():
+            self._memories[name] = memory = _Memory(self._days)
+            memory.add(arrays, 0)
+        self._rng.bit_generator.state = state["drawn"]
+
+
+class ToTrainBatch(ConnectorV2):  # type: ignore[misc]
+    """Makes tensors of what was drawn, as the loss of RLlib's DQN wants them.
+
+    A station of one port has columns of shape (n,); one of K ports has a column for each, which all get the station's
+    reward.
+    """
+
+    def __init__(self, n_step: int) -> None:
+        super().__init__()
+        self._n_step = n_step
+
+    def __call__(
+        self, *, rl_module: Any, batch: dict[str, Any], episodes: list[Drawn], **kwargs: Any
+    ) -> dict[str, Any]:
+        """Columns of each module."""
+        for name, part in episodes[0].modules.items():
+            n_ports = part.actions.shape[1]
+            shape = (-1,) if n_ports == 1 else (-1, 1)
+            rewards = torch.from_numpy(part.rewards).reshape(shape)
+            batch[name] = {
+                Columns.OBS: torch.from_numpy(part.observations),
+                Columns.NEXT_OBS: torch.from_numpy(part.next_observations),
+                Columns.ACTIONS: torch.from_numpy(part.actions).reshape(-1, *(n_ports,) * (n_ports > 1)),
+                Columns.REWARDS: rewards,
+                Columns.TERMINATEDS: torch.from_numpy(part.ended).reshape(shape),
+                "n_step": torch.full_like(rewards, self._n_step),
+                "weights": torch.ones_like(rewards),
+            }
+        return batch
+
+
+class ReplayLearner(DQNTorchLearner):  # type: ignore[misc]
+    """RLlib's learner of DQN, fed from arrays."""
+
+    def build(self) -> None:
+        """Build it, and let arrays take the place of RLlib's connectors, which DQN does not do without."""
+        super().build()
+        self._learner_connector = ToTrainBatch(self.config.n_step)
+
+
+class ReplayDQN(DQN):  # type: ignore[misc]
+    """RLlib's DQN with a `DayReplay`, which is part of its state, so that a run that goes on is the same run.
+
+    `config.replay_buffer_config` holds `days` and `seed` of the memory, beside what RLlib puts there.
+    """
+
+    def _create_local_replay_buffer_if_necessary(self, config: Any) -> DayReplay:
+        given = self.config.replay_buffer_config
+        return DayReplay(given["days"], given["seed"])
+
+    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """RLlib's state and the memory."""
+        return {**super().get_state(*args, **kwargs), _STATE: self.local_replay_buffer.get_state()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        super().set_state(state)
+        if _STATE in state:
+            self.local_replay_buffer.set_state(state[_STATE])
