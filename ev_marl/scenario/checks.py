@@ -19,7 +19,20 @@ from ev_marl.scenario.tree import tree_problems
 from ev_marl.scenario.units import currency_of, duration
 
 COORDINATORS = ("none", "proportional", "priority", "nearest")
-BLOCKS = ("identity", "clock", "calendar", "ports", "prices", "headroom", "demand", "neighbours", "plans", "booking")
+BLOCKS = (
+    "identity",
+    "clock",
+    "calendar",
+    "ports",
+    "prices",
+    "headroom",
+    "demand",
+    "neighbours",
+    "plans",
+    "booking",
+    "voltage",
+    "network",
+)
 SESSION_MODELS = ("elaadnl/workplace", "elaadnl/private", "elaadnl/public", "acn/caltech", "acn/jpl", "highway")
 POLICIES = (
     "idle",
@@ -38,7 +51,18 @@ POLICIES = (
     "best-response",
     "plan",
 )
-BUILT_IN_TERMS = ("energy_cost", "unmet_energy", "battery_wear", "overload", "setpoint_tracking", "peak_power")
+BUILT_IN_TERMS = (
+    "energy_cost",
+    "unmet_energy",
+    "battery_wear",
+    "overload",
+    "setpoint_tracking",
+    "peak_power",
+    "voltage_deviation",
+    "line_overload",
+    "transformer_overload",
+    "grid_losses",
+)
 MODEL_CURRENCY = "EUR"  # of every fitted price model
 
 
