@@ -44,6 +44,8 @@ class GridBlocks:
     ----------
     steps : int64, shape (n_blocks,)
         Steps with a block.
+    n_busy_rows : int
+        Rows of the network at which anything is injected.
     """
 
     def __init__(self, day: PyomoDay, program: LinearProgram, problem: GridProblem, *, all_parts: bool = False) -> None:
@@ -65,6 +67,7 @@ class GridBlocks:
         injected = problem.injected_kva()
         busy = np.flatnonzero(np.abs(injected).max(axis=0) > 0.0)
         charger_row = matrices.row[spec.charger_bus]
+        self.n_busy_rows = len(np.union1d(busy, charger_row))
         used = np.unique(problem.port_charger)
         # A load at a charger bus without ports is a load like any other.
         self.reduction = reduce_network(matrices, charger_row[used], busy, all_parts=all_parts)
@@ -325,6 +328,10 @@ class GridBlocks:
     def first_column_of(self, step: int) -> int:
         """First column of a step's block."""
         return int(self._first_column[np.flatnonzero(self.steps == step)[0]])
+
+    def reactive_columns_of(self, step: int) -> np.ndarray:
+        """Columns of the chargers' reactive power in a step, where it follows the voltage; int64, shape (E,)."""
+        return self._reactive_of[step] + np.arange(self.most_kw.shape[1])
 
     def split_states(self, weights: np.ndarray) -> tuple[np.ndarray, float]:
         """Weights of a block's columns, and what the given voltages contribute, from weights of its states."""

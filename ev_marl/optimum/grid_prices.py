@@ -18,6 +18,8 @@ from ev_marl.optimum.grid_reduction import Quantities
 from ev_marl.optimum.network_terms import NetworkTerms
 from ev_marl.optimum.program import LinearProgram, Rows
 
+_MISMATCH_KW = 1e-5  # at each bus where anything is injected: what pandapower, and so every backend, leaves unbalanced
+
 
 class PriceRows:
     """Rows that lift the terms' variables.
@@ -35,6 +37,7 @@ class PriceRows:
     def __init__(self, terms: NetworkTerms, program: LinearProgram, blocks: GridBlocks) -> None:
         self._problem, self._blocks, self._program = blocks.problem, blocks, program
         self.columns = {name: program.columns(variables) for name, variables in terms.made.items()}
+        self._mismatch_kw = 2.0 * _MISMATCH_KW * blocks.n_busy_rows
         self._elements = [
             (f"{kind}_overload_kva", elements)
             for kind, elements in (("line", self._lines()), ("transformer", self._transformers()))
@@ -93,7 +96,7 @@ class PriceRows:
         for step in steps.tolist():
             at = np.flatnonzero(variable)
             own = blocks.first_column_of(step) + at
-            idle_kw = float(self._problem.idle_losses_kw[step])
+            idle_kw = float(self._problem.idle_losses_kw[step]) + self._mismatch_kw
             rows.append(_row(np.array([columns[step], *own]), np.array([1.0, *-variable[at]]), fixed - idle_kw))
         return Rows.stack(rows)
 
