@@ -56,8 +56,8 @@ def _plan_notes(comparison: Comparison) -> list[str]:
     gaps = np.array([day.bound - day.achieved for day in comparison.days])
     size = max(1.0, float(np.abs(comparison.bound).mean()))
     lines = [
-        f"Between bound and plan: {number(float(gaps.mean()), 2)} {comparison.currency}/day "
-        f"({number(100 * float(gaps.mean()) / size, 2)} % of the bound)."
+        f"Between bound and plan: {number(float(gaps.mean()), 4)} {comparison.currency}/day "
+        f"({number(100 * float(gaps.mean()) / size, 4)} % of the bound)."
     ]
     voltage_pu = max(max(day.voltage_violation_pu, day.checked_voltage_violation_pu) for day in days)
     percent = max(max(day.loading_violation_percent, day.checked_loading_violation_percent) for day in days)
@@ -84,7 +84,7 @@ def formulations_table(comparison: Comparison) -> str:
     lines = ["| " + " | ".join(heading) + " |", "| --- | --- |" + " ---: |" * 3]
     for (name, kind), values in found.items():
         value, seconds = np.mean(values, axis=0)
-        cells = (name, _MEANING[kind], number(value, 2), number(seconds, 1), str(len(values)))
+        cells = (name, _MEANING[kind], number(value, 4), number(seconds, 1), str(len(values)))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

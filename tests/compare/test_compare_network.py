@@ -236,7 +236,7 @@ def test_bound_and_plan_are_told_apart(plain: Comparison, on_network: Comparison
 def test_what_bound_and_plan_are_worth_is_said(plain: Comparison, on_network: Comparison) -> None:
     text = notes(on_network)
     share = 100 * 0.5 / max(1.0, abs(on_network.bound).mean())
-    assert f"Between bound and plan: 0.50 EUR/day ({share:.2f} % of the bound)." in text
+    assert f"Between bound and plan: 0.5000 EUR/day ({share:.4f} % of the bound)." in text
     plan = "keeps every limit of the network in the exact power flow, 16 of its tightest steps solved by pandapower"
     assert plan in text
     broken = [day.model_copy(update={"network": proof(day.bound, 3e-5)}) for day in on_network.days]
@@ -245,7 +245,7 @@ def test_what_bound_and_plan_are_worth_is_said(plain: Comparison, on_network: Co
     mean = on_network.bound.mean()
     assert [line.split(" | ")[0] for line in table] == ["| loose", "| cones", "| tangents", "| plan"]
     assert "a bound: nobody earns more" in table[1]
-    assert f"| {number(mean - 0.5, 2)} | 2.0 | 2 |" in table[3]
+    assert f"| {number(mean - 0.5, 4)} | 2.0 | 2 |" in table[3]
     assert formulations_table(plain) == ""
     assert "The optimum and the network" in report_markdown(on_network)
     assert "The optimum and the network" not in report_markdown(plain)
