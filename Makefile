@@ -8,7 +8,7 @@ INSTALLED_ALL := $(VENV)/.installed-all
 # left to the extras, it would look for a newer one, on Linux with gigabytes for GPUs. There are builds for Python 3.10
 # to 3.15; for another: make TORCH=torch==X test.
 TORCH ?= torch==2.13.0
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n auto
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 define ENVIRONMENT

@@ -48,6 +48,7 @@ def without_time(folder: Path) -> list[dict[str, str]]:
         return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_killed_training_ends_as_one_that_was_not(ray_running: None, tmp_path: Path) -> None:
     """One process is killed and goes on in another, on a cluster; a third does everything on a Ray of its own."""
     ray = pytest.importorskip("ray")
