@@ -25,12 +25,14 @@ def line(net: Any, first: int, second: int, r_ohm: float, x_ohm: float, amperes:
     pandapower.create_line_from_parameters(net, first, second, 1.0, r_ohm, x_ohm, 0.0, amperes / 1000.0)
 
 
-def two_buses(r_ohm: float, x_ohm: float = 1e-6, amperes: float = 1000.0) -> Any:
+def two_buses(r_ohm: float, x_ohm: float = 1e-6, amperes: float = 1000.0, load_kw: float = 0.0) -> Any:
     """An external grid of 1 p.u. at 0.4 kV, a line (next to no reactance: pandapower wants some), bus 1 at its end."""
     net = pandapower.create_empty_network()
     buses = [pandapower.create_bus(net, 0.4) for _ in range(2)]
     pandapower.create_ext_grid(net, buses[0])
     line(net, *buses, r_ohm, x_ohm, amperes)
+    if load_kw > 0.0:
+        pandapower.create_load(net, buses[1], p_mw=load_kw / 1000.0)
     return net
 
 

@@ -338,16 +338,25 @@ class GridBlocks:
         variable = self._state_column >= 0
         return weights[variable], float(weights[~variable] @ self.fixed_state[~variable])
 
-    def weights(self, quantities: Quantities, factor: np.ndarray) -> np.ndarray:
-        """Weights of the states in Σ factor·square, float64, shape (n_states,)."""
+    def square_weights(self, quantities: Quantities) -> sparse.csr_array:
+        """Squares of quantities as linear functions of the states, shape (n, n_states)."""
+        return self._weights(quantities, quantities.coefficients())
+
+    def product_weights(self, quantities: Quantities) -> sparse.csr_array:
+        """Quantities times the conjugate voltage of their row, a·u + b·conj(S), complex, shape (n, n_states)."""
+        a, b = quantities.a, quantities.b
+        return self._weights(quantities, np.column_stack([a, b, -1j * b, np.zeros(len(a))]))
+
+    def _weights(self, quantities: Quantities, values: np.ndarray) -> sparse.csr_array:
         n_rows, n_edges = self.reduction.n_rows, self.reduction.n_edges
-        values = quantities.coefficients() * factor[:, None]
-        total = np.zeros(self.n_states)
-        np.add.at(total, quantities.row, values[:, 0])
-        there = quantities.edge >= 0
-        for k in range(3):
-            np.add.at(total, n_rows + k * n_edges + quantities.edge[there], values[there, 1 + k])
-        return total
+        which, edge = np.arange(len(values)), quantities.edge
+        there = edge >= 0
+        columns = [quantities.row, *(n_rows + k * n_edges + edge[there] for k in range(3))]
+        entries = [values[:, 0], *(values[there, 1 + k] for k in range(3))]
+        rows = np.concatenate([which, *[which[there]] * 3])
+        return sparse.csr_array(
+            (np.concatenate(entries), (rows, np.concatenate(columns))), shape=(len(values), self.n_states)
+        )
 
     def states(self, x: np.ndarray) -> np.ndarray:
         """u of all rows, then P, Q, l of all edges of every block, float64, shape (n_blocks, n_states)."""

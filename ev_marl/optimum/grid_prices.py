@@ -5,20 +5,25 @@ is ever forced above the true quantity:
 
 - undervoltage is convex in u = |V|², so it is kept by tangents: √u <= (v + u/v)/2 for every v > 0;
 - overvoltage and overload grow with a square root, concave: they are kept by the chord from the limit to the largest
-  value that can be at all, the convex envelope on that range;
+  value that can be at all, the convex envelope on that range; overload also by tangents of |power| over the highest
+  voltage;
 - losses are linear.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 
 from ev_marl.optimum.grid_cone import GridBlocks
-from ev_marl.optimum.grid_reduction import Quantities
 from ev_marl.optimum.network_terms import NetworkTerms
 from ev_marl.optimum.program import LinearProgram, Rows
 
-_MISMATCH_KW = 1e-5  # at each bus where anything is injected: what pandapower, and so every backend, leaves unbalanced
+# Backends solve to a power mismatch of 1e-5 kVA at each bus, as pandapower does, so what they tell is off the exact
+# state by less than these; each row leaves that much to them.
+_MISMATCH_KW = 1e-5
+_EXACT_PU = 1e-7
+_EXACT_PERCENT = 1e-4
 
 
 class PriceRows:
@@ -125,68 +130,80 @@ class PriceRows:
         for name, columns in self.columns.items():
             if name == "added_losses_kw":
                 continue
-            height, slope = self._band(states) if name == "beyond_band_pu" else self._overload(name, states)
-            total = height.sum(axis=1)
+            total, weights = self._band(states) if name == "beyond_band_pu" else self._overload(name, states)
             column = columns[blocks.steps]
             saved = self._program.cost[column] * (total - x[column])
             for block in np.flatnonzero(saved > tolerance).tolist():
-                quantities = blocks.buses if name == "beyond_band_pu" else blocks.ends
-                rows.append(self._lift(block, int(column[block]), quantities, slope[block], total[block], states))
+                # variable >= total + weights·(states − states here)
+                variable, fixed = blocks.split_states(weights[block])
+                at = np.flatnonzero(variable)
+                own = blocks.first_column_of(int(blocks.steps[block])) + at
+                constant = float(total[block]) - float(weights[block] @ states[block]) + fixed
+                rows.append(_row(np.array([column[block], *own]), np.array([1.0, *-variable[at]]), constant))
         return Rows.stack(rows)
 
-    def _lift(
-        self, block: int, column: int, quantities: Quantities, slope: np.ndarray, height: float, states: np.ndarray
-    ) -> Rows:
-        """variable >= height + Σ slope·(square − square here)."""
-        blocks = self._blocks
-        which = np.flatnonzero(slope != 0.0)
-        weights = blocks.weights(quantities.take(which), slope[which])
-        variable, fixed = blocks.split_states(weights)
-        at = np.flatnonzero(variable)
-        own = blocks.first_column_of(int(blocks.steps[block])) + at
-        constant = height - float(weights @ states[block]) + fixed
-        return _row(np.array([column, *own]), np.array([1.0, *-variable[at]]), constant)
-
     def _band(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Lower estimates of what voltages are beyond their band and their slopes in the squares, shape (n, N)."""
+        """What voltages are beyond their band, from below and linear in the states.
+
+        Returns
+        -------
+        total : float64, shape (n_blocks,)
+            Here [p.u.].
+        weights : float64, shape (n_blocks, n_states)
+            Slopes.
+        """
         blocks, steps = self._blocks, self._blocks.steps
         bounds, reach = self._problem.bounds.rows(steps), blocks.ranges.bus_reach[steps]
         square = np.maximum(blocks.squares(blocks.buses, states), 1e-6)
         voltage = np.sqrt(square)
         with np.errstate(invalid="ignore", divide="ignore"):
-            under = bounds.lowest_pu - voltage
+            under = bounds.lowest_pu - voltage - _EXACT_PU
             chord = np.where(reach > bounds.highest_pu, 1.0 / (reach + bounds.highest_pu), 0.0)
-            over = chord * (square - bounds.highest_pu**2)
+            over = chord * (square - bounds.highest_pu**2) - _EXACT_PU
             height = np.where(under > 0.0, under, np.where(over > 0.0, over, 0.0))
             slope = np.where(under > 0.0, -0.5 / voltage, np.where(over > 0.0, chord, 0.0))
-        return np.nan_to_num(height), np.nan_to_num(slope)
+        there = blocks.buses.row >= 0
+        weights = slope[:, there] @ blocks.square_weights(blocks.buses.take(there))
+        return height[:, there].sum(axis=1), np.asarray(weights)
 
     def _overload(self, name: str, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Lower estimates of what elements carry beyond their limits and slopes in the squares, shape (n, 2·Br)."""
+        """What elements carry beyond their limits, from below and linear in the states, as `_band` [kVA].
+
+        Of each element the end and the estimate that say most: the chord of the current over its square, or the power
+        there over the highest voltage, |I| = |V·conj(I)|/|V|, by a tangent; this one is exact at a given voltage.
+        """
         blocks, steps = self._blocks, self._blocks.steps
         branch, percent_per_pu, limit_percent, rated_kva = dict(self._elements)[name]
         n_branches = len(self._problem.matrices.from_row)
-        square = blocks.squares(blocks.ends, states)
-        reach = blocks.ranges.end_reach[steps] * blocks.scale
-        height, slope = np.zeros_like(square), np.zeros_like(square)
-        at = np.flatnonzero(branch >= 0)
-        best: np.ndarray = np.zeros((len(steps), len(at)))
-        sides = []
+        total, weights = np.zeros(len(steps)), np.zeros(states.shape)
+        there = np.flatnonzero(branch >= 0)
+        there = there[blocks.ends.row[branch[there]] >= 0]
+        if not len(there):
+            return total, weights
+        per_unit = percent_per_pu[there].T / blocks.scale  # (2, n)
+        limit = limit_percent[steps][:, there] + _EXACT_PERCENT
+        candidates: list[tuple[np.ndarray, np.ndarray, sparse.csr_array]] = []  # height, factors of slopes, slopes
         for side in (0, 1):
-            column = side * n_branches + branch[at]
-            per_unit = percent_per_pu[at, side] / blocks.scale
-            with np.errstate(divide="ignore", invalid="ignore"):
-                limit = limit_percent[steps][:, at] / per_unit
-                chord = np.where(reach[:, column] > limit, per_unit / (reach[:, column] + limit), 0.0)
-                over = np.nan_to_num(np.where(chord > 0.0, chord * (square[:, column] - limit**2), 0.0))
-            best = np.maximum(best, over)
-            sides.append((column, chord, over))
-        for i, (column, chord, over) in enumerate(sides):
-            taken = (over > 0.0) & (over >= best) & ((height[:, sides[0][0]] == 0.0) if i else True)
-            factor = np.where(taken, rated_kva[at] / 100.0, 0.0)
-            height[:, column] += factor * over
-            slope[:, column] += factor * np.where(taken, chord, 0.0)
-        return height, slope
+            end = side * n_branches + branch[there]
+            ends, per = blocks.ends.take(end), per_unit[side]
+            reach = per * blocks.ranges.end_reach[steps][:, end] * blocks.scale
+            chord = np.where(reach > limit, 1.0 / (reach + limit), 0.0)
+            square = per**2 * blocks.squares(ends, states)
+            candidates.append((chord * (square - limit**2), chord * per**2, blocks.square_weights(ends)))
+            product_weights = blocks.product_weights(ends)
+            product = states @ product_weights.T
+            size = np.maximum(np.abs(product), 1e-12)
+            highest = blocks.ranges.row_most[steps][:, ends.row]
+            direction = per / highest * np.conj(product) / size
+            height = per * np.abs(product) / highest - limit
+            candidates.append((height, direction, product_weights))
+        heights = np.array([height for height, _, _ in candidates])
+        best = heights.argmax(axis=0)
+        for k, (height, factor, slopes) in enumerate(candidates):
+            taken = np.where((best == k) & (height > 0.0), rated_kva[there] / 100.0, 0.0)
+            total += (taken * height).sum(axis=1)
+            weights += np.real((taken * factor) @ slopes)
+        return total, weights
 
 
 def _row(columns: np.ndarray, values: np.ndarray, lower: float) -> Rows:

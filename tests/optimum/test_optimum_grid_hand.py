@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pandapower = pytest.importorskip("pandapower")
+pytest.importorskip("pandapower")
 
 from optimum_cases import money, one_port_day
 from optimum_grid_cases import hang, two_buses
@@ -142,8 +142,7 @@ def test_overload_is_bounded_and_its_plan_is_close(tmp_path: Path) -> None:
 
 def test_a_limit_that_is_broken_without_charging_leaves_none(tmp_path: Path) -> None:
     site, track = one_port_day([CHEAP, DEAR], wanted_kwh=12.0)
-    net = two_buses(OHM)
-    pandapower.create_load(net, 1, p_mw=0.008)
+    net = two_buses(OHM, load_kw=8.0)
     track, loop = hang(site, track, net, tmp_path, buses=[1], limits=NetworkLimits(voltage=[0.97, 1.1]))
     assert track.network is not None
     loads = np.array([[8.0], [0.0]])  # 0.91 p.u. in the first hour, whatever the vehicle does
