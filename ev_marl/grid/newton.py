@@ -83,24 +83,21 @@ class NewtonBackend:
     def solve(self, injections: Injections) -> PowerFlow:
         """Solve every row."""
         matrices, spec = self._matrices, self.spec
-        drawn, fed, charged = (
-            (kw + 1j * kvar) @ into
-            for (kw, kvar), into in zip(
-                (
-                    (injections.load_kw, injections.load_kvar),
-                    (injections.generator_kw, injections.generator_kvar),
-                    (injections.charger_kw, injections.charger_kvar),
-                ),
-                self._into_rows,
-                strict=True,
-            )
+        elements = (
+            (injections.load_kw, injections.load_kvar),
+            (injections.generator_kw, injections.generator_kvar),
+            (injections.charger_kw, injections.charger_kvar),
         )
-        own = (fed - drawn - charged) / matrices.base_kva
-        power = own + matrices.fixed_s
+        with np.errstate(invalid="ignore"):  # what is not finite is flagged below
+            drawn, fed, charged = (
+                (kw + 1j * kvar) @ into for (kw, kvar), into in zip(elements, self._into_rows, strict=True)
+            )
+            power = (fed - drawn - charged) / matrices.base_kva + matrices.fixed_s
         n_batch = len(power)
+        usable = np.logical_and.reduce([np.isfinite(part).all(axis=1) for pair in elements for part in pair])
         voltage = np.full(power.shape, np.nan, dtype=np.complex128)
         converged, iterations = np.zeros(n_batch, dtype=bool), np.zeros(n_batch, dtype=np.int64)
-        for b in np.flatnonzero(np.isfinite(power).all(axis=1)):
+        for b in np.flatnonzero(usable):
             solution, found, count = newtonpf_new(
                 self._ybus,
                 power[b],
@@ -115,8 +112,9 @@ class NewtonBackend:
             if found and np.isfinite(solution).all():
                 voltage[b], converged[b] = solution, True
         percent = np.zeros((n_batch, len(self._branch_is)))
-        percent[:, self._branch_is] = np.maximum(*(np.abs((end @ voltage.T).T) for end in self._ends))
-        made = voltage * np.conj((matrices.ybus @ voltage.T).T)
+        with np.errstate(invalid="ignore"):  # rows without a solution are NaN, and stay so
+            percent[:, self._branch_is] = np.maximum(*(np.abs((end @ voltage.T).T) for end in self._ends))
+            made = voltage * np.conj((matrices.ybus @ voltage.T).T)
         slack = made[:, matrices.slack_row].sum(axis=1) - power[:, matrices.slack_row].sum(axis=1)
         vm_pu = np.where(matrices.row >= 0, np.abs(voltage)[:, matrices.row], np.nan)
         return refuse_collapse(

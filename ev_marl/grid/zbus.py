@@ -83,21 +83,26 @@ def _solve(
             q[j] = fixed[1, j]
             v_re[j] = open_circuit[0, j]
             v_im[j] = open_circuit[1, j]
+        given = 0.0  # of no use but to see whether all numbers are finite, those at dead buses and slacks too
         for k in range(load_at.shape[0]):
+            given += load_kw[b, k] + load_kvar[b, k]
             if load_at[k] >= 0:
                 p[load_at[k]] -= load_kw[b, k] / base_kva
                 q[load_at[k]] -= load_kvar[b, k] / base_kva
         for k in range(generator_at.shape[0]):
+            given += generator_kw[b, k] + generator_kvar[b, k]
             if generator_at[k] >= 0:
                 p[generator_at[k]] += generator_kw[b, k] / base_kva
                 q[generator_at[k]] += generator_kvar[b, k] / base_kva
         for k in range(charger_at.shape[0]):
+            given += charger_kw[b, k] + charger_kvar[b, k]
             if charger_at[k] >= 0:
                 p[charger_at[k]] -= charger_kw[b, k] / base_kva
                 q[charger_at[k]] -= charger_kvar[b, k] / base_kva
-        done = n_inject == 0
+        usable = np.isfinite(given)
+        done = usable and n_inject == 0
         count = 0
-        while not done and count < most_iterations:
+        while usable and not done and count < most_iterations:
             count += 1
             for j in range(n_inject):
                 new_re[j] = open_circuit[0, j]

@@ -1,0 +1,241 @@
+"""Every backend agrees with pandapower, row by row, wherever it does not refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pandapower = pytest.importorskip("pandapower")
+pytest.importorskip("lightsim2grid")
+pytest.importorskip("simbench")
+
+from grid_backend_cases import (  # noqa: E402  they need pandapower
+    LINE_KA,
+    LINE_OHM,
+    LINE_REACTANCE_OHM,
+    NETWORKS,
+    TWO_BUS_KV,
+    islands,
+    network_of,
+    saved,
+    two_buses,
+)
+
+from ev_marl.errors import NetworkError, UnknownNameError  # noqa: E402
+from ev_marl.grid.base import BACKENDS, GridBackend, Injections, PowerFlow  # noqa: E402
+from ev_marl.grid.checks import compare, random_states  # noqa: E402
+from ev_marl.grid.choose import make_backend  # noqa: E402
+from ev_marl.grid.pandapower_backend import PandapowerBackend  # noqa: E402
+from ev_marl.network.network import Network  # noqa: E402
+
+FIELDS = ("vm_pu", "line_percent", "transformer_percent", "slack_kw", "slack_kvar", "losses_kw")
+FAST = [("zbus", "cigre_lv"), ("newton", "case14")]
+
+
+def backend_of(name: str, network: Network) -> GridBackend:
+    """A backend without its self-check."""
+    return BACKENDS.get(name)(network)
+
+
+def assert_agree(backend: GridBackend, network: Network, states: Injections) -> PowerFlow:
+    """The backend and pandapower say the same, within what the documentation promises."""
+    reference = PandapowerBackend(network).solve(states)
+    assert compare(backend.solve(states), reference, network.spec).problems() == []
+    return reference
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_fast_backends_agree_with_pandapower(name: str, tmp_path: Path) -> None:
+    network = network_of(NETWORKS[name](tmp_path))
+    chosen = make_backend(network)
+    assert chosen.name == ("newton" if name == "case118" else "zbus")
+    ordinary = assert_agree(chosen, network, random_states(network.spec, 48, seed=1))
+    assert ordinary.converged.sum() > 24
+    assert (ordinary.slack_kw < 0).any(), "some of the states feed back into the network above"
+    network.net.ext_grid["vm_pu"] = 0.85
+    low = assert_agree(backend_of(chosen.name, network), network, random_states(network.spec, 16, seed=2))
+    assert low.converged.any()
+    dead = np.isnan(ordinary.vm_pu[ordinary.converged][0])
+    assert dead.any() == (name == "islands")
+
+
+def test_newton_agrees_where_half_the_network_is_dead(tmp_path: Path) -> None:
+    net = islands()
+    net.ext_grid.loc[net.ext_grid.index[1], "in_service"] = False
+    network = network_of(saved(net, tmp_path))
+    flow = assert_agree(backend_of("newton", network), network, random_states(network.spec, 16, seed=3))
+    assert np.isnan(flow.vm_pu[0]).sum() > 50
+
+
+@pytest.mark.parametrize(("name", "choice"), FAST)
+def test_states_without_a_solution_are_flagged_as_by_pandapower(name: str, choice: str) -> None:
+    network = network_of(choice)
+    states = random_states(network.spec, 12, seed=4)
+    factor = np.geomspace(1.0, 40.0, 12)[:, None]
+    states.load_kw *= factor
+    states.load_kvar *= factor
+    flow = assert_agree(backend_of(name, network), network, states)
+    assert 0 < flow.converged.sum() < 12
+    assert np.isnan(flow.vm_pu[~flow.converged]).all()
+
+
+@pytest.mark.parametrize(("name", "choice"), FAST)
+def test_a_row_does_not_depend_on_its_batch(name: str, choice: str) -> None:
+    network = network_of(choice)
+    backend = backend_of(name, network)
+    states = random_states(network.spec, 33, seed=5)
+    together = backend.solve(states)
+    order = np.random.default_rng(0).permutation(33)
+    mixed = backend.solve(states.rows(order))
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(mixed, field), getattr(together, field)[order])
+    for row in (0, 7, 32):
+        alone = backend.solve(states.rows(np.array([row])))
+        for field in FIELDS:
+            np.testing.assert_array_equal(getattr(alone, field)[0], getattr(together, field)[row])
+
+
+@pytest.mark.parametrize(("name", "choice"), FAST)
+def test_a_nan_and_a_diverged_row_leave_the_others_alone(name: str, choice: str) -> None:
+    network = network_of(choice)
+    backend = backend_of(name, network)
+    states = random_states(network.spec, 9, seed=6)
+    before = backend.solve(states)
+    assert before.converged.all()
+    states.charger_kw[2, 0] = np.nan
+    states.load_kw[5] *= 1000.0
+    states.load_kvar[7, 1] = np.inf
+    after = backend.solve(states)
+    assert np.flatnonzero(~after.converged).tolist() == [2, 5, 7]
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(after, field)[after.converged], getattr(before, field)[after.converged])
+        assert np.isnan(getattr(after, field)[~after.converged]).all()
+
+
+@pytest.mark.parametrize("name", ["pandapower", "zbus", "newton"])
+def test_a_nan_is_seen_even_where_nothing_flows(name: str, tmp_path: Path) -> None:
+    net = two_buses()
+    dead = pandapower.create_bus(net, vn_kv=TWO_BUS_KV, name="dead")
+    pandapower.create_load(net, dead, p_mw=0.01)
+    network = network_of(saved(net, tmp_path), ["near", "far"])
+    states = Injections.zeros(network.spec, 3)
+    states.load_kw[0, 1] = np.nan  # at the dead bus
+    states.charger_kvar[1, 0] = np.nan  # at the slack itself
+    flow = backend_of(name, network).solve(states)
+    assert flow.converged.tolist() == [False, False, True]
+    for field in FIELDS:
+        assert np.isnan(getattr(flow, field)[:2]).all()
+
+
+@pytest.mark.parametrize("name", ["pandapower", "zbus", "newton"])
+def test_charging_raises_what_is_drawn_from_above(name: str) -> None:
+    network = network_of("cigre_lv", ["Bus R11"])
+    states = Injections.zeros(network.spec, 3)
+    states.charger_kw[:, 0] = [-20.0, 0.0, 20.0]
+    flow = backend_of(name, network).solve(states)
+    np.testing.assert_allclose(np.diff(flow.slack_kw), 20.0, rtol=0.05)
+    np.testing.assert_allclose(flow.slack_kw, flow.losses_kw + states.charger_kw[:, 0], atol=1e-3)
+    bus = network.spec.charger_bus[0]
+    assert (np.diff(flow.vm_pu[:, bus]) < 0).all()
+
+
+@pytest.mark.parametrize("name", ["pandapower", "zbus", "newton"])
+@pytest.mark.parametrize(("kw", "kvar"), [(10.0, 2.0), (45.0, 10.0), (-60.0, 0.0)])
+def test_two_buses_by_hand(name: str, kw: float, kvar: float, tmp_path: Path) -> None:
+    network = network_of(saved(two_buses(), tmp_path))
+    states = Injections.zeros(network.spec, 1)
+    states.charger_kw[0, 0], states.charger_kvar[0, 0] = kw, kvar
+    flow = backend_of(name, network).solve(states)
+    # With P, Q in MW and U in kV: U⁴ + (2(PR + QX) − U₀²)U² + (R² + X²)(P² + Q²) = 0.
+    p, q = kw / 1000.0, kvar / 1000.0
+    middle = 2 * (p * LINE_OHM + q * LINE_REACTANCE_OHM) - TWO_BUS_KV**2
+    product = (LINE_OHM**2 + LINE_REACTANCE_OHM**2) * (p * p + q * q)
+    kv = np.sqrt((-middle + np.sqrt(middle**2 - 4 * product)) / 2)
+    current_ka = np.hypot(p, q) / kv / np.sqrt(3)
+    np.testing.assert_allclose(flow.vm_pu[0], [1.0, kv / TWO_BUS_KV], atol=2e-7)
+    np.testing.assert_allclose(flow.line_percent[0], 100 * current_ka / LINE_KA, atol=1e-4)
+    lost_kw = 1000 * 3 * LINE_OHM * current_ka**2
+    np.testing.assert_allclose([flow.losses_kw[0], flow.slack_kw[0]], [lost_kw, kw + lost_kw], atol=1e-4)
+    np.testing.assert_allclose(flow.slack_kvar[0], kvar + 1000 * 3 * LINE_REACTANCE_OHM * current_ka**2, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["pandapower", "zbus", "newton"])
+def test_other_taps_are_another_network(name: str) -> None:
+    network = network_of({"simbench": "1-MV-rural--0-sw"})
+    states = random_states(network.spec, 3, seed=7)
+    backend = backend_of(name, network)
+    before = backend.solve(states)
+    moved = backend.with_taps({1: 3})
+    network.net.trafo.loc[network.net.trafo.index[1], "tap_pos"] = 3
+    rebuilt = backend_of(name, network)
+    other, same = moved.solve(states), rebuilt.solve(states)
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(other, field), getattr(same, field))
+    assert np.abs(other.vm_pu - before.vm_pu).max() > 0.005
+    again = moved.with_taps({1: int(network.net.trafo.tap_neutral.iloc[1])})
+    assert np.abs(again.solve(states).vm_pu - other.vm_pu).max() > 0.005
+    assert_agree(moved, network, states)
+
+
+def test_voltages_below_seven_tenths_are_no_solution() -> None:
+    network = network_of("cigre_lv")
+    states = Injections.zeros(network.spec, 2)
+    states.charger_kw[:] = [[25.0], [62.0]]
+    net = network.net
+    net.load["p_mw"], net.load["q_mvar"], net.storage["p_mw"] = 0.0, 0.0, 0.062
+    pandapower.runpp(net)
+    assert net.res_bus.vm_pu.min() < 0.7, "pandapower itself finds one"
+    for name in ("pandapower", "zbus", "newton"):
+        assert backend_of(name, network).solve(states).converged.tolist() == [True, False]
+
+
+def test_voltage_dependent_loads_are_left_to_pandapower(tmp_path: Path) -> None:
+    net = two_buses()
+    net.load["const_z_p_percent"] = 60.0
+    network = network_of(saved(net, tmp_path))
+    assert make_backend(network).name == "pandapower"
+    for name in ("zbus", "newton"):
+        with pytest.raises(NetworkError, match="voltage-dependent load"):
+            make_backend(network, name)
+
+
+def test_three_winding_transformers_are_left_to_pandapower() -> None:
+    network = network_of("example_multivoltage")
+    assert make_backend(network).name == "pandapower"
+    for name in ("zbus", "newton"):
+        with pytest.raises(NetworkError, match="trafo3w"):
+            make_backend(network, name)
+
+
+def test_generators_that_hold_voltages_are_not_for_the_fixed_point() -> None:
+    with pytest.raises(NetworkError, match="holds a voltage"):
+        make_backend(network_of("case14"), "zbus")
+
+
+def test_a_backend_that_is_wrong_is_refused_loudly() -> None:
+    network = network_of("cigre_lv")
+    with pytest.raises(NetworkError, match=r"'grid_backend_cases:Shifted' does not agree.*voltages differ by 1"):
+        make_backend(network, "grid_backend_cases:Shifted")
+    with pytest.raises(UnknownNameError, match="Did you mean 'zbus'"):
+        make_backend(network, "zbuz")
+
+
+def test_agreement_of_nothing_is_no_agreement(tmp_path: Path) -> None:
+    """Where pandapower solves none of the usual states, lighter ones are tried before a backend is believed."""
+    net = two_buses()
+    net.load["p_mw"] = 2.0
+    network = network_of(saved(net, tmp_path))
+    assert not PandapowerBackend(network).solve(random_states(network.spec, 8)).converged.any()
+    with pytest.raises(NetworkError, match="voltages differ"):
+        make_backend(network, "grid_backend_cases:Shifted")
+
+
+def test_pandapower_is_left_as_it_was(tmp_path: Path) -> None:
+    network = network_of(saved(two_buses(), tmp_path))
+    before: Any = network.net.load.copy()
+    PandapowerBackend(network).solve(random_states(network.spec, 2))
+    make_backend(network)
+    assert network.net.load.equals(before)
