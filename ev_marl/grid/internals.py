@@ -21,7 +21,8 @@ from pandapower.pypower.idx_gen import GEN_BUS, PG
 from scipy import sparse
 
 from ev_marl.errors import NetworkError
-from ev_marl.network.network import Net, Network
+from ev_marl.network.network import Network
+from ev_marl.network.sources import Net
 
 UNKNOWN_ELEMENTS = (  # what the matrices alone do not describe: their power depends on the voltage, or has three phases
     "asymmetric_load", "asymmetric_sgen", "trafo3w", "dcline", "motor", "svc", "ssc", "tcsc", "vsc", "xward",

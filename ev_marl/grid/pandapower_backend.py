@@ -31,9 +31,6 @@ class PandapowerBackend:
         self.spec = network.spec
         self._taps = dict(taps or {})
         self._net = with_tap_positions(network.net, taps)
-        # The spec's values are what is drawn, with switched-off elements at 0.
-        for table in ("load", "sgen"):
-            self._net[table]["scaling"] = 1.0
         self._storage_kw = 1000.0 * self._net.storage.p_mw.to_numpy(dtype=np.float64)
         self._storage_kvar = 1000.0 * self._net.storage.q_mvar.to_numpy(dtype=np.float64)
 

@@ -8,35 +8,26 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import inspect
-import json
-import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ev_marl.errors import NetworkError
+from ev_marl.network.sources import Net, name_of, opened, simbench_code
 from ev_marl.network.spec import NetworkSpec
 from ev_marl.registry import did_you_mean
-from ev_marl.scenario.grid import BusName, Grid, NetworkChoice, NetworkFile, PandapowerNetwork, SimbenchNetwork
+from ev_marl.scenario.grid import AddedPv, BusName, Grid
 
-try:
-    import pandapower
-    import pandapower.networks
-except ImportError as error:  # pragma: no cover - depends on what is installed
-    raise NetworkError(
-        'a scenario with `grid` needs pandapower; install it with: pip install "ev-marl[grid]"'
-    ) from error
-
-Net = Any  # pandapower's network: a dictionary of tables, without types
+# isort: split
+import pandapower  # after the line that says how to install it
+import pandapower.topology
 
 _TABLES = (  # what a power flow depends on, for the fingerprint
     "bus", "line", "trafo", "trafo3w", "load", "sgen", "storage", "gen", "ext_grid", "switch", "shunt", "ward",
-    "xward", "impedance", "motor", "dcline", "asymmetric_load", "asymmetric_sgen",
+    "xward", "impedance", "motor", "dcline", "asymmetric_load", "asymmetric_sgen", "svc", "ssc", "tcsc", "vsc",
+    "trafo_characteristic_table", "shunt_characteristic_table",
 )  # fmt: skip
 _CHARGER = "chargers at {}"
 _SITE_LOAD = "site at {}"
@@ -87,27 +78,88 @@ class Network:
         NetworkError
             If there is no such network or bus.
         """
-        net = copy.deepcopy(_opened(grid.network))
+        return cls.from_net(
+            opened(grid.network),
+            name_of(grid.network),
+            charger_buses,
+            site_load_buses,
+            pv=grid.pv,
+            simbench=simbench_code(grid.network),
+        )
+
+    @classmethod
+    def from_net(
+        cls,
+        net: Net,
+        name: str,
+        charger_buses: Sequence[BusName],
+        site_load_buses: Sequence[BusName] = (),
+        *,
+        pv: AddedPv | None = None,
+        simbench: str | None = None,
+    ) -> Network:
+        """A network of pandapower's with a site on it.
+
+        Parameters
+        ----------
+        net : pandapowerNet
+            Copied, and left as it is.
+        name : str
+            What to call it.
+        charger_buses, site_load_buses : sequence of int or str
+            As for `of`.
+        pv : AddedPv, optional
+            Photovoltaic plants to add.
+        simbench : str, optional
+            The SimBench code, where it is such a network.
+
+        Raises
+        ------
+        NetworkError
+            If it has no external grid, or no such bus, or one without a connection.
+        """
+        net = copy.deepcopy(net)
+        # Files may bring options for runpp, such as a looser tolerance; results mean the same for every network.
+        net.user_pf_options = {}
+        supplied = _supplied(net, name)
+        _fold(net)
+        _name_tap_changers(net)
         n_own_loads, n_own_generators = len(net.load), len(net.sgen)
-        if grid.pv is not None:
-            buses = load_buses(net) if grid.pv.buses == "loads" else [bus_index(net, bus) for bus in grid.pv.buses]
-            for bus in buses:
-                name = _ADDED_PV.format(_bus_names(net)[bus])
-                pandapower.create_sgen(net, bus, p_mw=grid.pv.peak / 1000.0, name=name)
-        for site_bus in site_load_buses:
-            bus = bus_index(net, site_bus)
-            pandapower.create_load(net, bus, p_mw=0.0, name=_SITE_LOAD.format(_bus_names(net)[bus]))
-        chargers = [bus_index(net, bus) for bus in charger_buses]
+        names = _bus_names(net)
+
+        def connected(bus: BusName) -> int:
+            index = bus_index(net, bus)
+            if index not in supplied:
+                raise NetworkError(
+                    f"network '{name}': bus '{names[index]}' has no connection to an external grid (out of service, "
+                    "or behind open switches), so nothing can hang on it"
+                )
+            return index
+
+        chargers = [connected(bus) for bus in charger_buses]
+        site_loads = [connected(bus) for bus in site_load_buses]
+        for buses, what in ((chargers, "chargers"), (site_loads, "a site's load")):
+            twice = [names[bus] for bus, count in Counter(buses).items() if count > 1]
+            if twice:
+                raise NetworkError(f"network '{name}': bus '{twice[0]}' is named twice for {what}, by name or index")
+        if pv is not None:
+            for bus in load_buses(net) if pv.buses == "loads" else [connected(bus) for bus in pv.buses]:
+                pandapower.create_sgen(net, bus, p_mw=pv.peak / 1000.0, name=_ADDED_PV.format(names[bus]))
+        for bus in site_loads:
+            pandapower.create_load(net, bus, p_mw=0.0, name=_SITE_LOAD.format(names[bus]))
         for bus in chargers:
-            name = _CHARGER.format(_bus_names(net)[bus])
-            pandapower.create_storage(net, bus, p_mw=0.0, max_e_mwh=_NEVER_FULL_MWH, name=name)
-        code = grid.network.simbench if isinstance(grid.network, SimbenchNetwork) else _plain_code(grid.network)
-        return cls(net, _spec(net, chargers, _name(grid.network)), n_own_loads, n_own_generators, code)
+            pandapower.create_storage(net, bus, p_mw=0.0, max_e_mwh=_NEVER_FULL_MWH, name=_CHARGER.format(names[bus]))
+        return cls(net, _spec(net, chargers, name), n_own_loads, n_own_generators, simbench)
 
     @classmethod
     def load_buses(cls, grid: Grid) -> list[BusName]:
-        """Indices of the buses with loads in service of the network that a scenario names, in their order."""
-        return list(load_buses(_opened(grid.network)))
+        """Indices of the buses with loads of the network that a scenario names, as `load_buses`."""
+        return list(load_buses(opened(grid.network)))
+
+    @classmethod
+    def bus_index(cls, grid: Grid, bus: BusName) -> int:
+        """Index of a bus of the network that a scenario names, as `bus_index`."""
+        return bus_index(opened(grid.network), bus)
 
     @property
     def charger_rows(self) -> np.ndarray:
@@ -117,117 +169,73 @@ class Network:
 
 
 def bus_index(net: Net, bus: BusName) -> int:
-    """Index in `net.bus` of a bus.
+    """Index in `net.bus` of a bus; by name, it is the network's own or that of `NetworkSpec.buses`.
 
     Raises
     ------
     NetworkError
         If there is no such bus, or several have the name.
     """
-    if isinstance(bus, int):
+    if not isinstance(bus, str):
         if bus in net.bus.index:
-            return bus
+            return int(bus)
         low, high = net.bus.index.min(), net.bus.index.max()
         raise NetworkError(f"the network has no bus with the index {bus}; its indices lie between {low} and {high}")
-    names = net.bus.name.astype(str)
-    found = [int(index) for index in net.bus.index[names == bus]]
+    unique = _bus_names(net)
+    found = [index for index, name in unique.items() if name == bus]
+    found = found or [int(index) for index, name in net.bus.name.items() if name == bus]
     if len(found) == 1:
         return found[0]
     if found:
-        raise NetworkError(f"the network has {len(found)} buses called '{bus}'; give the index, one of {found}")
-    known = sorted(set(names))
+        ways = ", ".join(f"'{unique[index]}'" for index in found)
+        raise NetworkError(f"the network has {len(found)} buses called '{bus}'; say which, by index or as {ways}")
+    known = list(unique.values())
     listed = ", ".join(known[:12]) + (f", and {len(known) - 12} more" if len(known) > 12 else "")
-    raise NetworkError(f"the network has no bus called '{bus}'.{did_you_mean(bus, known)} Its buses: {listed}")
+    raise NetworkError(f"the network has no bus called '{bus}'.{did_you_mean(str(bus), known)} Its buses: {listed}")
 
 
 def load_buses(net: Net) -> list[int]:
-    """Indices of the buses with loads in service, each once, in the order of the loads."""
-    return [int(bus) for bus in dict.fromkeys(net.load.bus[net.load.in_service])]
+    """Indices of the buses with loads in service and a connection, each once, in the order of the loads."""
+    supplied = _supplied(net, net.name)
+    return [int(bus) for bus in dict.fromkeys(net.load.bus[net.load.in_service]) if int(bus) in supplied]
 
 
-def network_functions() -> dict[str, Callable[..., Net]]:
-    """Functions of `pandapower.networks` that make a network, by their short name (`cigre_lv`)."""
-    found: dict[str, Callable[..., Net]] = {}
-    for name, function in inspect.getmembers(pandapower.networks, inspect.isfunction):
-        if name.startswith("_") or not function.__module__.startswith("pandapower.networks"):
-            continue  # helpers that the module imports
-        short = name.removeprefix("create_").replace("_network_", "_").removesuffix("_network")
-        found[short] = function
-    return found
+def _supplied(net: Net, name: str) -> set[int]:
+    """Indices of the buses in service with a connection to an external grid."""
+    slacks = set(net.ext_grid.bus[net.ext_grid.in_service]) | set(net.gen.bus[net.gen.in_service & net.gen.slack])
+    if not slacks:
+        raise NetworkError(f"network '{name}' has no external grid in service, so nothing feeds it")
+    in_service = {int(bus) for bus in net.bus.index[net.bus.in_service]}
+    return in_service - {int(bus) for bus in pandapower.topology.unsupplied_buses(net)}
 
 
-@lru_cache(maxsize=8)
-def _made(key: str) -> Net:
-    """A network from its JSON description; kept, since several simulators start from it."""
-    choice = json.loads(key)
-    if "file" in choice:
-        return _read(Path(choice["file"]))
-    if "simbench" in choice:
-        from ev_marl.network.simbench_nets import simbench_network  # noqa: PLC0415  simbench is heavy, and optional
+def _fold(net: Net) -> None:
+    """Put scaling and switched-off elements into the loads' and generators' values, in place.
 
-        return simbench_network(choice["simbench"])
-    functions = network_functions()
-    name = str(choice["pandapower"])
-    function = functions.get(name) or functions.get(
-        name.removeprefix("create_").replace("_network_", "_").removesuffix("_network")
-    )
-    if function is None:
-        known = sorted(functions)
-        raise NetworkError(
-            f"pandapower has no network called '{name}'.{did_you_mean(name, known)} It has: {', '.join(known)}"
-        )
-    try:
-        inspect.signature(function).bind(**choice["options"])
-    except TypeError as error:
-        options = ", ".join(inspect.signature(function).parameters) or "none"
-        raise NetworkError(f"network '{name}': {error}. Its options: {options}") from None
-    with warnings.catch_warnings():  # of pandapower's own making, nothing that a user could change
-        warnings.simplefilter("ignore")
-        net = function(**choice["options"])
-    return net[0] if isinstance(net, tuple) else net
+    From then on, what an element draws is what it is given, whoever solves the network.
+    """
+    for table in (net.load, net.sgen):
+        factor = table.scaling.to_numpy(dtype=np.float64) * table.in_service.to_numpy(dtype=bool)
+        for column in ("p_mw", "q_mvar"):
+            table[column] = table[column].to_numpy(dtype=np.float64) * factor
+        table["scaling"], table["in_service"] = 1.0, True
 
 
-def _opened(choice: NetworkChoice) -> Net:
-    if isinstance(choice, NetworkFile):
-        path = Path(choice.file)
-        key: dict[str, Any] = {"file": str(path), "changed": path.stat().st_mtime_ns if path.exists() else 0}
-    elif isinstance(choice, SimbenchNetwork):
-        key = {"simbench": choice.simbench}
-    elif isinstance(choice, PandapowerNetwork):
-        key = {"pandapower": choice.pandapower, "options": choice.options}
-    else:
-        code = _plain_code(choice)
-        key = {"pandapower": choice, "options": {}} if code is None else {"simbench": code}
-    return _made(json.dumps(key, sort_keys=True))
+def _name_tap_changers(net: Net) -> None:
+    """Make taps movable where the data describe a tap changer but no type of it, as SimBench's do, in place.
 
-
-def _plain_code(choice: NetworkChoice) -> str | None:
-    """A SimBench code written without `simbench:`; they begin with a digit, as no Python function does."""
-    return choice if isinstance(choice, str) and choice[:1].isdigit() else None
-
-
-def _name(choice: NetworkChoice) -> str:
-    if isinstance(choice, NetworkFile):
-        return Path(choice.file).stem
-    if isinstance(choice, SimbenchNetwork):
-        return choice.simbench
-    return choice.pandapower if isinstance(choice, PandapowerNetwork) else choice
-
-
-def _read(path: Path) -> Net:
-    if path.suffix != ".json":
-        raise NetworkError(f"{path}: a network file is JSON, written by pandapower.to_json; pickle is not opened")
-    if not path.is_file():
-        raise NetworkError(f"{path}: there is no such file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            net = pandapower.from_json(str(path))
-    except (ValueError, KeyError, TypeError, AttributeError, UserWarning) as error:
-        raise NetworkError(f"{path}: this is no pandapower network: {error}") from error
-    if not isinstance(net, pandapower.pandapowerNet) or not len(net.bus):
-        raise NetworkError(f"{path}: this is no pandapower network")
-    return net
+    pandapower ignores the position of such a transformer, so it stands at its neutral position.
+    """
+    table = net.trafo
+    if not len(table):
+        return
+    kind = table["tap_changer_type"].astype(object) if "tap_changer_type" in table else None
+    untyped = (True if kind is None else kind.isna()) & table.tap_side.isin(["hv", "lv"])
+    for column in ("tap_neutral", "tap_min", "tap_max", "tap_step_percent"):
+        untyped &= table[column].astype(float).notna()
+    untyped &= table.tap_step_degree.astype(float).fillna(0.0) == 0.0
+    table["tap_changer_type"] = "Ratio" if kind is None else kind.mask(untyped, "Ratio")
+    table["tap_pos"] = table.tap_pos.astype(float).mask(untyped, table.tap_neutral.astype(float))
 
 
 def _bus_names(net: Net) -> dict[int, str]:
@@ -252,12 +260,8 @@ def _spec(net: Net, chargers: list[int], name: str) -> NetworkSpec:
     def at(buses: Any) -> np.ndarray:
         return np.array([position[int(bus)] for bus in buses], dtype=np.int64)
 
-    def scaled(table: Any, column: str) -> np.ndarray:
-        on = table.in_service.to_numpy(dtype=bool)
-        values: np.ndarray = (
-            1000.0 * table[column].to_numpy(dtype=np.float64) * table.scaling.to_numpy(dtype=np.float64)
-        )
-        return np.where(on, values, 0.0)
+    def kilo(values: Any) -> np.ndarray:
+        return np.asarray(1000.0 * values.to_numpy(dtype=np.float64))
 
     line, trafo = net.line, net.trafo
     kv = net.bus.vn_kv.to_numpy(dtype=np.float64)
@@ -282,18 +286,18 @@ def _spec(net: Net, chargers: list[int], name: str) -> NetworkSpec:
         bus_kv=kv,
         line_kva=line_kva,
         transformer_kva=transformer_kva,
-        load_kw=scaled(net.load, "p_mw"),
-        load_kvar=scaled(net.load, "q_mvar"),
-        generator_kw=scaled(net.sgen, "p_mw"),
-        generator_kvar=scaled(net.sgen, "q_mvar"),
+        load_kw=kilo(net.load.p_mw),
+        load_kvar=kilo(net.load.q_mvar),
+        generator_kw=kilo(net.sgen.p_mw),
+        generator_kvar=kilo(net.sgen.q_mvar),
         fingerprint=_fingerprint(net),
     )
 
 
 def _fingerprint(net: Net) -> str:
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{net.f_hz} {net.sn_mva}".encode())
     for table in _TABLES:
         if table in net and len(net[table]):
             digest.update(table.encode())
-            digest.update(net[table].to_json().encode())
+            digest.update(net[table].to_json(double_precision=15).encode())
     return digest.hexdigest()[:16]

@@ -60,6 +60,10 @@ def attach(graph: nx.DiGraph, ports: Sequence[str], groups: Sequence[str], grid:
         bus_of.update({station: load_buses[i % len(load_buses)] for i, station in enumerate(turn)})
     with_load = [group for group in groups if {"base_load", "pv"} & set(graph.nodes[group])]
     load_of = {group: _bus(graph, group) for group in with_load}
+    # A bus named here and counted there is one bus.
+    index = {bus: Network.bus_index(grid, bus) for bus in dict.fromkeys([*bus_of.values(), *load_of.values()])}
+    bus_of = {station: index[bus] for station, bus in bus_of.items()}
+    load_of = {group: index[bus] for group, bus in load_of.items()}
     charger_buses, load_buses_of_site = list(dict.fromkeys(bus_of.values())), list(dict.fromkeys(load_of.values()))
     network = Network.of(grid, charger_buses, load_buses_of_site)
     group_load = [

@@ -1,0 +1,244 @@
+"""Networks are found by what a scenario calls them, made ready for a site, and say what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pandapower = pytest.importorskip("pandapower")
+pytest.importorskip("simbench")
+
+import pandapower.networks as networks  # noqa: E402  they need pandapower
+
+from ev_marl.errors import NetworkError  # noqa: E402
+from ev_marl.grid.base import Injections  # noqa: E402
+from ev_marl.grid.pandapower_backend import PandapowerBackend  # noqa: E402
+from ev_marl.grid.zbus import ZBusBackend  # noqa: E402
+from ev_marl.network.network import Network, bus_index, load_buses  # noqa: E402
+from ev_marl.network.sources import network_functions  # noqa: E402
+from ev_marl.scenario.grid import AddedPv, Grid  # noqa: E402
+from ev_marl.site import Site  # noqa: E402
+
+
+def street() -> Any:
+    """CIGRE's low-voltage network, each test's own."""
+    return networks.create_cigre_network_lv()
+
+
+def fingerprint(net: Any) -> str:
+    """Of the network with chargers at one bus."""
+    return Network.from_net(net, "street", ["Bus R11"]).spec.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("choice", "n_buses"),
+    [
+        ("cigre_lv", 44),
+        ("create_cigre_network_lv", 44),
+        ("case33bw", 33),
+        ("create_kerber_landnetz_freileitung_1", 15),
+        ({"pandapower": "cigre_mv", "options": {"with_der": "pv_wind"}}, 15),
+        ("1-LV-rural1--0-sw", 15),
+        ({"simbench": "1-LV-rural1--0-sw"}, 15),
+    ],
+)
+def test_networks_by_name(choice: Any, n_buses: int) -> None:
+    grid = Grid(network=choice)
+    bus = Network.load_buses(grid)[0]
+    network = Network.of(grid, [bus])
+    assert network.spec.n_buses == n_buses
+    assert network.spec.buses[network.spec.charger_bus[0]] in network.net.storage.name.iloc[-1]
+    assert network.simbench == ("1-LV-rural1--0-sw" if "LV-rural1" in str(choice) else None)
+
+
+def test_dickert_and_kerber_networks_are_known() -> None:
+    known = network_functions()
+    assert {"cigre_lv", "cigre_mv", "dickert_lv", "kerber_dorfnetz", "case118", "mv_oberrhein"} <= set(known)
+    assert not {"deepcopy", "bus", "line", "empty", "load"} & set(known)
+
+
+def test_a_file_is_the_network_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "street.json"
+    pandapower.to_json(street(), str(path))
+    network = Network.of(Grid(network={"file": str(path)}), ["Bus R11"])
+    assert network.spec.name == "street"
+    assert network.spec.fingerprint == fingerprint(street())
+    net = street()
+    net.load["p_mw"] = 0.001
+    pandapower.to_json(net, str(path))
+    assert Network.of(Grid(network={"file": str(path)}), ["Bus R11"]).spec.load_kw.tolist() == [1.0] * len(net.load)
+
+
+def test_what_a_site_brings_comes_last() -> None:
+    net = street()
+    before = {table: net[table].copy() for table in ("load", "sgen", "storage")}
+    network = Network.from_net(net, "street", ["Bus R11", 17], ["Bus C1"], pv=AddedPv(buses=["Bus I2"], peak=12.0))
+    spec = network.spec
+    for table, frame in before.items():
+        assert net[table].equals(frame), "the network that was given stays as it is"
+    assert spec.loads[-1] == "site at Bus C1"
+    assert spec.load_kw[-1] == 0.0
+    assert network.n_own_loads == spec.n_loads - 1 == len(net.load)
+    assert spec.generators == ("pv at Bus I2",)
+    assert spec.generator_kw.tolist() == [12.0]
+    assert network.n_own_generators == 0
+    assert [spec.buses[k] for k in spec.charger_bus] == ["Bus R11", net.bus.name[17]]
+    assert network.net.storage.bus.tolist() == [bus_index(net, "Bus R11"), 17]
+    every = Network.from_net(street(), "street", ["Bus R11"], pv=AddedPv(peak=5.0)).spec
+    assert sorted(every.generator_bus) == sorted(set(every.load_bus))
+
+
+def test_ratings_are_those_of_pandapower() -> None:
+    net = street()
+    net.line["df"], net.line["parallel"], net.trafo["parallel"], net.trafo["df"] = 0.8, 2, 2, 0.9
+    spec = Network.from_net(net, "street", ["Bus R11"]).spec
+    np.testing.assert_allclose(spec.line_kva, np.sqrt(3) * spec.bus_kv[spec.line_from_bus] * net.line.max_i_ka * 1600)
+    np.testing.assert_allclose(spec.transformer_kva, net.trafo.sn_mva * 1800)
+
+
+def test_scaling_and_switched_off_elements_are_in_the_values() -> None:
+    net = street()
+    net.load.loc[net.load.index[0], "scaling"] = 0.5
+    net.load.loc[net.load.index[1], "in_service"] = False
+    network = Network.from_net(net, "street", ["Bus R11"])
+    own = 1000.0 * net.load.p_mw.to_numpy()
+    assert network.spec.load_kw[:3].tolist() == [own[0] / 2, 0.0, own[2]]
+    states = Injections.zeros(network.spec, 1)
+    states.load_kw[0, :2] = [20.0, 10.0]  # what an element draws is what it is given
+    one, other = ZBusBackend(network).solve(states), PandapowerBackend(network).solve(states)
+    np.testing.assert_allclose(one.slack_kw, 30.0 + one.losses_kw, atol=1e-3)
+    np.testing.assert_allclose(other.slack_kw, one.slack_kw, atol=1e-3)
+
+
+def test_storages_of_the_network_keep_feeding_in() -> None:
+    net = street()
+    pandapower.create_storage(net, bus_index(net, "Bus R15"), p_mw=-0.02, q_mvar=0.001, max_e_mwh=1.0, scaling=0.5)
+    pandapower.create_storage(net, bus_index(net, "Bus R15"), p_mw=-9.0, max_e_mwh=1.0, in_service=False)
+    network = Network.from_net(net, "street", ["Bus R15"])
+    states = Injections.zeros(network.spec, 2)
+    states.charger_kw[1] = 10.0
+    for backend in (ZBusBackend(network), PandapowerBackend(network)):
+        flow = backend.solve(states)
+        np.testing.assert_allclose(flow.slack_kw - flow.losses_kw, [-10.0, 0.0], atol=1e-3)
+
+
+def test_options_in_a_file_do_not_loosen_the_reference() -> None:
+    net = street()
+    pandapower.set_user_pf_options(net, tolerance_mva=1e-2, trafo_loading="power")
+    states = Injections.zeros(Network.from_net(net, "street", ["Bus R11"]).spec, 1)
+    states.charger_kw[:] = 60.0
+    one, other = (
+        PandapowerBackend(Network.from_net(each, "street", ["Bus R11"])).solve(states) for each in (net, street())
+    )
+    np.testing.assert_array_equal(one.vm_pu, other.vm_pu)
+    np.testing.assert_array_equal(one.transformer_percent, other.transformer_percent)
+
+
+def test_the_fingerprint_knows_what_changes_a_power_flow() -> None:
+    def changed(table: str, column: str, value: float) -> Any:
+        net = street()
+        net[table].loc[net[table].index[-1], column] = value
+        return net
+
+    fast = street()
+    fast.f_hz = 60.0
+    nets = [
+        street(),
+        fast,
+        changed("line", "length_km", 0.031),
+        changed("line", "c_nf_per_km", 1e-12),
+        changed("trafo", "tap_pos", 1),
+        changed("ext_grid", "vm_pu", 1.01),
+        changed("switch", "closed", False),
+        changed("load", "q_mvar", 0.0),
+    ]
+    assert len({fingerprint(net) for net in nets}) == len(nets)
+    assert fingerprint(street()) == fingerprint(street())
+
+
+def test_buses_by_name_and_index() -> None:
+    net = street()
+    net.bus.loc[5, "name"] = net.bus.name[4]
+    net.bus.loc[6, "name"] = None
+    twin = net.bus.name[4]
+    names = Network.from_net(net, "street", [9]).spec.buses
+    assert names[4:7] == (f"{twin} #4", f"{twin} #5", "bus 6")
+    for bus, index in ((names[4], 4), (names[5], 5), (names[6], 6), (6, 6), (net.bus.index[7], 7)):
+        assert bus_index(net, bus) == index, "every name of the results can be used in a scenario"
+    with pytest.raises(NetworkError, match=f"2 buses called '{twin}'; say which, by index or as '{twin} #4'"):
+        bus_index(net, twin)
+    with pytest.raises(NetworkError, match=r"no bus called 'Bus R111'\. Did you mean 'Bus R11'"):
+        bus_index(net, "Bus R111")
+    with pytest.raises(NetworkError, match="no bus with the index 99; its indices lie between 0 and 43"):
+        bus_index(net, 99)
+
+
+def test_nothing_hangs_on_a_bus_without_a_connection() -> None:
+    net = street()
+    pandapower.create_bus(net, 0.4, name="lonely")
+    net.bus.loc[bus_index(net, "Bus R18"), "in_service"] = False
+    pandapower.create_load(net, bus_index(net, "lonely"), p_mw=0.01)
+    assert bus_index(net, "lonely") not in load_buses(net)
+    assert bus_index(net, "Bus R18") not in load_buses(net)
+    for chargers, loads, pv in (
+        (["lonely"], [], None),
+        (["Bus R18"], [], None),
+        (["Bus R11"], ["lonely"], None),
+        (["Bus R11"], [], AddedPv(buses=["lonely"], peak=1.0)),
+    ):
+        with pytest.raises(NetworkError, match="no connection to an external grid"):
+            Network.from_net(net, "street", chargers, loads, pv=pv)
+    with pytest.raises(NetworkError, match="'Bus R11' is named twice for chargers"):
+        Network.from_net(net, "street", ["Bus R11", bus_index(net, "Bus R11")])
+    net.ext_grid["in_service"] = False
+    with pytest.raises(NetworkError, match="no external grid in service"):
+        Network.from_net(net, "street", ["Bus R11"])
+
+
+def test_a_bus_named_here_and_counted_there_is_one_charger_bus() -> None:
+    import networkx as nx  # noqa: PLC0415
+
+    graph = nx.DiGraph()
+    graph.add_node("grid", kind="grid", import_limit_kw=100.0)
+    for a, bus in enumerate(["Bus R11", bus_index(street(), "Bus R11"), "Bus R15"]):
+        graph.add_node(f"ac_{a}", kind="station", type="ac", supply="ac", bus=bus)
+        graph.add_node(f"ac_{a}/0", kind="port", charge_kw=11.0, discharge_kw=0.0, supply="ac")
+        graph.add_edge("grid", f"ac_{a}")
+        graph.add_edge(f"ac_{a}", f"ac_{a}/0")
+    site = Site.from_graph(graph, grid=Grid(network="cigre_lv"))
+    assert site.port_charger.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ("cigre_lvv", "no network called 'cigre_lvv'. Did you mean 'cigre_lv'"),
+        ("create_bus", "no network called 'create_bus'"),
+        ({"pandapower": "cigre_mv", "options": {"der": 1}}, "unexpected keyword argument 'der'.*with_der"),
+        ("1-LV-rural9--0-sw", "Did you mean"),
+    ],
+)
+def test_unknown_networks(choice: Any, message: str) -> None:
+    with pytest.raises(NetworkError, match=message):
+        Network.of(Grid(network=choice), [0])
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("net.json", "not json", "this is no pandapower network"),
+        ("net.json", "{}", "this is no pandapower network"),
+        ("net.json", "[1]", "this is no pandapower network"),
+        ("net.json", '{"bus": 3}', "this is no pandapower network"),
+        ("net.p", "", "pickle is not opened"),
+        ("net.json", None, "there is no such file"),
+    ],
+)
+def test_files_that_hold_no_network(file: str, text: str | None, message: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / file).write_text(text)
+    with pytest.raises(NetworkError, match=message):
+        Network.of(Grid(network={"file": str(tmp_path / file)}), [0])
