@@ -127,7 +127,7 @@ def test_ctrl_c_keeps_finished_days_and_leaves_no_process(tmp_path: Path) -> Non
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
-    message = process.communicate(timeout=60)[1]
+    message = process.communicate(timeout=300)[1]
     assert process.returncode == 130
     assert "days are finished and kept" in message
     assert "The same command goes on" in message
