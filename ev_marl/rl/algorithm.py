@@ -131,21 +131,17 @@ def _ppo(config: TrainingConfig, face: TrainingFace) -> AlgorithmConfig:
 
 
 def _dqn(config: TrainingConfig, face: TrainingFace, seed: int) -> AlgorithmConfig:
-    """What is special about DQN: after each batch of days, as many updates as are due, each from memory."""
-    dqn, steps = config.dqn, face.n_steps * config.days_per_batch
+    """What is special about DQN."""
+    dqn = config.dqn
     updates = max(1, round(dqn.updates_per_day * config.days_per_batch))
-    # RLlib counts steps that are trained for each step that is sampled, and one runner more than there are.
-    sampled = face.n_steps * config.sampling.envs * (config.sampling.runners + 1)
     return (
         DQNConfig(algo_class=ReplayDQN)
         .learners(learner_class=ReplayLearner)
-        .env_runners(rollout_fragment_length=face.n_steps)
-        .reporting(min_sample_timesteps_per_iteration=steps)
+        .reporting(min_sample_timesteps_per_iteration=0)
         .training(
             train_batch_size_per_learner=dqn.batch,
-            training_intensity=updates * dqn.batch / sampled,
             num_steps_sampled_before_learning_starts=dqn.start_days * face.n_steps,
-            replay_buffer_config={"days": dqn.replay_days, "seed": seed},
+            replay_buffer_config={"days": dqn.replay_days, "seed": seed, "updates": updates},
             target_network_update_freq=0,  # after every update
             tau=dqn.target_rate,
             double_q=dqn.double_q,

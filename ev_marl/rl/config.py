@@ -176,8 +176,8 @@ class TrainingConfig(Model):
     description: str = ""
     """What it is for."""
     algorithm: Literal["ppo", "dqn"] = "ppo"
-    """RLlib's algorithm: `ppo` learns from each day once; `dqn` keeps days and learns from them again, and chooses among
-    levels."""
+    """RLlib's algorithm: `ppo` learns from each day once; `dqn` also learns again from days that it remembers, and
+    chooses among levels."""
     agents: Literal["shared", "by_type", "central"] = "shared"
     """`shared`: one policy that every station runs on its own observation; `by_type`: one for each type of station;
     `central`: one agent that sees and decides everything."""
@@ -235,13 +235,14 @@ class TrainingConfig(Model):
         if self.critic == "state":
             raise fault("critic", "algorithm dqn has no critic; `state` needs algorithm ppo")
         if self.network.critic_hidden is not None:
-            raise fault("network", "algorithm dqn has no critic; take critic_hidden away")
+            raise fault("network.critic_hidden", "algorithm dqn has no critic; take this away")
         if self.sampling.pipeline != "arrays":
-            raise fault("sampling", f"found pipeline {self.sampling.pipeline}; algorithm dqn only knows `arrays`")
+            raise fault("sampling.pipeline", f"found '{self.sampling.pipeline}'; algorithm dqn only knows `arrays`")
         if self.sampling.replicas > 1:
-            raise fault("sampling", "found replicas; algorithm dqn has no advantages that they could improve")
+            raise fault("sampling.replicas", "algorithm dqn has no advantages that replicas could improve")
         if self.days_per_batch > self.dqn.replay_days:
-            raise fault("dqn", f"replay_days must hold a batch of {self.days_per_batch} days")
+            found = self.dqn.replay_days
+            raise fault("dqn.replay_days", f"found {found}; it must hold a batch of {self.days_per_batch} days")
 
     @property
     def days_per_batch(self) -> int:

@@ -29,5 +29,5 @@ def choice(what: str, *keys: str) -> Discriminator:
 
 
 def fault(key: str, message: str) -> PydanticCustomError:
-    """An error of a whole model that is best shown at one of its keys."""
+    """An error of a whole model that is best shown at one of its keys, such as `sampling` or `sampling.envs`."""
     return PydanticCustomError("fault", "{message}", {"key": key, "message": message})

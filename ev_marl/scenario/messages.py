@@ -66,7 +66,7 @@ def _problem(details: ErrorDetails, root: type[BaseModel], document: Document) -
         case "value_error":
             message = str(context["error"])
         case "fault":
-            path, message = (*path, context["key"]), context["message"]
+            path, message = (*path, *context["key"].split(".")), context["message"]
         case "choice":
             keys = [tag.strip("<>") for tag in _models_at(model, path)]
             near = "".join(did_you_mean(str(key), keys) for key in value) if isinstance(value, dict) else ""

@@ -45,9 +45,10 @@ def test_every_shipped_file_is_sound(name: str) -> None:
 
 
 def test_the_shipped_kinds_of_training_are_what_they_are_called() -> None:
-    kinds = {name: load_training(name) for name in ("ippo", "ippo-per-type", "mappo", "central-ppo")}
-    assert [config.agents for config in kinds.values()] == ["shared", "by_type", "shared", "central"]
+    kinds = {name: load_training(name) for name in ("ippo", "ippo-per-type", "mappo", "central-ppo", "dqn")}
+    assert [config.agents for config in kinds.values()] == ["shared", "by_type", "shared", "central", "shared"]
     assert [name for name, config in kinds.items() if config.critic == "state"] == ["mappo"]
+    assert [name for name, config in kinds.items() if config.algorithm == "dqn"] == ["dqn"]
 
 
 def test_a_variant_changes_what_it_says(write: Write) -> None:
@@ -103,11 +104,44 @@ def test_all_faults_come_at_once_with_their_lines(write: Write) -> None:
         ("learning_rate=fast", "--set: learning_rate: found 'fast'; expected a number"),
         ("learning_rate=-1", "--set: learning_rate: found -1; expected more than 0"),
         ("sampling={envs: 7, replicas: 2}", "--set: sampling.replicas: found 2; it must divide envs, 7"),
-        ("algorithm=dqn", "--set: algorithm: found 'dqn'"),
+        ("learning_rate=[[5, 0.1]]", "--set: learning_rate: found days 5; the first must be 0, and they must rise"),
+        ("learning_rate=[[0, 0.1], [0, 0.2]]", "--set: learning_rate: found days 0, 0; the first must be 0"),
+        ("algorithm=dqm", "--set: algorithm: found 'dqm'. Did you mean 'dqn'? Allowed: ppo, dqn"),
+        ("dqn.batch=3", "--set: dqn: algorithm is ppo; take these constants away, with `dqn: null`"),
+        ("algorithm=dqn", "ippo.yaml:22: ppo: algorithm is dqn; take these constants away, with `ppo: null`"),
     ],
 )
 def test_faults_of_changes(change: str, message: str) -> None:
     assert message in "\n".join(faults("ippo", change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("action=bid", "--set: action: algorithm dqn chooses among levels, such as {levels: [-1, 0, 0.5, 1]}"),
+        ("critic=state", "--set: critic: algorithm dqn has no critic; `state` needs algorithm ppo"),
+        ("network.critic_hidden=[8]", "--set: network.critic_hidden: algorithm dqn has no critic; take this away"),
+        ("sampling.pipeline=stock", "--set: sampling.pipeline: found 'stock'; algorithm dqn only knows `arrays`"),
+        ("sampling.replicas=2", "--set: sampling.replicas: algorithm dqn has no advantages that replicas"),
+        ("sampling.envs=501", "dqn.yaml:13: dqn.replay_days: found 500; it must hold a batch of 501 days"),
+        ("dqn.start_days=501", "--set: dqn.start_days: found 501; no more than replay_days, 500"),
+        ("dqn.epsilon=1.5", "--set: dqn.epsilon: found 1.5; expected 1 or less"),
+        ("dqn.epsilon=[[0, 1], [9, 2]]", "--set: dqn.epsilon[1][1]: found 2; expected 1 or less"),
+        ("dqn.epsilon=[]", "--set: dqn.epsilon: found days none; the first must be 0"),
+        ("dqn.epsilon=much", "--set: dqn.epsilon: found 'much'; expected a number"),
+        ("dqn.replay=5", "--set: dqn.replay: unknown key. Did you mean 'replay_days'?"),
+        ("ppo.epochs=3", "--set: ppo: algorithm is dqn; take these constants away, with `ppo: null`"),
+    ],
+)
+def test_faults_of_deep_q_learning(change: str, message: str) -> None:
+    (found,) = faults("dqn", change)
+    assert message in found
+
+
+def test_only_the_constants_of_the_algorithm_are_written_down() -> None:
+    mine, other = load_training("dqn"), load_training("ippo")
+    assert {"ppo", "dqn"} & set(mine.model_dump()) == {"dqn"}
+    assert {"ppo", "dqn"} & set(other.model_dump(mode="json", exclude={"seeds"})) == {"ppo"}
 
 
 def test_missing_files_and_cycles(write: Write) -> None:
