@@ -1,6 +1,7 @@
 """Newton's method on pandapower's own admittance matrix, where generators hold voltages.
 
-lightsim2grid solves one row after the other; loadings, slack and losses are worked out for all rows at once.
+lightsim2grid solves one row after the other; loadings, slack and losses are worked out for all rows at once. It starts
+and stops as pandapower does, so both give up on the same states.
 """
 
 from __future__ import annotations
@@ -13,15 +14,13 @@ from scipy import sparse
 
 from ev_marl.errors import NetworkError
 from ev_marl.grid.base import BACKENDS, Injections, PowerFlow, refuse_collapse
-from ev_marl.grid.internals import admittances, unsupported
+from ev_marl.grid.internals import Admittances, admittances, unsupported
 from ev_marl.network.network import Network
 
 try:
     from lightsim2grid.newtonpf import newtonpf_new
-except ImportError as error:  # pragma: no cover - depends on what is installed
-    raise NetworkError(
-        "grid backend 'newton' needs lightsim2grid; install it with: pip install \"ev-marl[grid]\""
-    ) from error
+except ImportError:  # pragma: no cover - depends on what is installed
+    newtonpf_new = None  # the other backends do without
 
 TOLERANCE_KVA = 1e-5  # power mismatch at which pandapower stops, 1e-8 MVA
 MOST_ITERATIONS = 10  # pandapower's own for Newton's method
@@ -29,7 +28,7 @@ MOST_ITERATIONS = 10  # pandapower's own for Newton's method
 
 @BACKENDS.register("newton")
 class NewtonBackend:
-    """Newton's method for networks with voltage-controlled generators; one slack, constant-power elements.
+    """Newton's method for networks with voltage-controlled generators; elements of constant power only.
 
     Parameters
     ----------
@@ -37,32 +36,41 @@ class NewtonBackend:
         The network.
     taps : mapping of int to int, optional
         Tap positions other than the network's own, by position in `spec.transformers`.
+    matrices : Admittances, optional
+        Of the network at these taps, where the caller has them; else pandapower is asked.
 
     Raises
     ------
     NetworkError
-        If the network has elements that this method cannot represent.
+        If lightsim2grid is not installed, or the network has elements that this method cannot represent.
     """
 
     name = "newton"
 
-    def __init__(self, network: Network, taps: Mapping[int, int] | None = None) -> None:
+    def __init__(
+        self, network: Network, taps: Mapping[int, int] | None = None, matrices: Admittances | None = None
+    ) -> None:
+        if newtonpf_new is None:
+            raise NetworkError(
+                "grid backend 'newton' needs lightsim2grid; install it with: pip install \"ev-marl[grid]\""
+            )
         self.network = network
         self.spec = spec = network.spec
         self._taps = dict(taps or {})
-        self._matrices = matrices = admittances(network, taps)
-        beyond = unsupported(network) + ["more than one slack"] * (len(matrices.slack_row) > 1)
+        beyond = unsupported(network)
         if beyond:
             raise NetworkError(
-                f"network '{spec.name}': backend 'newton' knows one slack and elements of constant power, and finds: "
+                f"network '{spec.name}': backend 'newton' knows elements of constant power only, and finds: "
                 + ", ".join(beyond)
             )
+        self._matrices = matrices = admittances(network, taps) if matrices is None else matrices
         n_rows = matrices.ybus.shape[0]
-        self._ybus = matrices.ybus.tocsc()
-        self._pq = np.setdiff1d(np.arange(n_rows), np.concatenate([matrices.slack_row, matrices.pv_row]))
+        self._slack, self._tied = matrices.slack_row[:1], matrices.slack_row[1:]
+        self._ybus = _with_one_slack(matrices)
+        self._pq = np.setdiff1d(np.arange(n_rows), np.concatenate([self._slack, matrices.pv_row]))
         self._start = self._flat_start()
         bus = np.zeros((n_rows, SL_FAC + 1))
-        bus[matrices.slack_row, SL_FAC] = 1.0
+        bus[self._slack, SL_FAC] = 1.0
         self._frame = {"bus": bus}
         self._options = {"max_iteration": MOST_ITERATIONS, "tolerance_mva": TOLERANCE_KVA / matrices.base_kva}
         self._into_rows = [
@@ -97,12 +105,14 @@ class NewtonBackend:
         usable = np.logical_and.reduce([np.isfinite(part).all(axis=1) for pair in elements for part in pair])
         voltage = np.full(power.shape, np.nan, dtype=np.complex128)
         converged, iterations = np.zeros(n_batch, dtype=bool), np.zeros(n_batch, dtype=np.int64)
+        asked = power.copy()
+        asked[:, self._tied] = 0.0
         for b in np.flatnonzero(usable):
             solution, found, count = newtonpf_new(
                 self._ybus,
-                power[b],
+                asked[b],
                 self._start.copy(),
-                matrices.slack_row,
+                self._slack,
                 matrices.pv_row,
                 self._pq,
                 self._frame,
@@ -144,6 +154,23 @@ class NewtonBackend:
         voltage[slack] = matrices.slack_v
         voltage[matrices.pv_row] *= matrices.pv_vm
         return voltage
+
+
+def _with_one_slack(matrices: Admittances) -> sparse.csc_matrix:
+    """The admittance matrix with all slacks but the first as rows without power, tied to the first one's voltage.
+
+    lightsim2grid takes several slacks for one that is distributed. Here V_k = V_0·(v_k/v_0) is the equation of slack k,
+    and its currents into the other rows are as before.
+    """
+    first, others = matrices.slack_row[0], matrices.slack_row[1:]
+    if not len(others):
+        return matrices.ybus.tocsc()
+    ybus = matrices.ybus.tolil(copy=True)
+    ratio = matrices.slack_v[1:] / matrices.slack_v[0]
+    ybus[others, :] = 0.0
+    for row, share in zip(others.tolist(), ratio.tolist(), strict=True):
+        ybus[row, row], ybus[row, first] = 1.0, -share
+    return ybus.tocsc()
 
 
 def _incidence(row: np.ndarray, n_rows: int) -> sparse.csr_matrix:
