@@ -18,6 +18,7 @@ from ev_marl.coordinator.base import Coordinator, Request
 from ev_marl.coordinator.none import NoCoordinator
 from ev_marl.coordinator.proportional import Proportional
 from ev_marl.env.blocks import Feature, ObservationBlock, Scope
+from ev_marl.grid.conformance import check_grid_backend
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
@@ -31,6 +32,18 @@ from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Sessions, Track
 
 TOLERANCE_KW = 1e-9
+
+__all__ = [
+    "check_block",
+    "check_coordinator",
+    "check_grid_backend",
+    "check_policy",
+    "group_sums",
+    "random_request",
+    "random_site_arrays",
+    "small_day",
+    "small_site",
+]
 
 
 def random_site_arrays(rng: np.random.Generator, n_levels: int = 3) -> SiteArrays:

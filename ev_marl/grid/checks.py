@@ -15,6 +15,12 @@ POWER_SHARE = 1e-5  # of the network's own power, for slack and losses
 LIGHTEST = 1 / 256  # of the usual random states, where a network solves no heavier ones
 
 
+def tolerances(backend: GridBackend) -> dict[str, float]:
+    """What a backend promises, by the arguments of `Differences.problems`: its own word, or else the usual."""
+    usual = {"voltage_pu": VOLTAGE_PU, "loading_percent": LOADING_PERCENT, "power_share": POWER_SHARE}
+    return {**usual, **getattr(backend, "tolerances", {})}
+
+
 @dataclass(frozen=True)
 class Differences:
     """How far one backend is from another on the same states."""
@@ -64,9 +70,8 @@ def compare(flow: PowerFlow, reference: PowerFlow, spec: NetworkSpec) -> Differe
 
     def apart(name: str) -> float:
         one, other = getattr(flow, name)[both], getattr(reference, name)[both]
-        difference = np.abs(one - other)
-        finite = difference[np.isfinite(difference)]
-        return float(finite.max()) if finite.size else 0.0
+        difference = np.abs(one - other)[~(np.isnan(one) & np.isnan(other))]
+        return float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
 
     return Differences(
         states=len(both),
@@ -115,12 +120,18 @@ def random_states(
     return states
 
 
-def differences(backend: GridBackend, reference: GridBackend, n_states: int = 8, seed: int = 0) -> Differences:
-    """Solve the same random states with both; lighter ones where the reference finds no solution for most of them."""
+def solvable_states(reference: GridBackend, n_states: int, seed: int = 0) -> tuple[Injections, PowerFlow]:
+    """Random states and what the reference says; lighter ones where it finds no solution for most of them."""
     scale = 1.0
     while True:
         states = random_states(reference.spec, n_states, seed, scale=scale)
-        expected = reference.solve(states)
-        if 2 * expected.converged.sum() >= n_states or scale <= LIGHTEST:
-            return compare(backend.solve(states), expected, reference.spec)
+        flow = reference.solve(states)
+        if 2 * flow.converged.sum() >= n_states or scale <= LIGHTEST:
+            return states, flow
         scale /= 4
+
+
+def differences(backend: GridBackend, reference: GridBackend, n_states: int = 8, seed: int = 0) -> Differences:
+    """Solve the same random states with both, as `solvable_states` chooses them."""
+    states, expected = solvable_states(reference, n_states, seed)
+    return compare(backend.solve(states), expected, reference.spec)

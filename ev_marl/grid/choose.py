@@ -5,7 +5,7 @@ from __future__ import annotations
 from ev_marl.errors import NetworkError
 from ev_marl.grid import newton, pandapower_backend, zbus  # noqa: F401  they register themselves
 from ev_marl.grid.base import BACKENDS, GridBackend
-from ev_marl.grid.checks import differences
+from ev_marl.grid.checks import differences, tolerances
 from ev_marl.grid.pandapower_backend import PandapowerBackend
 from ev_marl.network.network import Network
 
@@ -28,14 +28,15 @@ def make_backend(network: Network, name: str = "auto") -> GridBackend:
     UnknownNameError
         If there is no such backend.
     NetworkError
-        If the named backend cannot represent the network, or does not agree with pandapower on it.
+        If the named backend cannot represent the network, or does not agree with pandapower on it within the
+        tolerances that it states.
     """
     reference = PandapowerBackend(network)
     if name == "pandapower":
         return reference
     if name != "auto":
         backend = BACKENDS.get(name)(network)
-        problems = differences(backend, reference, SELF_CHECK_STATES).problems()
+        problems = differences(backend, reference, SELF_CHECK_STATES).problems(**tolerances(backend))
         if problems:
             raise NetworkError(
                 f"grid backend '{name}' does not agree with pandapower on network '{network.spec.name}': "

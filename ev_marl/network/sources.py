@@ -35,6 +35,10 @@ def network_functions() -> dict[str, Callable[..., Net]]:
     for name, function in inspect.getmembers(pandapower.networks, inspect.isfunction):
         if name.startswith("_") or not function.__module__.startswith("pandapower.networks"):
             continue  # helpers that the module imports
+        if any(
+            p.default is p.empty and p.kind != p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()
+        ):
+            continue  # parts of the functions that make networks, such as one that opens a file
         short = name.removeprefix("create_").replace("_network_", "_").removesuffix("_network")
         found[short] = function
     return found
