@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from importlib.util import find_spec
 
 import networkx as nx
 import numpy as np
 
+from ev_marl.scenario import load_scenario, shipped_scenarios
 from ev_marl.scenario.clock import Clock
 from ev_marl.site import Site
 from ev_marl.world.track import Sessions, Track
+
+
+def playable_scenarios() -> list[str]:
+    """Shipped scenarios that can be played with what is installed: those on a network need the extra `grid`."""
+    has_networks = all(find_spec(name) is not None for name in ("pandapower", "simbench"))
+    return [name for name in shipped_scenarios() if has_networks or load_scenario(name).grid is None]
+
 
 START = datetime(2023, 5, 15, tzinfo=UTC)
 

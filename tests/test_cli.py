@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from builders import playable_scenarios
 from typer.testing import CliRunner, Result
 
 import ev_marl
@@ -68,9 +69,9 @@ def test_every_command_shows_examples(command: str) -> None:
 
 
 def test_check_accepts_every_shipped_scenario() -> None:
-    result = run("check", *shipped_scenarios())
+    result = run("check", *playable_scenarios())
     assert result.exit_code == 0
-    assert result.output.count("sound") == len(shipped_scenarios())
+    assert result.output.count("sound") == len(playable_scenarios())
 
 
 def test_check_lists_every_error_with_its_line(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import networkx as nx
 import numpy as np
 import pytest
+from builders import playable_scenarios
 
 import ev_marl
 from ev_marl.coordinator import make_coordinator
@@ -14,7 +15,6 @@ from ev_marl.env.blocks import BLOCKS, Feature, Neighbours, Prices
 from ev_marl.env.observations import Observer
 from ev_marl.errors import OptionError, UnknownNameError
 from ev_marl.physics.days import Days
-from ev_marl.scenario.loader import shipped_scenarios
 from ev_marl.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.world import Sessions, Track
@@ -22,7 +22,7 @@ from ev_marl.world import Sessions, Track
 ALL_BLOCKS = ["identity", "clock", "calendar", "ports", "prices", "headroom", "neighbours"]
 
 
-@pytest.mark.parametrize("scenario", shipped_scenarios())
+@pytest.mark.parametrize("scenario", playable_scenarios())
 def test_observations_stay_in_their_bounds(scenario: str) -> None:
     env = ev_marl.BatchedEnv(scenario, 4, n_days=4, seed=1, observation=ALL_BLOCKS)
     rng = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def labels(env: ev_marl.BatchedEnv) -> list[str]:
     return [column.label for column in env.observation_table()]
 
 
-@pytest.mark.parametrize("scenario", shipped_scenarios())
+@pytest.mark.parametrize("scenario", playable_scenarios())
 def test_labels_match_the_spaces(scenario: str) -> None:
     env = ev_marl.parallel_env(scenario)
     for agent in env.possible_agents:
