@@ -110,7 +110,7 @@ def _fill(code: str) -> None:
         profiles = net.pop("profiles")
         load_names, load_profile = _columns(net.load.profile)
         generator_names, generator_profile = _columns(net.sgen.profile)
-        content = {
+        content: dict[str, Any] = {
             "load_p": _values(profiles["load"], [f"{name}_pload" for name in load_names]),
             "load_q": _values(profiles["load"], [f"{name}_qload" for name in load_names]),
             "generator_p": _values(profiles["renewables"], generator_names),

@@ -89,8 +89,15 @@ class NetworkLoads:
             sunny[n_own:] = True
         days = np.array([time.toordinal() for time in clock.local_times], dtype=np.int64)
         noise = self._grid.loads.noise if isinstance(self._grid.loads, NetworkProfile) else 0.0
-        parts = (np.ascontiguousarray(part) for values in (load, generator) for part in (values.real, values.imag))
-        return NetworkMean(*parts, noise, sunny, days - days[0])
+        return NetworkMean(
+            load_kw=np.ascontiguousarray(load.real),
+            load_kvar=np.ascontiguousarray(load.imag),
+            generator_kw=np.ascontiguousarray(generator.real),
+            generator_kvar=np.ascontiguousarray(generator.imag),
+            noise=noise,
+            sunny=sunny,
+            day=days - days[0],
+        )
 
     def draw(
         self, mean: NetworkMean, step_h: float, load_rng: np.random.Generator, sky_rng: np.random.Generator
