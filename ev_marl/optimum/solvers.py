@@ -20,6 +20,7 @@ from pyomo.common.tee import capture_output
 from pyomo.opt import SolverStatus, TerminationCondition
 
 from ev_marl.errors import SolverError
+from ev_marl.highs import make_highs
 from ev_marl.optimum.program import LinearProgram, Rows
 
 _INTEGER_TOLERANCE = 1e-9
@@ -104,19 +105,11 @@ class HighsSolver:
 
     def __init__(self, program: LinearProgram, tolerance: float) -> None:
         self._program = program
-        self._highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy is partly typed
-        options: dict[str, bool | int | float | str] = {
-            "output_flag": False,
-            "threads": 1,
-            "random_seed": 0,
-            "solver": "simplex",
-            "simplex_strategy": 1,
-            "mip_rel_gap": 0.5 * tolerance,
-            "mip_abs_gap": _INTEGER_TOLERANCE,
-            "mip_feasibility_tolerance": _INTEGER_TOLERANCE,
-        }
-        for option, value in options.items():
-            self._highs.setOptionValue(option, value)
+        self._highs: Any = make_highs(
+            mip_rel_gap=0.5 * tolerance,
+            mip_abs_gap=_INTEGER_TOLERANCE,
+            mip_feasibility_tolerance=_INTEGER_TOLERANCE,
+        )
         self.start_anew()
 
     def start_anew(self) -> None:

@@ -12,6 +12,7 @@ import highspy
 import numpy as np
 
 from ev_marl.errors import SolverError
+from ev_marl.highs import make_highs
 from ev_marl.optimum.cuts import flow_slope
 from ev_marl.optimum.pairs import Pairs
 from ev_marl.physics.battery import energy_after
@@ -294,16 +295,7 @@ class Program:
         lp.row_lower_, lp.row_upper_ = row_lower, row_upper
         lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
         lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = starts, columns, values
-        self._highs = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy is partly typed
-        for option, value in (
-            ("output_flag", False),
-            ("threads", 1),
-            ("random_seed", 0),
-            ("solver", "simplex"),
-            ("simplex_strategy", 1),
-            ("presolve", "off"),  # it takes longer than it saves
-        ):
-            self._highs.setOptionValue(option, value)
+        self._highs = make_highs(presolve="off")  # presolving takes longer than it saves
         if self._highs.passModel(lp) == highspy.HighsStatus.kError:
             raise SolverError("HiGHS does not take the programme: a limit or an energy is not a number")
         self._run_rounds()
