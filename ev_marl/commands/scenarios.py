@@ -46,7 +46,8 @@ def check(files: list[str], as_json: bool) -> bool:
             found[file] = []
             if not as_json:
                 arrays = setting.site.arrays
-                text = f"{file}: sound. {arrays.n_stations} stations, {arrays.n_ports} ports, {arrays.n_groups} groups"
+                numbers = ((arrays.n_stations, "station"), (arrays.n_ports, "port"), (arrays.n_groups, "group"))
+                text = f"{file}: sound. " + ", ".join(f"{n} {word}{'s' * (n != 1)}" for n, word in numbers)
                 console().print(text, markup=False, soft_wrap=True)
     if as_json:
         print_json(found)

@@ -150,7 +150,8 @@ def compare(
                 f"stopped: {done} of {days} days are finished and kept in {folder.path}. "
                 "The same command goes on from there."
             ) from None
-    comparison = Comparison(folder.path, folder.manifest, folder.read(seeds), limits_line(setting.site), named, reason)
+    limits = limits_line(setting.site, resolved)
+    comparison = Comparison(folder.path, folder.manifest, folder.read(seeds), limits, named, reason)
     if report:
         write_report(comparison)
     return comparison

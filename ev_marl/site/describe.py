@@ -14,6 +14,7 @@ from typing import Any
 from rich.markup import escape
 from rich.tree import Tree
 
+from ev_marl.scenario.grid import Grid
 from ev_marl.scenario.schema import LoadProfile, Pv, Scenario
 from ev_marl.scenario.series import Series
 from ev_marl.site.site import Site
@@ -42,15 +43,25 @@ def describe_site(site: Site, scenario: Scenario | None = None) -> Tree:
         title += f": {escape(scenario.about)}"
     tree = Tree(title)
     tree.add(f"{_count(arrays.n_stations, 'agent')}, {_count(arrays.n_ports, 'port')}")
+    if scenario is not None and scenario.grid is not None:
+        tree.add(f"{escape(network_line(site, scenario.grid))}; more: ev-marl grid describe {escape(scenario.name)}")
     _add_group(tree, site, site.groups[0])
     return tree
 
 
-def limits_line(site: Site) -> str:
+def limits_line(site: Site, scenario: Scenario | None = None) -> str:
     """One line that says how tight the limits are: `lot_north 60 kW for 440 kW of ports (14 %), ...`.
 
-    Groups with an import limit below the power of their ports, or all with an import limit if there is none.
+    Groups with an import limit below the power of their ports, or all with an import limit if there is none; and the
+    network of the scenario, if it has one.
     """
+    line = _site_limits_line(site)
+    if scenario is not None and scenario.grid is not None:
+        line += f"; {network_line(site, scenario.grid)}"
+    return line
+
+
+def _site_limits_line(site: Site) -> str:
     found = [(group, _limit(site, group, "import_limit_kw"), _ports_kw(site, group)) for group in site.groups]
     limited = [(group, limit, ports_kw) for group, limit, ports_kw in found if limit is not None]
     if not limited:
@@ -59,6 +70,19 @@ def limits_line(site: Site) -> str:
     return ", ".join(
         f"{group} {_range(limit)} for {_kw(ports_kw)} of ports ({_share(limit, ports_kw)})"
         for group, limit, ports_kw in tight or limited
+    )
+
+
+def network_line(site: Site, grid: Grid) -> str:
+    """The network above the site in one line: `network cigre_lv, chargers at 5 of 44 buses: 0.95 to 1.05 p.u., ...`."""
+    if site.network is None:
+        raise ValueError(f"site '{site.name}' hangs on no network")
+    spec, limits = site.network.spec, grid.limits
+    keeper = "kept by curtailing" if grid.coordinator == "curtail" else "kept by nobody"
+    return (
+        f"network {spec.name}, chargers at {spec.n_charger_buses} of {spec.n_buses} buses: "
+        f"{limits.voltage[0]:g} to {limits.voltage[1]:g} p.u., lines {limits.line:g} %, "
+        f"transformers {limits.transformer:g} %, {keeper}"
     )
 
 

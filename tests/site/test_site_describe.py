@@ -51,6 +51,17 @@ def test_limits_in_one_line() -> None:
     )
 
 
+def test_the_network_is_said() -> None:
+    pytest.importorskip("pandapower")
+    scenario = load_scenario("street-lv")
+    site = Site.from_scenario(scenario)
+    line = "network cigre_lv, chargers at 5 of 44 buses: 0.95 to 1.05 p.u., lines 100 %, transformers 100 %, "
+    assert f"{line}kept by curtailing; more: ev-marl grid describe street-lv" in printed(site, scenario)
+    free = scenario.model_copy(update={"grid": scenario.grid.model_copy(update={"coordinator": "none"})})
+    assert limits_line(site, free) == f"no import limits for 440 kW of ports; {line}kept by nobody"
+    assert limits_line(site) == "no import limits for 440 kW of ports"
+
+
 def test_series_stations_and_odd_names() -> None:
     scenario = scenario_from_dict(
         {
