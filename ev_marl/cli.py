@@ -21,7 +21,18 @@ from ev_marl.errors import EvMarlError
 from ev_marl.rl.restart import restart_reproducibly
 
 if TYPE_CHECKING:
-    from ev_marl.commands import comparing, describing, scenarios, schemas, solving, studying, tracks, training, tuning
+    from ev_marl.commands import (
+        comparing,
+        describing,
+        grid,
+        scenarios,
+        schemas,
+        solving,
+        studying,
+        tracks,
+        training,
+        tuning,
+    )
 else:
 
     class _OnUse:
@@ -35,6 +46,7 @@ else:
 
     comparing = _OnUse("ev_marl.commands.comparing")
     describing = _OnUse("ev_marl.commands.describing")
+    grid = _OnUse("ev_marl.commands.grid")
     scenarios = _OnUse("ev_marl.commands.scenarios")
     schemas = _OnUse("ev_marl.commands.schemas")
     solving = _OnUse("ev_marl.commands.solving")
@@ -101,6 +113,8 @@ app = typer.Typer(
 )
 track_app = typer.Typer(no_args_is_help=True, help="Days: draw them, import them from data, look at them.")
 app.add_typer(track_app, name="track")
+grid_app = typer.Typer(no_args_is_help=True, help="The network of a scenario: as built, over a year, on three phases.")
+app.add_typer(grid_app, name="grid")
 
 ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="Name of a shipped scenario, or a YAML file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead.")]
@@ -392,6 +406,20 @@ def study(
     Ctrl-C and start again: what is finished is kept, and the study goes on.
     """
     studying.run(file, out, days, workers, ray, as_json)
+
+
+@grid_app.command(
+    "describe", epilog=_examples("ev-marl grid describe street-lv", "ev-marl grid describe my_site.yaml --plot net.png")
+)
+def grid_describe(
+    scenario: ScenarioName,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw the network, as PNG.")] = None,
+    top: Annotated[int, typer.Option("--top", min=0, help="How many buses with chargers to list.")] = 12,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the network of a scenario as it was built: elements, limits, chargers, who solves it and how well."""
+    grid.describe(scenario, plot, top, overwrite, as_json)
 
 
 def main() -> None:

@@ -1,0 +1,68 @@
+"""`ev-marl grid`: the network of a scenario as it was built, a year of it, a day of it on three phases."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from ev_marl.commands.grid_tables import print_facts
+from ev_marl.commands.output import check_new, console, print_json, say
+from ev_marl.env.setup import Setting
+from ev_marl.errors import NetworkError
+from ev_marl.scenario import Scenario, load_scenario
+from ev_marl.scenario.grid import Grid
+
+
+def describe(scenario: str, plot: Path | None, top: int, overwrite: bool, as_json: bool) -> None:
+    """Print the network as it was built, and draw it."""
+    from ev_marl.grid.describe import network_facts  # noqa: PLC0415  pandapower is heavy, and optional
+
+    if plot is not None:
+        check_new(plot, overwrite=overwrite)
+    loaded, grid = with_grid(scenario)
+    setting = Setting.of(loaded)
+    network, loop = setting.site.network, setting.network
+    assert network is not None  # the scenario has a grid
+    assert loop is not None
+    facts = network_facts(setting.site, loop)
+    if as_json:
+        print_json({"scenario": loaded.name, "grid": grid.model_dump(mode="json"), **asdict(facts)})
+    else:
+        print_facts(console(), grid, facts, top)
+    if plot is not None:
+        from ev_marl.evaluation.network_map import draw_network  # noqa: PLC0415
+
+        values = np.full(loop.spec.n_buses, np.nan)
+        values[loop.spec.charger_bus] = 1e3 * loop.sensitivity_pu_per_kw
+        picture = draw_network(
+            network,
+            values,
+            "Change of the bus's own voltage per kW drawn [10⁻³ p.u./kW]",
+            f"{loaded.name}: {facts.name}",
+            chargers_only=True,
+        )
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        plot.write_bytes(picture)
+        say(f"Picture written to {plot}")
+
+
+def with_grid(scenario: str, grid_coordinator: str | None = None) -> tuple[Scenario, Grid]:
+    """A scenario on a network, with another grid coordinator where one is named.
+
+    Raises
+    ------
+    NetworkError
+        If it has no `grid`.
+    """
+    loaded = load_scenario(scenario)
+    if loaded.grid is None:
+        raise NetworkError(
+            f"scenario '{loaded.name}' hangs on no network; give it `grid:`, or take one that has it, such as street-lv"
+        )
+    if grid_coordinator is not None:
+        grid = loaded.grid.model_copy(update={"coordinator": grid_coordinator})
+        loaded = loaded.model_copy(update={"grid": grid})
+    assert loaded.grid is not None
+    return loaded, loaded.grid
