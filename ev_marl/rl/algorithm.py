@@ -22,6 +22,8 @@ from ev_marl.rl.replay import ReplayDQN, ReplayLearner
 from ev_marl.rl.runner import BatchedEnvRunner, seed_everything
 from ev_marl.scenario import Scenario
 
+_SAMPLE_TIMEOUT_S = 600.0  # for whole days, the first of them while kernels are compiled, on a machine that may be busy
+
 
 def build(config: TrainingConfig, scenario: Scenario, seed: int) -> Algorithm:
     """Build the algorithm; Ray must run already, or is started by RLlib.
@@ -57,7 +59,10 @@ class _Counted:
         self._steps = steps
 
     def __call__(self, runner: Any) -> None:
-        runner.set_state({NUM_ENV_STEPS_SAMPLED_LIFETIME: self._steps})
+        if isinstance(runner, BatchedEnvRunner):
+            runner.count_from(self._steps)
+        else:
+            runner.set_state({NUM_ENV_STEPS_SAMPLED_LIFETIME: self._steps})
 
 
 def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> AlgorithmConfig:
@@ -81,8 +86,9 @@ def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> A
             num_envs_per_env_runner=sampling.envs,
             batch_mode="complete_episodes",
             create_env_on_local_worker=sampling.runners == 0,
+            sample_timeout_s=_SAMPLE_TIMEOUT_S,
         )
-        .multi_agent(policies=set(names), policy_mapping_fn=_Mapping(config.agents))
+        .multi_agent(policies=set(names), policy_mapping_fn=_Mapping(config.agents), count_steps_by="agent_steps")
         .rl_module(
             rl_module_spec=MultiRLModuleSpec(
                 rl_module_specs={
@@ -105,9 +111,9 @@ def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> A
 def _ppo(config: TrainingConfig, face: TrainingFace) -> AlgorithmConfig:
     """What is special about PPO."""
     ppo = config.ppo
-    batch = face.n_steps * config.days_per_batch
+    days_steps = face.n_steps * config.days_per_batch
     arrays = config.sampling.pipeline == "arrays"
-    agent_steps = batch * min(len(module.agents) for module in face.modules)
+    least = days_steps * min(len(module.agents) for module in face.modules)
     return (
         PPOConfig()
         .learners(
@@ -116,8 +122,8 @@ def _ppo(config: TrainingConfig, face: TrainingFace) -> AlgorithmConfig:
         )
         .training(
             lambda_=ppo.gae_lambda,
-            train_batch_size_per_learner=batch,
-            minibatch_size=min(ppo.minibatch, agent_steps),
+            train_batch_size_per_learner=days_steps * len(face.agents),
+            minibatch_size=min(ppo.minibatch, least),
             num_epochs=ppo.epochs,
             shuffle_batch_per_epoch=True,
             clip_param=ppo.clip,

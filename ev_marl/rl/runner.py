@@ -83,6 +83,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         self.env = _Spaces(self.face)
         self.num_envs = self.face.n_envs
         self._needs_initial_reset = True
+        self._next_batch = 0
 
     @property
     def batch(self) -> int:
@@ -90,6 +91,11 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         each = self.face.n_steps * self.face.n_envs * max(1, self.config.num_env_runners)
         number: int = round(self.num_env_steps_sampled_lifetime / each)
         return number
+
+    def count_from(self, steps: int) -> None:
+        """Go on where so many steps were sampled by all runners; no batch after that counts as played."""
+        self.num_env_steps_sampled_lifetime = steps
+        self._next_batch = 0
 
     def sample(
         self,
@@ -103,7 +109,10 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         """Play one batch of training days, whatever number of steps is asked for."""
         if random_actions:
             raise NotImplementedError("this runner does not play random actions")
-        batch = self.batch
+        # RLlib asks a runner again where another one died or was late, and then says that as many steps were sampled as
+        # if all had played once: by that number alone, the next batch would be one that this runner has played already.
+        batch = max(self.batch, self._next_batch)
+        self._next_batch = batch + 1
         seed_everything(self._seed, self.worker_index, batch)
         begin = time.perf_counter()
         with self.metrics.log_time(SAMPLE_TIMER):

@@ -14,6 +14,7 @@ pytest.importorskip("ray")
 import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.evaluation.postprocessing import Postprocessing
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 import ev_marl
 from ev_marl.compare.seeds import day_seeds
@@ -189,6 +190,26 @@ def test_training_is_reproducible_and_goes_on_where_it_was() -> None:
     ended, _ = returns(2, state)
     assert begun + ended == whole
     assert len(set(whole)) == 4
+
+
+def test_a_runner_that_plays_on_for_another_plays_no_day_twice() -> None:
+    """Where a runner dies, RLlib asks the others again, and then counts less than they have played."""
+    algorithm = build(config(), ev_marl.load_scenario("tiny"), seed=7)
+    runner = algorithm.env_runner
+    steps = runner.face.n_steps * runner.face.n_envs
+
+    def seen() -> np.ndarray:
+        (rollout,) = runner.sample()
+        return rollout.modules["station"].observations
+
+    played = [seen(), seen()]
+    runner.set_state({NUM_ENV_STEPS_SAMPLED_LIFETIME: steps})
+    played.append(seen())
+    for number, one in enumerate(played):
+        assert not any(np.array_equal(one, other) for other in played[:number])
+    runner.count_from(steps)  # as after restoring
+    np.testing.assert_array_equal(seen(), played[1])
+    algorithm.stop()
 
 
 def test_the_fast_runner_earns_what_rllibs_own_earns_with_the_same_weights_on_the_same_days() -> None:
