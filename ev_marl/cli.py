@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -99,6 +100,13 @@ class Fill(StrEnum):
 
     previous_day = "previous_day"
     interpolate = "interpolate"
+
+
+class GridCoordinator(StrEnum):
+    """Who keeps the limits of the network."""
+
+    curtail = "curtail"
+    none = "none"
 
 
 def _examples(*lines: str) -> str:
@@ -420,6 +428,44 @@ def grid_describe(
 ) -> None:
     """Show the network of a scenario as it was built: elements, limits, chargers, who solves it and how well."""
     grid.describe(scenario, plot, top, overwrite, as_json)
+
+
+@grid_app.command(
+    "year",
+    epilog=_examples(
+        "ev-marl grid year village-2034 --grid-coordinator none",
+        "ev-marl grid year my_site.yaml --policy best-response --out runs/year",
+    ),
+)
+def grid_year(
+    scenario: ScenarioName,
+    policy: Annotated[str, typer.Option("--policy", help="Who decides.")] = "uncontrolled",
+    grid_coordinator: Annotated[
+        GridCoordinator | None,
+        typer.Option("--grid-coordinator", help="Instead of the scenario's; none: limits are broken."),
+    ] = None,
+    coordinator: CoordinatorName = None,
+    start: Annotated[
+        datetime | None, typer.Option("--start", formats=["%Y-%m-%d"], help="First day; else the scenario's.")
+    ] = None,
+    days: Annotated[int, typer.Option("--days", min=1, max=366, help="How many consecutive days.")] = 365,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of vehicles, noise and weather.")] = 0,
+    samples: Annotated[
+        int, typer.Option("--samples", min=0, help="Random steps that pandapower solves again, besides the worst.")
+    ] = 20,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder for pictures and the numbers of every step.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Play a year of days on the network: worst voltages and loadings, hours beyond limits, checked by pandapower.
+
+    Days are played apart, as episodes are: what is parked when one ends is settled there, and the next draws its own.
+    """
+    first = None if start is None else start.date()
+    coordinates = None if grid_coordinator is None else grid_coordinator.value
+    grid.year(scenario, policy, coordinates, coordinator, first, days, seed, samples, out, overwrite, as_json)
 
 
 def main() -> None:

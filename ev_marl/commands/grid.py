@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 
-from ev_marl.commands.grid_tables import print_facts
+from ev_marl.commands.grid_tables import print_facts, print_year
 from ev_marl.commands.output import check_new, console, print_json, say
 from ev_marl.env.setup import Setting
 from ev_marl.errors import NetworkError
@@ -46,6 +47,44 @@ def describe(scenario: str, plot: Path | None, top: int, overwrite: bool, as_jso
         plot.parent.mkdir(parents=True, exist_ok=True)
         plot.write_bytes(picture)
         say(f"Picture written to {plot}")
+
+
+def year(
+    scenario: str,
+    policy: str,
+    grid_coordinator: str | None,
+    coordinator: str | None,
+    first: date | None,
+    days: int,
+    seed: int,
+    samples: int,
+    out: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Play a year, print what happened, write its files; an error where pandapower does not agree."""
+    from ev_marl.evaluation.year import play_year  # noqa: PLC0415
+    from ev_marl.evaluation.year_files import FILES, summary, write_year  # noqa: PLC0415
+
+    if out is not None:
+        for name in FILES:
+            check_new(out / name, overwrite=overwrite)
+    loaded, _ = with_grid(scenario, grid_coordinator)
+    setting = Setting.of(loaded, coordinator=coordinator)
+    played = play_year(setting, policy, first=first, n_days=days, seed=seed, samples=samples)
+    if as_json:
+        print_json(summary(played))
+    else:
+        print_year(console(), played)
+    if out is not None:
+        assert setting.site.network is not None  # the scenario has a grid
+        write_year(played, setting.site.network, out)
+        say(f"Files in {out}: {', '.join(FILES)}")
+    if not played.agrees:
+        raise NetworkError(
+            f"pandapower says otherwise on {len(played.checked)} steps solved again, by the differences above; take "
+            "`backend: pandapower`, and report the network"
+        )
 
 
 def with_grid(scenario: str, grid_coordinator: str | None = None) -> tuple[Scenario, Grid]:

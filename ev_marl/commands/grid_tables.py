@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ev_marl.evaluation.year import Year
+from ev_marl.evaluation.year_files import summary
+from ev_marl.evaluation.year_record import RANDOM
+from ev_marl.grid.describe import ChargerBusFacts, NetworkFacts
 from ev_marl.scenario.grid import Grid
-
-if TYPE_CHECKING:
-    from ev_marl.grid.describe import ChargerBusFacts, NetworkFacts
 
 
 def print_facts(out: Console, grid: Grid, facts: NetworkFacts, top: int) -> None:
@@ -65,6 +65,93 @@ def print_facts(out: Console, grid: Grid, facts: NetworkFacts, top: int) -> None
     if shown:
         out.print(Text(f"\nBuses with chargers, the weakest {len(shown)} of {len(chargers)}", style="bold"))
         out.print(_charger_table(shown))
+
+
+def print_year(out: Console, year: Year) -> None:
+    """What a year did to the network, and how well pandapower agrees."""
+    series, limits, facts = year.series, year.limits, summary(year)
+    days = len(year.clocks)
+    out.print(
+        Text(
+            f"{year.scenario}: {year.policy} charging on {year.spec.name}, {days} days of "
+            f"{year.clocks[0].n_steps} steps from {year.clocks[0].local_times[0]:%Y-%m-%d %H:%M} on "
+            f"({year.n_steps:,} power flows), grid coordinator: {year.grid_coordinator}",
+            style="bold",
+        )
+    )
+    table = _columns(("",), ("worst",), ("where", "when"), ("limit", "hours beyond", "without vehicles"))
+    shown = (
+        ("lowest voltage", "voltage below", " p.u.", f"{limits.voltage[0]:g}", 4),
+        ("highest voltage", "voltage above", " p.u.", f"{limits.voltage[1]:g}", 4),
+        ("fullest line", "line above", " %", f"{limits.line:g}", 1),
+        ("fullest transformer", "transformer above", " %", f"{limits.transformer:g}", 1),
+    )
+    for name, beyond, unit, limit, digits in shown:
+        if name not in year.worst:
+            continue
+        worst = year.worst[name]
+        with_vehicles, without = year.hours_beyond[beyond]
+        table.add_row(
+            name,
+            f"{worst.value:.{digits}f}{unit}",
+            worst.element,
+            f"{year.clocks[worst.day].local_times[worst.step]:%Y-%m-%d %H:%M}",
+            limit,
+            f"{with_vehicles:,.2f} h",
+            f"{without:,.2f} h",
+        )
+    out.print(table)
+    rows = [
+        (
+            "Charged",
+            f"{year.charged_kwh / 1000:,.1f} MWh into {year.vehicles:,} vehicles, at most "
+            f"{series.charging_kw.max():,.0f} kW; {year.unmet_kwh / 1000:,.2f} MWh unmet",
+        ),
+        (
+            "Network",
+            f"{facts['from_above_kwh'] / 1000:,.1f} MWh from above, {facts['losses_kwh'] / 1000:,.2f} MWh lost",
+        ),
+        (
+            "Costs",
+            ", ".join(
+                f"{name} {cost:,.2f} {year.currency}/day" for name, cost in facts["costs_per_day"].items() if cost
+            ),
+        ),
+    ]
+    if year.discharged_kwh:
+        rows.append(("Fed back", f"{year.discharged_kwh / 1000:,.1f} MWh"))
+    if year.grid_coordinator != "none":
+        rows.append(
+            (
+                "Curtailed",
+                f"in {facts['curtailed_steps']:,} steps, {facts['curtailed_kwh'] / 1000:,.2f} MWh put off or lost",
+            )
+        )
+    if facts["cut_steps"] or facts["failed_steps"]:
+        rows.append(
+            (
+                "No solution",
+                f"charging cut in {facts['cut_steps']:,} steps; none even without charging in "
+                f"{facts['failed_steps']:,}",
+            )
+        )
+    voltage, line, transformer = year.differences
+    kinds = ", ".join(one.state.why for one in year.checked if one.state.why != RANDOM)
+    count = sum(one.state.why == RANDOM for one in year.checked)
+    rows += [
+        (
+            "Checked",
+            f"{len(year.checked)} steps solved again by pandapower ({kinds}; {count} at random): largest differences "
+            f"{voltage:.0e} p.u., lines {line:.0e} %, transformers {transformer:.0e} %",
+        ),
+        (
+            "Time",
+            f"{year.seconds['drawing']:.1f} s to draw the days, {year.seconds['playing']:.1f} s to play them "
+            f"({year.backend}), {year.seconds['checking']:.1f} s for pandapower's check",
+        ),
+    ]
+    out.print()
+    _print_rows(out, rows)
 
 
 def _transformer_table(facts: NetworkFacts) -> Table:

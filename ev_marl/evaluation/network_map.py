@@ -1,7 +1,7 @@
 """A picture of a network: lines, transformers, chargers, and a number at each bus as a colour.
 
-A `Network` and one number a bus come in, a PNG goes out. Buses stand where the network's own coordinates put them; where
-it has none, the layout shows what is connected with what, and no distances.
+A `Network` and one number a bus come in, a PNG goes out. Buses stand where the network's own coordinates put them;
+where it has none, the layout shows what is connected with what, and no distances.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import pandapower.topology as topology
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from ev_marl.compare.drawing import GREY, HALO, INK, ORANGE, PALE
@@ -47,21 +48,16 @@ def draw_network(network: Network, values: np.ndarray, label: str, title: str, *
     _draw_branches(axes, network, at)
     known = np.isfinite(values)
     plain = ~known
-    axes.scatter(*at[plain].T, s=10, color=GREY, zorder=2, linewidths=0)
+    axes.scatter(at[plain, 0], at[plain, 1], s=10, color=GREY, zorder=2, linewidths=0)
     charging = np.isin(np.arange(spec.n_buses), spec.charger_bus)
-    for mask, marker, size, edge in (
-        (known & ~charging, "o", 22, "none"),
-        (known & charging, "o", 62, INK),
-    ):
-        if mask.any():
-            dots = axes.scatter(
-                *at[mask].T, c=values[mask], s=size, marker=marker, edgecolors=edge, linewidths=0.7, cmap="viridis",
-                vmin=values[known].min(), vmax=values[known].max(), zorder=3,
-            )  # fmt: skip
+    span = Normalize(*((values[known].min(), values[known].max()) if known.any() else (0.0, 1.0)))
+    for mask, size, edge in ((known & ~charging, 22, "none"), (known & charging, 62, INK)):
+        x, y = at[mask].T
+        dots = axes.scatter(x, y, c=values[mask], s=size, edgecolors=edge, linewidths=0.7, norm=span, zorder=3)
     if known.any():
         bar = figure.colorbar(dots, ax=axes, shrink=0.7, pad=0.01)
         bar.set_label(label, color=INK)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
     _name(axes, spec.buses, at, [int(k) for k in np.argsort(np.where(known, values, np.inf))[:_NAMED] if known[k]])
     axes.set_title(title, loc="left", fontsize=12.5, fontweight="bold", color=INK)
     what = "circles with a rim: buses with chargers" if not chargers_only else "circles: buses with chargers"
@@ -120,7 +116,7 @@ def _draw_branches(axes: Axes, network: Network, at: np.ndarray) -> None:
         segments = [at[[position[one], position[other]]] for one, other in tied]
         axes.add_collection(LineCollection(segments, colors=INK, linewidths=1.1, linestyles=":", zorder=1))
     slack = [position[bus] for bus in net.ext_grid.bus[net.ext_grid.in_service]]
-    axes.scatter(*at[slack].T, s=90, marker="s", color=INK, zorder=4)
+    axes.scatter(at[slack, 0], at[slack, 1], s=90, marker="s", color=INK, zorder=4)
 
 
 def _name(axes: Axes, names: tuple[str, ...], at: np.ndarray, which: list[int]) -> None:
