@@ -11,7 +11,7 @@ import io
 import os
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -26,11 +26,12 @@ from ev_marl.registry import did_you_mean
 
 CACHE_VARIABLE = "EV_MARL_CACHE"
 STEPS_OF_THE_YEAR = 366 * 96  # 2016, in quarters of an hour
+_FORMAT = "2"  # of what is kept; another number leaves older copies alone
 
 
 @dataclass(frozen=True)
 class SimbenchProfiles:
-    """Relative profiles of one network; Y quarters of an hour, L loads, S static generators."""
+    """Relative profiles of one network; Y quarters of an hour, L loads, S static generators, storages among them."""
 
     load_p: np.ndarray  # float64 (Y, n)  share of the load's own active power
     load_q: np.ndarray  # float64 (Y, n)  share of its own reactive power
@@ -92,7 +93,7 @@ def simbench_profiles(code: str) -> SimbenchProfiles:
 
 def _folder(code: str) -> Path:
     try:
-        return cache_folder() / "simbench" / version("simbench") / code
+        return cache_folder() / "simbench" / f"{version('simbench')}-{_FORMAT}" / code
     except ImportError:
         raise NetworkError(f"network '{code}' needs simbench; install it with: pip install \"ev-marl[grid]\"") from None
 
@@ -108,12 +109,14 @@ def _fill(code: str) -> None:
         warnings.simplefilter("ignore")
         net = simbench.get_simbench_net(code)
         profiles = net.pop("profiles")
+        _feed_in(net)
+        feeding = {**profiles["renewables"], **profiles["storage"]}  # columns by name
         load_names, load_profile = _columns(net.load.profile)
         generator_names, generator_profile = _columns(net.sgen.profile)
         content: dict[str, Any] = {
             "load_p": _values(profiles["load"], [f"{name}_pload" for name in load_names]),
             "load_q": _values(profiles["load"], [f"{name}_qload" for name in load_names]),
-            "generator_p": _values(profiles["renewables"], generator_names),
+            "generator_p": _values(feeding, generator_names),
             "load_profile": load_profile,
             "generator_profile": generator_profile,
             "load_names": np.array(load_names, dtype=np.str_),
@@ -127,17 +130,38 @@ def _fill(code: str) -> None:
         _put(folder / "network.json", lambda path: pandapower.to_json(net, str(path)))
 
 
+def _feed_in(net: Any) -> None:
+    """Turn storages into static generators with the same profile, in place."""
+    for _, row in net.storage.iterrows():
+        index = pandapower.create_sgen(
+            net,
+            row.bus,
+            p_mw=-row.p_mw,
+            q_mvar=-row.q_mvar,
+            sn_mva=row.sn_mva,
+            name=row["name"],
+            scaling=row.scaling,
+            in_service=row.in_service,
+            type="PV with battery",
+        )
+        net.sgen.loc[index, "profile"] = row.profile
+    net.storage = net.storage.iloc[:0]
+
+
 def _columns(profile: Any) -> tuple[list[str], np.ndarray]:
     """Names of the profiles that elements follow, and the position of each element's own."""
     names = sorted({name for name in profile if isinstance(name, str)})
     return names, np.array([names.index(name) if isinstance(name, str) else -1 for name in profile], dtype=np.int64)
 
 
-def _values(table: Any, columns: list[str]) -> np.ndarray:
-    values = table[columns].to_numpy(dtype=np.float64)
-    if len(values) != STEPS_OF_THE_YEAR:
-        raise NetworkError(f"SimBench's profiles have {len(values)} rows, {STEPS_OF_THE_YEAR} are known")
-    return np.asarray(values)
+def _values(table: Mapping[str, Any], columns: list[str]) -> np.ndarray:
+    """Some columns of a table, float64, shape (STEPS_OF_THE_YEAR, n_columns)."""
+    values = np.empty((STEPS_OF_THE_YEAR, len(columns)))
+    for k, name in enumerate(columns):
+        if len(table[name]) != STEPS_OF_THE_YEAR:
+            raise NetworkError(f"SimBench's profiles have {len(table[name])} rows, {STEPS_OF_THE_YEAR} are known")
+        values[:, k] = table[name]
+    return values
 
 
 def _put(path: Path, write: Callable[[Path], object]) -> None:
