@@ -1,7 +1,8 @@
-"""`ev-marl solve`: the cooperative optimum of one day."""
+"""`ev-marl solve`: the cooperative optimum of one day, on the network where the scenario has one."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.text import Text
 from ev_marl.commands.output import check_new, console, print_json, say
 from ev_marl.env.actions import ActionCoder
 from ev_marl.env.setup import Setting
-from ev_marl.optimum import Solution, solve
+from ev_marl.optimum import GridReport, Solution, solve_day
 from ev_marl.world.track import Track
 
 
@@ -37,7 +38,7 @@ def run(
         track = Track.load(track_file)
         track.validate(setting.site)
     levels = ActionCoder(setting.site, setting.scenario.action).levels
-    solution = solve(setting.site, track, setting.objective, solver=solver, levels=levels)
+    solution = solve_day(setting, track, solver=solver, levels=levels)
     prices = shadow_prices(track, solution, top)
     if as_json:
         print_json(_as_json(solution, prices))
@@ -83,7 +84,23 @@ def _as_json(solution: Solution, prices: list[dict[str, Any]]) -> dict[str, Any]
         "reasons": [{"reason": reason.reason, "amount": reason.amount} for reason in certificate.reasons],
         "seconds": solution.seconds.total,
         "shadow_prices": prices,
+        "network": None if solution.grid is None else asdict(solution.grid),
     }
+
+
+def _network(report: GridReport | None, currency: str) -> list[tuple[str, str]]:
+    """What the network makes of the optimum."""
+    if report is None:
+        return []
+    cost = max(0.0, report.formulations[0].value - report.formulations[-1].value)
+    return [
+        ("Network", f"costs {cost:,.6f} {currency}; looked at in {report.steps} steps"),
+        (
+            "",
+            f"the plan is beyond its limits by {report.voltage_violation_pu:.1e} p.u. and "
+            f"{report.loading_violation_percent:.1e} % of loading at most; {report.curtailed_kwh:.3g} kWh taken back",
+        ),
+    ]
 
 
 def _print(out: Console, track: Track, solution: Solution, prices: list[dict[str, Any]]) -> None:
@@ -105,13 +122,14 @@ def _print(out: Console, track: Track, solution: Solution, prices: list[dict[str
         ("Gap", f"{solution.gap:.3g} {currency} ({solution.relative_gap:.1e} of the bound)"),
         ("Certificate", f"{certificate.kind}, {verdict}"),
         *loose,
+        *_network(solution.grid, currency),
         ("Bound from", certificate.source),
         ("Time", f"{solution.seconds.total:.2f} s, {certificate.rounds} rounds, {certificate.cuts} cuts"),
     ]:
         facts.add_row(Text(name, style="bold"), Text(value))
     out.print(facts)
     if not prices:
-        out.print("\nNo limit was worth widening: every shadow price is 0.")
+        out.print("\nNo limit of a group was worth widening: every shadow price is 0.")
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("time", "group"):

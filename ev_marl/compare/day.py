@@ -16,7 +16,7 @@ from ev_marl.compare.metrics import Recorder
 from ev_marl.compare.records import DayResult, OptimumOnNetwork, PolicyDay
 from ev_marl.compare.seeds import policy_seed
 from ev_marl.env.setup import Setting
-from ev_marl.optimum import GridProblem, Solution, solve
+from ev_marl.optimum import solve_day
 from ev_marl.policies import Policy, make_policy, rollout
 from ev_marl.policies.plan import PlanPolicy
 from ev_marl.scenario import Scenario
@@ -54,12 +54,6 @@ class Work:
 @lru_cache(maxsize=1)
 def _setting(scenario: str) -> Setting:
     return Setting.of(Scenario.model_validate_json(scenario))
-
-
-def solved(setting: Setting, track: Track) -> Solution:
-    """The cooperative optimum of a day, on the network where there is one."""
-    grid = None if setting.network is None else GridProblem.of(setting.network, track)
-    return solve(setting.site, track, setting.objective, grid=grid)
 
 
 def watched_groups(site: Site, import_limit_kw: np.ndarray) -> tuple[int, ...]:
@@ -112,7 +106,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
     setting = work.setting
     site, objective = setting.site, setting.objective
     track = work.track(seed)
-    solution = solved(setting, track)
+    solution = solve_day(setting, track)
     watched = watched_groups(site, track.import_limit_kw)
     simulator = setting.simulator([track])
 

@@ -15,10 +15,11 @@ import numpy as np
 from scipy.stats import qmc
 
 from ev_marl.compare.baseline import team_returns
-from ev_marl.compare.day import UNCONTROLLED, solved
+from ev_marl.compare.day import UNCONTROLLED
 from ev_marl.compare.statistics import PairedDifference, paired_difference, score, score_interval
 from ev_marl.env.setup import Setting
 from ev_marl.errors import OptionError
+from ev_marl.optimum import solve_day
 from ev_marl.policies.base import POLICIES
 from ev_marl.policies.make import make_policy, read_spec, write_spec
 from ev_marl.registry import did_you_mean
@@ -199,7 +200,7 @@ def validate(
     """
     bounds = []
     for track in tracks:
-        bounds.append(solved(setting, track).bound)
+        bounds.append(solve_day(setting, track).bound)
         advance()
     bound = np.array(bounds)
     before, after, uncontrolled = (team_returns(setting, name, tracks, seed) for name in (policy, tuned, UNCONTROLLED))

@@ -64,6 +64,8 @@ class BatchedEnv:
     agents : tuple of str, length A
     ports : tuple of str, length P
     cost_names : tuple of str
+    setting : Setting
+        What the scenario sets up.
     single_observation_space, single_action_space, state_space
         Of one agent (Box, shape (W,)), of all ports of one row, and of `state`.
     n_compact_features : int
@@ -91,6 +93,7 @@ class BatchedEnv:
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; it must be 1 or more")
         setting = Setting.of(scenario, coordinator=coordinator)
+        self.setting = setting
         self.scenario = setting.scenario
         self.site = setting.site
         self.world = setting.world

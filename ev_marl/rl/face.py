@@ -86,6 +86,11 @@ class TrainingFace:
                 f"algorithm dqn chooses among levels, and scenario '{scenario.name}' has none; "
                 "add to the training file, for instance, action: {levels: [-1, 0, 0.5, 1]}"
             )
+        if config.reward.credit == "shadow_prices" and scenario.grid is not None:
+            raise OptionError(
+                f"reward.credit: shadow_prices are those of groups, but scenario '{scenario.name}' also has the limits "
+                "of a network (`grid:`), and nobody would pay for its congestion; take `credit` away"
+            )
         self.n_envs = n_envs
         self.agents = (SITE,) if self.central else self.env.agents
         self.modules = modules_of(config, self.env.agents)

@@ -17,7 +17,7 @@ from ev_marl.compare.seeds import Split, day_seeds
 from ev_marl.compare.statistics import score
 from ev_marl.env.batched import BatchedEnv
 from ev_marl.env.setup import Setting
-from ev_marl.optimum import solve
+from ev_marl.optimum import solve_day
 from ev_marl.policies.make import make_policy
 from ev_marl.policies.rollout import rollout
 from ev_marl.rl.stations import StationActions
@@ -111,4 +111,4 @@ class Validation:
     @cached_property
     def optimum(self) -> np.ndarray:
         """Bound of each day that no policy passes, float64, shape (n_days,); solved once."""
-        return np.array([solve(self.env.site, track, self.env.objective).bound for track in self.tracks])
+        return np.array([solve_day(self.env.setting, track).bound for track in self.tracks])

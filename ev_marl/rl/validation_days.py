@@ -16,7 +16,7 @@ from ev_marl.compare.folder import write_atomically
 from ev_marl.compare.seeds import day_seeds
 from ev_marl.compare.statistics import score
 from ev_marl.env.setup import Setting
-from ev_marl.optimum import solve
+from ev_marl.optimum import solve_day
 from ev_marl.policies import Policy, make_policy, rollout
 from ev_marl.policies.base import ObservingPolicy
 
@@ -47,7 +47,7 @@ class ValidationDays:
         else:
             bounds = []
             for track in self._tracks:
-                bounds.append(solve(setting.site, track, setting.objective).bound)
+                bounds.append(solve_day(setting, track).bound)
                 advance()
             kept = {"bound": bounds, "uncontrolled": self._returns(make_policy("uncontrolled")).tolist()}
             write_atomically(cache, json.dumps(kept) + "\n")

@@ -120,7 +120,7 @@ def test_tables_and_files_agree_with_the_runs(done: StudyResult) -> None:
 def test_what_was_run_is_only_read(done: StudyResult, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(done.folder.parent)
     monkeypatch.setattr(studying, "tune", None)  # would fail if it were called
-    monkeypatch.setattr("ev_marl.compare.day.solve", None)
+    monkeypatch.setattr("ev_marl.compare.day.solve_day", None)
     again = run_study(load_study("study.yaml"), done.folder, workers=1)
     assert again.tuned == done.tuned
     for before, after in zip(done.cases, again.cases, strict=True):

@@ -1,0 +1,35 @@
+"""The cooperative optimum of a scenario's day, on the network where there is one.
+
+A setting and a track come in, a `Solution` goes out. Whoever measures policies by the bound asks for it here, so that
+no limit of the network is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ev_marl.env.setup import Setting
+from ev_marl.optimum.grid_problem import GridProblem
+from ev_marl.optimum.solution import Solution
+from ev_marl.optimum.solve import solve
+from ev_marl.world.track import Track
+
+
+def solve_day(
+    setting: Setting, track: Track, *, solver: str = "highs", levels: Sequence[float] | np.ndarray | None = None
+) -> Solution:
+    """Solve a day of a scenario.
+
+    Parameters
+    ----------
+    setting : Setting
+        Site, objective and network.
+    track : Track
+        The day.
+    solver, levels
+        As for `solve`.
+    """
+    grid = None if setting.network is None else GridProblem.of(setting.network, track)
+    return solve(setting.site, track, setting.objective, grid=grid, solver=solver, levels=levels)
