@@ -32,8 +32,10 @@ def plan_values_on_arrival(env: ev_marl.BatchedEnv) -> np.ndarray:
         env.step(np.zeros((ROWS, len(env.ports))))
 
 
-@pytest.mark.parametrize("scenario", ["workplace", "residential-v2g"])
+@pytest.mark.parametrize("scenario", ["workplace", "residential-v2g", "street-lv"])
 def test_shaping_by_plans_adds_up_to_the_return_less_what_vehicles_bring(scenario: str) -> None:
+    if scenario == "street-lv":
+        pytest.importorskip("pandapower")
     env = ev_marl.BatchedEnv(scenario, ROWS, n_days=ROWS, seed=1, action="fraction")
     env.reset(day=np.arange(ROWS))
     brought = plan_values_on_arrival(env)
