@@ -15,7 +15,7 @@ settings.register_profile("ev_marl", deadline=None, max_examples=60, derandomize
 settings.load_profile("ev_marl")
 
 # Tests with Ray run in one process, one after the other: every Ray starts processes for all cores.
-WITH_RAY = ("cluster", "learning", "multi_agent_env", "training_runs")
+WITH_RAY = ("cluster", "dqn", "grid", "learning", "multi_agent_env", "training_runs")
 
 
 class OneRay(LoadScopeScheduling):  # type: ignore[misc]

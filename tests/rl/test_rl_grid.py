@@ -89,9 +89,9 @@ def test_an_exported_policy_earns_what_the_runner_earned(changes: dict[str, Any]
     setting = Setting.of(scenario)
     again = rollout(setting.simulator(tracks), setting.objective, policy, tracks, world=setting.world).team
     np.testing.assert_allclose(again, returns, rtol=1e-6)
+    elsewhere = Setting.of("tiny")
+    days = [elsewhere.world.sample(0)]
     with pytest.raises(EvMarlError, match="needs `grid:`"):
-        elsewhere = Setting.of("tiny")
-        days = [elsewhere.world.sample(0)]
         rollout(elsewhere.simulator(days), elsewhere.objective, policy, days, world=elsewhere.world)
 
 
