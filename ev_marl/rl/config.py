@@ -53,7 +53,8 @@ class Reward(Model):
     `unmet`, the price of what a vehicle could no longer be given."""
     credit: Literal["none", "shadow_prices"] = "none"
     """`shadow_prices`: each agent also pays the optimum's shadow prices of the limits above it, known on training days,
-    for the power it draws, instead of sharing the site's reward."""
+    for the power it draws, instead of sharing the site's reward; not for scenarios with `grid:`, whose congestion these
+    prices leave out."""
     scale: Positive = 1.0
     """Factor on rewards before learning [-]."""
 

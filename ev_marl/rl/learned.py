@@ -180,7 +180,8 @@ class LearnedPolicy:
 
 
 def _information(description: PolicyFile) -> Information:
-    """Bookings are made of what stations announce; other blocks are the station's own, or broadcast by its groups."""
+    """Bookings are made of what stations announce; other blocks are the station's own (the voltage of its bus too), or
+    broadcast by what stands above it: its groups, and the lines and transformers that feed its bus."""
     if description.agents == "central":
         return "site"
     announced = any("booking" in (block, *_values(block)) for block in description.observation)
