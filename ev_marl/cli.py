@@ -109,6 +109,27 @@ class GridCoordinator(StrEnum):
     none = "none"
 
 
+class StepChoice(StrEnum):
+    """Which steps of a day are solved on three phases."""
+
+    worst = "worst"
+    all = "all"
+
+
+class LoadSplit(StrEnum):
+    """How the network's loads draw."""
+
+    balanced = "balanced"
+    one_phase = "one-phase"
+
+
+class Connection(StrEnum):
+    """Which phase ports take."""
+
+    in_turn = "in-turn"
+    same = "same"
+
+
 def _examples(*lines: str) -> str:
     return "Examples:\n\n" + "\n\n".join(f"  $ {line}" for line in lines)
 
@@ -466,6 +487,62 @@ def grid_year(
     first = None if start is None else start.date()
     coordinates = None if grid_coordinator is None else grid_coordinator.value
     grid.year(scenario, policy, coordinates, coordinator, first, days, seed, samples, out, overwrite, as_json)
+
+
+@grid_app.command(
+    "unbalanced",
+    epilog=_examples(
+        "ev-marl grid unbalanced street-lv --seed 3",
+        "ev-marl grid unbalanced street-lv --connection same --loads one-phase --steps all",
+        "ev-marl grid unbalanced my_site.yaml --phases phases.csv",
+    ),
+)
+def grid_unbalanced(
+    scenario: ScenarioName,
+    policy: Annotated[str, typer.Option("--policy", help="Who decides.")] = "uncontrolled",
+    grid_coordinator: Annotated[
+        GridCoordinator | None,
+        typer.Option("--grid-coordinator", help="Instead of the scenario's; none: limits are broken."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the day.")] = 0,
+    day: Annotated[
+        datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="Date of the day; else it is drawn.")
+    ] = None,
+    track: Annotated[Path | None, typer.Option("--track", metavar="FILE", help="A track file instead.")] = None,
+    steps: Annotated[
+        StepChoice, typer.Option("--steps", help="All, or the worst by voltage, transformer and unequal charging.")
+    ] = StepChoice.worst,
+    loads: Annotated[
+        LoadSplit, typer.Option("--loads", help="Loads draw from all phases alike, or each from one, in turn.")
+    ] = LoadSplit.balanced,
+    connection: Annotated[
+        Connection, typer.Option("--connection", help="Ports take the phases in turn, or all the same one.")
+    ] = Connection.in_turn,
+    phases: Annotated[
+        Path | None,
+        typer.Option("--phases", metavar="FILE", help="CSV with columns station, phase: a, b, c or abc."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Solve a finished day on three phases, vehicles of up to 7.4 kW on one, beside the balanced result.
+
+    Nothing is decided anew: powers are those of the day on the balanced network.
+    """
+    on = None if day is None else day.date()
+    coordinates = None if grid_coordinator is None else grid_coordinator.value
+    grid.unbalanced(
+        scenario,
+        policy,
+        coordinates,
+        seed,
+        on,
+        track,
+        steps.value,
+        loads.value,
+        connection.value,
+        phases,
+        as_json,
+    )
 
 
 def main() -> None:

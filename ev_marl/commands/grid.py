@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ev_marl.commands.grid_tables import print_facts, print_year
+from ev_marl.commands.grid_tables import print_facts, print_unbalanced, print_year
 from ev_marl.commands.output import check_new, console, print_json, say
 from ev_marl.env.setup import Setting
 from ev_marl.errors import NetworkError
+from ev_marl.evaluation.unbalanced_day import Connection, LoadSplit, Steps
 from ev_marl.scenario import Scenario, load_scenario
 from ev_marl.scenario.grid import Grid
+from ev_marl.world import Track
 
 
 def describe(scenario: str, plot: Path | None, top: int, overwrite: bool, as_json: bool) -> None:
@@ -85,6 +87,60 @@ def year(
             f"pandapower says otherwise on {len(played.checked)} steps solved again, by the differences above; take "
             "`backend: pandapower`, and report the network"
         )
+
+
+def unbalanced(
+    scenario: str,
+    policy: str,
+    grid_coordinator: str | None,
+    seed: int,
+    day: date | None,
+    track: Path | None,
+    steps: Steps,
+    loads: LoadSplit,
+    connection: Connection,
+    phases: Path | None,
+    as_json: bool,
+) -> None:
+    """Play a day, and print its steps balanced and on three phases."""
+    from ev_marl.evaluation.unbalanced_day import read_phases, unbalanced_day  # noqa: PLC0415
+
+    given = None if phases is None else read_phases(phases)
+    loaded, grid = with_grid(scenario, grid_coordinator)
+    setting = Setting.of(loaded)
+    chosen = None if track is None else Track.load(track)
+    if chosen is not None:
+        chosen.validate(setting.site)
+    result = unbalanced_day(
+        setting,
+        policy,
+        seed=seed,
+        day=day,
+        track=chosen,
+        steps=steps,
+        loads=loads,
+        connection=connection,
+        phases=given,
+    )
+    if as_json:
+        times = result.track.clock.local_times
+        print_json(
+            {
+                "scenario": loaded.name,
+                "policy": policy,
+                "grid_coordinator": grid.coordinator,
+                "loads": loads,
+                "connection": connection,
+                "sessions": len(result.track.sessions),
+                "one_phase_sessions": result.one_phase_sessions,
+                "assumptions": list(result.assumptions),
+                "steps": [
+                    {"time": times[one.step].isoformat(timespec="minutes"), **asdict(one)} for one in result.steps
+                ],
+            }
+        )
+    else:
+        print_unbalanced(console(), loaded.name, grid, result)
 
 
 def with_grid(scenario: str, grid_coordinator: str | None = None) -> tuple[Scenario, Grid]:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ev_marl.evaluation.unbalanced_day import UnbalancedDay
 from ev_marl.evaluation.year import Year
 from ev_marl.evaluation.year_files import summary
 from ev_marl.evaluation.year_record import RANDOM
@@ -150,6 +151,68 @@ def print_year(out: Console, year: Year) -> None:
             f"({year.backend}), {year.seconds['checking']:.1f} s for pandapower's check",
         ),
     ]
+    out.print()
+    _print_rows(out, rows)
+
+
+def print_unbalanced(out: Console, scenario: str, grid: Grid, result: UnbalancedDay) -> None:
+    """Steps of a day, balanced and on three phases."""
+    track, steps = result.track, [step for step in result.steps if step.converged]
+    out.print(
+        Text(
+            f"{scenario}: {result.policy} charging from {track.clock.local_times[0]:%Y-%m-%d %H:%M} on, grid "
+            f"coordinator: {grid.coordinator}",
+            style="bold",
+        )
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("time")
+    for heading in ("chargers kW\na / b / c", "lowest p.u.\nbalanced", "lowest p.u.\nof a phase"):
+        table.add_column(heading, justify="right")
+    table.add_column("\nwhere")
+    for heading in ("unbalance\n%", "transformer %\nbalanced", "transformer %\na / b / c", "line %\nfullest phase"):
+        table.add_column(heading, justify="right")
+    for one in result.steps:
+        time = f"{track.clock.local_times[one.step]:%H:%M}"
+        if not one.converged:
+            table.add_row(time, "", f"{one.lowest_pu:.4f}", "none", "no solution", *[""] * 4)
+            continue
+        table.add_row(
+            time,
+            " / ".join(f"{power:.0f}" for power in one.charging_kw),
+            f"{one.lowest_pu:.4f}",
+            f"{one.phase_lowest_pu:.4f}",
+            f"{one.phase_lowest_bus}, {one.phase_lowest_phase}",
+            f"{one.unbalance_percent:.2f}",
+            f"{one.transformer_percent:.0f}",
+            " / ".join(f"{loading:.0f}" for loading in one.phase_transformer_percent),
+            f"{one.phase_line_percent:.0f}",
+        )
+    out.print(table)
+    connected = {"in-turn": "ports take a, b, c in turn", "same": "all ports take phase a"}[result.connection]
+    drawn = {"balanced": "from all phases alike", "one-phase": "each from one phase, in turn"}[result.loads]
+    rows = [
+        ("One phase", f"{result.one_phase_sessions} of {len(track.sessions)} vehicles (up to 7.4 kW); {connected}"),
+        ("Loads", f"{drawn}; generators feed into all alike"),
+        *(("Assumed" if not k else "", said) for k, said in enumerate(result.assumptions)),
+    ]
+    if steps:
+        worst = min(steps, key=lambda one: one.phase_lowest_pu)
+        unbalance = max(steps, key=lambda one: one.unbalance_percent)
+        apart = max(one.lowest_pu - one.phase_lowest_pu for one in steps)
+        rows = [
+            (
+                "Worst",
+                f"{worst.phase_lowest_pu:.4f} p.u. where a balanced power flow says {worst.lowest_pu:.4f}; at most, "
+                f"a phase is {apart:.4f} p.u. lower than that",
+            ),
+            (
+                "Unbalance",
+                f"{unbalance.unbalance_percent:.2f} % at {unbalance.unbalance_bus}, negative over positive sequence "
+                "(EN 50160: up to 2 % for 95 % of a week)",
+            ),
+            *rows,
+        ]
     out.print()
     _print_rows(out, rows)
 
