@@ -237,17 +237,16 @@ class Curtail:
     ) -> np.ndarray:
         """Change of each excess per kW at each charger bus, float64, shape (R, 2N + M + K, E), by difference quotients.
 
-        Powers are moved towards zero, so that a state near collapse is never pushed over the edge.
+        Powers are moved towards zero, so that a state near collapse is never pushed over the edge; where nothing flows
+        nothing can be curtailed, so those slopes are left at 0.
         """
-        n_rows, n_buses = charger_kw.shape
-        step_kw = np.where(charger_kw > 0.0, -_STEP_KW, _STEP_KW)
-        moved = np.repeat(charger_kw[:, None, :], n_buses, axis=1)
-        diagonal = np.arange(n_buses)
-        moved[:, diagonal, diagonal] += step_kw
-        part = solve(np.repeat(rows, n_buses), moved.reshape(-1, n_buses))
-        moved_excess = bounds.rows(np.repeat(np.arange(n_rows), n_buses)).stacked_excess(part)
-        change = moved_excess.reshape(n_rows, n_buses, -1) - excess[:, None, :]
-        slopes: np.ndarray = np.nan_to_num((change / step_kw[:, :, None]).transpose(0, 2, 1))
+        slopes = np.zeros((*excess.shape, charger_kw.shape[1]))
+        row, bus = np.nonzero(charger_kw)
+        step_kw = -_STEP_KW * np.sign(charger_kw[row, bus])
+        moved = charger_kw[row]
+        moved[np.arange(len(row)), bus] += step_kw
+        change = bounds.rows(row).stacked_excess(solve(rows[row], moved)) - excess[row]
+        slopes[row, :, bus] = np.nan_to_num(change / step_kw[:, None])
         return slopes
 
     def _scale(self, rows: np.ndarray, granted_kw: np.ndarray, flow: PowerFlow, bounds: Bounds, solve: Solve) -> None:
