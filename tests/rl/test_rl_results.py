@@ -20,8 +20,9 @@ SHIPPED = sorted(path.name for path in RESULTS.iterdir())
 
 
 def test_all_four_cases_are_there_with_three_seeds() -> None:
-    assert SHIPPED == [f"{site}-{how}" for site in ("residential-v2g", "workplace") for how in ("nearest", "priority")]
-    for name in SHIPPED:
+    cases = [f"{site}-{how}" for site in ("residential-v2g", "workplace") for how in ("nearest", "priority")]
+    assert cases == SHIPPED
+    for name in cases:
         seeds = {path.parent.name for path in (RESULTS / name).glob("seed_*/policy.json")}
         assert seeds == {"seed_0", "seed_1", "seed_2"}
     assert sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file()) < 2_000_000
