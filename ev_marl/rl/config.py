@@ -126,7 +126,8 @@ class Sampling(Model):
     runners: Annotated[int, Field(ge=0)] = 0
     """Processes that sample; 0: the training process itself, best on one machine."""
     pipeline: Literal["arrays", "episodes", "stock"] = "arrays"
-    """`arrays`: fastest; `episodes`: RLlib's own learner connectors; `stock`: RLlib's own environment runner too."""
+    """`arrays`: fastest; `episodes`: RLlib's own learner connectors; `stock`: RLlib's own environment runner too, which
+    pays rewards as the scenario counts them."""
     replicas: Count = 1
     """How many rows play the same day. What they have in common, such as who comes when, is luck or bad luck and not
     the merit of an action: with 2 or more, each row's advantages are counted against those of the others."""
@@ -228,6 +229,8 @@ class TrainingConfig(Model):
             raise fault(other, f"algorithm is {self.algorithm}; take these constants away, with `{other}: null`")
         if self.algorithm == "dqn":
             self._check_dqn()
+        if self.sampling.pipeline == "stock":
+            self._check_stock()
         return self
 
     def _check_dqn(self) -> None:
@@ -244,6 +247,17 @@ class TrainingConfig(Model):
         if self.days_per_batch > self.dqn.replay_days:
             found = self.dqn.replay_days
             raise fault("dqn.replay_days", f"found {found}; it must hold a batch of {self.days_per_batch} days")
+
+    def _check_stock(self) -> None:
+        if self.agents == "central":
+            raise fault("agents", "the pipeline `stock` has an agent for each station; `central` needs `arrays`")
+        reward = self.reward
+        if (reward.shaping, reward.credit, reward.scale) != ("none", "none", 1.0) or reward.team not in (0.0, 1.0):
+            raise fault("reward", "the pipeline `stock` pays rewards as they are: {team: 0 or 1, shaping: none}")
+        if reward.team == 1.0 and reward.team_of != "site":
+            raise fault("reward.team_of", "the pipeline `stock` has one team, the site")
+        if self.sampling.days is not None:
+            raise fault("sampling.days", "the pipeline `stock` plays fresh days; take this away")
 
     @property
     def days_per_batch(self) -> int:

@@ -51,7 +51,7 @@ def speeds(pipeline: str, envs: int, action: Any) -> tuple[float, float]:
     sampling, iteration = [], []
     for _ in range(ROUNDS):
         begin = time.perf_counter()
-        sampled = algorithm.env_runner.sample(num_timesteps=steps)
+        sampled = algorithm.env_runner.sample(num_episodes=envs)
         sampling.append(sum(part.env_steps() for part in sampled) / (time.perf_counter() - begin))
         begin = time.perf_counter()
         algorithm.train()

@@ -36,6 +36,23 @@ def faults(path: str | Path, *changes: str) -> list[str]:
     return [str(problem).removeprefix(f"{Path(path).parent}/") for problem in caught.value.problems]
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["agents=central"], "--set: agents: the pipeline `stock` has an agent for each station"),
+        (["reward.scale=2"], "--set: reward: the pipeline `stock` pays rewards as they are"),
+        (["reward.shaping=plan"], "--set: reward: the pipeline `stock` pays rewards as they are"),
+        (["reward.team_of=group"], "--set: reward.team_of: the pipeline `stock` has one team"),
+        (["sampling.days=9"], "--set: sampling.days: the pipeline `stock` plays fresh days"),
+    ],
+)
+def test_what_rllibs_own_runner_would_leave_out_is_refused(write: Write, changes: list[str], message: str) -> None:
+    path = write("name: own\nsampling: {pipeline: stock}\nreward: {shaping: none}\n")
+    assert load_training(path).sampling.pipeline == "stock"
+    (found,) = faults(path, *changes)
+    assert message in found
+
+
 @pytest.mark.parametrize("name", shipped_trainings())
 def test_every_shipped_file_is_sound(name: str) -> None:
     config = load_training(name)
