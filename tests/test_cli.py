@@ -60,6 +60,9 @@ def test_help_loads_nothing_heavy() -> None:
         "track sample",
         "track import",
         "track show",
+        "grid describe",
+        "grid year",
+        "grid unbalanced",
     ],
 )
 def test_every_command_shows_examples(command: str) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+import ev_marl.network.sources  # noqa: F401  says how to install pandapower, where it is missing
+
+# isort: split
 from ev_marl.commands.grid_tables import print_facts, print_unbalanced, print_year
 from ev_marl.commands.output import check_new, console, print_json, say
 from ev_marl.env.setup import Setting

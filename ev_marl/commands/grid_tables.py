@@ -42,6 +42,7 @@ def print_facts(out: Console, grid: Grid, facts: NetworkFacts, top: int) -> None
         ("Loads", f"{facts.n_loads}, {facts.load_kw:,.0f} kW and {facts.load_kvar:,.0f} kvar in the network's data"),
         ("Site loads", f"at {facts.n_site_loads} buses"),
         ("Generators", f"{facts.n_generators}, {facts.generator_kw:,.0f} kW{added}"),
+        ("Constant", ", ".join(f"{count} {table}" for table, count in facts.constant.items()) or "nothing else"),
         (
             "Chargers",
             f"{sum(bus.ports for bus in chargers)} ports of {sum(bus.stations for bus in chargers)} stations at "
@@ -105,8 +106,8 @@ def print_year(out: Console, year: Year) -> None:
     rows = [
         (
             "Charged",
-            f"{year.charged_kwh / 1000:,.1f} MWh into {year.vehicles:,} vehicles, at most "
-            f"{series.charging_kw.max():,.0f} kW; {year.unmet_kwh / 1000:,.2f} MWh unmet",
+            f"{year.charged_kwh / 1000:,.1f} MWh in {year.stays:,} stays (one over the end of a day counts twice), at "
+            f"most {series.charging_kw.max():,.0f} kW; {year.unmet_kwh / 1000:,.2f} MWh unmet",
         ),
         (
             "Network",
@@ -190,7 +191,7 @@ def print_unbalanced(out: Console, scenario: str, grid: Grid, result: Unbalanced
         )
     out.print(table)
     connected = {"in-turn": "ports take a, b, c in turn", "same": "all ports take phase a"}[result.connection]
-    drawn = {"balanced": "from all phases alike", "one-phase": "each from one phase, in turn"}[result.loads]
+    drawn = {"balanced": "from all phases alike", "one-phase": "up to 1 kV each from one phase, in turn"}[result.loads]
     rows = [
         ("One phase", f"{result.one_phase_sessions} of {len(track.sessions)} vehicles (up to 7.4 kW); {connected}"),
         ("Loads", f"{drawn}; generators feed into all alike"),
@@ -203,8 +204,8 @@ def print_unbalanced(out: Console, scenario: str, grid: Grid, result: Unbalanced
         rows = [
             (
                 "Worst",
-                f"{worst.phase_lowest_pu:.4f} p.u. where a balanced power flow says {worst.lowest_pu:.4f}; at most, "
-                f"a phase is {apart:.4f} p.u. lower than that",
+                f"{worst.phase_lowest_pu:.4f} p.u. where a balanced power flow says {worst.lowest_pu:.4f}; in these "
+                f"steps, a phase is up to {apart:.4f} p.u. lower than that",
             ),
             (
                 "Unbalance",
@@ -218,7 +219,7 @@ def print_unbalanced(out: Console, scenario: str, grid: Grid, result: Unbalanced
 
 
 def _transformer_table(facts: NetworkFacts) -> Table:
-    table = _columns(("name", "from", "to"), ("kVA", "kV", "vk %", "vkr %"), ("vector group",), ("tap", "step %"))
+    table = _columns(("name", "from", "to"), ("kVA", "kV", "vk %", "vkr %"), ("type",), ("tap", "step %"))
     for one in facts.transformers:
         tap = "none" if one.tap is None else f"{one.tap}"
         if one.tap is not None and one.tap_range is not None:
@@ -231,7 +232,7 @@ def _transformer_table(facts: NetworkFacts) -> Table:
             f"{one.hv_kv:g}/{one.lv_kv:g}",
             f"{one.vk_percent:g}",
             f"{one.vkr_percent:g}",
-            one.vector_group or "not given",
+            one.type or one.vector_group or "not given",
             tap,
             "" if one.tap_step_percent is None else f"{one.tap_step_percent:g}",
         )

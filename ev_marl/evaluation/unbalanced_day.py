@@ -6,7 +6,7 @@ charges how much is what the simulator decided on the balanced network: nothing 
 Rules, where nobody says otherwise: a vehicle draws from one phase where its port and its on-board charger together
 allow at most 7.4 kW (32 A at 230 V), else from all three alike, as it does at DC ports. Ports take the phases a, b, c
 in turn, in the site's order, anew in each group; or all take phase a. Loads draw from all phases alike, or each load of
-the network from one, in turn; generators feed into all alike.
+the network up to 1 kV from one, in turn; generators feed into all alike.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ev_marl.env.setup import Setting
 from ev_marl.errors import DataError, NetworkError
 from ev_marl.grid.days import network_loads
 from ev_marl.grid.flow import GridFlow
-from ev_marl.grid.unbalanced import PHASES, PhaseFlow, ThreePhase
+from ev_marl.grid.unbalanced import LOW_VOLTAGE_KV, PHASES, PhaseFlow, ThreePhase
 from ev_marl.physics.days import session_limits
 from ev_marl.policies.make import make_policy
 from ev_marl.policies.rollout import rollout
@@ -283,7 +283,8 @@ def _drawn(
     load_kw, load_kvar, generator_kw, generator_kvar = (part[step] for part in own)
     load_phase = np.full(spec.n_loads, _ALL)
     if loads == "one-phase":
-        load_phase = np.arange(spec.n_loads) % 3
+        single = spec.bus_kv[spec.load_bus] <= LOW_VOLTAGE_KV
+        load_phase = np.where(single, np.arange(spec.n_loads) % 3, _ALL)
     drawn = np.zeros((spec.n_buses, 3), dtype=np.complex128)
     np.add.at(drawn, spec.load_bus, _by_phase(load_kw + 1j * load_kvar, load_phase))
     np.add.at(

@@ -55,7 +55,7 @@ class Year:
     bus_lowest_pu: np.ndarray  # float64 (N,)  inf at dead buses
     bus_low_steps: np.ndarray  # int64 (N,)
     bus_high_steps: np.ndarray  # int64 (N,)
-    vehicles: int
+    stays: int  # one over the end of a day counts on both
     charged_kwh: float
     discharged_kwh: float
     unmet_kwh: float
@@ -188,7 +188,7 @@ def play_year(
     clocks: list[Clock] = []
     costs: dict[str, float] = {}
     drawing = playing = 0.0
-    vehicles = 0
+    stays = 0
     together = _days_together(spec, n_steps, setting.site.arrays.n_ports)
     for begin in range(0, n_days, together):
         days = range(begin, min(begin + together, n_days))
@@ -202,7 +202,7 @@ def play_year(
         )
         playing += time.perf_counter() - drawn
         drawing += drawn - began
-        vehicles += sum(len(track.sessions) for track in tracks)
+        stays += sum(len(track.sessions) for track in tracks)
         clocks += [track.clock for track in tracks]
         for name, cost in result.costs.items():
             costs[name] = costs.get(name, 0.0) + float(cost.sum())
@@ -220,7 +220,7 @@ def play_year(
         bus_lowest_pu=recorder.bus_lowest_pu,
         bus_low_steps=recorder.bus_low_steps,
         bus_high_steps=recorder.bus_high_steps,
-        vehicles=vehicles,
+        stays=stays,
         charged_kwh=recorder.charged_kwh,
         discharged_kwh=recorder.discharged_kwh,
         unmet_kwh=recorder.unmet_kwh,

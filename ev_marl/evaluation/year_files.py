@@ -41,7 +41,7 @@ def summary(year: Year) -> dict[str, Any]:
         },
         "hours_below_by_bus": _by_bus(year, year.bus_low_steps),
         "hours_above_by_bus": _by_bus(year, year.bus_high_steps),
-        "vehicles": year.vehicles,
+        "stays": year.stays,
         "charged_kwh": year.charged_kwh,
         "discharged_kwh": year.discharged_kwh,
         "unmet_kwh": year.unmet_kwh,

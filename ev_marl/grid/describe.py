@@ -20,6 +20,11 @@ from ev_marl.site.site import Site
 if TYPE_CHECKING:
     from ev_marl.network.network import Network
 
+_OTHERS = (
+    "gen", "trafo3w", "shunt", "ward", "xward", "impedance", "motor", "dcline", "asymmetric_load", "asymmetric_sgen",
+    "svc", "ssc", "tcsc", "vsc",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class TransformerFacts:
@@ -33,6 +38,7 @@ class TransformerFacts:
     lv_kv: float
     vk_percent: float  # short-circuit voltage
     vkr_percent: float  # its real part
+    type: str | None  # standard type
     vector_group: str | None
     tap: int | None  # position
     tap_range: tuple[int, int] | None
@@ -70,6 +76,7 @@ class NetworkFacts:
     n_generators: int  # those that the scenario adds included
     n_added_generators: int
     generator_kw: float
+    constant: dict[str, int]  # other elements in service, by pandapower's table; the same in every step
     transformers: tuple[TransformerFacts, ...]
     charger_buses: tuple[ChargerBusFacts, ...]
     backend: str
@@ -90,7 +97,8 @@ def network_facts(site: Site, loop: GridLoop) -> NetworkFacts:
     if network is None:
         raise ValueError(f"site '{site.name}' hangs on no network")
     spec, n_own, n_plants = network.spec, network.n_own_loads, network.n_own_generators
-    dead = np.isnan(loop.reference.solve(Injections.zeros(spec, 1)).vm_pu[0])
+    idle = loop.reference.solve(Injections.zeros(spec, 1))
+    dead = np.isnan(idle.vm_pu[0]) & idle.converged[0]
     same = loop.backend.name == loop.reference.name
     return NetworkFacts(
         name=spec.name,
@@ -104,11 +112,20 @@ def network_facts(site: Site, loop: GridLoop) -> NetworkFacts:
         n_generators=spec.n_generators,
         n_added_generators=spec.n_generators - n_plants,
         generator_kw=float(spec.generator_kw.sum()),
+        constant=_constant(network),
         transformers=_transformers(network),
         charger_buses=_charger_buses(site, network, loop.sensitivity_pu_per_kw),
         backend=loop.backend.name,
         agreement=None if same else differences(loop.backend, loop.reference, SELF_CHECK_STATES),
     )
+
+
+def _constant(network: Network) -> dict[str, int]:
+    """Elements besides buses, lines, two-winding transformers, and what the scenario drives."""
+    net = network.net
+    counts = {table: int(net[table].in_service.sum()) for table in _OTHERS if table in net and len(net[table])}
+    counts["storage"] = int(net.storage.in_service.sum()) - network.spec.n_charger_buses
+    return {table: count for table, count in counts.items() if count}
 
 
 def _transformers(network: Network) -> tuple[TransformerFacts, ...]:
@@ -123,6 +140,7 @@ def _transformers(network: Network) -> tuple[TransformerFacts, ...]:
             lv_kv=float(row.vn_lv_kv),
             vk_percent=float(row.vk_percent),
             vkr_percent=float(row.vkr_percent),
+            type=_text(row.get("std_type")),
             vector_group=_text(row.get("vector_group")),
             tap=_whole(row.get("tap_pos")),
             tap_range=_pair(_whole(row.get("tap_min")), _whole(row.get("tap_max"))),

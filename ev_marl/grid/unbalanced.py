@@ -18,10 +18,12 @@ import pandapower
 from pandapower.auxiliary import LoadflowNotConverged
 
 from ev_marl.errors import NetworkError
+from ev_marl.grid.base import LOWEST_PU
 from ev_marl.grid.internals import with_tap_positions
 from ev_marl.network.network import Network
 
 PHASES = ("a", "b", "c")
+HIGHEST_PU = 1.5  # beyond this, a result is no solution
 LOW_VOLTAGE_KV = 1.0  # up to here, loads stand between a phase and neutral
 _UNKNOWN = (  # what `runpp_3ph` leaves out, or has no zero sequence of
     "gen", "trafo3w", "shunt", "ward", "xward", "impedance", "motor", "dcline", "svc", "ssc", "tcsc", "vsc",
@@ -105,7 +107,7 @@ class ThreePhase:
         drawn_kva : complex128, shape (n_buses, 3)
             Drawn at each bus from each phase, less what is fed in; active power is real, reactive imaginary [kVA].
         """
-        net, spec = self._net, self.spec
+        net = self._net
         power = (drawn_kva + self._constant_kva[:, None] / 3.0)[self._buses] / 1000.0
         for k, phase in enumerate(PHASES):
             net.asymmetric_load.loc[self._rows, f"p_{phase}_mw"] = power[:, k].real
@@ -115,19 +117,29 @@ class ThreePhase:
                 warnings.simplefilter("ignore")
                 pandapower.runpp_3ph(net)
         except LoadflowNotConverged:
-            return PhaseFlow(
-                np.full((spec.n_buses, 3), np.nan),
-                np.full(spec.n_buses, np.nan),
-                np.full((spec.n_lines, 3), np.nan),
-                np.full((spec.n_transformers, 3), np.nan),
-                False,
-            )
+            return self._nothing()
+        vm_pu = _columns(net.res_bus_3ph, "vm_{}_pu")
+        known = ~np.isnan(vm_pu[self._buses])
+        # `runpp_3ph` looks at how much power moves, not at whose: far beyond what a network carries it calls anything
+        # a solution. The lower bound is that of the balanced backends.
+        if not known.any() or not ((vm_pu[self._buses] >= LOWEST_PU) & (vm_pu[self._buses] <= HIGHEST_PU))[known].all():
+            return self._nothing()
         return PhaseFlow(
-            _columns(net.res_bus_3ph, "vm_{}_pu"),
+            vm_pu,
             net.res_bus_3ph.unbalance_percent.to_numpy(dtype=np.float64),
             np.nan_to_num(_columns(net.res_line_3ph, "loading_{}_percent")),
             np.nan_to_num(_columns(net.res_trafo_3ph, "loading_{}_percent")),
             True,
+        )
+
+    def _nothing(self) -> PhaseFlow:
+        spec = self.spec
+        return PhaseFlow(
+            np.full((spec.n_buses, 3), np.nan),
+            np.full(spec.n_buses, np.nan),
+            np.full((spec.n_lines, 3), np.nan),
+            np.full((spec.n_transformers, 3), np.nan),
+            False,
         )
 
 

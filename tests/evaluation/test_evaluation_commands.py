@@ -1,0 +1,100 @@
+"""The commands `ev-marl grid ...`: what they print, what they leave, what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+pytest.importorskip("pandapower")
+
+from ev_marl.cli import app
+from ev_marl.env.setup import Setting
+from ev_marl.evaluation.unbalanced_day import port_phases, unbalanced_day
+from ev_marl.evaluation.year_files import FILES
+
+
+def run(*arguments: object) -> Result:
+    """Run a command as from a wide terminal."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "180", "TERM": "dumb"})
+
+
+def test_describe_shows_what_was_built(tmp_path: Path) -> None:
+    picture = tmp_path / "net.png"
+    result = run("grid", "describe", "street-lv", "--plot", picture)
+    assert result.exit_code == 0, result.output
+    for expected in ("44, 0 of them dead", "Trafo R0-R1", "500", "0.95 to 1.05 p.u.", "zbus", "Bus R15", "40 ports"):
+        assert expected in result.stdout
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    assert "exists" in run("grid", "describe", "street-lv", "--plot", picture).stderr
+    facts = json.loads(run("grid", "describe", "street-lv", "--json").stdout)
+    assert facts["agreement"]["voltage_pu"] < 1e-6
+    buses = {bus["bus"]: bus for bus in facts["charger_buses"]}
+    assert sum(bus["ports"] for bus in buses.values()) == 40
+    assert buses["Bus R15"]["sensitivity_pu_per_kw"] < buses["Bus R11"]["sensitivity_pu_per_kw"] < 0.0
+    assert [one["kva"] for one in facts["transformers"]] == [500.0, 150.0, 300.0]
+
+
+def test_year_leaves_its_files_and_never_overwrites(tmp_path: Path) -> None:
+    out = tmp_path / "year"
+    arguments = ("grid", "year", "street-lv", "--days", 2, "--start", "2023-01-17", "--samples", 2, "--out", out)
+    result = run(*arguments, "--grid-coordinator", "none")
+    assert result.exit_code == 0, result.output
+    for expected in (
+        "2 days of 96 steps from 2023-01-17 12:00",
+        "lowest voltage",
+        "without vehicles",
+        "7 steps solved",
+    ):
+        assert expected in result.stdout
+    assert {path.name for path in out.iterdir()} == set(FILES)
+    numbers = json.loads((out / "summary.json").read_text())
+    assert numbers["check"]["agrees"]
+    assert numbers["hours_beyond"]["voltage below"]["with_vehicles"] > 0.0
+    again = run(*arguments)
+    assert again.exit_code == 1
+    assert "exists" in again.stderr
+    assert "hangs on no network" in run("grid", "year", "tiny").stderr
+
+
+def test_unbalanced_puts_both_side_by_side(tmp_path: Path) -> None:
+    result = run("grid", "unbalanced", "street-lv", "--seed", 3, "--day", "2023-01-18", "--connection", "same")
+    assert result.exit_code == 0, result.output
+    for expected in ("Worst", "EN 50160", "all ports take phase a", "neutral", "from all phases alike"):
+        assert expected in " ".join(result.stdout.split())
+    phases = tmp_path / "phases.csv"
+    phases.write_text("station,phase\nhome_0,x\n")
+    assert "none of a, b, c" in run("grid", "unbalanced", "street-lv", "--phases", phases).stderr
+    phases.write_text("station,phase\nhomme_0,a\n")
+    assert "Did you mean 'home_0'" in run("grid", "unbalanced", "street-lv", "--phases", phases).stderr
+
+
+def test_all_on_three_phases_is_the_balanced_day() -> None:
+    """Every station on a, b and c: the day on three phases is the day as it was played; on one, it is worse."""
+    setting = Setting.of("street-lv")
+    everyone = dict.fromkeys(setting.site.agents, "abc")
+    alike = unbalanced_day(setting, seed=3, phases=everyone)
+    assert alike.one_phase_sessions == 0
+    for step in alike.steps:
+        assert step.phase_lowest_pu == pytest.approx(step.lowest_pu, abs=1e-6)
+        assert max(step.phase_transformer_percent) == pytest.approx(step.transformer_percent, abs=1e-3)
+        assert step.phase_line_percent == pytest.approx(step.line_percent, abs=1e-3)
+    one = unbalanced_day(setting, seed=3, phases=dict.fromkeys(setting.site.agents, "a"))
+    assert one.one_phase_sessions == len(one.track.sessions)
+    for step in one.steps:
+        assert step.phase_lowest_pu < step.lowest_pu
+        assert step.charging_kw[1:] == (0.0, 0.0)
+        assert step.charging_kw[0] > 0.0
+    unequal = unbalanced_day(setting, seed=3, phases=everyone, loads="one-phase")
+    assert max(step.unbalance_percent for step in unequal.steps) > 0.1
+
+
+def test_ports_take_phases_in_turn_in_each_group() -> None:
+    site = Setting.of("town-mv").site
+    phase = port_phases(site, {})
+    assert phase[:6].tolist() == [0, 1, 2, 0, 1, 2]
+    first = [int(site.arrays.group_first_port[site.groups.index(name)]) for name in ("north", "mill", "harbour")]
+    assert phase[first].tolist() == [0, 0, 0]
+    assert port_phases(site, {site.agents[1]: "abc"}, "same")[:3].tolist() == [0, 3, 0]
