@@ -64,8 +64,12 @@ class _Commands(TyperGroup):
         """Run the chosen command."""
         try:
             return super().invoke(ctx)
-        except (EvMarlError, OSError) as error:
+        except EvMarlError as error:
             print(f"ev-marl: {error}", file=sys.stderr)
+            raise typer.Exit(1) from error
+        except OSError as error:
+            reason = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+            print(f"ev-marl: the system refuses a file or connection: {reason}", file=sys.stderr)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             print(f"\nev-marl: {str(error) or 'stopped'}", file=sys.stderr)

@@ -251,3 +251,10 @@ def test_mistakes_are_messages(
     assert message in result.stderr
     assert "Traceback" not in result.output
     assert not list(tmp_path.iterdir())
+
+
+def test_what_the_system_refuses_is_said(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file, where a folder should go")
+    result = run("compare", "tiny", "--days", "2", "--out", str(tmp_path / "taken" / "here"))
+    assert result.exit_code == 1
+    assert f"the system refuses a file or connection: {tmp_path / 'taken' / 'here'}: Not a directory" in result.stderr

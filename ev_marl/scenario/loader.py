@@ -52,7 +52,8 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
     shipped = shipped_scenarios()
     path = shipped.get(str(name_or_path), Path(name_or_path))
     if not path.is_file() and path.suffix not in (".yaml", ".yml"):
-        near = did_you_mean(str(name_or_path), list(shipped))
+        file = path.with_name(f"{path.name}.yaml")
+        near = f" Did you mean the file '{file}'?" if file.is_file() else did_you_mean(str(name_or_path), list(shipped))
         message = f"no scenario is called '{name_or_path}'.{near} Shipped: {', '.join(shipped)}; or give a YAML file"
         raise ScenarioError([Problem("", 0, "", message)])
     return _validate(read_document(path, shipped.get))

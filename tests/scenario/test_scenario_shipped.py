@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from builders import playable_scenarios
 
@@ -72,6 +74,13 @@ def test_path_and_name_give_the_same() -> None:
 def test_misspelt_name() -> None:
     with pytest.raises(ScenarioError, match=r"no scenario is called 'workplaces'\. Did you mean 'workplace'\?"):
         load_scenario("workplaces")
+
+
+def test_name_of_a_file_without_its_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("extends: tiny\nname: mine\n")
+    with pytest.raises(ScenarioError, match=r"no scenario is called 'mine'\. Did you mean the file 'mine\.yaml'\?"):
+        load_scenario("mine")
 
 
 def test_missing_file() -> None:
