@@ -81,7 +81,7 @@ def print_year(out: Console, year: Year) -> None:
             style="bold",
         )
     )
-    table = _columns(("",), ("worst",), ("where", "when"), ("limit", "hours beyond", "without vehicles"))
+    table = _columns(("",), ("worst",), ("where", "when"), ("seed", "limit", "hours beyond", "without vehicles"))
     shown = (
         ("lowest voltage", "voltage below", " p.u.", f"{limits.voltage[0]:g}", 4),
         ("highest voltage", "voltage above", " p.u.", f"{limits.voltage[1]:g}", 4),
@@ -98,6 +98,7 @@ def print_year(out: Console, year: Year) -> None:
             f"{worst.value:.{digits}f}{unit}",
             worst.element,
             f"{year.clocks[worst.day].local_times[worst.step]:%Y-%m-%d %H:%M}",
+            f"{year.seeds[worst.day]}",
             limit,
             f"{with_vehicles:,.2f} h",
             f"{without:,.2f} h",
@@ -169,10 +170,10 @@ def print_unbalanced(out: Console, scenario: str, grid: Grid, result: Unbalanced
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("time")
     for heading in ("chargers kW\na / b / c", "lowest p.u.\nbalanced", "lowest p.u.\nof a phase"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("\nwhere")
     for heading in ("unbalance\n%", "transformer %\nbalanced", "transformer %\na / b / c", "line %\nfullest phase"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for one in result.steps:
         time = f"{track.clock.local_times[one.step]:%H:%M}"
         if not one.converged:

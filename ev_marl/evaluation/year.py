@@ -51,6 +51,7 @@ class Year:
     spec: NetworkSpec
     limits: NetworkLimits
     clocks: tuple[Clock, ...]  # (D,)
+    seeds: tuple[int, ...]  # (D,) of the world: with its date, each draws the same day again
     series: YearSeries
     bus_lowest_pu: np.ndarray  # float64 (N,)  inf at dead buses
     bus_low_steps: np.ndarray  # int64 (N,)
@@ -216,6 +217,7 @@ def play_year(
         spec=spec,
         limits=grid.limits,
         clocks=tuple(clocks),
+        seeds=tuple(_SEEDS * seed + k for k in range(n_days)),
         series=recorder.series,
         bus_lowest_pu=recorder.bus_lowest_pu,
         bus_low_steps=recorder.bus_low_steps,

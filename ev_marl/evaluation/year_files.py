@@ -96,7 +96,13 @@ def write_year(year: Year, network: Network, folder: Path) -> None:
 
 
 def _extreme(year: Year, extreme: Extreme) -> dict[str, Any]:
-    return {"value": extreme.value, "element": extreme.element, "time": when(year, extreme.day, extreme.step)}
+    return {
+        "value": extreme.value,
+        "element": extreme.element,
+        "time": when(year, extreme.day, extreme.step),
+        "day": year.clocks[extreme.day].local_times[0].date().isoformat(),
+        "seed": year.seeds[extreme.day],
+    }
 
 
 def _by_bus(year: Year, steps: np.ndarray) -> dict[str, float]:
