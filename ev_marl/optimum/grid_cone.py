@@ -23,7 +23,7 @@ from ev_marl.optimum.model import PyomoDay
 from ev_marl.optimum.program import LinearProgram, Rows
 
 _LIMIT_TOLERANCE = 1e-7  # p.u. of the square
-_FANS = np.exp(1j * np.pi * np.array([0.0, 0.125, -0.125, 1.0, 0.875, -0.875]))
+_LEAST_EFFECT = 2e-7  # on the power over an edge, in the model's units: a smaller cut is lost in solvers' tolerances
 
 
 class GridBlocks:
@@ -231,10 +231,7 @@ class GridBlocks:
             shape=(n * n_rows, self._program.n_columns),
         )
         equal = Rows(matrix.indptr.astype(np.int64), matrix.indices, matrix.data, right.ravel(), right.ravel())
-        parts = [equal, self._first_tangents(steps, first)]
-        if self.problem.droop is not None:
-            parts.append(self._reactive_rows(steps))
-        return Rows.stack(parts)
+        return equal if self.problem.droop is None else Rows.stack([equal, self._reactive_rows(steps)])
 
     def _charger_entries(self, steps: np.ndarray, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Vehicles' powers in the balances of the blocks of some steps."""
@@ -284,17 +281,6 @@ class GridBlocks:
         return Rows(
             np.array(starts), np.array(columns, dtype=np.int64), np.array(values), np.full(n, -np.inf), np.zeros(n)
         )
-
-    def _first_tangents(self, steps: np.ndarray, first: np.ndarray) -> Rows:
-        """A fan of tangents at each edge's highest current, in the directions of import and export.
-
-        With nothing else than these, the blocks are linearised branch flow with currents from below: at lower currents
-        the best tangent is l >= 0, no losses.
-        """
-        rated = self.ranges.edge_most[steps] * self.scale
-        block, edge = (index.ravel() for index in np.indices(rated.shape))
-        parts = [self._tangents(first[block], edge, rated.ravel() * fan) for fan in _FANS]
-        return Rows.stack(parts)
 
     def _tangents(self, first: np.ndarray, edge: np.ndarray, k: np.ndarray) -> Rows:
         """l − 2·Re(conj(k)·S) + |k|²·u >= 0 for blocks that begin at columns `first`."""
@@ -394,7 +380,8 @@ class GridBlocks:
         x : float64, shape (n_columns,)
             The point.
         cones : bool
-            Whether tangents of the cones are wanted, too, or only limits.
+            Whether tangents of the cones are wanted everywhere, or only where a current would be beyond its highest:
+            the rest is linear branch flow then, without losses.
         tolerance : float
             How far a squared current may be below the cone, relative to its largest value on that edge [-].
         """
@@ -402,8 +389,7 @@ class GridBlocks:
         if len(self.steps):
             states = self.states(x)
             parts.append(self._broken_limits(states))
-            if cones:
-                parts.append(self._broken_cones(states, tolerance))
+            parts.append(self._broken_cones(states, tolerance, everywhere=cones))
         return Rows.stack(parts)
 
     def _broken_limits(self, states: np.ndarray) -> Rows:
@@ -417,10 +403,17 @@ class GridBlocks:
             self._first_column[block], some.row, some.edge, some.coefficients(), least[block, which], most[block, which]
         )
 
-    def _broken_cones(self, states: np.ndarray, tolerance: float) -> Rows:
-        most = (self.ranges.edge_most[self.steps] * self.scale) ** 2
-        block, edge = np.nonzero(self.cone_excess(states) > tolerance * most)
+    def _broken_cones(self, states: np.ndarray, tolerance: float, *, everywhere: bool) -> Rows:
+        """Tangents where a point lies outside a cone, or only where it does so at its highest current."""
         n_rows, n_edges = self.reduction.n_rows, self.reduction.n_edges
+        most = (self.ranges.edge_most[self.steps] * self.scale) ** 2
+        excess = self.cone_excess(states)
+        beyond = excess > tolerance * most
+        if everywhere:
+            beyond &= excess * np.abs(self.reduction.transfer[:, 0, 1]) / self.scale > _LEAST_EFFECT
+        else:
+            beyond &= states[:, n_rows + 2 * n_edges :] + excess > most
+        block, edge = np.nonzero(beyond)
         u = states[block, self.reduction.first[edge]]
         s = states[block, n_rows + edge] + 1j * states[block, n_rows + n_edges + edge]
         return self._tangents(self._first_column[block], edge, s / np.maximum(u, 1e-3))

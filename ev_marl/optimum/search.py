@@ -31,6 +31,7 @@ HULL_TOLERANCE = 1e-7
 SIMULTANEOUS_KW2 = 1e-6
 MIXED_INTEGER_MARGIN = 1e-9  # relative; taken off a solver's own bound for its feasibility tolerances
 _MOST_ROUNDS = 200
+_STALLED = 3  # rounds that bring next to nothing, after which tangents of the network are enough
 
 
 @dataclass(frozen=True)
@@ -172,9 +173,12 @@ class Search:
         self._settle()
 
     def _settle(self) -> None:
-        first = self.rounds
+        first, values = self.rounds, [-math.inf]
         while self.run_once() and self.rounds < first + _MOST_ROUNDS:
-            pass
+            values.append(self.program.value(self.x))
+            network = self.grid is not None and len(self.grid.blocks.steps) > 0
+            if network and len(values) > _STALLED and values[-1] - values[-1 - _STALLED] < self._share():
+                break  # what is left is within the solver's own tolerance
 
     def run_once(self) -> bool:
         """Solve, and add the rows that the solution breaks; False if there were none or the solver did not finish.
