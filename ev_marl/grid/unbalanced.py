@@ -162,7 +162,11 @@ def _complete(net: Any) -> list[str]:
                 "conductor and carries the whole return current), capacitance the same"
             )
     if len(net.trafo):
-        groups = [_vector_group(row) for _, row in net.trafo.iterrows()]
+        # Above 1 kV nothing returns through neutral or earth, so the vector group does not matter there.
+        low = (net.bus.vn_kv.loc[net.trafo.lv_bus] <= LOW_VOLTAGE_KV).to_numpy()
+        groups = [
+            _vector_group(row) if below else "Dyn" for (_, row), below in zip(net.trafo.iterrows(), low, strict=True)
+        ]
         if None in groups:
             said.append("transformers: vector group Dyn where none is given")
         net.trafo["vector_group"] = [group or "Dyn" for group in groups]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("pandapower")
+pytest.importorskip("simbench")
 
 from ev_marl.compare.network_metrics import NetworkRecorder
 from ev_marl.env.setup import Setting
