@@ -12,6 +12,7 @@ pytest.importorskip("pandapower")
 
 from ev_marl.cli import app
 from ev_marl.env.setup import Setting
+from ev_marl.evaluation import year
 from ev_marl.evaluation.unbalanced_day import port_phases, unbalanced_day
 from ev_marl.evaluation.year_files import FILES
 
@@ -57,6 +58,14 @@ def test_year_leaves_its_files_and_never_overwrites(tmp_path: Path) -> None:
     assert again.exit_code == 1
     assert "exists" in again.stderr
     assert "hangs on no network" in run("grid", "year", "tiny").stderr
+
+
+def test_a_year_that_pandapower_does_not_confirm_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(year, "VOLTAGE_PU", 0.0)
+    result = run("grid", "year", "street-lv", "--days", 1, "--samples", 0)
+    assert result.exit_code == 1
+    assert "lowest voltage" in result.stdout
+    assert "pandapower says otherwise" in result.stderr
 
 
 def test_unbalanced_puts_both_side_by_side(tmp_path: Path) -> None:
