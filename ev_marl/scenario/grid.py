@@ -148,7 +148,7 @@ class VoltageDroop(Model):
     """Rising corners [p.u.]: full feeding of reactive power up to the first, none between the second and third, full
     drawing from the fourth on. Default: the shape of VDE-AR-N 4105's Q(U) curve."""
     share: PositiveFraction = 0.3287
-    """Full reactive power as a share of the chargers' rated power at the bus [-]; the default is cos φ = 0.95."""
+    """Full reactive power as a share of the active power at the bus [-]; the default is cos φ = 0.95."""
 
     @field_validator("voltages")
     @classmethod
@@ -220,7 +220,7 @@ class Grid(Model):
     pv: AddedPv | None = None
     """Photovoltaic plants on top of the network's own generators."""
     chargers: Chargers = Chargers()
-    """Reactive power of the chargers."""
+    """What the chargers do with reactive power; left out: none."""
     limits: NetworkLimits = NetworkLimits()
     """Voltage band and highest loadings."""
     coordinator: Literal["curtail", "none"] = "none"
