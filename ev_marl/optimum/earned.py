@@ -84,7 +84,7 @@ def grid_report(search: Search, best: Earned, total_seconds: float) -> GridRepor
     checked = violation(problem, tight, problem.flow(tight, charger_kw[tight], by_reference=True))
     return GridReport(
         formulations=tuple(formulations),
-        steps=len(search.grid.blocks.steps),
+        steps=int(search.grid.touched.sum()),
         voltage_violation_pu=carried.voltage_violation_pu,
         loading_violation_percent=carried.loading_violation_percent,
         checked_steps=0 if problem.reference is None else len(tight),

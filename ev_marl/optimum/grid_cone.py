@@ -148,13 +148,13 @@ class GridBlocks:
         fixed[:n_rows] = net.source
         self.fixed_state = np.where(fixed, 0.0, np.nan)
         self.fixed_state[:n_rows][net.source] = net.vm[net.source] ** 2
-        self._state_column = np.where(fixed, -1, np.cumsum(~fixed) - 1)
+        self.state_column = np.where(fixed, -1, np.cumsum(~fixed) - 1)
         self.n_states = n_states
         self._n_columns = int((~fixed).sum())
         matrix = matrix[keep]
-        self._template = sparse.csr_array(matrix[:, ~fixed])
-        self._template.eliminate_zeros()
-        self._template_shift = -(matrix[:, fixed] @ self.fixed_state[fixed])
+        self.template = sparse.csr_array(matrix[:, ~fixed])
+        self.template.eliminate_zeros()
+        self._shift = -(matrix[:, fixed] @ self.fixed_state[fixed])
         self._keep = keep
 
     def _limits(self) -> tuple[Quantities, np.ndarray, np.ndarray]:
@@ -183,14 +183,7 @@ class GridBlocks:
         steps : int64, shape (n,)
             Steps without one, with a solution without charging.
         """
-        net, ranges, n = self.reduction, self.ranges, len(steps)
-        row_least, row_most = ranges.row_least[steps], ranges.row_most[steps]
-        ell = (ranges.edge_most[steps] * self.scale) ** 2
-        power = row_most[:, net.first] * np.sqrt(ell)
-        lower = np.concatenate([row_least**2, -power, -power, np.zeros_like(ell)], axis=1)
-        upper = np.concatenate([row_most**2, power, power, ell], axis=1)
-        variable = self._state_column >= 0
-        lower, upper = lower[:, variable], upper[:, variable]
+        n, (lower, upper) = len(steps), self.column_bounds(steps)
         first = self._program.n_columns + self._n_columns * np.arange(n)
         self._program.add_columns("network", lower.ravel(), upper.ravel())
         if self.problem.droop is not None:
@@ -199,6 +192,43 @@ class GridBlocks:
         self.steps = np.concatenate([self.steps, steps])
         self._first_column = np.concatenate([self._first_column, first])
         self._program.add_rows(rows)
+
+    def column_bounds(self, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Least and most of the columns of the blocks of some steps, float64, shape (len(steps), n_columns)."""
+        net, ranges = self.reduction, self.ranges
+        row_least, row_most = ranges.row_least[steps], ranges.row_most[steps]
+        ell = (ranges.edge_most[steps] * self.scale) ** 2
+        power = row_most[:, net.first] * np.sqrt(ell)
+        lower = np.concatenate([row_least**2, -power, -power, np.zeros_like(ell)], axis=1)
+        upper = np.concatenate([row_most**2, power, power, ell], axis=1)
+        variable = self.state_column >= 0
+        return lower[:, variable], upper[:, variable]
+
+    def right_sides(self, steps: np.ndarray) -> np.ndarray:
+        """Right-hand sides of the blocks of some steps without charging, float64, shape (len(steps), n_rows)."""
+        right: np.ndarray = np.tile(self._shift, (len(steps), 1))
+        injected = self._injected[steps]
+        for part, offset in ((injected.real, 0), (injected.imag, self.reduction.n_rows)):
+            row = self._balance_row[offset : offset + self.reduction.n_rows]
+            right[:, row[row >= 0]] += part[:, row >= 0]
+        return right
+
+    def charger_matrix(self) -> sparse.csr_array:
+        """What 1 kW drawn at each charger bus adds to the rows of a block, shape (n_rows, n_chargers)."""
+        place, n_kept = self._charger_place, self.reduction.n_rows
+        entries = []
+        for offset, factor in ((0, 1.0), (n_kept, self.problem.kvar_per_kw)):
+            row = np.where(place >= 0, self._balance_row[offset + np.maximum(place, 0)], -1)
+            here = np.flatnonzero(row >= 0)
+            entries.append((row[here], here, np.full(len(here), factor / self.unit_kva)))
+        row, bus, value = (np.concatenate(part) for part in zip(*entries, strict=True))
+        return sparse.csr_array((value, (row, bus)), shape=(self.template.shape[0], len(place)))
+
+    def all_states(self, columns: np.ndarray) -> np.ndarray:
+        """u of all rows, then P, Q, l of all edges, from a block's columns; float64, shape (n_states,)."""
+        states: np.ndarray = self.fixed_state.copy()
+        states[self.state_column >= 0] = columns
+        return states
 
     def _add_reactive(self, steps: np.ndarray) -> None:
         """Reactive powers of chargers that follow the voltage: free columns, within ±share·(charge + discharge)."""
@@ -209,15 +239,8 @@ class GridBlocks:
         self._reactive_of.update({int(step): first + n_chargers * i for i, step in enumerate(steps)})
 
     def _program_rows(self, steps: np.ndarray, first: np.ndarray) -> Rows:
-        net, n = self.reduction, len(steps)
-        n_rows = self._template.shape[0]
-        right = np.zeros((n, n_rows))
-        right[:] = self._template_shift
-        injected = self._injected[steps]
-        for part, offset in ((injected.real, 0), (injected.imag, net.n_rows)):
-            row = self._balance_row[offset : offset + net.n_rows]
-            right[:, row[row >= 0]] += part[:, row >= 0]
-        template = self._template.tocoo()
+        n, n_rows, right = len(steps), self.template.shape[0], self.right_sides(steps)
+        template = self.template.tocoo()
         block = np.arange(n)[:, None]
         entry_row = (block * n_rows + template.row).ravel()
         entry_column = (first[:, None] + template.col).ravel()
@@ -300,7 +323,7 @@ class GridBlocks:
         """lower <= values · (u of row, P, Q, l of edge) <= upper; edge −1: u alone."""
         n_rows, n_edges = self.reduction.n_rows, self.reduction.n_edges
         states = np.column_stack([row, *(np.where(edge >= 0, n_rows + k * n_edges + edge, -1) for k in range(3))])
-        column = np.where(states >= 0, self._state_column[np.maximum(states, 0)], -1)
+        column = np.where(states >= 0, self.state_column[np.maximum(states, 0)], -1)
         shift = values[:, 0] * np.where(column[:, 0] < 0, self.fixed_state[row], 0.0)
         there = (column >= 0) & (values != 0.0)
         return Rows(
@@ -321,7 +344,7 @@ class GridBlocks:
 
     def split_states(self, weights: np.ndarray) -> tuple[np.ndarray, float]:
         """Weights of a block's columns, and what the given voltages contribute, from weights of its states."""
-        variable = self._state_column >= 0
+        variable = self.state_column >= 0
         return weights[variable], float(weights[~variable] @ self.fixed_state[~variable])
 
     def square_weights(self, quantities: Quantities) -> sparse.csr_array:
@@ -347,7 +370,7 @@ class GridBlocks:
     def states(self, x: np.ndarray) -> np.ndarray:
         """u of all rows, then P, Q, l of all edges of every block, float64, shape (n_blocks, n_states)."""
         states = np.tile(self.fixed_state, (len(self.steps), 1))
-        variable = np.flatnonzero(self._state_column >= 0)
+        variable = np.flatnonzero(self.state_column >= 0)
         states[:, variable] = x[self._first_column[:, None] + np.arange(self._n_columns)]
         return states
 

@@ -121,6 +121,37 @@ class PriceRows:
             cost += price * np.maximum(0.0, amounts[name] - x[column])
         return cost
 
+    def lifts(self, states: np.ndarray, step: int) -> list[tuple[int, float, float, np.ndarray]]:
+        """What a state costs at least, quantity by quantity.
+
+        Parameters
+        ----------
+        states : float64, shape (n_states,)
+            A state of the network.
+        step : int
+            The step.
+
+        Returns
+        -------
+        list of (column, price, total, weights)
+            For each variable: it is at least total + weights·(states − these) in every state, and costs its price.
+        """
+        found = []
+        for name, columns in self.columns.items():
+            if columns[step] < 0:
+                continue
+            if name == "added_losses_kw":
+                weights = self._blocks.losses_kw
+                total = float(weights @ states) - float(self._problem.idle_losses_kw[step]) - self._mismatch_kw
+            else:
+                totals, all_weights = self._lift(name, states[None], np.array([step]))
+                total, weights = float(totals[0]), all_weights[0]
+            found.append((int(columns[step]), float(self._program.cost[columns[step]]), total, weights))
+        return found
+
+    def _lift(self, name: str, states: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self._band(states, steps) if name == "beyond_band_pu" else self._overload(name, states, steps)
+
     def broken(self, x: np.ndarray, tolerance: float) -> Rows:
         """Rows that a point breaks where that saves it more than the tolerance [currency] in a step."""
         blocks = self._blocks
@@ -130,7 +161,7 @@ class PriceRows:
         for name, columns in self.columns.items():
             if name == "added_losses_kw":
                 continue
-            total, weights = self._band(states) if name == "beyond_band_pu" else self._overload(name, states)
+            total, weights = self._lift(name, states, blocks.steps)
             column = columns[blocks.steps]
             saved = self._program.cost[column] * (total - x[column])
             for block in np.flatnonzero(saved > tolerance).tolist():
@@ -142,17 +173,17 @@ class PriceRows:
                 rows.append(_row(np.array([column[block], *own]), np.array([1.0, *-variable[at]]), constant))
         return Rows.stack(rows)
 
-    def _band(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _band(self, states: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What voltages are beyond their band, from below and linear in the states.
 
         Returns
         -------
-        total : float64, shape (n_blocks,)
+        total : float64, shape (len(steps),)
             Here [p.u.].
-        weights : float64, shape (n_blocks, n_states)
+        weights : float64, shape (len(steps), n_states)
             Slopes.
         """
-        blocks, steps = self._blocks, self._blocks.steps
+        blocks = self._blocks
         bounds, reach = self._problem.bounds.rows(steps), blocks.ranges.bus_reach[steps]
         square = np.maximum(blocks.squares(blocks.buses, states), 1e-6)
         voltage = np.sqrt(square)
@@ -166,13 +197,13 @@ class PriceRows:
         weights = slope[:, there] @ blocks.square_weights(blocks.buses.take(there))
         return height[:, there].sum(axis=1), np.asarray(weights)
 
-    def _overload(self, name: str, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _overload(self, name: str, states: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What elements carry beyond their limits, from below and linear in the states, as `_band` [kVA].
 
         Of each element the end and the estimate that say most: the chord of the current over its square, or the power
         there over the highest voltage, |I| = |V·conj(I)|/|V|, by a tangent; this one is exact at a given voltage.
         """
-        blocks, steps = self._blocks, self._blocks.steps
+        blocks = self._blocks
         branch, percent_per_pu, limit_percent, rated_kva = dict(self._elements)[name]
         n_branches = len(self._problem.matrices.from_row)
         total, weights = np.zeros(len(steps)), np.zeros(states.shape)

@@ -22,7 +22,8 @@ from ev_marl.optimum.program import Rows
 from ev_marl.optimum.search import Search
 from ev_marl.policies.plan import Plan
 
-ROUNDS = 12  # of linearising
+ROUNDS = 6  # of linearising
+_INSIDE = 0.9  # of the tolerances; the rest is left to the difference between backends
 _STEP_KW = 0.5  # of the difference quotients
 _BISECTIONS = 20
 
@@ -117,12 +118,8 @@ class _Tangents:
         assert search.grid is not None
         self._grid, self._search = search.grid, search
         self.problem = search.grid.problem
-        day, program = search.day, search.program
-        pairs = day.pairs
-        bus = self.problem.port_charger[pairs.port]
-        self._charge = (pairs.step, bus, program.columns(day.charge))
-        self._discharge = (pairs.step[pairs.discharge], bus[pairs.discharge], program.columns(day.discharge))
-        self.share = 0.3 * search.tolerance * max(1.0, abs(search.program.value(search.x))) / day.n_steps
+        value = abs(search.program.value(search.x))
+        self.share = 0.3 * search.tolerance * max(1.0, value) / search.day.n_steps
 
     def flow(self, plan: Plan) -> PowerFlow:
         return self._grid.flow(plan)
@@ -131,8 +128,13 @@ class _Tangents:
         problem = self.problem
         broken = ~flow.converged
         if problem.limits_are_hard:
-            broken |= ~problem.bounds.kept(flow)
+            broken |= self._most_excess(np.arange(problem.n_steps), flow) > _INSIDE
         return np.flatnonzero(broken & problem.solvable)
+
+    def _most_excess(self, steps: np.ndarray, flow: PowerFlow) -> np.ndarray:
+        """How far the worst quantity of each row is beyond its limit, in tolerances."""
+        excess = np.nan_to_num(self.problem.bounds.rows(steps).stacked_excess(flow), nan=0.0)
+        return np.asarray(excess.max(axis=1, initial=-np.inf))
 
     def missing_cost(self, flow: PowerFlow) -> np.ndarray:
         """What the exact power flow costs more than the program thinks, or less (< 0), shape (n_steps,) [currency]."""
@@ -143,7 +145,7 @@ class _Tangents:
 
     def rows(self, plan: Plan, flow: PowerFlow, broken: np.ndarray, short: np.ndarray) -> Rows:
         """Tangents at a plan."""
-        problem = self.problem
+        problem, powers = self.problem, self._grid.columns
         charger_kw = problem.charger_power(plan.power_kw)
         steps = np.union1d(broken, short)
         n_buses = charger_kw.shape[1]
@@ -162,19 +164,19 @@ class _Tangents:
         for i, step in enumerate(steps.tolist()):
             at_kw = charger_kw[step]
             if not flow.converged[step]:
-                out.append(self._hold(step, 0.5 * at_kw))
+                out.append(powers.held(step, 0.5 * at_kw))
                 continue
             slopes = np.nan_to_num((changed[i] - excess[step]) / step_kw[i][:, None])
-            for c in np.flatnonzero(excess[step] > 1.0).tolist() if step in broken else ():
+            for c in np.flatnonzero(excess[step] > _INSIDE).tolist() if step in broken else ():
                 slope = slopes[:, c]
                 scale = max(float(np.abs(slope).max()), 1e-12)
                 # No charging is always allowed, whatever the linear model says of it.
                 room = max(0.0, float(slope @ at_kw) - float(excess[step, c]))
-                out.append(self._row(step, -slope / scale, -room / scale))
+                out.append(powers.row(step, -slope / scale, -room / scale))
             for name, columns in self._grid.prices.columns.items() if step in short else ():
                 amount = float(here[name][step, 0])
                 slope = (there[name].reshape(len(steps), n_buses)[i] - amount) / step_kw[i]
-                out.append(self._row(step, -slope, amount - float(slope @ at_kw), int(columns[step])))
+                out.append(powers.row(step, -slope, amount - float(slope @ at_kw), int(columns[step])))
         return Rows.stack(out)
 
     def held(self, plan: Plan, broken: np.ndarray, *, to_zero: bool) -> Rows:
@@ -184,33 +186,9 @@ class _Tangents:
         low, high = np.zeros(len(broken)), np.ones(len(broken))
         for _ in range(0 if to_zero else _BISECTIONS):
             middle = 0.5 * (low + high)
-            fits = problem.bounds.rows(broken).kept(problem.flow(broken, charger_kw * middle[:, None]))
+            flow = problem.flow(broken, charger_kw * middle[:, None])
+            fits = flow.converged & (self._most_excess(broken, flow) <= _INSIDE)
             low, high = np.where(fits, middle, low), np.where(fits, high, middle)
-        return Rows.stack([self._hold(step, low[i] * charger_kw[i]) for i, step in enumerate(broken.tolist())])
-
-    def _hold(self, step: int, most_kw: np.ndarray) -> Rows:
-        """Charging at each bus at most its given power, discharging at most that below zero."""
-        rows = []
-        for bus, power_kw in enumerate(most_kw.tolist()):
-            for (steps, buses, columns), limit_kw in (
-                (self._charge, max(0.0, power_kw)),
-                (self._discharge, max(0.0, -power_kw)),
-            ):
-                here = columns[(steps == step) & (buses == bus)]
-                if len(here):
-                    rows.append(_one_row(here, -np.ones(len(here)), -limit_kw))
-        return Rows.stack(rows)
-
-    def _row(self, step: int, weights: np.ndarray, lower: float, column: int | None = None) -> Rows:
-        """(variable of the column, if any) + Σ over buses of weight·power >= lower."""
-        columns: list[np.ndarray] = [np.zeros(0, dtype=np.int64) if column is None else np.array([column])]
-        values = [np.ones(len(columns[0]))]
-        for (steps, buses, all_columns), sign in ((self._charge, 1.0), (self._discharge, -1.0)):
-            here = np.flatnonzero(steps == step)
-            columns.append(all_columns[here])
-            values.append(sign * weights[buses[here]])
-        return _one_row(np.concatenate(columns), np.concatenate(values), lower)
-
-
-def _one_row(columns: np.ndarray, values: np.ndarray, lower: float) -> Rows:
-    return Rows(np.array([0, len(columns)]), columns, values, np.array([lower]), np.array([np.inf]))
+        return Rows.stack(
+            [self._grid.columns.held(step, low[i] * charger_kw[i]) for i, step in enumerate(broken.tolist())]
+        )

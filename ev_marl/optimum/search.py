@@ -31,7 +31,8 @@ HULL_TOLERANCE = 1e-7
 SIMULTANEOUS_KW2 = 1e-6
 MIXED_INTEGER_MARGIN = 1e-9  # relative; taken off a solver's own bound for its feasibility tolerances
 _MOST_ROUNDS = 200
-_STALLED = 3  # rounds that bring next to nothing, after which tangents of the network are enough
+_STALLED = 3  # rounds with the network that must bring more than this share of the cost, or the search rests there
+_STALLED_GAIN = 2e-5
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class Search:
         if not self.grid.problem.relaxable:
             return
         for formulation, cones in (("linear branch flow", False), ("cones", True)):
-            self.grid.cones = cones
+            self.grid.cones, self.grid.wanted = cones, True
             self._settle()
             while self.time_left > 0.0 and self.grid.grow(self.x, self.plan(), self._share()):
                 self._solver.start_anew()
@@ -176,9 +177,9 @@ class Search:
         first, values = self.rounds, [-math.inf]
         while self.run_once() and self.rounds < first + _MOST_ROUNDS:
             values.append(self.program.value(self.x))
-            network = self.grid is not None and len(self.grid.blocks.steps) > 0
-            if network and len(values) > _STALLED and values[-1] - values[-1 - _STALLED] < self._share():
-                break  # what is left is within the solver's own tolerance
+            network = self.grid is not None and self.grid.wanted
+            if network and len(values) > _STALLED and values[-1] - values[-1 - _STALLED] < self._stalled_gain():
+                break  # still a bound: every row holds, and a row that is missing only leaves it higher
 
     def run_once(self) -> bool:
         """Solve, and add the rows that the solution breaks; False if there were none or the solver did not finish.
@@ -302,3 +303,7 @@ class Search:
     def _share(self) -> float:
         """What all tangents of one kind together may be short of [currency]."""
         return 0.1 * self.tolerance * max(1.0, abs(self.program.value(self.x)))
+
+    def _stalled_gain(self) -> float:
+        """What rounds with the network must bring at least [currency]."""
+        return max(self.tolerance, _STALLED_GAIN) * max(1.0, abs(self.program.value(self.x)))

@@ -115,6 +115,15 @@ def test_every_state_of_the_network_satisfies_every_row(
     search.run()
     assert search.grid is not None
     blocks, pairs, program = search.grid.blocks, search.day.pairs, search.program
+    # The steps' blocks, also where rows in powers say it all.
+    steps = np.setdiff1d(np.flatnonzero(search.grid.touched), blocks.steps)
+    blocks.add(steps)
+    program.add_rows(search.grid.prices.first(steps))
+    x = np.concatenate([search.x, np.zeros(program.n_columns - len(search.x))])
+    for _ in range(3):
+        program.add_rows(blocks.broken(x, cones=True, tolerance=1e-6))
+        program.add_rows(search.grid.prices.broken(x, 1e-6))
+        x = 0.9 * x
     rng = np.random.default_rng(0)
     checked = 0
     for _ in range(40):
@@ -153,6 +162,62 @@ def test_every_state_of_the_network_satisfies_every_row(
             assert (x <= program.upper + 1e-6)[own].all()
             checked += 1
     assert checked > 30
+
+
+@pytest.mark.parametrize("chargers", [Chargers(), Chargers(power_factor=0.95)])
+@pytest.mark.parametrize("priced", [False, True])
+def test_every_plan_that_the_network_carries_satisfies_every_row_in_powers(
+    priced: bool, chargers: Chargers, tmp_path: Path
+) -> None:
+    site, track, grid = some_day(3, tmp_path, chargers=chargers, curtails=not priced)
+    objective = Objective([*money().terms, *(network_prices() if priced else [])])  # type: ignore[list-item]
+    search = Search(site.arrays, track, objective, solver="highs", tolerance=1e-6, time_limit=60.0, grid=grid)
+    assert search.grid is not None
+    assert search.grid.projection.usable
+    pairs, program, columns = search.day.pairs, search.program, search.grid.columns
+    rng = np.random.default_rng(0)
+
+    def some_plan() -> np.ndarray:
+        """A point with random powers, and what the network suffers of them."""
+        x, share = np.zeros(program.n_columns), rng.uniform(0.0, 1.2, 2) ** 2
+        charge = np.minimum(1.0, share[0] * rng.uniform(0.0, 1.0, len(pairs)))
+        x[program.columns(search.day.charge)] = charge * pairs.limits.charge_kw[pairs.session]
+        discharge = np.minimum(1.0, share[1] * rng.uniform(0.0, 1.0, len(pairs.discharge)))
+        x[program.columns(search.day.discharge)] = discharge * pairs.limits.discharge_kw[pairs.session[pairs.discharge]]
+        return x
+
+    # Rows made at points that break limits, in both formulations.
+    every, made = np.arange(track.n_steps), []
+    for k in range(6):
+        rows = search.grid.projection.broken(some_plan(), every, cones=k % 2 == 0, tolerance=1e-9)
+        made.append(program.matrix.shape[0] + np.arange(len(rows)))
+        program.add_rows(rows)
+    made_rows = np.concatenate(made)
+    assert len(made_rows) > 20
+    matrix, checked, tightest = program.matrix[made_rows], 0, np.inf
+    occupied = np.abs(matrix) @ np.eye(program.n_columns)
+    step_of = np.array([_step_of(search, np.flatnonzero(row)) for row in occupied])
+    for _ in range(60):
+        x = some_plan()
+        flow = grid.flow(every, columns.power_kw(x))
+        for name, variables in search.grid.prices.columns.items():
+            x[variables] = suffered(grid, every, flow)[name] + 1e-9
+        fine = flow.converged & (grid.bounds.kept(flow) | priced)
+        here = fine[step_of]
+        room = (matrix @ x - program.row_lower[made_rows])[here]
+        assert (room >= -1e-6).all()
+        checked += len(room)
+        tightest = min(tightest, room.min(initial=np.inf))
+    assert checked > 200
+    assert tightest < 3.0  # they say something, too
+
+
+def _step_of(search: Search, columns: np.ndarray) -> int:
+    pairs, program = search.day.pairs, search.program
+    steps = dict(zip(program.columns(search.day.charge).tolist(), pairs.step.tolist(), strict=True))
+    steps.update(zip(program.columns(search.day.discharge).tolist(), pairs.step[pairs.discharge].tolist(), strict=True))
+    (step,) = {steps[column] for column in columns.tolist() if column in steps}
+    return step
 
 
 def exact_state(grid: GridProblem, blocks: object, step: int, vm_pu: np.ndarray, charger_kw: np.ndarray) -> tuple:
