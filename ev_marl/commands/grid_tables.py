@@ -274,5 +274,5 @@ def _columns(*headings: tuple[str, ...]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for k, names in enumerate(headings):
         for name in names:
-            table.add_column(name, justify="right" if k % 2 else "left")
+            table.add_column(name, justify="right" if k % 2 else "left", overflow="fold")
     return table
