@@ -16,9 +16,11 @@ is said to need its block.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import splu
+from scipy.sparse.linalg import SuperLU, splu
 
 from ev_marl.optimum.grid_columns import ChargerColumns
 from ev_marl.optimum.grid_cone import GridBlocks
@@ -73,6 +75,17 @@ class _System:
     def voltage_square(self, s: np.ndarray) -> np.ndarray:
         """At the first end of each edge, float64, shape (n_edges,)."""
         return np.where(self._free, s[np.maximum(self.u, 0)], self._u_fixed)
+
+
+@dataclass(frozen=True)
+class _State:
+    """The network at some powers, linear about k."""
+
+    step: int
+    k: np.ndarray  # complex128 (n_edges,)  where tangents are put
+    on: np.ndarray  # bool (n_edges,)  which edges have one
+    factors: SuperLU  # of M
+    columns: np.ndarray  # float64 (n_columns,)  of the state
 
 
 class Projection:
@@ -148,48 +161,49 @@ class Projection:
         self.stuck[:] = False
         power_kw, rows = self._columns.power_kw(x), [Rows.stack([])]
         for step in steps.tolist():
-            k, on, s = self._state(step, power_kw[step], cones=cones)
-            rows += self._limit_rows(step, power_kw[step], k, on, s)
-            rows += self._price_rows(x, step, power_kw[step], k, on, s, tolerance)
+            try:
+                state = self._state(step, power_kw[step], cones=cones)
+                rows += self._limit_rows(state, power_kw[step])
+                rows += self._price_rows(state, power_kw[step], x, tolerance)
+            except RuntimeError:  # a singular system: beyond what the network can carry
+                self.stuck[step] = True
         return Rows.stack(rows)
 
-    def _state(self, step: int, power_kw: np.ndarray, *, cones: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Where to put tangents (k and on), and the columns of the state that they make of the powers."""
+    def _state(self, step: int, power_kw: np.ndarray, *, cones: bool) -> _State:
+        """The state that the powers make, and where to put tangents."""
         nothing = np.zeros(self._blocks.reduction.n_edges, dtype=np.complex128)
         on = np.full(len(nothing), cones)
         if not cones:
-            s = self._solve(step, power_kw, nothing, on)
-            edge = self._edge[self._beyond(step, self._with_currents(s))[0]]
+            columns = self._solve(step, power_kw, nothing, on).columns
+            edge = self._edge[self._beyond(step, self._with_currents(columns))[0]]
             on[edge[edge >= 0]] = True
         start = self._k.get(step, nothing)
         for share in _SHARES:
-            k, s, exact = self._newton(step, share * power_kw, np.where(on, start, 0.0), on)
+            state, exact = self._newton(step, share * power_kw, np.where(on, start, 0.0), on)
             if exact:
                 break
             start = nothing
-        self._k[step] = k
-        return k, on, s if share == 1.0 else self._solve(step, power_kw, k, on)
+        self._k[step] = state.k
+        return state if share == 1.0 else self._solve(step, power_kw, state.k, on)
 
-    def _newton(
-        self, step: int, power_kw: np.ndarray, k: np.ndarray, on: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Power flow with currents where `on`: k, the state's columns, and whether it is exact."""
+    def _newton(self, step: int, power_kw: np.ndarray, k: np.ndarray, on: np.ndarray) -> tuple[_State, bool]:
+        """Power flow with currents where `on`, and whether it is exact."""
         system, exact = self._system, False
         most = (self._blocks.ranges.edge_most[step] * self._blocks.scale) ** 2
-        s = self._solve(step, power_kw, k, on)
+        state = self._solve(step, power_kw, k, on)
         for _ in range(_NEWTON_ROUNDS):
+            s = state.columns
             power, u = s[system.p] + 1j * s[system.q], np.maximum(system.voltage_square(s), _LOWEST_SQUARE)
             exact = bool((np.abs(np.abs(power) ** 2 / u - s[system.ell]) <= _NEWTON_EXACT * most)[on].all())
             if exact or not np.isfinite(s).all():
                 break
-            k = np.where(on, power / u, 0.0)
-            s = self._solve(step, power_kw, k, on)
-        return np.nan_to_num(k), s, exact
+            state = self._solve(step, power_kw, np.where(on, power / u, 0.0), on)
+        return state, exact
 
-    def _solve(self, step: int, power_kw: np.ndarray, k: np.ndarray, on: np.ndarray) -> np.ndarray:
+    def _solve(self, step: int, power_kw: np.ndarray, k: np.ndarray, on: np.ndarray) -> _State:
         right = np.concatenate([self._right[step] - self._injection @ power_kw, self._system.tangent_right(k)])
-        s: np.ndarray = splu(self._system.matrix(k, on)).solve(np.where(np.isfinite(right), right, 0.0))
-        return s
+        factors = splu(self._system.matrix(k, on))
+        return _State(step, k, on, factors, np.asarray(factors.solve(right)))
 
     def _with_currents(self, s: np.ndarray) -> np.ndarray:
         """The same with each current as its power makes it."""
@@ -213,64 +227,53 @@ class Projection:
         which = np.concatenate(worst)
         return which, np.where(above[which] >= below[which], 1.0, -1.0)
 
-    def _proof(self, step: int, k: np.ndarray, on: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, float]:
-        """g, shape (n_chargers,), and c with w·s >= c − g·power for every state of the step."""
-        system, on = self._system, on.copy()
+    def _proof(self, state: _State, w: np.ndarray) -> tuple[np.ndarray, float]:
+        """g, shape (n_chargers,), and c with w·s >= c − g·power for every state s of the step."""
+        system, on, factors = self._system, state.on.copy(), state.factors
         n = system.n_equal
         while True:
-            y = splu(system.matrix(k, on)).solve(w, trans="T")
+            y = factors.solve(w, trans="T")
             wrong = on & (y[n:] < -_NEGATIVE * np.abs(y).max())
             if not wrong.any():
                 break
             on &= ~wrong
-        # What stands in the rows without tangents is part of what is left over.
+            factors = splu(system.matrix(state.k, on))
+        # Whatever y is: what it leaves of w stands at its least.
         y[n:] = np.where(on, np.maximum(y[n:], 0.0), 0.0)
-        left = w - system.matrix(k, on).T @ y
-        rest = np.minimum(left * self._lower[step], left * self._upper[step]).sum()
-        return self._injection.T @ y[:n], float(y[:n] @ self._right[step] + y[n:] @ system.tangent_right(k) + rest)
+        left = w - system.matrix(state.k, on).T @ y
+        least = np.minimum(left * self._lower[state.step], left * self._upper[state.step]).sum()
+        given = y[:n] @ self._right[state.step] + y[n:] @ system.tangent_right(state.k)
+        return self._injection.T @ y[:n], float(given + least)
 
-    def _limit_rows(
-        self, step: int, power_kw: np.ndarray, k: np.ndarray, on: np.ndarray, columns: np.ndarray
-    ) -> list[Rows]:
-        rows = []
-        which, sides = self._beyond(step, columns)
+    def _limit_rows(self, state: _State, power_kw: np.ndarray) -> list[Rows]:
+        step, rows = state.step, []
+        which, sides = self._beyond(step, state.columns)
         for quantity, side in zip(which.tolist(), sides.tolist(), strict=True):
-            all_weights = side * self._weights[[quantity]].toarray()[0]
-            w, shift = self._blocks.split_states(all_weights)
-            limit = self._most[step, quantity] if side > 0.0 else -self._least[step, quantity]
-            g, c = self._proof(step, k, on, w)
-            size = float(np.abs(g).max())
-            lower = c - (limit - shift)
-            cut = lower - float(g @ power_kw)
+            w, shift = self._blocks.split_states(side * self._weights[[quantity]].toarray()[0])
+            most = (self._most[step, quantity] if side > 0.0 else -self._least[step, quantity]) - shift
+            g, c = self._proof(state, w)
+            size, cut = float(np.abs(g).max()), float(c - most - g @ power_kw)
             if cut > _CUT_KW * size > 0.0:
-                rows.append(self._columns.row(step, g / size, lower / size))
-            elif float(w @ columns) - limit + shift - cut > _LOOSE * abs(limit):
+                rows.append(self._columns.row(step, g / size, (c - most) / size))
+            elif float(w @ state.columns) - most - cut > _LOOSE * max(1.0, abs(most)):
                 self.stuck[step] = True
         return rows
 
-    def _price_rows(
-        self,
-        x: np.ndarray,
-        step: int,
-        power_kw: np.ndarray,
-        k: np.ndarray,
-        on: np.ndarray,
-        s: np.ndarray,
-        tolerance: float,
-    ) -> list[Rows]:
+    def _price_rows(self, state: _State, power_kw: np.ndarray, x: np.ndarray, tolerance: float) -> list[Rows]:
         rows = []
-        states = self._blocks.all_states(s)
-        for column, price, total, weights in self._prices.lifts(states, step):
-            if price * (total - x[column]) <= tolerance:
+        states = self._blocks.all_states(state.columns)
+        for column, price, total, weights in self._prices.lifts(states, state.step):
+            saved = price * (total - x[column])
+            if saved <= tolerance:
                 continue
             w, shift = self._blocks.split_states(weights)
-            g, c = self._proof(step, k, on, w)
-            lower = total - float(weights @ states) + shift + c  # variable + g·power is at least this
+            g, c = self._proof(state, w)
+            lower = total - float(weights @ states) + shift + c  # of variable + g·power
             missing = price * (lower - float(g @ power_kw) - x[column])
             if missing > tolerance:
-                rows.append(self._columns.row(step, g, lower, column))
-            if price * (total - x[column]) - missing > tolerance:
-                self.stuck[step] = True
+                rows.append(self._columns.row(state.step, g, lower, column))
+            if saved - missing > tolerance:
+                self.stuck[state.step] = True
         return rows
 
 
