@@ -549,6 +549,27 @@ def grid_unbalanced(
     )
 
 
+@grid_app.command(
+    "agreement",
+    epilog=_examples("ev-marl grid agreement --only CIGRE", "ev-marl grid agreement --also my_module:MyBackend"),
+)
+def grid_agreement(
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="WORD", help="Only networks whose title has this word.")
+    ] = None,
+    also: Annotated[
+        list[str] | None, typer.Option("--also", metavar="NAME", help="Another backend, by name or as module:Class.")
+    ] = None,
+    states: Annotated[int, typer.Option("--states", min=4, help="How many random states of each network.")] = 64,
+    times: Annotated[bool, typer.Option("--times/--no-times", help="Measure times, too.")] = True,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the page to a file.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Compare the backends with pandapower on well-known networks; exit code 1 where one is beyond its tolerance."""
+    if not grid.agreement(only or [], also or [], states, times, out, overwrite):
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Entry point of the command.
 

@@ -1,4 +1,4 @@
-"""`ev-marl grid`: the network of a scenario as it was built, a year of it, a day of it on three phases."""
+"""`ev-marl grid`: a network as it was built, a year of it, a day on three phases; how well the backends agree."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import ev_marl.network.sources  # noqa: F401  says how to install pandapower, wh
 
 # isort: split
 from ev_marl.commands.grid_tables import print_facts, print_unbalanced, print_year
-from ev_marl.commands.output import check_new, console, print_json, say
+from ev_marl.commands.output import check_new, console, print_json, say, write_new
+from ev_marl.compare.progress import progress_bar
 from ev_marl.env.setup import Setting
-from ev_marl.errors import NetworkError
+from ev_marl.errors import EvMarlError, NetworkError
 from ev_marl.evaluation.unbalanced_day import Connection, LoadSplit, Steps
 from ev_marl.scenario import Scenario, load_scenario
 from ev_marl.scenario.grid import Grid
@@ -144,6 +145,37 @@ def unbalanced(
         )
     else:
         print_unbalanced(console(), loaded.name, grid, result)
+
+
+def agreement(only: list[str], also: list[str], n_states: int, timed: bool, out: Path | None, overwrite: bool) -> bool:
+    """Print or write the page of agreement; whether every backend is within its tolerances.
+
+    Raises
+    ------
+    EvMarlError
+        If the file exists, or no network has one of the words.
+    """
+    from ev_marl.evaluation.agreement import CASES, Row, measure, page  # noqa: PLC0415  slow to import
+
+    if out is not None:
+        check_new(out, overwrite=overwrite)
+    cases = [case for case in CASES if not only or any(word.lower() in case.title.lower() for word in only)]
+    if not cases:
+        raise EvMarlError(f"no network has {' or '.join(only)} in its title: {'; '.join(case.title for case in CASES)}")
+    rows: list[Row] = []
+    with progress_bar("networks", 0, len(cases)) as advance:
+        for case in cases:
+            rows.extend(measure(case, also, n_states=n_states, timed=timed))
+            advance()
+    for row in rows:
+        for problem in row.problems:
+            say(f"{row.title}, {row.backend}: {problem}")
+    if out is None:
+        print(page(rows))
+    else:
+        write_new(out, page(rows), overwrite=overwrite)
+        say(f"{out} written")
+    return not any(row.problems for row in rows)
 
 
 def with_grid(scenario: str, grid_coordinator: str | None = None) -> tuple[Scenario, Grid]:

@@ -18,6 +18,9 @@ from ev_marl.registry import Registry
 LOWEST_PU = 0.7
 """Below this voltage at any bus a power flow counts as not converged, in every backend: loads of constant power are no
 physics there."""
+MISMATCH_PU = 1e-11
+"""Power mismatch at which the backends of this package stop: at pandapower's usual base of 1 MVA a thousandth of its
+own, so that what is left of it in priced losses is far below the accuracy of a bound."""
 
 
 @dataclass(slots=True)

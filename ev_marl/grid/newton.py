@@ -13,7 +13,7 @@ from pandapower.pypower.idx_bus import SL_FAC
 from scipy import sparse
 
 from ev_marl.errors import NetworkError
-from ev_marl.grid.base import BACKENDS, Injections, PowerFlow, refuse_collapse
+from ev_marl.grid.base import BACKENDS, MISMATCH_PU, Injections, PowerFlow, refuse_collapse
 from ev_marl.grid.internals import Admittances, admittances, unsupported
 from ev_marl.network.network import Network
 
@@ -22,7 +22,6 @@ try:
 except ImportError:  # pragma: no cover - depends on what is installed
     newtonpf_new = None  # the other backends do without
 
-TOLERANCE_KVA = 1e-5  # power mismatch at which pandapower stops, 1e-8 MVA
 MOST_ITERATIONS = 10  # pandapower's own for Newton's method
 
 
@@ -72,7 +71,7 @@ class NewtonBackend:
         bus = np.zeros((n_rows, SL_FAC + 1))
         bus[self._slack, SL_FAC] = 1.0
         self._frame = {"bus": bus}
-        self._options = {"max_iteration": MOST_ITERATIONS, "tolerance_mva": TOLERANCE_KVA / matrices.base_kva}
+        self._options = {"max_iteration": MOST_ITERATIONS, "tolerance_mva": MISMATCH_PU}
         self._into_rows = [
             _incidence(matrices.row[bus], n_rows) for bus in (spec.load_bus, spec.generator_bus, spec.charger_bus)
         ]

@@ -21,12 +21,11 @@ from scipy.sparse.linalg import splu
 
 from ev_marl.compiled import kernel
 from ev_marl.errors import NetworkError
-from ev_marl.grid.base import BACKENDS, LOWEST_PU, Injections, PowerFlow, put_rows
+from ev_marl.grid.base import BACKENDS, LOWEST_PU, MISMATCH_PU, Injections, PowerFlow, put_rows
 from ev_marl.grid.internals import admittances, unsupported
 from ev_marl.grid.newton import NewtonBackend
 from ev_marl.network.network import Network
 
-TOLERANCE_KVA = 1e-5  # power mismatch at which pandapower stops, 1e-8 MVA
 MOST_ITERATIONS = 50  # more take longer than Newton's method
 _NOTHING = 1e-14
 
@@ -254,7 +253,7 @@ class ZBusBackend:
             scale,
             _parts(matrices.slack_v),
             matrices.base_kva,
-            TOLERANCE_KVA / matrices.base_kva,
+            MISMATCH_PU,
             MOST_ITERATIONS,
             LOWEST_PU,
         )
