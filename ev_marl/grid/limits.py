@@ -7,10 +7,13 @@ limits by them. They are far above the backends' own accuracy and far below what
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ev_marl.compiled import kernel
 from ev_marl.grid.base import PowerFlow
+from ev_marl.network.spec import NetworkSpec
 from ev_marl.scenario.grid import NetworkLimits
 
 VOLTAGE_TOLERANCE_PU = 1e-6
@@ -39,8 +42,8 @@ class Bounds:
             np.fmax(limits.transformer, transformer_percent),
         )
 
-    def rows(self, which: np.ndarray) -> Bounds:
-        """Some of the rows."""
+    def rows(self, which: Any) -> Bounds:
+        """Some of the rows; `which` is any index of the arrays."""
         return Bounds(
             self.lowest_pu[which], self.highest_pu[which], self.line_percent[which], self.transformer_percent[which]
         )
@@ -60,12 +63,57 @@ class Bounds:
             axis=1,
         )
 
+    @classmethod
+    def plain(cls, limits: NetworkLimits, n_rows: int, spec: NetworkSpec) -> Bounds:
+        """The limits as they are, for every row; not to be written to."""
+        lowest, highest = limits.voltage
+        return cls(
+            np.broadcast_to(lowest, (n_rows, spec.n_buses)),
+            np.broadcast_to(highest, (n_rows, spec.n_buses)),
+            np.broadcast_to(limits.line, (n_rows, spec.n_lines)),
+            np.broadcast_to(limits.transformer, (n_rows, spec.n_transformers)),
+        )
+
     def kept(self, flow: PowerFlow) -> np.ndarray:
         """Whether every limit holds to within its tolerance, bool (B,); False where there is no solution."""
-        beyond = (
-            (flow.vm_pu < self.lowest_pu - VOLTAGE_TOLERANCE_PU).any(axis=1)
-            | (flow.vm_pu > self.highest_pu + VOLTAGE_TOLERANCE_PU).any(axis=1)
-            | (flow.line_percent > self.line_percent + LOADING_TOLERANCE_PERCENT).any(axis=1)
-            | (flow.transformer_percent > self.transformer_percent + LOADING_TOLERANCE_PERCENT).any(axis=1)
+        kept = flow.converged.copy()
+        _clear_broken(
+            flow.vm_pu,
+            flow.line_percent,
+            flow.transformer_percent,
+            self.lowest_pu,
+            self.highest_pu,
+            self.line_percent,
+            self.transformer_percent,
+            VOLTAGE_TOLERANCE_PU,
+            LOADING_TOLERANCE_PERCENT,
+            kept,
         )
-        return np.asarray(flow.converged & ~beyond)
+        return kept
+
+
+@kernel
+def _clear_broken(
+    vm_pu: np.ndarray,
+    line_percent: np.ndarray,
+    transformer_percent: np.ndarray,
+    lowest_pu: np.ndarray,
+    highest_pu: np.ndarray,
+    most_line_percent: np.ndarray,
+    most_transformer_percent: np.ndarray,
+    tolerance_pu: float,
+    tolerance_percent: float,
+    kept: np.ndarray,
+) -> None:
+    """Clear the flags of rows that are beyond a limit by more than its tolerance; NaN is beyond nothing."""
+    for b in range(len(kept)):
+        for n in range(vm_pu.shape[1]):
+            voltage = vm_pu[b, n]
+            if voltage < lowest_pu[b, n] - tolerance_pu or voltage > highest_pu[b, n] + tolerance_pu:
+                kept[b] = False
+        for m in range(line_percent.shape[1]):
+            if line_percent[b, m] > most_line_percent[b, m] + tolerance_percent:
+                kept[b] = False
+        for k in range(transformer_percent.shape[1]):
+            if transformer_percent[b, k] > most_transformer_percent[b, k] + tolerance_percent:
+                kept[b] = False

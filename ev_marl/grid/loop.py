@@ -94,7 +94,19 @@ class GridLoop:
         TrackError
             If a track has no network data, or that of another network.
         """
-        self.days = NetworkDays.stack(self.site, self.backend, tracks)
+        self.days = days = NetworkDays.stack(self.site, self.backend, tracks)
+        self._tables = Bounds.widened(
+            self.limits, days.idle_vm_pu, days.idle_line_percent, days.idle_transformer_percent
+        )
+        self._idle_losses_kw = np.nan_to_num(days.idle_losses_kw)
+        plain = Bounds.plain(self.limits, 1, self.spec)
+        self._widened = np.array(
+            [
+                any((getattr(self._tables, name)[:, step] != getattr(plain, name)).any() for name in Bounds.__slots__)
+                for step in range(days.load_kw.shape[1])
+            ]
+        )
+        self._has_gaps = not np.isfinite(days.idle_vm_pu).all()
 
     def reset(self, rows: np.ndarray | slice, n_batch: int) -> None:
         """Start an episode: no charging, taps as the network has them, transformers as warm as their load keeps them.
@@ -107,6 +119,7 @@ class GridLoop:
             B.
         """
         self._rows = rows
+        self._plain = Bounds.plain(self.limits, n_batch, self.spec)
         self._tap = np.full(n_batch, 0 if self.taps is None else self.taps.initial, dtype=np.int64)
         self._last_valid = self._nothing(n_batch)
         none = np.zeros((n_batch, self.spec.n_charger_buses))
@@ -137,37 +150,23 @@ class GridLoop:
             What the network did.
         """
         n_batch = len(granted_kw)
-        before_kw = np.abs(granted_kw).sum(axis=1)
         charger_kw = np.empty((n_batch, self.spec.n_charger_buses))
         bus_power(granted_kw, self.port_charger, charger_kw)
         flow = self._flow_of(step, charger_kw)
-        cut = np.zeros(n_batch, dtype=bool)
-        failed = ~flow.converged
-        if failed.any():
-            cut, failed = self._rescue(step, granted_kw, flow)
         bounds = self._bounds(step, self._tap)
-        if self.curtails and not failed.all():
-            sound = ~failed
-
-            def solve(rows: np.ndarray, powers: np.ndarray) -> PowerFlow:
-                return self._flow_of(step, powers, rows)
-
-            if sound.all():
-                self._curtail.curtail(granted_kw, flow, bounds, request, solve)
-            else:  # a row that failed without charging has nothing to curtail
-                hidden = np.where(failed[:, None], np.inf, 0.0)
-                forgiving = Bounds(
-                    bounds.lowest_pu - hidden,
-                    bounds.highest_pu + hidden,
-                    bounds.line_percent + hidden,
-                    bounds.transformer_percent + hidden,
-                )
-                flow.converged[failed] = True
-                self._curtail.curtail(granted_kw, flow, forgiving, request, solve)
-                flow.converged[failed] = False
-        bus_power(granted_kw, self.port_charger, charger_kw)
-        curtailed_kw = before_kw - np.abs(granted_kw).sum(axis=1)
-        percent = np.where(failed[:, None], self._last_valid.transformer_percent, flow.transformer_percent)
+        cut = failed = np.zeros(n_batch, dtype=bool)
+        curtailed_kw = np.zeros(n_batch)
+        if not (bounds.kept(flow) if self.curtails else flow.converged).all():
+            before_kw = np.abs(granted_kw).sum(axis=1)
+            if not flow.converged.all():
+                cut, failed = self._rescue(step, granted_kw, flow)
+            if self.curtails and not failed.all():
+                self._keep_limits(step, granted_kw, flow, bounds, failed, request)
+            bus_power(granted_kw, self.port_charger, charger_kw)
+            curtailed_kw = before_kw - np.abs(granted_kw).sum(axis=1)
+        percent = flow.transformer_percent
+        if failed.any():
+            percent = np.where(failed[:, None], self._last_valid.transformer_percent, percent)
         self._oil_rise_k = thermal.oil_after(self._oil_rise_k, percent, step_h)
         moved = np.zeros(n_batch, dtype=bool)
         tap = self._tap
@@ -176,6 +175,34 @@ class GridLoop:
             moved = self._tap != tap
         self.flow = self._told(step, flow, bounds, charger_kw, cut, failed, curtailed_kw, moved)
         return self.flow
+
+    def _keep_limits(
+        self,
+        step: int,
+        granted_kw: np.ndarray,
+        flow: PowerFlow,
+        bounds: Bounds,
+        failed: np.ndarray,
+        request: Request,
+    ) -> None:
+        """Curtail; a row that failed without charging has nothing to curtail."""
+
+        def solve(rows: np.ndarray, powers: np.ndarray) -> PowerFlow:
+            return self._flow_of(step, powers, rows)
+
+        if not failed.any():
+            self._curtail.curtail(granted_kw, flow, bounds, request, solve)
+            return
+        hidden = np.where(failed[:, None], np.inf, 0.0)
+        forgiving = Bounds(
+            bounds.lowest_pu - hidden,
+            bounds.highest_pu + hidden,
+            bounds.line_percent + hidden,
+            bounds.transformer_percent + hidden,
+        )
+        flow.converged[failed] = True
+        self._curtail.curtail(granted_kw, flow, forgiving, request, solve)
+        flow.converged[failed] = False
 
     def _kvar(self, charger_kw: np.ndarray, vm_pu: np.ndarray) -> np.ndarray:
         """Reactive power of the chargers; by the voltage where they follow it."""
@@ -211,14 +238,11 @@ class GridLoop:
 
     def _bounds(self, step: int, tap: np.ndarray) -> Bounds:
         """Limits, widened to the state without charging at the taps of the rows."""
-        days, rows = self.days, self._rows
-        vm_pu, line = days.idle_vm_pu[rows, step], days.idle_line_percent[rows, step]
-        transformer = days.idle_transformer_percent[rows, step]
         if self.taps is not None and (tap != self.taps.initial).any():
             none = np.zeros((len(tap), self.spec.n_charger_buses))
-            idle = self.taps.solve(tap, days.injections(rows, step, none, none))
-            vm_pu, line, transformer = idle.vm_pu, idle.line_percent, idle.transformer_percent
-        return Bounds.widened(self.limits, vm_pu, line, transformer)
+            idle = self.taps.solve(tap, self.days.injections(self._rows, step, none, none))
+            return Bounds.widened(self.limits, idle.vm_pu, idle.line_percent, idle.transformer_percent)
+        return self._tables.rows((self._rows, step)) if self._widened[step] else self._plain
 
     def _rescue(self, step: int, granted_kw: np.ndarray, flow: PowerFlow) -> tuple[np.ndarray, np.ndarray]:
         """Rows without a solution: the reference, then less charging, then none; `flow` and powers change in place.
@@ -264,7 +288,7 @@ class GridLoop:
             keep = np.flatnonzero(failed)
             put_rows(take_rows(self._last_valid, keep), keep, flow)
         self._last_valid = flow
-        vm_pu = np.nan_to_num(flow.vm_pu, nan=1.0)
+        vm_pu = np.nan_to_num(flow.vm_pu, nan=1.0) if self._has_gaps or failed.any() else flow.vm_pu
         return GridFlow(
             spec=self.spec,
             charger_kw=charger_kw,
@@ -278,7 +302,7 @@ class GridLoop:
             highest_pu=bounds.highest_pu,
             line_limit_percent=bounds.line_percent,
             transformer_limit_percent=bounds.transformer_percent,
-            idle_losses_kw=np.nan_to_num(self.days.idle_losses_kw[self._rows, step]),
+            idle_losses_kw=self._idle_losses_kw[self._rows, step],
             curtailed_kw=curtailed_kw,
             cut=cut,
             failed=failed,

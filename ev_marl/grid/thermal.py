@@ -11,6 +11,8 @@ import math
 
 import numpy as np
 
+from ev_marl.compiled import kernel
+
 AMBIENT_C = 20.0  # yearly mean air temperature that ratings refer to
 OIL_RISE_K = 55.0  # top oil above ambient, steady at rated load
 OIL_EXPONENT = 0.8
@@ -20,6 +22,7 @@ HOT_SPOT_RISE_K = 23.0  # hot spot above top oil, steady at rated load
 WINDING_EXPONENT = 1.6
 
 
+@kernel
 def steady_oil_rise_k(transformer_percent: np.ndarray) -> np.ndarray:
     """Rise of the top oil that a constant loading leads to [K]."""
     squared = np.square(transformer_percent / 100.0)
@@ -27,6 +30,7 @@ def steady_oil_rise_k(transformer_percent: np.ndarray) -> np.ndarray:
     return rise
 
 
+@kernel
 def oil_after(oil_rise_k: np.ndarray, transformer_percent: np.ndarray, hours: float) -> np.ndarray:
     """Rise of the top oil after some time of constant loading, an exponential approach [K]."""
     steady = steady_oil_rise_k(transformer_percent)
@@ -34,6 +38,7 @@ def oil_after(oil_rise_k: np.ndarray, transformer_percent: np.ndarray, hours: fl
     return after
 
 
+@kernel
 def hot_spot_c(oil_rise_k: np.ndarray, transformer_percent: np.ndarray) -> np.ndarray:
     """Temperature of the hottest spot of the winding [°C]; 98 °C at rated load is a normal rate of ageing."""
     spot: np.ndarray = AMBIENT_C + oil_rise_k + HOT_SPOT_RISE_K * (transformer_percent / 100.0) ** WINDING_EXPONENT
