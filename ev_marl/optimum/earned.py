@@ -7,7 +7,7 @@ network carries.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ev_marl.policies.plan import Plan, PlanPolicy
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Track
 
+_TAKEN_BACK_KWH = 1e-6
 _CHECKED_STEPS = 8  # a power flow of pandapower takes 25 ms
 
 
@@ -43,16 +44,25 @@ def earned(site: SiteArrays, track: Track, objective: Objective, search: Search)
     if search.grid is None:
         begin = time.perf_counter()
         plan = search.plan()
-        team_return, _ = replay(site, track, objective, PlanPolicy(plan))
-        return Earned(plan, team_return, time.perf_counter() - begin)
+        done = replay(site, track, objective, PlanPolicy(plan))
+        return Earned(plan, done.team_return, time.perf_counter() - begin)
     carried = carried_plan(search)
     problem, plan, begin = search.grid.problem, carried.plan, time.perf_counter()
-    team_return, curtailed_kwh = replay(site, track, objective, PlanPolicy(plan), problem.loop)
+    steps = np.arange(problem.n_steps)
+    done = replay(site, track, objective, PlanPolicy(plan), problem.loop)
+    if done.curtailed_kwh > _TAKEN_BACK_KWH:
+        # What the network did not carry is out of the plan: it is what was delivered, and is carried as it is.
+        plan = replace(
+            done.delivered, energy_kwh=np.where(np.isnan(plan.energy_kwh), np.nan, done.delivered.energy_kwh)
+        )
+        voltage, loading = violation(problem, steps, search.grid.flow(plan))
+        carried = replace(carried, plan=plan, voltage_violation_pu=voltage, loading_violation_percent=loading)
+        done = replay(site, track, objective, PlanPolicy(plan), problem.loop)
+    team_return = done.team_return
     if problem.loop is None:
-        steps = np.arange(problem.n_steps)
         amounts = suffered(problem, steps, search.grid.flow(plan))
         team_return -= float(search.grid.prices.cost(amounts)[problem.solvable].sum())
-    return Earned(plan, team_return, time.perf_counter() - begin, curtailed_kwh, carried)
+    return Earned(plan, team_return, time.perf_counter() - begin, done.curtailed_kwh, carried)
 
 
 def grid_report(search: Search, best: Earned, total_seconds: float) -> GridReport:

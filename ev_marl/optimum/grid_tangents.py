@@ -4,8 +4,8 @@ A finished search comes in. Where the exact power flow of its plan breaks a limi
 thinks, a row is added in the vehicles' powers alone: the quantity, linear about the plan. Voltages are concave and
 currents convex in what is drawn, so these rows cut off next to nothing that could be had, and a few rounds settle; but
 where power is fed in they may cut off more, so from then on the program's value is an estimate, no bound. What still
-breaks a limit after some rounds is held to as much of its power as the network carries, at last to none, which it
-always does.
+breaks a limit after some rounds is held to as much of its power as the network carries, and all other steps that come
+near a limit to what they have. What is left then, the network's coordinator takes back when the plan is replayed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ev_marl.optimum.search import Search
 from ev_marl.policies.plan import Plan
 
 ROUNDS = 6  # of linearising
+_HOLDS = 2  # rounds of holding after that
 _INSIDE = 0.9  # of the tolerances; the rest is left to the difference between backends
 _STEP_KW = 0.5  # of the difference quotients
 _BISECTIONS = 20
@@ -65,8 +66,8 @@ def carried_plan(search: Search) -> Carried:
             break
         if not over:
             rows = tangents.rows(plan, flow, broken, short)
-        elif rounds < ROUNDS + 2:
-            rows = tangents.held(plan, broken, to_zero=rounds > ROUNDS)
+        elif rounds < ROUNDS + _HOLDS:
+            rows = tangents.held(plan, broken)
         else:
             break
         rounds += 1
@@ -118,6 +119,7 @@ class _Tangents:
         assert search.grid is not None
         self._grid, self._search = search.grid, search
         self.problem = search.grid.problem
+        self._near = np.zeros(self.problem.n_steps, dtype=bool)  # steps that were beyond a limit
         value = abs(search.program.value(search.x))
         self.share = 0.3 * search.tolerance * max(1.0, value) / search.day.n_steps
 
@@ -129,7 +131,9 @@ class _Tangents:
         broken = ~flow.converged
         if problem.limits_are_hard:
             broken |= self._most_excess(np.arange(problem.n_steps), flow) > _INSIDE
-        return np.flatnonzero(broken & problem.solvable)
+        broken &= problem.solvable
+        self._near |= broken
+        return np.flatnonzero(broken)
 
     def _most_excess(self, steps: np.ndarray, flow: PowerFlow) -> np.ndarray:
         """How far the worst quantity of each row is beyond its limit, in tolerances."""
@@ -179,16 +183,19 @@ class _Tangents:
                 out.append(powers.row(step, -slope, amount - float(slope @ at_kw), int(columns[step])))
         return Rows.stack(out)
 
-    def held(self, plan: Plan, broken: np.ndarray, *, to_zero: bool) -> Rows:
-        """Rows that hold the buses of some steps to a share of their power that the network carries, or to none."""
+    def held(self, plan: Plan, broken: np.ndarray) -> Rows:
+        """Rows that hold the buses of broken steps to a share of their power that the network carries.
+
+        Whatever else was beyond a limit in any round is held to what it has, so that nothing moves there.
+        """
         problem = self.problem
-        charger_kw = problem.charger_power(plan.power_kw)[broken]
+        charger_kw = problem.charger_power(plan.power_kw)
         low, high = np.zeros(len(broken)), np.ones(len(broken))
-        for _ in range(0 if to_zero else _BISECTIONS):
+        for _ in range(_BISECTIONS):
             middle = 0.5 * (low + high)
-            flow = problem.flow(broken, charger_kw * middle[:, None])
+            flow = problem.flow(broken, charger_kw[broken] * middle[:, None])
             fits = flow.converged & (self._most_excess(broken, flow) <= _INSIDE)
             low, high = np.where(fits, middle, low), np.where(fits, high, middle)
-        return Rows.stack(
-            [self._grid.columns.held(step, low[i] * charger_kw[i]) for i, step in enumerate(broken.tolist())]
-        )
+        charger_kw[broken] *= low[:, None]
+        near = np.flatnonzero(self._near | self._grid.touched)
+        return Rows.stack([self._grid.columns.held(step, charger_kw[step]) for step in near.tolist()])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ev_marl.coordinator import make_coordinator
@@ -46,9 +48,18 @@ class RoundedPlanPolicy(PlanPolicy):
         return chosen
 
 
+@dataclass(frozen=True)
+class Replayed:
+    """What came of a plan in the simulator."""
+
+    team_return: float  # what the plan earns [currency]
+    curtailed_kwh: float  # taken back for the network's sake [kWh]
+    delivered: Plan  # what the vehicles really got
+
+
 def replay(
     site: SiteArrays, track: Track, objective: Objective, policy: PlanPolicy, network: GridLoop | None = None
-) -> tuple[float, float]:
+) -> Replayed:
     """A plan in closed loop, under `nearest` where limits are hard, else under `none`.
 
     Parameters
@@ -59,21 +70,16 @@ def replay(
         Follows the plan.
     network : GridLoop, optional
         The network above the site.
-
-    Returns
-    -------
-    team_return : float
-        What the plan earns [currency].
-    curtailed_kwh : float
-        What was taken back for the network's sake [kWh].
     """
     coordinator = make_coordinator("nearest" if objective.limits_are_hard else "none")
     curtailed_kw = []
+    delivered = Plan(np.zeros((track.n_steps, site.n_ports)), np.zeros((track.n_steps, site.n_ports)))
 
     def watch(flow: Flow, _rewards: np.ndarray, _costs: np.ndarray) -> None:
+        delivered.power_kw[flow.step], delivered.energy_kwh[flow.step] = flow.granted_kw[0], flow.energy_kwh[0]
         if flow.grid is not None:
             curtailed_kw.append(float(flow.grid.curtailed_kw[0]))
 
     simulator = Simulator(site, coordinator, [track], network)
     team_return = rollout(simulator, objective, policy, [track], watch=watch).team[0]
-    return float(team_return), track.step_h * sum(curtailed_kw)
+    return Replayed(float(team_return), track.step_h * sum(curtailed_kw), delivered)

@@ -180,7 +180,7 @@ def looseness_of_levels(
     """
     arrays = site.arrays if isinstance(site, Site) else site
     policy = RoundedPlanPolicy(solution.plan, np.asarray(levels, dtype=np.float64))
-    return solution.bound - replay(arrays, track, objective, policy, None if grid is None else grid.loop)[0]
+    return solution.bound - replay(arrays, track, objective, policy, None if grid is None else grid.loop).team_return
 
 
 def shadow_price_interval(
