@@ -45,10 +45,10 @@ def scaled(states: Injections, factor: np.ndarray) -> Injections:
 
 @pytest.fixture(scope="module")
 def edge() -> tuple[Network, Injections, np.ndarray]:
-    """Six states of a network, and the factor on each at which solutions end."""
+    """Eight states of a network, and the factor on each at which solutions end."""
     network = rural()
-    backend, states = ZBusBackend(network), random_states(network.spec, 6, seed=5)
-    low, high = np.zeros(6), np.full(6, 1000.0)
+    backend, states = ZBusBackend(network), random_states(network.spec, 8, seed=5)
+    low, high = np.zeros(8), np.full(8, 1000.0)
     for _ in range(28):
         middle = (low + high) / 2
         found = backend.solve(scaled(states, middle)).converged
@@ -58,9 +58,9 @@ def edge() -> tuple[Network, Injections, np.ndarray]:
 
 def test_flags_agree_where_solutions_end(edge: tuple[Network, Injections, np.ndarray]) -> None:
     network, base, factor = edge
-    states = scaled(base.rows(np.tile(np.arange(6), 2)), np.concatenate([0.999 * factor, 1.001 * factor]))
+    states = scaled(base.rows(np.tile(np.arange(8), 2)), np.concatenate([0.999 * factor, 1.001 * factor]))
     flow, expected = ZBusBackend(network).solve(states), PandapowerBackend(network).solve(states)
-    assert expected.converged.tolist() == [True] * 6 + [False] * 6
+    assert expected.converged.tolist() == [True] * 8 + [False] * 8
     assert compare(flow, expected, network.spec).problems() == []
 
 
@@ -82,7 +82,7 @@ def test_what_the_fixed_point_leaves_is_decided_by_newton(
     for field in fields(flow):
         one, other = (getattr(take_rows(each, kept), field.name) for each in (flow, without))
         np.testing.assert_array_equal(one, other)
-    for row in range(6):
+    for row in range(8):
         alone = backend.solve(states.rows(np.array([row])))
         np.testing.assert_array_equal(alone.vm_pu[0], flow.vm_pu[row])
         np.testing.assert_array_equal(alone.slack_kw[0], flow.slack_kw[row])
