@@ -32,7 +32,7 @@ SIMULTANEOUS_KW2 = 1e-6
 MIXED_INTEGER_MARGIN = 1e-9  # relative; taken off a solver's own bound for its feasibility tolerances
 _MOST_ROUNDS = 200
 _STALLED = 3  # rounds with the network that must bring more than this share of the cost, or the search rests there
-_STALLED_GAIN = 2e-5
+_STALLED_GAIN = 5e-5
 
 
 @dataclass(frozen=True)
