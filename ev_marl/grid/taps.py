@@ -9,10 +9,13 @@ import numpy as np
 
 from ev_marl.errors import NetworkError
 from ev_marl.grid.base import GridBackend, Injections, PowerFlow
+from ev_marl.registry import did_you_mean
 from ev_marl.scenario.grid import TapControl
 
 if TYPE_CHECKING:
     from ev_marl.network.network import Network
+
+_MOVED_PU = 1e-6  # a position that changes the voltage by less is none
 
 
 class TapChanger:
@@ -33,32 +36,46 @@ class TapChanger:
     Raises
     ------
     NetworkError
-        If there is no such transformer, or it has no taps.
+        If there is no such transformer, or it has no taps, or they do not move the voltage.
     """
 
     def __init__(self, network: Network, control: TapControl, backend: GridBackend, reference: GridBackend) -> None:
-        table = network.net.trafo
         names = network.spec.transformers
         found = control.transformer
         position = names.index(found) if isinstance(found, str) and found in names else found
         if not isinstance(position, int) or not 0 <= position < len(names):
+            near = did_you_mean(found, list(names)) if isinstance(found, str) else ""
+            listed = ", ".join(f"{k}: {name}" for k, name in enumerate(names)) or "none"
+            raise NetworkError(f"network '{network.spec.name}' has no transformer {found!r}.{near} It has {listed}")
+        row = network.net.trafo.iloc[position]
+        at = row.tap_pos if np.isfinite(row.tap_pos) else row.tap_neutral
+        if not np.isfinite(at) or not row.tap_min < row.tap_max:
             raise NetworkError(
-                f"grid: tap_control: transformer {found!r} is none of this network; it has "
-                f"{', '.join(f'{k}: {name}' for k, name in enumerate(names)) or 'none'}"
+                f"network '{network.spec.name}': transformer '{names[position]}' has no taps; choose another one, or "
+                "leave out `tap_control`"
             )
-        row = table.iloc[position]
-        if not np.isfinite(float(row.tap_step_percent)) or not row.tap_min < row.tap_max:
-            raise NetworkError(f"grid: tap_control: transformer '{names[position]}' has no taps in the network")
         self.transformer = position
-        self.initial = int(row.tap_pos) if np.isfinite(row.tap_pos) else int(row.tap_neutral)
-        self.lowest, self.highest = int(row.tap_min), int(row.tap_max)
-        # A higher position on the high-voltage side means more turns there: less voltage on the other side.
-        self._raises = -1 if row.tap_side == "hv" else 1
-        if float(row.tap_step_percent) < 0.0:
-            self._raises = -self._raises
+        self.initial, self.lowest, self.highest = int(at), int(row.tap_min), int(row.tap_max)
         self._band = control.voltage
         self._bus = int(network.spec.transformer_lv_bus[position])
         self._backends = {(self.initial, False): backend, (self.initial, True): reference}
+        self._raises = self._direction(network.spec.name, names[position])
+
+    def _direction(self, network: str, name: str) -> int:
+        """1 where a higher position gives the low side more voltage, −1 where it gives less.
+
+        The backend is asked: it depends on the side of the taps, the sign of a step, and the type of the tap changer.
+        """
+        other = self.initial + 1 if self.initial < self.highest else self.initial - 1
+        none = Injections.zeros(self.backend(self.initial).spec, 1)
+        here, there = (self.backend(tap).solve(none).vm_pu[0, self._bus] for tap in (self.initial, other))
+        if not abs(there - here) > _MOVED_PU:
+            raise NetworkError(
+                f"network '{network}': another position of the taps of transformer '{name}' leaves the voltage on its "
+                "low side as it is; see its tap_side, tap_step_percent and tap_changer_type, choose another one, or "
+                "leave out `tap_control`"
+            )
+        return int(np.sign(there - here)) * (other - self.initial)
 
     def backend(self, tap: int, *, by_reference: bool = False) -> GridBackend:
         """The backend of a position, or the reference."""
