@@ -216,25 +216,45 @@ class GridLoop:
             return self.taps.solve(tap, injections, by_reference=by_reference)
         return (self.reference if by_reference else self.backend).solve(injections)
 
+    def flow_of(
+        self, states: Injections, tap: np.ndarray, *, near_pu: np.ndarray | None = None, by_reference: bool = False
+    ) -> PowerFlow:
+        """Power flow of any states, whatever the loaded days are.
+
+        Parameters
+        ----------
+        states : Injections
+            B states; the chargers' reactive power is set here.
+        tap : int64, shape (B,)
+            Position of the controlled transformer, 0 without one.
+        near_pu : float64, shape (B, N), optional
+            Voltages to start from where reactive power follows them [p.u.].
+        by_reference : bool
+            Whether the reference solves.
+        """
+        if self.chargers.q_of_v is None:
+            states.charger_kvar = states.charger_kw * self._kvar_per_kw
+            return self._solve(states, tap, by_reference)
+        vm_pu = np.ones((states.n_batch, self.spec.n_buses)) if near_pu is None else np.nan_to_num(near_pu, nan=1.0)
+        states.charger_kvar = self._kvar(states.charger_kw, vm_pu)
+        for _ in range(_DROOP_ROUNDS):
+            flow = self._solve(states, tap, by_reference)
+            change = np.where(flow.converged[:, None], np.nan_to_num(flow.vm_pu, nan=1.0) - vm_pu, 0.0)
+            if np.abs(change[:, self.spec.charger_bus]).max(initial=0.0) < _DROOP_PU:
+                break
+            vm_pu = vm_pu + 0.7 * change  # damped: a steep droop on a weak bus would swing
+            states.charger_kvar = self._kvar(states.charger_kw, vm_pu)
+        return flow
+
     def _flow_of(
         self, step: int, charger_kw: np.ndarray, rows: np.ndarray | None = None, *, by_reference: bool = False
     ) -> PowerFlow:
         """Power flow of a step with some charging, for all rows or some; reactive power included."""
         days = self._rows if rows is None else np.arange(self.days.load_kw.shape[0])[self._rows][rows]
         tap = self._tap if rows is None else self._tap[rows]
-        if self.chargers.q_of_v is None:
-            kvar = charger_kw * self._kvar_per_kw
-            return self._solve(self.days.injections(days, step, charger_kw, kvar), tap, by_reference)
-        vm_pu = np.nan_to_num(self.days.idle_vm_pu[days, step], nan=1.0)
-        kvar = self._kvar(charger_kw, vm_pu)
-        for _ in range(_DROOP_ROUNDS):
-            flow = self._solve(self.days.injections(days, step, charger_kw, kvar), tap, by_reference)
-            change = np.where(flow.converged[:, None], np.nan_to_num(flow.vm_pu, nan=1.0) - vm_pu, 0.0)
-            if np.abs(change[:, self.spec.charger_bus]).max(initial=0.0) < _DROOP_PU:
-                break
-            vm_pu = vm_pu + 0.7 * change  # damped: a steep droop on a weak bus would swing
-            kvar = self._kvar(charger_kw, vm_pu)
-        return flow
+        near_pu = None if self.chargers.q_of_v is None else self.days.idle_vm_pu[days, step]
+        states = self.days.injections(days, step, charger_kw, charger_kw)
+        return self.flow_of(states, tap, near_pu=near_pu, by_reference=by_reference)
 
     def _bounds(self, step: int, tap: np.ndarray) -> Bounds:
         """Limits, widened to the state without charging at the taps of the rows."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from ev_marl.grid.base import PowerFlow
 from ev_marl.grid.limits import LOADING_TOLERANCE_PERCENT, VOLTAGE_TOLERANCE_PU
+from ev_marl.grid.slopes import moved_powers
 from ev_marl.optimum.grid_problem import GridProblem
 from ev_marl.optimum.network_terms import suffered
 from ev_marl.optimum.program import Rows
@@ -25,7 +26,6 @@ from ev_marl.policies.plan import Plan
 ROUNDS = 6  # of linearising
 _HOLDS = 2  # rounds of holding after that
 _INSIDE = 0.9  # of the tolerances; the rest is left to the difference between backends
-_STEP_KW = 0.5  # of the difference quotients
 _BISECTIONS = 20
 
 
@@ -153,11 +153,7 @@ class _Tangents:
         charger_kw = problem.charger_power(plan.power_kw)
         steps = np.union1d(broken, short)
         n_buses = charger_kw.shape[1]
-        # Towards zero, so that a state near collapse is not pushed over the edge.
-        step_kw = np.where(charger_kw[steps] > 0.0, -_STEP_KW, _STEP_KW)
-        moved = np.repeat(charger_kw[steps][:, None, :], n_buses, axis=1)
-        diagonal = np.arange(n_buses)
-        moved[:, diagonal, diagonal] += step_kw
+        moved, step_kw = moved_powers(charger_kw[steps])
         every = np.repeat(steps, n_buses)
         part = problem.flow(every, moved.reshape(-1, n_buses))
         excess = problem.bounds.stacked_excess(flow)

@@ -15,6 +15,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from ev_marl.grid.base import Injections
+from ev_marl.grid.loop import GridLoop
 from ev_marl.objective import Objective
 from ev_marl.registry import Registry
 from ev_marl.site.arrays import SiteArrays
@@ -67,6 +69,8 @@ class SiteView(StationView):
     upper_kw: np.ndarray  # (B, G)
     base_load_kw: np.ndarray | None = None  # (B, G)  inflexible load − PV below each group in this step
     peak_kw: np.ndarray | None = None  # (B,)  highest import of the site so far, base load included
+    network: Injections | None = None  # what loads and generators of the network above do in this step; chargers 0
+    tap: np.ndarray | None = None  # int64 (B,)  position of the network's controlled transformer
 
 
 def site_view(view: StationView) -> SiteView:
@@ -94,6 +98,7 @@ class Episode:
     tracks: Sequence[Track] | None  # one per batch row; only for a policy with information "future"
     world: World | None = None  # the scenario's models, from which a policy may draw what it expects; never its tracks
     objective: Objective | None = None  # what counts, for a policy that needs more of it than the view's prices
+    network: GridLoop | None = None  # the network above the site, without any day; for a policy that knows the site
 
 
 @runtime_checkable

@@ -15,6 +15,8 @@ from ev_marl.errors import OptionError, PolicyError, SolverError
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
 from ev_marl.policies.mpc_ahead import ExpectedOutlook, KnownOutlook, Outlook, PresentOutlook, look_ahead
 from ev_marl.policies.mpc_charges import Charges
+from ev_marl.policies.mpc_loads import ExpectedLoads, KnownLoads, Loads, PresentLoads
+from ev_marl.policies.mpc_network import NetworkAhead
 from ev_marl.world.world import World
 
 
@@ -41,6 +43,12 @@ class _Control:
         self._charges = None if episode.objective is None else Charges.of(episode.objective, self.name)
         self._solver = importlib.import_module("ev_marl.policies.mpc_program").Program
         self._outlook = self._outlook_of(episode)
+        loop = episode.network
+        self._network = None
+        if loop is not None and loop.curtails:
+            self._network = NetworkAhead(
+                loop, self._loads_of(episode), episode.site, fleets=self.information != "future"
+            )
         self._n_steps = episode.n_steps
         if self.horizon_h is not None:
             self._n_steps = max(1, round(self.horizon_h / episode.step_h))
@@ -60,14 +68,20 @@ class _Control:
                 needs_base_load=charges.peak_per_kw > 0.0,
                 trust=self.trust,
             )
+            network = None if self._network is None else self._network.rows(int(row), seen, ahead)
             try:
-                program = self._solver(seen.site, ahead, charges, waiting_per_kwh_h=self.waiting_per_kwh_h)
+                program = self._solver(
+                    seen.site, ahead, charges, waiting_per_kwh_h=self.waiting_per_kwh_h, network=network
+                )
             except SolverError as error:
                 raise PolicyError(f"policy '{self.name}', step {view.step}, row {row}: {error}") from error
             setpoint_kw[row, view.connected[row]] = program.decision().power_kw
         return setpoint_kw
 
     def _outlook_of(self, episode: Episode) -> Outlook:
+        raise NotImplementedError
+
+    def _loads_of(self, episode: Episode) -> Loads:
         raise NotImplementedError
 
 
@@ -109,6 +123,7 @@ class Mpc(_Control):
             raise OptionError(f"policy 'mpc': expected_days must be 0 or more, got {expected_days}")
         self.expected_days = int(expected_days)
         self._world: World | None = None
+        self._loads_world: World | None = None
         self._with_load = False
 
     def _outlook_of(self, episode: Episode) -> Outlook:
@@ -120,6 +135,13 @@ class Mpc(_Control):
             self._expected = ExpectedOutlook(episode.world, self.expected_days, needs_base_load=needs_base_load)
             self._world, self._with_load = known
         return self._expected
+
+    def _loads_of(self, episode: Episode) -> Loads:
+        if episode.world is None:
+            return PresentLoads()
+        if self._loads_world is not episode.world:
+            self._loads, self._loads_world = ExpectedLoads(episode.world), episode.world
+        return self._loads
 
 
 @POLICIES.register("mpc-perfect")
@@ -142,3 +164,8 @@ class MpcPerfect(_Control):
         if episode.tracks is None:
             raise PolicyError("policy 'mpc-perfect' needs the tracks of the episode")
         return KnownOutlook(episode.site, episode.tracks)
+
+    def _loads_of(self, episode: Episode) -> Loads:
+        assert episode.network is not None  # or nobody would ask
+        assert episode.tracks is not None
+        return KnownLoads(episode.network.site, episode.tracks)

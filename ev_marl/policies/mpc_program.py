@@ -6,7 +6,7 @@ optimum, written straight into arrays for HiGHS, because a model of objects take
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import highspy
 import numpy as np
@@ -18,6 +18,8 @@ from ev_marl.optimum.pairs import Pairs
 from ev_marl.physics.battery import energy_after
 from ev_marl.policies.mpc_ahead import Ahead
 from ev_marl.policies.mpc_charges import Charges
+from ev_marl.policies.mpc_network import NetworkRows, PowerRows
+from ev_marl.policies.mpc_rows import Rows
 from ev_marl.site.arrays import SiteArrays
 
 MOST_ROUNDS = 50  # of adding tangents; each brings the curves closer
@@ -32,45 +34,6 @@ class Decision:
 
     power_kw: np.ndarray  # float64 (n_here,)  of the vehicles that are there, in this step
     cost: float  # of all steps from now on, as planned [currency]
-
-
-@dataclass
-class _Rows:
-    """Rows in coordinates; blocks are added one after the other."""
-
-    n: int = 0
-    row: list[np.ndarray] = field(default_factory=list)
-    column: list[np.ndarray] = field(default_factory=list)
-    value: list[np.ndarray] = field(default_factory=list)
-    lower: list[np.ndarray] = field(default_factory=list)
-    upper: list[np.ndarray] = field(default_factory=list)
-
-    def begin(self, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-        """Add rows without coefficients; returns their numbers."""
-        first = self.n
-        self.n += len(lower)
-        self.lower.append(lower)
-        self.upper.append(upper)
-        return np.arange(first, self.n)
-
-    def put(self, row: np.ndarray, column: np.ndarray, value: np.ndarray | float) -> None:
-        """Add coefficients."""
-        self.row.append(row)
-        self.column.append(column)
-        self.value.append(np.broadcast_to(np.asarray(value, dtype=np.float64), column.shape))
-
-    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of all rows."""
-        return np.concatenate([np.empty(0), *self.lower]), np.concatenate([np.empty(0), *self.upper])
-
-    def by_row(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Start of each row, columns and values."""
-        row = np.concatenate([np.empty(0, dtype=np.int64), *self.row])
-        order = np.argsort(row, kind="stable")
-        starts = np.zeros(self.n + 1, dtype=np.int32)
-        np.cumsum(np.bincount(row, minlength=self.n), out=starts[1:])
-        columns = np.concatenate([np.empty(0, dtype=np.int64), *self.column])[order].astype(np.int32)
-        return starts, columns, np.concatenate([np.empty(0), *self.value])[order]
 
 
 class Program:
@@ -94,6 +57,8 @@ class Program:
         [currency/(kWh·h)]; the cost of a decision is without it.
     tolerance_kwh : float
         How far a solution may lie above the charge curve [kWh].
+    network : NetworkRows, optional
+        Limits of the network above the site.
 
     Raises
     ------
@@ -109,13 +74,15 @@ class Program:
         *,
         waiting_per_kwh_h: float = 0.0,
         tolerance_kwh: float = 1e-4,
+        network: NetworkRows | None = None,
     ) -> None:
+        self._network = network
         self._site, self._ahead, self._charges = site, ahead, charges
         self._pairs = pairs = Pairs.of_sessions(site, ahead.limits, ahead.n_steps, ahead.step_h)
         self._tolerance_kwh = tolerance_kwh
         n, n_discharge = len(pairs), len(pairs.discharge)
         self._discharge0, self._energy0, self._shortfall0 = n, n + n_discharge, 2 * n + n_discharge
-        self._rows = _Rows()
+        self._rows = Rows()
         self._columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # cost, lower, upper
         self._n_columns = 0
         self._offset = 0.0
@@ -129,6 +96,8 @@ class Program:
         if ahead.target_kw is not None and charges.tracking_weight > 0.0:
             self._add_tracking(ahead.target_kw)
         self._add_taper()
+        if network is not None:
+            self._put_network(self._rows, network.first())
         self._solve(waiting_per_kwh_h)
 
     def decision(self) -> Decision:
@@ -182,14 +151,32 @@ class Program:
 
     def _put_totals(self, row: np.ndarray, step: np.ndarray, group: np.ndarray, factor: float) -> None:
         """Add factor·(Σ charge − Σ discharge below each group at each step) to rows."""
+        self._put_powers(self._rows, row, step, group, np.full((1, len(self._ahead.limits)), factor))
+
+    def _put_network(self, rows: Rows, network: PowerRows) -> None:
+        """Limits of the network, in the powers of a step's sessions."""
+        row = rows.begin(np.full(len(network.step), -np.inf), network.most_kw)
+        self._put_powers(rows, row, network.step, np.zeros_like(network.step), network.weight)
+
+    def _put_powers(self, rows: Rows, row: np.ndarray, step: np.ndarray, group: np.ndarray, weight: np.ndarray) -> None:
+        """Add Σ weight·(charge − discharge) below each group at each step to rows; weights by row, or one for all."""
         pairs = self._pairs
-        for first, end, column0, sign in (
-            (pairs.group_first, pairs.group_end, 0, factor),
-            (pairs.group_first_discharge, pairs.group_end_discharge, self._discharge0, -factor),
+        of_row = np.broadcast_to(weight, (len(row), weight.shape[1]))
+        for first, end, column0, sign, session in (
+            (pairs.group_first, pairs.group_end, 0, 1.0, pairs.session),
+            (
+                pairs.group_first_discharge,
+                pairs.group_end_discharge,
+                self._discharge0,
+                -1.0,
+                pairs.session[pairs.discharge],
+            ),
         ):
             begin, count = first[step, group], end[step, group] - first[step, group]
             inside = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-            self._rows.put(np.repeat(row, count), column0 + np.repeat(begin, count) + inside, sign)
+            place = np.repeat(begin, count) + inside
+            values = sign * of_row[np.repeat(np.arange(len(row)), count), session[place]]
+            rows.put(np.repeat(row, count), column0 + place, values)
 
     def _add_limits(self) -> None:
         """Group limits: as constraints where they are hard, else by the price of overload."""
@@ -249,7 +236,7 @@ class Program:
         for share in np.linspace(0.0, 1.0, FIRST_TANGENTS):
             self._put_squares(self._rows, np.arange(n), least_kw + share * (most_kw - least_kw))
 
-    def _put_squares(self, rows: _Rows, step: np.ndarray, at_kw: np.ndarray) -> None:
+    def _put_squares(self, rows: Rows, step: np.ndarray, at_kw: np.ndarray) -> None:
         """Tangents of (total − target)² at given totals."""
         assert self._ahead.target_kw is not None
         off_kw = at_kw - self._ahead.target_kw[step]
@@ -268,7 +255,7 @@ class Program:
         self._battery = (rate_kw[session], limits.capacity_kwh[session], limits.tau_h[session])
         self._put_taper(self._rows, np.arange(len(bent)), pairs.end_most_kwh[pairs.previous[bent]])
 
-    def _put_taper(self, rows: _Rows, which: np.ndarray, at_kwh: np.ndarray) -> None:
+    def _put_taper(self, rows: Rows, which: np.ndarray, at_kwh: np.ndarray) -> None:
         """Tangents e' <= F(at) + F'(at)·(e − at) of the pairs at positions `which` of those that bend."""
         pair, step_h = self._bent[which], self._ahead.step_h
         rate_kw, capacity_kwh, tau_h = (values[which] for values in self._battery)
@@ -316,8 +303,8 @@ class Program:
             starts, columns, values = rows.by_row()
             self._highs.addRows(rows.n, *rows.bounds(), len(columns), starts[:-1], columns, values)
 
-    def _broken(self) -> _Rows:
-        rows, x, pairs, limits = _Rows(), self._x, self._pairs, self._ahead.limits
+    def _broken(self) -> Rows:
+        rows, x, pairs, limits = Rows(), self._x, self._pairs, self._ahead.limits
         before = pairs.previous[self._bent]
         start_kwh = np.clip(x[self._energy0 + before], pairs.least_kwh[before], pairs.end_most_kwh[before])
         reached_kwh = energy_after(start_kwh, self._ahead.step_h, *self._battery)
@@ -348,7 +335,20 @@ class Program:
             steps = np.flatnonzero(missing > share)
             if len(steps):
                 self._put_squares(rows, steps, total_kw[steps])
+        if self._network is not None and not rows.n:
+            beyond = self._network.broken(self._session_power())
+            if beyond is not None:
+                self._put_network(rows, beyond)
         return rows
+
+    def _session_power(self) -> np.ndarray:
+        """Planned power of every session, float64, shape (n_steps, n_sessions) [kW]."""
+        pairs, x = self._pairs, self._x
+        power_kw: np.ndarray = np.zeros((self._ahead.n_steps, len(self._ahead.limits)))
+        power_kw[pairs.step, pairs.session] = x[: len(pairs)]
+        out = pairs.discharge
+        power_kw[pairs.step[out], pairs.session[out]] -= x[self._discharge0 : self._energy0]
+        return power_kw
 
     def _go_one_way_now(self) -> bool:
         """Let each vehicle that would charge and discharge in this step do what it mostly does; whether any would."""

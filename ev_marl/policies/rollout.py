@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ev_marl.env.senses import Senses
 from ev_marl.errors import PolicyError
+from ev_marl.grid.base import Injections
 from ev_marl.objective import Objective
 from ev_marl.own_plan import Worth
 from ev_marl.policies.base import Episode, ObservationView, ObservingPolicy, Policy, SiteView, StationView
@@ -88,7 +89,18 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> Sta
         upper_kw=simulator.upper_kw,
         base_load_kw=simulator.base_load_kw,
         peak_kw=simulator.peak_kw.copy(),
+        network=_present_loads(simulator),
+        tap=None if simulator.network is None else simulator.network.flow.tap,
     )
+
+
+def _present_loads(simulator: Simulator) -> Injections | None:
+    """What flows on the network in the coming step besides charging."""
+    if simulator.network is None:
+        return None
+    none = np.zeros((simulator.n_batch, simulator.network.spec.n_charger_buses))
+    states = simulator.network.days.injections(simulator.rows, simulator.step_index, none, none)
+    return states.rows(np.arange(simulator.n_batch))  # a copy: nothing later can be reached from it
 
 
 def _check(setpoint_kw: np.ndarray, simulator: Simulator, policy: Policy | ObservingPolicy) -> None:
@@ -170,6 +182,7 @@ def rollout(
     """
     simulator.load(tracks)
     simulator.reset(np.arange(len(tracks)))
+    blind = policy.information == "own"
     policy.reset(
         Episode(
             site=simulator.site,
@@ -180,6 +193,7 @@ def rollout(
             tracks=tracks if policy.information == "future" else None,
             world=world,
             objective=objective,
+            network=None if blind or simulator.network is None else replace(simulator.network),  # without its days
         )
     )
     returns = np.zeros((len(tracks), simulator.site.n_stations))
