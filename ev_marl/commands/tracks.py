@@ -13,6 +13,7 @@ from ev_marl.commands.output import console, print_json, say
 from ev_marl.errors import TrackError
 from ev_marl.scenario import load_scenario
 from ev_marl.world import Track, World, import_tracks
+from ev_marl.world.network_day import NetworkDay
 
 MOST_VALUES = 5  # that are listed one by one
 
@@ -105,7 +106,17 @@ def summary(track: Track) -> dict[str, Any]:
         "stay_beyond_end": int((sessions.departure_step > track.n_steps).sum()),
         "buy_per_kwh": _range(track.buy_per_kwh),
         "sell_per_kwh": _range(track.sell_per_kwh),
+        "network": None if track.network is None else _network(track.network),
         "source": track.source,
+    }
+
+
+def _network(day: NetworkDay) -> dict[str, Any]:
+    return {
+        "loads": len(day.loads),
+        "generators": len(day.generators),
+        "load_kw": _range(day.load_kw.sum(axis=1)),
+        "generator_kw": _range(day.generator_kw.sum(axis=1)),
     }
 
 
@@ -144,7 +155,24 @@ def _lines(track: Track, facts: dict[str, Any]) -> list[tuple[str, str]]:
         *prices,
         ("Groups", ""),
         *groups,
+        *_network_lines(facts["network"]),
         *((name.capitalize(), str(value)) for name, value in track.source.items()),
+    ]
+
+
+def _network_lines(facts: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if facts is None:
+        return []
+    return [
+        ("Network", ""),
+        *(
+            (
+                f"  {facts[what]} {what}",
+                "{lowest:.1f} to {highest:.1f} kW together, mean {mean:.1f} kW".format(**facts[f"{what[:-1]}_kw"]),
+            )
+            for what in ("loads", "generators")
+            if facts[what]
+        ),
     ]
 
 

@@ -14,6 +14,7 @@ from ev_marl.errors import TrackError
 from ev_marl.grid.base import GridBackend, Injections
 from ev_marl.site.site import Site
 from ev_marl.world.track import Track
+from ev_marl.world.track_checks import network_problems
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class NetworkDays:
         Raises
         ------
         TrackError
-            If a track has no network data, or that of another network.
+            If a track has no network data, or that of another network or with other lengths.
         """
         days = [network_loads(site, track, k) for k, track in enumerate(tracks)]
         load_kw, load_kvar, generator_kw, generator_kvar = (np.stack(part) for part in zip(*days, strict=True))
@@ -102,7 +103,7 @@ def network_loads(site: Site, track: Track, number: int = 0) -> tuple[np.ndarray
     Raises
     ------
     TrackError
-        If the track has no network data, or that of another network.
+        If the track has no network data, or that of another network or with other lengths.
     """
     assert site.network is not None  # whoever calls this has a network
     spec, day = site.network.spec, track.network
@@ -112,8 +113,9 @@ def network_loads(site: Site, track: Track, number: int = 0) -> tuple[np.ndarray
             "give it `network=`"
         )
     n_own = site.network.n_own_loads
-    if day.loads != spec.loads[:n_own] or day.generators != spec.generators:
-        raise TrackError(f"track {number} is of another network: its loads and generators are not those of {spec.name}")
+    problems = network_problems(day, track.n_steps, site.network)
+    if problems:
+        raise TrackError(f"track {number} does not fit its network: {'; '.join(problems)}")
     parent = site.arrays.group_parent
     own_kw = track.base_load_kw.copy()
     for g in range(1, len(parent)):

@@ -66,7 +66,7 @@ class NetworkProfile(Model):
 
 
 class NetworkSimbench(Model):
-    """The time series that a SimBench network comes with, on the day of the year that the track starts on."""
+    """The time series that a SimBench network comes with: those of 2016, by date and local clock time."""
 
     simbench: Literal["profiles"]
     """`profiles`: those of the network's own elements."""

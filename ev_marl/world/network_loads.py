@@ -9,8 +9,10 @@ from __future__ import annotations
 import csv
 import math
 from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatch
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -28,7 +30,7 @@ from ev_marl.world.network_day import NetworkDay
 from ev_marl.world.noise import ar1
 
 ADDED_PV_LATITUDE = 52.0  # of plants that a scenario adds, where its generators name no latitude [degrees north]
-_PROFILE_H = 0.25  # of SimBench's rows
+_PROFILE_H, _PROFILE_YEAR, _PROFILE_ZONE = 0.25, 2016, ZoneInfo("Europe/Berlin")  # of SimBench's rows
 
 
 @dataclass(frozen=True)
@@ -173,20 +175,31 @@ def _clear(clock: Clock, latitude: float) -> np.ndarray:
 
 
 def _of_year(profile: np.ndarray, clock: Clock) -> np.ndarray:
-    """Mean of a year's profile over each step, from the same day and time of the year on; shape (n_steps, n).
+    """Mean of a year's profile over each step, by date and clock time; shape (n_steps, n).
 
-    The year has 366 days, so that the days from March on are one later in the calendar of another year.
+    The rows are the quarters of an hour of 2016 in Germany: by their own labels one hour is absent in March, and one
+    comes twice in October.
     """
-    first = clock.local_times[0]
-    start = ((first.timetuple().tm_yday - 1) * 24.0 + first.hour + first.minute / 60.0) / _PROFILE_H
-    edges = start + np.arange(clock.n_steps + 1) * clock.step_h / _PROFILE_H
-    whole = np.floor(edges + 1e-9).astype(np.int64)
+    times = clock.local_times
+    begin = datetime(_PROFILE_YEAR, 1, 1, tzinfo=_PROFILE_ZONE).timestamp()
+    start = np.array(
+        [
+            (time.replace(year=_PROFILE_YEAR, tzinfo=_PROFILE_ZONE).timestamp() - begin) / (3600.0 * _PROFILE_H)
+            + (time.year - times[0].year) * STEPS_OF_THE_YEAR
+            for time in times
+        ]
+    )
+    length = clock.step_h / _PROFILE_H
+    first = int(start.min())
     # A running sum of the year would give the same, at ten times the price: a year of days is drawn in seconds.
-    part = profile[np.arange(whole[0], whole[-1] + 1) % STEPS_OF_THE_YEAR]
+    part = profile[np.arange(first, int(start.max() + length) + 2) % STEPS_OF_THE_YEAR]
     total = np.concatenate([np.zeros((1, profile.shape[1])), np.cumsum(part, axis=0)])
-    place = whole - whole[0]
-    reached = total[place] + (edges - whole)[:, None] * part[place]
-    return np.asarray(np.diff(reached, axis=0) * (_PROFILE_H / clock.step_h))
+
+    def until(edge: np.ndarray) -> np.ndarray:
+        whole = np.floor(edge + 1e-9).astype(np.int64)
+        return np.asarray(total[whole] + (edge - whole)[:, None] * part[whole])
+
+    return np.asarray((until(start - first + length) - until(start - first)) / length)
 
 
 def _from_csv(file: str, names: tuple[str, ...], own: np.ndarray, n_steps: int) -> np.ndarray:

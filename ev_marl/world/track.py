@@ -149,6 +149,7 @@ class Track:
         start: datetime | str = "2023-05-15T00:00",
         timezone: str = "Europe/Amsterdam",
         currency: str = "EUR",
+        network: NetworkDay | None = None,
         source: Mapping[str, str] | None = None,
     ) -> Track:
         """A track made by hand, checked against its site.
@@ -169,6 +170,8 @@ class Track:
             Start of the first step; local time where it has no offset.
         timezone, currency : str
             IANA time zone and currency.
+        network : NetworkDay, optional
+            What else happens on the network that the site hangs on.
         source : mapping of str
             Where it came from; `{"kind": "handmade"}` if left out.
 
@@ -201,6 +204,7 @@ class Track:
             timezone=timezone,
             step_h=float(step_h),
             currency=currency,
+            network=network,
             source=dict(source or {"kind": "handmade"}),
             **content,
         )
@@ -277,7 +281,8 @@ class Track:
         """
         content = track_files.read(Path(path))
         sessions = Sessions(**content.pop("sessions"))
-        track = cls(sessions=sessions, **content)
+        network = NetworkDay(**content.pop("network")) if "network" in content else None
+        track = cls(sessions=sessions, network=network, **content)
         try:
             track.validate()
         except TrackError as error:

@@ -13,7 +13,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 
 if TYPE_CHECKING:
+    from ev_marl.network.network import Network
     from ev_marl.site.site import Site
+    from ev_marl.world.network_day import NetworkDay
     from ev_marl.world.track import Sessions, Track
 
 _WHOLE = ("port", "arrival_step", "departure_step")
@@ -35,12 +37,52 @@ def problems(track: Track, site: Site | None = None) -> list[str]:
     found = _frame(track)
     if site is not None:
         found += _names("ports", track.ports, site.ports) + _names("groups", track.groups, site.groups)
+    if track.network is not None:
+        found += network_problems(track.network, track.n_steps, None if site is None else site.network)
     shapes = _session_shapes(track.sessions)
     found += shapes
     if not shapes:
         with np.errstate(invalid="ignore"):  # comparisons with nan or inf are what is being looked for
             found += _session_values(track)
     return found
+
+
+def network_problems(day: NetworkDay, n_steps: int, network: Network | None) -> list[str]:
+    """Every fault of what happens on a network.
+
+    Parameters
+    ----------
+    day : NetworkDay
+        To be checked.
+    n_steps : int
+        Steps of its track.
+    network : Network, optional
+        Network that it should belong to.
+    """
+    found = []
+    if network is not None:
+        spec, n_own = network.spec, network.n_own_loads
+        of = f"network '{spec.name}'"
+        found += _names("loads", day.loads, spec.loads[:n_own], of)
+        found += _names("generators", day.generators, spec.generators, of)
+    for names, elements in (("loads", day.loads), ("generators", day.generators)):
+        if len(set(elements)) != len(elements):
+            found.append(f"network.{names}: a name occurs twice")
+    needed = {"load_kw": day.loads, "load_kvar": day.loads, "generator_kw": day.generators}
+    for name, elements in {**needed, "generator_kvar": day.generators}.items():
+        found += _values(f"network.{name}", getattr(day, name), (n_steps, len(elements)))
+    return found
+
+
+def _values(name: str, values: np.ndarray, shape: tuple[int, ...]) -> list[str]:
+    """Faults of finite numbers, one a step, or one a step and element."""
+    if values.shape != shape:
+        return [f"{name} has the shape {values.shape}; {shape} is needed"]
+    if values.dtype != np.float64:
+        return [f"{name} is {values.dtype}; float64 is needed"]
+    if not np.isfinite(values).all():
+        return [f"{name} is not finite at step {int(np.argwhere(~np.isfinite(values))[0][0])}"]
+    return []
 
 
 def _frame(track: Track) -> list[str]:
@@ -70,15 +112,10 @@ def _frame(track: Track) -> list[str]:
     }
     for name, shape in shapes.items():
         values = getattr(track, name)
-        if values.shape != shape:
-            found.append(f"{name} has the shape {values.shape}; {shape} is needed")
-        elif values.dtype != np.float64:
-            found.append(f"{name} is {values.dtype}; float64 is needed")
-        elif name.endswith("limit_kw"):
-            if not (values >= 0).all():
-                found.append(f"{name} is {_worst(values)} kW somewhere; a limit is 0 or more, inf for none")
-        elif not np.isfinite(values).all():
-            found.append(f"{name} is not finite at step {int(np.argwhere(~np.isfinite(values))[0][0])}")
+        if values.shape != shape or values.dtype != np.float64 or not name.endswith("limit_kw"):
+            found += _values(name, values, shape)
+        elif not (values >= 0).all():
+            found.append(f"{name} is {_worst(values)} kW somewhere; a limit is 0 or more, inf for none")
     return found
 
 
@@ -86,13 +123,15 @@ def _worst(values: np.ndarray) -> float:
     return float("nan") if np.isnan(values).any() else float(values.min())
 
 
-def _names(what: str, mine: tuple[str, ...], sites: tuple[str, ...]) -> list[str]:
-    if mine == sites:
+def _names(what: str, mine: tuple[str, ...], needed: tuple[str, ...], of: str = "site") -> list[str]:
+    if mine == needed:
         return []
-    if len(mine) != len(sites):
-        return [f"the track has {len(mine)} {what}, the site {len(sites)}"]
-    k = next(k for k in range(len(mine)) if mine[k] != sites[k])
-    return [f"{what}: number {k} is '{mine[k]}' in the track and '{sites[k]}' at the site"]
+    if len(mine) != len(needed):
+        return [f"the track has {len(mine)} {what}, the {of} {len(needed)}"]
+    k = next(k for k in range(len(mine)) if mine[k] != needed[k])
+    return [
+        f"{what}: number {k} is '{mine[k]}' in the track and '{needed[k]}' {'at' if of == 'site' else 'in'} the {of}"
+    ]
 
 
 def _session_shapes(sessions: Sessions) -> list[str]:

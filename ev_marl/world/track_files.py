@@ -3,6 +3,9 @@
 Parquet: one row a step, with prices and one column per group and quantity (`base_load_kw/lot_north`); the column
 `sessions` lists the sessions that arrive in the step; all else is JSON in the schema's metadata. JSON: one object with
 the same names, `null` where a limit is infinite. Both say format and version first.
+
+Where there is a network, its loads and generators are columns too (`network_load_kw/house 3`), with their names in the
+metadata; in JSON they stand below `network`.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ VERSION = 1
 _FRAME = ("start", "timezone", "step_h", "currency", "ports", "groups", "turned_away", "source")
 _PRICES = ("buy_per_kwh", "sell_per_kwh")
 _BY_GROUP = ("base_load_kw", "import_limit_kw", "export_limit_kw")
+_NETWORK = {"load_kw": "loads", "load_kvar": "loads", "generator_kw": "generators", "generator_kvar": "generators"}
 _SESSION_TYPES = {
     "port": pa.int64(),
     "arrival_step": pa.int64(),
@@ -56,7 +60,7 @@ def write(track: Track, path: Path, overwrite: bool) -> Path:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Content of a track file: the fields of `Track`, with `sessions` as a dict of columns; see `Track.load`."""
+    """Content of a track file: the fields of `Track`, with `sessions` and `network` as dicts; see `Track.load`."""
     readers = {".parquet": _read_parquet, ".json": _read_json}
     if path.suffix not in readers:
         raise TrackError(f"{path}: a track file ends in .parquet or .json, not in '{path.suffix}'")
@@ -130,6 +134,14 @@ def _write_json(track: Track, path: Path) -> None:
             group: [None if value == float("inf") else value for value in column]
             for group, column in zip(track.groups, columns, strict=True)
         }
+    if track.network is not None:
+        content["network"] = {
+            **{names: list(getattr(track.network, names)) for names in _NETWORK.values()},
+            **{
+                name: dict(zip(getattr(track.network, names), getattr(track.network, name).T.tolist(), strict=True))
+                for name, names in _NETWORK.items()
+            },
+        }
     columns = [np.asarray(getattr(track.sessions, name)).tolist() for name in _SESSION_TYPES]
     content["sessions"] = [dict(zip(_SESSION_TYPES, row, strict=True)) for row in zip(*columns, strict=True)]
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
@@ -151,6 +163,15 @@ def _read_json(path: Path) -> dict[str, Any]:
             for group in content["groups"]
         ]
         content[name] = _stack(columns, n_steps, name, content["groups"], path)
+    if stored.get("network") is not None:
+        network = content["network"] = _element_names(stored, path)
+        for name, names in _NETWORK.items():
+            by_element = _take(stored["network"], name, path, "network.")
+            columns = [
+                _floats(_take(by_element, element, path, f"network.{name}."), f"network.{name}.{element}", path)
+                for element in network[names]
+            ]
+            network[name] = _stack(columns, n_steps, f"network.{name}", network[names], path)
     rows = _take(stored, "sessions", path)
     if not isinstance(rows, list):
         raise TrackError(f"{path}: the field sessions must be a list")
@@ -173,7 +194,14 @@ def _write_parquet(track: Track, path: Path) -> None:
         names=list(_SESSION_TYPES),
     )
     columns["sessions"] = pa.ListArray.from_arrays(pa.array(bounds), table)
-    metadata = {FORMAT: json.dumps(_frame(track), ensure_ascii=False, allow_nan=False)}
+    frame = _frame(track)
+    if track.network is not None:
+        frame["network"] = {names: list(getattr(track.network, names)) for names in _NETWORK.values()}
+        for name, names in _NETWORK.items():
+            for k, element in enumerate(frame["network"][names]):
+                values = np.ascontiguousarray(getattr(track.network, name)[:, k])
+                columns[f"network_{name}/{element}"] = pa.array(values)
+    metadata = {FORMAT: json.dumps(frame, ensure_ascii=False, allow_nan=False)}
     pq.write_table(pa.table(columns).replace_schema_metadata(metadata), path)
 
 
@@ -183,19 +211,27 @@ def _read_parquet(path: Path) -> dict[str, Any]:
     except (pa.ArrowException, OSError) as error:
         raise TrackError(f"{path}: is not a Parquet file: {error}") from error
     frame = (table.schema.metadata or {}).get(FORMAT.encode())
-    content = _check_frame(json.loads(frame) if frame else None, path)
+    stored: Any = json.loads(frame) if frame else None
+    content = _check_frame(stored, path)
+    network = None if stored.get("network") is None else _element_names(stored, path)
     needed = [*_PRICES, *(f"{name}/{group}" for name in _BY_GROUP for group in content["groups"]), "sessions"]
+    if network is not None:
+        needed += [f"network_{name}/{element}" for name, names in _NETWORK.items() for element in network[names]]
     missing = [name for name in needed if name not in table.column_names]
     if missing:
         raise TrackError(f"{path}: the column{'s' * (len(missing) > 1)} {', '.join(missing)} is missing")
+
+    def stacked(name: str, elements: tuple[str, ...]) -> np.ndarray:
+        columns = [_floats(table[f"{name}/{element}"].to_pylist(), f"{name}/{element}", path) for element in elements]
+        return _stack(columns, table.num_rows, name, elements, path)
+
     for name in _PRICES:
         content[name] = _floats(table[name].to_pylist(), name, path)
-    n_steps = table.num_rows
     for name in _BY_GROUP:
-        columns = [
-            _floats(table[f"{name}/{group}"].to_pylist(), f"{name}/{group}", path) for group in content["groups"]
-        ]
-        content[name] = _stack(columns, n_steps, name, content["groups"], path)
+        content[name] = stacked(name, content["groups"])
+    if network is not None:
+        powers = {name: stacked(f"network_{name}", network[names]) for name, names in _NETWORK.items()}
+        content["network"] = network | powers
     kind = table.schema.field("sessions").type
     fields = {field.name for field in kind.value_type} if pa.types.is_list(kind) else set()
     absent = [name for name in _SESSION_TYPES if name not in fields]
@@ -210,6 +246,17 @@ def _take(mapping: Any, key: str, path: Path, prefix: str = "") -> Any:
     if not isinstance(mapping, dict) or key not in mapping:
         raise TrackError(f"{path}: the field {prefix}{key} is missing")
     return mapping[key]
+
+
+def _element_names(stored: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Names of a network's loads and generators, for its content to be added."""
+    found = {}
+    for name in dict.fromkeys(_NETWORK.values()):
+        values = _take(stored["network"], name, path, "network.")
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise TrackError(f"{path}: the field network.{name} must be a list of names")
+        found[name] = tuple(values)
+    return found
 
 
 def _floats(values: Any, name: str, path: Path, nulls: bool = False) -> np.ndarray:
