@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
 from gymnasium import spaces
-from pydantic import TypeAdapter
 
 from ev_marl.booking import LEAST_TRUST, booked_coverage
 from ev_marl.compiled import kernel
 from ev_marl.errors import ActionError
 from ev_marl.own_plan import Vehicles, Worth, own_plans
+from ev_marl.scenario import scenario_value
 from ev_marl.scenario.schema import Bid, BidOptions, Levels, Scenario
 from ev_marl.simulator import Simulator
 from ev_marl.site import Site
@@ -311,10 +312,9 @@ class ActionCoder:
 
 
 def _kind(kind: ActionLike) -> Literal["continuous", "fraction"] | Levels | Bid:
-    if isinstance(kind, Levels | Bid) or kind in ("continuous", "fraction"):
+    if isinstance(kind, Levels | Bid):
         return kind
-    if kind == "bid":
-        return Bid(bid=BidOptions())
-    if isinstance(kind, Mapping):
-        return Bid.model_validate(dict(kind)) if "bid" in kind else Levels.model_validate(dict(kind))
-    return TypeAdapter(Levels).validate_python({"levels": kind if isinstance(kind, int) else list(kind)})
+    levels = isinstance(kind, Integral) or (isinstance(kind, Sequence) and not isinstance(kind, str))
+    checked: Literal["continuous", "fraction", "bid"] | Levels | Bid
+    checked = scenario_value("action", {"levels": kind} if levels else kind)
+    return Bid(bid=BidOptions()) if checked == "bid" else checked

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from pydantic import TypeAdapter
 
 from ev_marl.env.blocks import BLOCKS, Feature, ObservationBlock, Scope
 from ev_marl.env.blocks.base import Weighing
@@ -21,7 +20,8 @@ from ev_marl.env.rows import Run, append_run, copy_rows, copy_runs, stacked, sta
 from ev_marl.own_plan import Worth
 from ev_marl.physics.days import Days
 from ev_marl.registry import construct
-from ev_marl.scenario.schema import Block, BlockOptions, PricesBlock, Scenario
+from ev_marl.scenario import scenario_value
+from ev_marl.scenario.schema import BlockOptions, PricesBlock, Scenario
 from ev_marl.simulator import Simulator
 from ev_marl.site import Site
 
@@ -40,12 +40,14 @@ def make_block(block: BlockLike) -> ObservationBlock:
     ------
     UnknownNameError
         If no block has that name.
+    ScenarioError
+        If a mapping is not what a scenario file may say.
     OptionError
         If the block does not take an option.
     """
     if isinstance(block, ObservationBlock):
         return block
-    model = TypeAdapter(Block).validate_python(dict(block)) if isinstance(block, Mapping) else block
+    model = scenario_value("observation", [dict(block)])[0] if isinstance(block, Mapping) else block
     if isinstance(model, PricesBlock):
         return BLOCKS.get("prices")(hours=model.prices)
     if isinstance(model, BlockOptions):
@@ -125,6 +127,8 @@ class Observer:
     @classmethod
     def from_scenario(cls, scenario: Scenario, site: Site, blocks: Sequence[BlockLike] | None = None) -> Observer:
         """The observations that a scenario asks for, or `blocks` instead."""
+        if isinstance(blocks, str) or not isinstance(blocks, Sequence | None):
+            blocks = scenario_value("observation", blocks)
         return cls(site, [make_block(block) for block in (scenario.observation if blocks is None else blocks)])
 
     def table(self) -> list[ObservedFeature]:

@@ -6,11 +6,13 @@ Comes in: what happened step by step. Goes out: text, or an RGB array. Matplotli
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from ev_marl.grid.flow import GridFlow
 from ev_marl.simulator import Flow, Simulator
 from ev_marl.site import Site
 from ev_marl.world import Track
@@ -99,6 +101,9 @@ class Recorder:
             limits = f"{_number(lower)} .. {_number(upper)}"
             groups.add_row("  " * int(site.arrays.group_depth[g]) + name, _number(power), limits, _bar(power, limit))
         console.print(groups)
+        network = simulator.network
+        if network is not None:
+            console.print(_network_line(network.flow, network.spec.buses))
         stations = Table(box=None, pad_edge=False)
         for heading in ("station", "port", "power kW", "charge", "", "leaves in", "missing kWh"):
             stations.add_column(heading, justify="left" if heading in ("station", "") else "right")
@@ -147,13 +152,28 @@ class Recorder:
         connected = session >= 0
         capacity = np.where(connected, simulator.days.sessions.capacity_kwh[session] if connected.any() else 1.0, 1.0)
         places = np.arange(len(site.ports))
+        empty = places[~connected]
+        charge.barh(empty, np.ones(len(empty)), color="0.93", height=1.0)  # no vehicle, which is not an empty battery
         charge.barh(places, np.where(connected, simulator.energy_kwh[0] / capacity, 0.0), color="tab:green")
-        charge.set(xlim=(0, 1), xlabel="state of charge", ylim=(len(site.ports) - 0.5, -0.5))
+        charge.set(xlim=(0, 1), xlabel="state of charge (grey: no vehicle)", ylim=(len(site.ports) - 0.5, -0.5))
         if len(site.ports) <= 40:
             charge.set_yticks(places, site.ports, fontsize="x-small")
         charge.set_title(f"step {self._steps} of {track.n_steps}", fontsize="medium")
         canvas.draw()  # type: ignore[no-untyped-call]
         return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
+
+
+def _network_line(flow: GridFlow, buses: Sequence[str]) -> str:
+    """The network's extremes in one line."""
+    vm_pu = flow.vm_pu[0]
+    lowest, highest = int(vm_pu.argmin()), int(vm_pu.argmax())
+    parts = [f"{vm_pu[lowest]:.3f} p.u. at {buses[lowest]} to {vm_pu[highest]:.3f} p.u. at {buses[highest]}"]
+    for name, percent in (("lines", flow.line_percent[0]), ("transformers", flow.transformer_percent[0])):
+        if len(percent):
+            parts.append(f"{name} up to {percent.max():.0f} %")
+    if flow.failed[0]:
+        parts.append("no solution: these are the last valid ones")
+    return "network: " + ", ".join(parts)
 
 
 def _bar(value: float, limit: float) -> str:

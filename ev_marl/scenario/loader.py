@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 
 import ev_marl
 from ev_marl.registry import did_you_mean
+from ev_marl.scenario.base import Model
 from ev_marl.scenario.checks import whole_scenario_problems
 from ev_marl.scenario.messages import problems_of
 from ev_marl.scenario.problems import Problem, ScenarioError
@@ -68,6 +69,19 @@ def scenario_from_dict(data: Mapping[str, Any]) -> Scenario:
         If there is anything wrong; all problems at once, each with its key.
     """
     return _validate(Document(dict(data)))
+
+
+def scenario_value(key: str, value: Any) -> Any:
+    """One top-level value of a scenario, such as `action`, from plain data instead of a file.
+
+    Raises
+    ------
+    ScenarioError
+        If there is anything wrong with it; all problems at once, each with its key.
+    """
+    annotations: dict[str, Any] = {key: get_type_hints(Scenario, include_extras=True)[key]}
+    model = create_model(key.title(), __base__=Model, **annotations)
+    return getattr(validate_document(Document({key: value}), model), key)
 
 
 def validate_document(document: Document, model: type[M], found: Iterable[Problem] = ()) -> M:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium import spaces
-from pydantic import ValidationError
 
 import ev_marl
 from ev_marl.env.actions import ActionCoder
 from ev_marl.errors import ActionError
+from ev_marl.scenario import ScenarioError
 from ev_marl.scenario.schema import Levels
 
 
@@ -175,7 +175,20 @@ def test_arrays_of_actions_are_checked(mixed: ev_marl.Scenario) -> None:
         env.step("charge")  # type: ignore[arg-type]
 
 
-def test_kinds_that_do_not_exist(mixed: ev_marl.Scenario) -> None:
-    for kind in ("discrete", 1, [0.0, 2.0], {"level": 3}):
-        with pytest.raises(ValidationError):
-            ev_marl.parallel_env(mixed, action=kind)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"action": "levels"}, "action: found 'levels'. Allowed: continuous, fraction, bid"),
+        ({"action": [0.0, 2.0]}, "action.levels[1]: found 2.0; expected 1 or less"),
+        ({"action": {"level": 3}}, "Did you mean 'levels'?"),
+        ({"action": 4}, "action.levels: found 4; an even number of levels has none at 0: take 5"),
+        ({"action": {"bid": {"says": ["addr"]}}}, "Did you mean 'adder'?"),
+        ({"observation": "clock"}, "observation: found 'clock'; expected a list"),
+        ({"observation": [{"price": "3 h"}]}, "Did you mean 'prices'?"),
+        ({"observation": [{"prices": "3 h", "power": 1}]}, "observation[0].power: unknown key. Allowed: prices"),
+    ],
+)
+def test_what_is_given_in_python_is_checked_like_a_file(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ScenarioError) as error:
+        ev_marl.parallel_env("tiny", **given)
+    assert message in str(error.value)
