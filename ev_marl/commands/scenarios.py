@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import filecmp
 import inspect
 import re
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,7 @@ from ev_marl.objective import TERMS
 from ev_marl.policies import POLICIES
 from ev_marl.registry import Registry, did_you_mean
 from ev_marl.scenario import ScenarioError, load_scenario, shipped_scenarios
+from ev_marl.scenario.reading import named_files
 from ev_marl.world.sessions import SESSION_MODELS
 
 NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]*$")
@@ -55,7 +58,7 @@ def check(files: list[str], as_json: bool) -> bool:
 
 
 def new(name: str, start_from: str, folder: Path) -> None:
-    """Copy a shipped scenario under another name."""
+    """Copy a shipped scenario under another name, and the files that it names beside it."""
     if not NAME.match(name):
         raise EvMarlError(f"'{name}' is not a name: letters, digits, - and _, a letter first")
     shipped = shipped_scenarios()
@@ -66,7 +69,16 @@ def new(name: str, start_from: str, folder: Path) -> None:
     kept = [line for line in lines if not line.startswith("# yaml-language-server:")]
     text = re.sub(r"(?m)^name:.*$", f"name: {name}", "\n".join(kept), count=1)
     path = folder / f"{name}.yaml"
+    source = shipped[start_from].parent
+    files = {folder / file: source / file for file in named_files(shipped[start_from]) if not Path(file).is_absolute()}
+    taken = [target for target, file in files.items() if target.exists() and not filecmp.cmp(target, file, False)]
+    if taken:
+        raise EvMarlError(f"{taken[0]} exists, and is not the file of {start_from}; choose another folder")
     write_new(path, f"# yaml-language-server: $schema=scenario.schema.json\n{text.lstrip()}\n")
+    for target, file in files.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+        say(f"{target} written, which {path.name} names")
     say(f"{path} written, a copy of {start_from}. Next: ev-marl check {path}; ev-marl compare {path}")
     if not (folder / "scenario.schema.json").exists():
         say(f"For completion in your editor: ev-marl schema --out {folder / 'scenario.schema.json'}")

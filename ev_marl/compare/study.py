@@ -23,8 +23,8 @@ from ev_marl.policies.learned_spec import read_learned
 from ev_marl.scenario import Scenario, ScenarioError, load_scenario
 from ev_marl.scenario.base import Model, fault
 from ev_marl.scenario.loader import validate_document
-from ev_marl.scenario.problems import Problem
-from ev_marl.scenario.reading import Document, KeyPath, read_document
+from ev_marl.scenario.problems import KeyPath, Problem
+from ev_marl.scenario.reading import Document, read_document
 from ev_marl.scenario.schema import CoordinatorChoice, CoordinatorOptions, Name
 
 Count = Annotated[int, Field(ge=1)]

@@ -41,17 +41,14 @@ class Setting:
         Raises
         ------
         ScenarioError
-            If the scenario has faults; all are listed.
-        NetworkError
-            If the network that the scenario names cannot be had or solved.
+            If the scenario has faults, all are listed; or if the network that it names cannot be had or solved.
         """
         loaded = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
         site = Site.from_scenario(loaded)
         chosen = loaded.coordinator if coordinator is None else coordinator
         decider = make_coordinator(chosen) if not isinstance(chosen, Coordinator) else chosen
         objective = Objective.from_scenario(loaded, decider)
-        network = None if loaded.grid is None else grid_loop(loaded.grid, site)
-        return cls(loaded, site, World(loaded, site), decider, objective, network)
+        return cls(loaded, site, World(loaded, site), decider, objective, grid_loop(loaded, site))
 
     def simulator(self, tracks: Sequence[Track]) -> Simulator:
         """A simulator of these days, under the setting's coordinator and on its network."""

@@ -5,32 +5,39 @@ from __future__ import annotations
 from ev_marl.errors import NetworkError
 from ev_marl.grid.loop import GridLoop
 from ev_marl.grid.taps import TapChanger
-from ev_marl.scenario.grid import Grid
+from ev_marl.scenario.schema import Scenario
 from ev_marl.site.site import Site
 
 
-def grid_loop(grid: Grid, site: Site) -> GridLoop:
-    """Choose and check the backends of a site's network.
+def grid_loop(scenario: Scenario, site: Site) -> GridLoop | None:
+    """Choose and check the backends of a site's network; None where the scenario has none.
 
     Parameters
     ----------
-    grid : Grid
-        What the scenario says of the network.
+    scenario : Scenario
+        What happens on the network.
     site : Site
         Made with it.
 
     Raises
     ------
-    NetworkError
-        If the backend does not agree with pandapower on this network.
+    ScenarioError
+        If there is no such backend, or it does not agree with pandapower on this network, or if there is nothing to
+        control taps of.
     """
+    grid = scenario.grid
+    if grid is None:
+        return None
     from ev_marl.grid.choose import make_backend  # noqa: PLC0415  pandapower is heavy, and optional
 
     if site.network is None:
         raise NetworkError(f"site '{site.name}' hangs on no network; make it with `grid=`")
-    backend = make_backend(site.network, grid.backend)
-    reference = backend if backend.name == "pandapower" else make_backend(site.network, "pandapower")
-    control = grid.tap_control
+    with scenario.places.blamed("grid", "backend"):
+        backend = make_backend(site.network, grid.backend)
+        reference = backend if backend.name == "pandapower" else make_backend(site.network, "pandapower")
+    with scenario.places.blamed("grid", "tap_control"):
+        control = grid.tap_control
+        taps = None if control is None else TapChanger(site.network, control, backend, reference)
     return GridLoop(
         site=site,
         backend=backend,
@@ -39,5 +46,5 @@ def grid_loop(grid: Grid, site: Site) -> GridLoop:
         chargers=grid.chargers,
         curtails=grid.coordinator == "curtail",
         safe_fraction=grid.safe_fraction,
-        taps=None if control is None else TapChanger(site.network, control, backend, reference),
+        taps=taps,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,13 +128,7 @@ class Network:
         names = _bus_names(net)
 
         def connected(bus: BusName) -> int:
-            index = bus_index(net, bus)
-            if index not in supplied:
-                raise NetworkError(
-                    f"network '{name}': bus '{names[index]}' has no connection to an external grid (out of service, "
-                    "or behind open switches), so nothing can hang on it"
-                )
-            return index
+            return _connected(net, name, supplied, bus)
 
         chargers = [connected(bus) for bus in charger_buses]
         site_loads = [connected(bus) for bus in site_load_buses]
@@ -143,7 +137,7 @@ class Network:
             if twice:
                 raise NetworkError(f"network '{name}': bus '{twice[0]}' is named twice for {what}, by name or index")
         if pv is not None:
-            for bus in load_buses(net) if pv.buses == "loads" else [connected(bus) for bus in pv.buses]:
+            for bus in _some_load_buses(net, name) if pv.buses == "loads" else [connected(bus) for bus in pv.buses]:
                 pandapower.create_sgen(net, bus, p_mw=pv.peak / 1000.0, name=_ADDED_PV.format(names[bus]))
         for bus in site_loads:
             pandapower.create_load(net, bus, p_mw=0.0, name=_SITE_LOAD.format(names[bus]))
@@ -153,8 +147,36 @@ class Network:
 
     @classmethod
     def load_buses(cls, grid: Grid) -> list[BusName]:
-        """Indices of the buses with loads of the network that a scenario names, as `load_buses`."""
-        return list(load_buses(opened(grid.network)))
+        """Indices of the buses with loads of the network that a scenario names, as `load_buses`.
+
+        Raises
+        ------
+        NetworkError
+            If there is none.
+        """
+        return list(_some_load_buses(opened(grid.network), name_of(grid.network)))
+
+    @classmethod
+    def faults(cls, grid: Grid, buses: Iterable[BusName]) -> dict[BusName, str]:
+        """What is wrong with buses of the network that a scenario names; `loads` stands for those with loads.
+
+        Raises
+        ------
+        NetworkError
+            If there is no such network.
+        """
+        net, name = opened(grid.network), name_of(grid.network)
+        supplied = _supplied(net, name)
+        found = {}
+        for bus in dict.fromkeys(buses):
+            try:
+                if bus == "loads":
+                    _some_load_buses(net, name)
+                else:
+                    _connected(net, name, supplied, bus)
+            except NetworkError as error:
+                found[bus] = str(error)
+        return found
 
     @classmethod
     def bus_index(cls, grid: Grid, bus: BusName) -> int:
@@ -192,6 +214,24 @@ def bus_index(net: Net, bus: BusName) -> int:
     known = list(unique.values())
     listed = ", ".join(known[:12]) + (f", and {len(known) - 12} more" if len(known) > 12 else "")
     raise NetworkError(f"the network has no bus called '{bus}'.{did_you_mean(str(bus), known)} Its buses: {listed}")
+
+
+def _connected(net: Net, name: str, supplied: set[int], bus: BusName) -> int:
+    """Index of a bus on which something can hang."""
+    index = bus_index(net, bus)
+    if index not in supplied:
+        raise NetworkError(
+            f"network '{name}': bus '{_bus_names(net)[index]}' has no connection to an external grid (out of service, "
+            "or behind open switches), so nothing can hang on it"
+        )
+    return index
+
+
+def _some_load_buses(net: Net, name: str) -> list[int]:
+    buses = load_buses(net)
+    if not buses:
+        raise NetworkError(f"network '{name}' has no bus with a load in service; name buses instead of `loads`")
+    return buses
 
 
 def load_buses(net: Net) -> list[int]:

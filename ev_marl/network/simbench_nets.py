@@ -95,13 +95,19 @@ def _folder(code: str) -> Path:
     try:
         return cache_folder() / "simbench" / f"{version('simbench')}-{_FORMAT}" / code
     except ImportError:
-        raise NetworkError(f"network '{code}' needs simbench; install it with: pip install \"ev-marl[grid]\"") from None
+        raise _missing(code) from None
+
+
+def _missing(code: str) -> NetworkError:
+    return NetworkError(f"network '{code}' needs simbench; install it with: pip install \"ev-marl[grid]\"")
 
 
 def _fill(code: str) -> None:
     """Read a network with SimBench, and keep what is needed of it."""
-    import simbench  # noqa: PLC0415  only here: importing it takes longer than what is read afterwards
-
+    try:
+        import simbench  # noqa: PLC0415  only here: importing it takes longer than what is read afterwards
+    except ImportError:
+        raise _missing(code) from None
     known = simbench.collect_all_simbench_codes()
     if code not in known:
         raise NetworkError(f"SimBench has no network '{code}'.{did_you_mean(code, known)} It has {len(known)} codes")

@@ -71,7 +71,10 @@ def _made(key: str) -> Net:
         raise NetworkError(f"network '{name}': {error}. Its options: {options}") from None
     with warnings.catch_warnings():  # of pandapower's own making, nothing that a user could change
         warnings.simplefilter("ignore")
-        net = function(**choice["options"])
+        try:
+            net = function(**choice["options"])
+        except Exception as error:  # whatever a function makes of options that it does not like
+            raise NetworkError(f"network '{name}' with the options {choice['options']}: {error}") from error
     return net[0] if isinstance(net, tuple) else net
 
 

@@ -17,8 +17,8 @@ from ev_marl.errors import UnknownNameError
 from ev_marl.registry import Registry, did_you_mean
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.scenario.loader import validate_document
-from ev_marl.scenario.problems import Problem, ScenarioError
-from ev_marl.scenario.reading import Document, KeyPath, merge, read_document, read_setting
+from ev_marl.scenario.problems import KeyPath, Problem, ScenarioError
+from ev_marl.scenario.reading import Document, merge, read_document, read_setting
 
 WHAT = "training file"
 _OTHERS = "study"  # files beside the training files that are none begin with this

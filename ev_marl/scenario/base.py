@@ -19,8 +19,8 @@ def choice(what: str, *keys: str) -> Discriminator:
     def tag(value: object) -> str | None:
         if isinstance(value, BaseModel):
             value = value.model_dump(exclude_unset=True)
-        if isinstance(value, list | tuple) and "list" in keys:
-            return "<list>"
+        if isinstance(value, list | tuple):
+            return "<list>" if "list" in keys else None
         if not isinstance(value, dict):
             return "<plain>"
         return next((f"<{key}>" for key in keys if key in value), None)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ev_marl.registry import did_you_mean, known_names
-from ev_marl.scenario.files import read_column
-from ev_marl.scenario.problems import Problem
-from ev_marl.scenario.reading import PLUG_IN_KEYS, Document, KeyPath
+from ev_marl.scenario.files import Table, read_column
+from ev_marl.scenario.grid_checks import NETWORK_BLOCKS, NETWORK_TERMS, grid_problems
+from ev_marl.scenario.problems import KeyPath, Problem
+from ev_marl.scenario.reading import PLUG_IN_KEYS, Document
 from ev_marl.scenario.schema import CURRENCY_PATTERN
 from ev_marl.scenario.tree import tree_problems
 from ev_marl.scenario.units import currency_of, duration
@@ -30,8 +31,7 @@ BLOCKS = (
     "neighbours",
     "plans",
     "booking",
-    "voltage",
-    "network",
+    *NETWORK_BLOCKS,
 )
 SESSION_MODELS = ("elaadnl/workplace", "elaadnl/private", "elaadnl/public", "acn/caltech", "acn/jpl", "highway")
 POLICIES = (
@@ -58,10 +58,7 @@ BUILT_IN_TERMS = (
     "overload",
     "setpoint_tracking",
     "peak_power",
-    "voltage_deviation",
-    "line_overload",
-    "transformer_overload",
-    "grid_losses",
+    *NETWORK_TERMS,
 )
 MODEL_CURRENCY = "EUR"  # of every fitted price model
 
@@ -70,6 +67,7 @@ def whole_scenario_problems(document: Document) -> list[Problem]:
     """Every fault that no single key shows."""
     return [
         *tree_problems(document),
+        *grid_problems(document),
         *_file_problems(document),
         *_name_problems(document),
         *_coordination_problems(document),
@@ -89,6 +87,9 @@ def _file_problems(document: Document) -> Iterator[Problem]:
         elif n_steps is not None and path != ("prices",):
             column = mapping.get("column")
             try:
+                if path[:1] == ("grid",):  # its columns are elements of the network
+                    Table.read(Path(file)).check_length(n_steps)
+                    continue
                 values = read_column(Path(file), column if isinstance(column, str) else None, n_steps)
             except ValueError as error:
                 yield document.problem(here, str(error))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from ev_marl.scenario.schema import PowerByHour, PowerFile
@@ -40,31 +42,78 @@ def read_column(path: Path, column: str | None, n_steps: int) -> list[float]:
     ValueError
         If the file is missing or no text, has no such column, a value that is no number, or the wrong number of rows.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-            names = list(reader.fieldnames or ())
-    except FileNotFoundError:
-        raise ValueError(f"file {path} does not exist") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"file {path} cannot be read: {error}") from error
+    table = Table.read(path)
+    names = table.names
     if column is None:
         if len(names) != 1:
             raise ValueError(f"file {path} has the columns {', '.join(names) or '(none)'}; say which with `column:`")
         column = names[0]
     if column not in names:
         raise ValueError(f"file {path} has no column '{column}'; it has {', '.join(names)}")
-    if len(rows) != n_steps:
-        raise ValueError(f"file {path} has {len(rows)} rows; the horizon has {n_steps} steps, one row for each")
-    return [_number(path, i + 2, row[column]) for i, row in enumerate(rows)]
+    return table.column(column, n_steps)
 
 
-def _number(path: Path, row: int, text: str | None) -> float:
+@dataclass(frozen=True)
+class Table:
+    """A CSV file with a header."""
+
+    path: Path
+    names: tuple[str, ...]  # of the columns
+    rows: list[dict[str, str | None]]
+
+    @classmethod
+    def read(cls, path: Path) -> Table:
+        """Read a file.
+
+        Raises
+        ------
+        ValueError
+            If it is missing or no text, or has two columns of one name.
+        """
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.DictReader(file)
+                rows = list(reader)
+                names = tuple(reader.fieldnames or ())
+        except FileNotFoundError:
+            raise ValueError(f"file {path} does not exist") from None
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"file {path} cannot be read: {error}") from error
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise ValueError(f"file {path} has two columns called '{twice[0]}'")
+        return cls(path, names, rows)
+
+    def check_length(self, n_steps: int) -> None:
+        """Whether there is one row for each step.
+
+        Raises
+        ------
+        ValueError
+            If not.
+        """
+        if len(self.rows) != n_steps:
+            raise ValueError(
+                f"file {self.path} has {len(self.rows)} rows; the horizon has {n_steps} steps, one row for each"
+            )
+
+    def column(self, name: str, n_steps: int) -> list[float]:
+        """`n_steps` finite numbers.
+
+        Raises
+        ------
+        ValueError
+            If there are more or fewer, or if one is no number.
+        """
+        self.check_length(n_steps)
+        return [_number(self.path, i + 2, name, row[name]) for i, row in enumerate(self.rows)]
+
+
+def _number(path: Path, row: int, column: str, text: str | None) -> float:
     try:
         value = float(text or "")
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f"file {path}, row {row}: '{text}' is not a finite number")
+        raise ValueError(f"file {path}, column '{column}', row {row}: {text or 'nothing'!r} is not a finite number")
     return value

@@ -8,13 +8,33 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Field, Tag, field_validator, model_validator
 
 from ev_marl.scenario.base import Model, choice, fault
-from ev_marl.scenario.units import Fraction, PositiveFraction, Power
+from ev_marl.scenario.units import Fraction, PositiveFraction, Power, shown
 
-BusName = int | str
+
+def _named(what: str, lists: Literal["no", "too", "only"] = "no") -> BeforeValidator:
+    """Takes a name or an index, or a list of them, or only that or `loads`, and says so of anything else."""
+
+    def check(value: object) -> object:
+        if lists == "only" and value != "loads" and not isinstance(value, list):
+            raise ValueError(f"found {shown(value)}; expected {what}")
+        for one in value if lists != "no" and isinstance(value, list) and value else [value]:
+            if isinstance(one, bool) or not isinstance(one, int | str):
+                raise ValueError(f"found {shown(one)}; expected {what}")
+        return value
+
+    return BeforeValidator(check)
+
+
+BusName = Annotated[int | str, _named("a bus, by name or index")]
 """A bus of the network: its name, or its index in pandapower's `net.bus`."""
+Buses = Annotated[
+    int | str | Annotated[list[int | str], Field(min_length=1)],
+    _named("a bus, by name or index, a list of them, or `loads`", lists="too"),
+]
+"""One bus, or several in turn."""
 
 
 class PandapowerNetwork(Model):
@@ -135,7 +155,10 @@ NetworkGenerators = Annotated[
 class AddedPv(Model):
     """Photovoltaic plants that the network file does not have."""
 
-    buses: list[BusName] | Literal["loads"] = "loads"
+    buses: Annotated[
+        Literal["loads"] | Annotated[list[int | str], Field(min_length=1)],
+        _named("a list of buses, by name or index, or `loads`", lists="only"),
+    ] = "loads"
     """Buses that get one each; `loads`: every bus with a load."""
     peak: Power
     """Power of each under clear sky at noon in midsummer [kW]."""
@@ -194,7 +217,7 @@ class NetworkLimits(Model):
 class TapControl(Model):
     """An on-load tap changer that keeps the voltage on the low side of a transformer."""
 
-    transformer: int | str = 0
+    transformer: Annotated[int | str, _named("a transformer, by name or index")] = 0
     """Name or index of the transformer in the network."""
     voltage: Annotated[list[float], Field(min_length=2, max_length=2)] = [0.98, 1.02]
     """Band within which it does not move [p.u.]."""

@@ -113,4 +113,4 @@ def validate_document(document: Document, model: type[M], found: Iterable[Proble
 
 
 def _validate(document: Document) -> Scenario:
-    return validate_document(document, Scenario, whole_scenario_problems(document))
+    return validate_document(document, Scenario, whole_scenario_problems(document)).read_from(document.places)

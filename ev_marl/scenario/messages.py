@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ev_marl.registry import did_you_mean
-from ev_marl.scenario.problems import Problem
-from ev_marl.scenario.reading import Document, KeyPath
+from ev_marl.scenario.problems import KeyPath, Problem
+from ev_marl.scenario.reading import Document
 from ev_marl.scenario.schema import CURRENCY_PATTERN, NAME_PATTERN, TYPE_PATTERN
 from ev_marl.scenario.units import shown
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ev_marl.errors import EvMarlError
+
+KeyPath = tuple[str | int, ...]
+
+
+def key_text(path: KeyPath) -> str:
+    """A key path as people read it: `site.groups[0].name`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
 
 
 @dataclass(frozen=True, order=True)
@@ -20,6 +31,42 @@ class Problem:
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
         return f"{where}{self.key}: {self.message}" if self.key else f"{where}{self.message}"
+
+
+class Places(dict[KeyPath, tuple[str, int]]):
+    """File and line of every key. Where it is written makes no scenario another one: any two are equal."""
+
+    __hash__ = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Places)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def of(self, path: KeyPath) -> tuple[str, int]:
+        """File and line of the nearest key at or above `path`."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self:
+                return self[path[:length]]
+        return "", 0
+
+    def problem(self, path: KeyPath, message: str) -> Problem:
+        """A problem at a key."""
+        return Problem(*self.of(path), key_text(path), message)
+
+    @contextmanager
+    def blamed(self, *path: str | int) -> Iterator[None]:
+        """What fails in here fails because of a key: the error becomes the scenario's, with file and line.
+
+        For those who find faults later, when the scenario's names are looked up.
+        """
+        try:
+            yield
+        except ScenarioError:
+            raise  # it says where
+        except EvMarlError as error:
+            raise ScenarioError([self.problem(path, str(error))]) from error
 
 
 class ScenarioError(EvMarlError, ValueError):

@@ -6,14 +6,14 @@ Comes in: a path. Goes out: a `Document`, plain data and the file and line of ev
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
 
-from ev_marl.scenario.problems import Problem, ScenarioError
+from ev_marl.scenario.problems import KeyPath, Places, Problem, ScenarioError, key_text
 
 ALTERNATIVES = (
     "model",
@@ -23,9 +23,15 @@ ALTERNATIVES = (
     "profile",
     "levels",
     "bid",
+    "pandapower",
+    "simbench",
+    "file",
+    "sun",
+    "power_factor",
+    "q_of_v",
 )  # a mapping has at most one of these keys
+FILE_KEYS = ("csv", "file")  # whose text is a path
 PLUG_IN_KEYS = ("options", "extra")  # below these stands what a plug-in takes; this program does not look inside
-KeyPath = tuple[str | int, ...]
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -50,14 +56,11 @@ class Document:
     """Data of a scenario and the places of its keys."""
 
     data: dict[str, Any]
-    places: dict[KeyPath, tuple[str, int]] = field(default_factory=dict)
+    places: Places = field(default_factory=Places)
 
     def place(self, path: KeyPath) -> tuple[str, int]:
         """File and line of the nearest key at or above `path`."""
-        for length in range(len(path), -1, -1):
-            if path[:length] in self.places:
-                return self.places[path[:length]]
-        return "", 0
+        return self.places.of(path)
 
     def value(self, path: KeyPath, default: Any) -> Any:
         """What the file says at `path`, before units are read; `default` where it says nothing."""
@@ -71,15 +74,7 @@ class Document:
 
     def problem(self, path: KeyPath, message: str) -> Problem:
         """A problem at a key."""
-        return Problem(*self.place(path), key_text(path), message)
-
-
-def key_text(path: KeyPath) -> str:
-    """A key path as people read it: `site.groups[0].name`."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
+        return self.places.problem(path, message)
 
 
 def read_document(path: Path, find: Callable[[str], Path | None], what: str = "scenario") -> Document:
@@ -127,7 +122,7 @@ def read_setting(text: str, source: str) -> Document:
         raise ScenarioError([Problem(source, 0, key, f"found '{written}', which is not YAML")]) from error
     for part in reversed(path):
         value = {part: value}
-    return Document(value, {path[: length + 1]: (source, 0) for length in range(len(path))})
+    return Document(value, Places({path[: length + 1]: (source, 0) for length in range(len(path))}))
 
 
 def _read(path: Path, find: Callable[[str], Path | None], what: str, chain: tuple[Path, ...]) -> Document:
@@ -171,7 +166,7 @@ def _parse(path: Path) -> Document:
         raise ScenarioError([Problem(name, 0, "", "this is nested too deeply")]) from None
     if not isinstance(node, yaml.MappingNode) or not isinstance(data, dict):
         raise ScenarioError([Problem(name, 1, "", "expected a mapping of keys, such as `name: workplace`")])
-    document = Document(data, {(): (name, 1)})
+    document = Document(data, Places({(): (name, 1)}))
     twice: list[Problem] = []
     try:
         _locate(node, (), name, document.places, twice)
@@ -179,13 +174,13 @@ def _parse(path: Path) -> Document:
         raise ScenarioError([Problem(name, 1, "", "an anchor stands inside itself")]) from None
     if twice:
         raise ScenarioError(twice)
-    _absolute_files(document.data, path.parent.resolve())
+    folder = path.parent.resolve()
+    for mapping, key in _files(document.data):
+        mapping[key] = str(folder / mapping[key])
     return document
 
 
-def _locate(
-    node: yaml.Node, path: KeyPath, file: str, places: dict[KeyPath, tuple[str, int]], twice: list[Problem]
-) -> None:
+def _locate(node: yaml.Node, path: KeyPath, file: str, places: Places, twice: list[Problem]) -> None:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             below = (*path, key.value)
@@ -201,17 +196,21 @@ def _locate(
             _locate(value, (*path, i), file, places, twice)
 
 
-def _absolute_files(data: Any, folder: Path) -> None:
-    """Paths of CSV files are relative to the file that names them."""
+def named_files(path: Path) -> list[str]:
+    """Files that a scenario file names, as it writes them; paths are relative to the file that names them."""
+    return [mapping[key] for mapping, key in _files(yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader))]
+
+
+def _files(data: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """Every mapping that names a file, and the key."""
     if isinstance(data, dict):
-        if isinstance(data.get("csv"), str):
-            data["csv"] = str(folder / data["csv"])
+        yield from ((data, key) for key in FILE_KEYS if isinstance(data.get(key), str))
         for key, value in data.items():
             if key not in PLUG_IN_KEYS:
-                _absolute_files(value, folder)
+                yield from _files(value)
     elif isinstance(data, list):
         for value in data:
-            _absolute_files(value, folder)
+            yield from _files(value)
 
 
 def _replaces(below: Mapping[str, Any], above: Mapping[str, Any], path: KeyPath) -> bool:
@@ -230,7 +229,7 @@ def _replaces(below: Mapping[str, Any], above: Mapping[str, Any], path: KeyPath)
 def merge(base: Document, own: Document) -> Document:
     """A document with the keys of another one over its own: mappings are merged, anything else is replaced, and null
     takes a key back."""
-    places = dict(base.places)
+    places = Places(base.places)
 
     def deep(below: dict[str, Any], above: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
         merged = dict(below)

@@ -10,11 +10,12 @@ from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
 
 from ev_marl.registry import did_you_mean
 from ev_marl.scenario.base import Model, choice, fault
-from ev_marl.scenario.grid import BusName, Grid
+from ev_marl.scenario.grid import Buses, BusName, Grid
+from ev_marl.scenario.problems import Places
 from ev_marl.scenario.units import (
     Current,
     Duration,
@@ -132,7 +133,7 @@ class Stations(Model):
     """Share of the metered power that reaches the battery [-]."""
     discharge_efficiency: PositiveFraction | None = None
     """Share of the battery's power that reaches the meter [-]; left out: as `efficiency`."""
-    bus: BusName | list[BusName] | None = None
+    bus: Buses | None = None
     """Bus of the network, by name or index, or one bus after the other for one station after the other, from the start
     again at the end of the list; `loads`: the buses with loads. Left out: the group's. Needs `grid`."""
 
@@ -500,6 +501,18 @@ class Scenario(Model):
     policies: Annotated[list[str], Field(min_length=1)] | None = None
     """Policies that `ev-marl compare` runs where none are named: names, `name(option=...)`, or module:Class; left out,
     the usual ones."""
+
+    _places: Places = PrivateAttr(default_factory=Places)
+
+    @property
+    def places(self) -> Places:
+        """Where its keys stand, for messages; empty for a scenario that was not read from a file."""
+        return self._places
+
+    def read_from(self, places: Places) -> Scenario:
+        """The same scenario, which knows where its keys stand."""
+        self._places = places
+        return self
 
     @field_validator("timezone")
     @classmethod

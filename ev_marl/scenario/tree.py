@@ -13,8 +13,8 @@ from typing import Any
 import networkx as nx
 
 from ev_marl.registry import did_you_mean
-from ev_marl.scenario.problems import Problem
-from ev_marl.scenario.reading import Document, KeyPath
+from ev_marl.scenario.problems import KeyPath, Problem
+from ev_marl.scenario.reading import Document
 
 ROOT: KeyPath = ("site",)
 
@@ -67,6 +67,17 @@ def tree_problems(document: Document) -> Iterator[Problem]:
             called = f"'{group.name}' " if group.name else ""
             message = f"the group {called}has no station below it; give it `stations:`, or remove it"
             yield document.problem(group.path, message)
+
+
+def parent_of(document: Document) -> Iterator[tuple[KeyPath, dict[str, Any], KeyPath | None]]:
+    """Every group: its key, its data, and the key of the group that feeds it."""
+    groups = list(_listed(document.data.get("site"), ROOT, None))
+    named: dict[str, _Listed] = {}
+    for group in groups:
+        if group.name is not None:
+            named.setdefault(group.name, group)
+    for group in groups:
+        yield group.path, dict(group.data), _parent(document, group, named)[1]
 
 
 def _listed(data: Any, path: KeyPath, above: KeyPath | None) -> Iterator[_Listed]:

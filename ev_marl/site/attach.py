@@ -6,7 +6,7 @@ out. A station without a bus is at that of the group above it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ import numpy as np
 
 from ev_marl.errors import SiteError
 from ev_marl.scenario.grid import BusName, Grid
+from ev_marl.scenario.problems import KeyPath, ScenarioError
+from ev_marl.scenario.schema import Group, Scenario
 
 if TYPE_CHECKING:
     from ev_marl.network.network import Network
@@ -71,6 +73,44 @@ def attach(graph: nx.DiGraph, ports: Sequence[str], groups: Sequence[str], grid:
     ]
     port_charger = [charger_buses.index(bus_of[next(graph.predecessors(port))]) for port in ports]
     return Attachment(network, np.array(port_charger, dtype=np.int64), np.array(group_load, dtype=np.int64))
+
+
+def check_network(scenario: Scenario) -> None:
+    """Open the network of a scenario, and look for every bus that the scenario names.
+
+    Raises
+    ------
+    ScenarioError
+        If the network cannot be had, or lacks buses; every bus with its file and line.
+    """
+    grid = scenario.grid
+    if grid is None:
+        return
+    named = list(_named(scenario.site, ("site",)))
+    if grid.pv is not None:
+        listed = grid.pv.buses
+        here: KeyPath = ("grid", "pv", "buses")
+        named += [(here, listed)] if isinstance(listed, str) else [((*here, i), bus) for i, bus in enumerate(listed)]
+    with scenario.places.blamed("grid"):
+        from ev_marl.network.network import Network  # noqa: PLC0415  pandapower is heavy, and optional
+    with scenario.places.blamed("grid", "network"):
+        faults = Network.faults(grid, [bus for _, bus in named])
+    if faults:
+        raise ScenarioError([scenario.places.problem(path, faults[bus]) for path, bus in named if bus in faults])
+
+
+def _named(group: Group, path: KeyPath) -> Iterator[tuple[KeyPath, BusName]]:
+    """Buses that a group and everything below it name."""
+    if group.bus is not None:
+        yield (*path, "bus"), group.bus
+    for i, stations in enumerate(group.stations):
+        here = (*path, "stations", i, "bus")
+        if isinstance(stations.bus, list):
+            yield from (((*here, k), bus) for k, bus in enumerate(stations.bus))
+        elif stations.bus is not None:
+            yield here, stations.bus
+    for i, below in enumerate(group.groups):
+        yield from _named(below, (*path, "groups", i))
 
 
 def _bus(graph: nx.DiGraph, node: str) -> BusName:

@@ -18,7 +18,7 @@ from ev_marl.scenario.grid import Grid
 from ev_marl.scenario.schema import LoadProfile, Pv, Scenario
 from ev_marl.scenario.series import Series
 from ev_marl.site.arrays import SiteArrays
-from ev_marl.site.attach import attach
+from ev_marl.site.attach import attach, check_network
 from ev_marl.site.build import graph_of
 from ev_marl.site.checks import check_graph
 from ev_marl.site.graphml import read_graph, write_graph
@@ -103,7 +103,14 @@ class Site:
 
     @classmethod
     def from_scenario(cls, scenario: Scenario) -> Site:
-        """The site that a scenario describes."""
+        """The site that a scenario describes.
+
+        Raises
+        ------
+        ScenarioError
+            If its network cannot be had, or lacks a bus that it names; every one with file and line.
+        """
+        check_network(scenario)
         return cls(graph_of(scenario), scenario.site.name, scenario.grid)
 
     @classmethod

@@ -6,7 +6,6 @@ random about their mean as those of the site are, under the same sky; what a fil
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,17 +18,22 @@ import numpy as np
 from ev_marl.errors import DataError
 from ev_marl.network.network import Network
 from ev_marl.network.simbench_nets import STEPS_OF_THE_YEAR, simbench_profiles
+from ev_marl.network.spec import NetworkSpec
 from ev_marl.registry import did_you_mean
 from ev_marl.scenario.clock import Clock
-from ev_marl.scenario.grid import Grid, NetworkConstant, NetworkCsv, NetworkProfile, NetworkSimbench, NetworkSun
-from ev_marl.scenario.schema import Pv
+from ev_marl.scenario.files import Table
+from ev_marl.scenario.grid import NetworkConstant, NetworkCsv, NetworkProfile, NetworkSimbench, NetworkSun
+from ev_marl.scenario.schema import Pv, Scenario
 from ev_marl.world.calibration import figures
 from ev_marl.world.hours import HourGrid, steps_of
 from ev_marl.world.loads import CLEARNESS_SHAPE, LEAST_CLEARNESS, NOISE_TIME_H, clear_sky_kw
 from ev_marl.world.network_day import NetworkDay
 from ev_marl.world.noise import ar1
 
+Model = NetworkProfile | NetworkSimbench | NetworkCsv | NetworkConstant | NetworkSun
+
 ADDED_PV_LATITUDE = 52.0  # of plants that a scenario adds, where its generators name no latitude [degrees north]
+_REACTIVE = ".kvar"  # ends the name of a column with reactive power
 _PROFILE_H, _PROFILE_YEAR, _PROFILE_ZONE = 0.25, 2016, ZoneInfo("Europe/Berlin")  # of SimBench's rows
 
 
@@ -51,31 +55,34 @@ class NetworkLoads:
 
     Parameters
     ----------
-    grid : Grid
-        What the scenario says.
+    scenario : Scenario
+        With a network.
     network : Network
         The network.
 
     Raises
     ------
-    DataError
+    ScenarioError
         If a file cannot be read, or SimBench's profiles are asked of another network.
     """
 
-    def __init__(self, grid: Grid, network: Network) -> None:
-        self._grid = grid
+    def __init__(self, scenario: Scenario, network: Network) -> None:
+        assert scenario.grid is not None  # whoever calls this has a network
+        grid = self._grid = scenario.grid
         spec, n_own = network.spec, network.n_own_loads
         self.loads, self.generators = spec.loads[:n_own], spec.generators
         self._load = spec.load_kw[:n_own] + 1j * spec.load_kvar[:n_own]
         self._generator = spec.generator_kw + 1j * spec.generator_kvar
         self._n_own = network.n_own_generators
         self._simbench = network.simbench
-        asks = [part for part in (grid.loads, grid.generators) if isinstance(part, NetworkSimbench)]
-        if asks and network.simbench is None:
-            raise DataError(
-                f"network '{spec.name}' is none of SimBench's, so it has no profiles; take {{profile: household}}, "
-                "{csv: FILE} or {scale: 1}"
-            )
+        own = self._generator[: self._n_own]
+        with scenario.places.blamed("grid", "loads"):
+            _check_simbench(grid.loads, network, "{profile: household}, {csv: FILE} or {scale: 1}")
+            self._load_file = _from_csv(grid.loads, self.loads, self._load, scenario.n_steps, spec)
+        with scenario.places.blamed("grid", "generators"):
+            _check_simbench(grid.generators, network, "{sun: 52}, {csv: FILE} or {scale: 1}")
+            names = self.generators[: self._n_own]
+            self._generator_file = _from_csv(grid.generators, names, own, scenario.n_steps, spec)
 
     def on(self, clock: Clock, hours: HourGrid) -> NetworkMean:
         """Means over the steps of `clock`; `hours` covers them."""
@@ -148,8 +155,8 @@ class NetworkLoads:
                 ]
             )
             return np.asarray(model.scale * kept * (active * self._load.real + 1j * reactive * self._load.imag))
-        if isinstance(model, NetworkCsv):
-            return model.scale * _from_csv(model.csv, self.loads, self._load, clock.n_steps)
+        if self._load_file is not None:
+            return self._load_file
         return np.asarray(np.full((clock.n_steps, 1), model.scale) * self._load)
 
     def _generators_of(self, clock: Clock, n_own: int) -> tuple[np.ndarray, np.ndarray]:
@@ -163,8 +170,8 @@ class NetworkLoads:
             profiles = simbench_profiles(self._simbench)
             share = _of_year(profiles.generator_p, clock)[:, profiles.generator_profile]
             return model.scale * share * (profiles.generator_profile >= 0) * own, none
-        if isinstance(model, NetworkCsv):
-            return model.scale * _from_csv(model.csv, self.generators[:n_own], own, clock.n_steps), none
+        if self._generator_file is not None:
+            return self._generator_file, none
         assert isinstance(model, NetworkConstant)
         return np.full((clock.n_steps, 1), model.scale) * own, none
 
@@ -202,43 +209,45 @@ def _of_year(profile: np.ndarray, clock: Clock) -> np.ndarray:
     return np.asarray((until(start - first + length) - until(start - first)) / length)
 
 
-def _from_csv(file: str, names: tuple[str, ...], own: np.ndarray, n_steps: int) -> np.ndarray:
-    """Complex power of elements from a file, shape (n_steps, n_elements) [kVA].
+def _check_simbench(model: Model, network: Network, instead: str) -> None:
+    """Raise a DataError where profiles are asked of a network that has none."""
+    if isinstance(model, NetworkSimbench) and network.simbench is None:
+        raise DataError(f"network '{network.spec.name}' is none of SimBench's, so it has no profiles; take {instead}")
+
+
+def _from_csv(
+    model: Model, names: tuple[str, ...], own: np.ndarray, n_steps: int, spec: NetworkSpec
+) -> np.ndarray | None:
+    """Complex power of elements from a file, shape (n_steps, n_elements) [kVA]; None where there is no file.
 
     Raises
     ------
     DataError
         If the file cannot be read, lacks an element, or has another number of rows.
     """
-    path = Path(file)
+    if not isinstance(model, NetworkCsv):
+        return None
     try:
-        with path.open(newline="", encoding="utf-8-sig") as text:
-            reader = csv.DictReader(text)
-            rows, columns = list(reader), list(reader.fieldnames or ())
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-    missing = [name for name in names if name not in columns]
-    if missing:
-        near = did_you_mean(missing[0], columns)
-        raise DataError(
-            f"{path}: there is no column '{missing[0]}'.{near} Each of the {len(names)} elements needs one, by name; "
-            f"{len(missing)} are missing"
-        )
-    if len(rows) != n_steps:
-        raise DataError(f"{path}: has {len(rows)} rows; the horizon has {n_steps} steps, one row for each")
-
-    def column(name: str) -> np.ndarray:
-        try:
-            values = np.array([float(row[name]) for row in rows])
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{path}: column '{name}' holds something that is no number: {error}") from error
-        if not np.isfinite(values).all():
-            raise DataError(f"{path}: column '{name}' holds a number that is not finite")
-        return values
-
-    power = np.zeros((n_steps, len(names)), dtype=np.complex128)
-    for k, name in enumerate(names):
-        active = column(name)
-        ratio = own[k].imag / own[k].real if own[k].real else 0.0
-        power[:, k] = active + 1j * (column(f"{name}.kvar") if f"{name}.kvar" in columns else active * ratio)
-    return power
+        table = Table.read(Path(model.csv))
+        missing = [name for name in names if name not in table.names]
+        if missing:
+            near = did_you_mean(missing[0], list(table.names))
+            raise ValueError(
+                f"file {table.path} has no column '{missing[0]}'.{near} Each of the {len(names)} elements needs one, "
+                f"by name; {len(missing)} are missing"
+            )
+        reactive = {f"{name}{_REACTIVE}" for name in (*spec.loads, *spec.generators)}
+        for column in table.names:
+            if column.endswith(_REACTIVE) and column not in reactive:
+                near = did_you_mean(column, sorted(reactive))
+                raise ValueError(f"file {table.path} has the column '{column}', and there is no such element.{near}")
+        power = np.zeros((n_steps, len(names)), dtype=np.complex128)
+        for k, name in enumerate(names):
+            active = np.array(table.column(name, n_steps))
+            ratio = own[k].imag / own[k].real if own[k].real else 0.0
+            given = f"{name}{_REACTIVE}" in table.names
+            kvar = np.array(table.column(f"{name}{_REACTIVE}", n_steps)) if given else active * ratio
+            power[:, k] = active + 1j * kvar
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    return model.scale * power

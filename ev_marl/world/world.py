@@ -68,6 +68,8 @@ class World:
     ------
     DataError
         If no day is left between `start` and `until`, or if prices are missing on one of them.
+    ScenarioError
+        If there are no such series for the network.
     SiteError
         If no vehicle can charge at the site.
     """
@@ -163,7 +165,7 @@ class World:
             return None
         from ev_marl.world.network_loads import NetworkLoads  # noqa: PLC0415  pandapower is heavy, and optional
 
-        return NetworkLoads(self.scenario.grid, self.site.network)
+        return NetworkLoads(self.scenario, self.site.network)
 
     def _track(self, known: _Day, seed: int, sessions: Sessions, turned_away: int, source: dict[str, str]) -> Track:
         scenario = self.scenario
