@@ -6,12 +6,12 @@ import io
 
 import numpy as np
 import pytest
-from builders import random_site
+from builders import playable_scenarios, random_site
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from ev_marl.scenario import load_scenario, scenario_from_dict, shipped_scenarios
+from ev_marl.scenario import load_scenario, scenario_from_dict
 from ev_marl.scenario.schema import Scenario
 from ev_marl.site import Site
 from ev_marl.site.describe import describe_site, limits_line
@@ -96,7 +96,7 @@ def test_no_limits() -> None:
     assert limits_line(Site.from_scenario(scenario)) == "no import limits for 11 kW of ports"
 
 
-@pytest.mark.parametrize("name", shipped_scenarios())
+@pytest.mark.parametrize("name", playable_scenarios())
 def test_every_shipped_scenario(name: str) -> None:
     site = Site.from_scenario(load_scenario(name))
     text = printed(site)

@@ -8,12 +8,12 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 import pytest
-from builders import random_site
+from builders import playable_scenarios, random_site
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ev_marl.errors import SiteError
-from ev_marl.scenario import load_scenario, scenario_from_dict, shipped_scenarios
+from ev_marl.scenario import load_scenario, scenario_from_dict
 from ev_marl.scenario.clock import Clock
 from ev_marl.site import Site
 
@@ -26,7 +26,7 @@ def same(site: Site, other: Site) -> None:
         np.testing.assert_array_equal(getattr(other.arrays, name), array, err_msg=name)
 
 
-@pytest.mark.parametrize("name", shipped_scenarios())
+@pytest.mark.parametrize("name", playable_scenarios())
 def test_there_and_back(name: str, tmp_path: Path) -> None:
     scenario = load_scenario(name)
     site = Site.from_scenario(scenario)

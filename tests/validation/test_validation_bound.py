@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from builders import playable_scenarios
 
 from ev_marl.env.setup import Setting
 from ev_marl.optimum import solve
 from ev_marl.policies import make_policy, rollout
-from ev_marl.scenario import shipped_scenarios
 from ev_marl.simulator import Simulator
 
 DAYS = 50
 RIVALS = ("uncontrolled", "llf", "as-late-as-possible", "price-threshold", "best-response", "random")
 
 
-@pytest.mark.parametrize("name", sorted(shipped_scenarios()))
+@pytest.mark.parametrize("name", playable_scenarios())
 def test_the_bound_is_reached_and_never_beaten(name: str) -> None:
     setting = Setting.of(name)
     tracks = [setting.world.sample(seed) for seed in range(DAYS)]
