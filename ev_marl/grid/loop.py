@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -60,8 +61,6 @@ class GridLoop:
         What happens on it on the loaded days.
     flow : GridFlow
         Of the last step; after a reset, the first step's without charging.
-    sensitivity_pu_per_kw : float64, shape (n_charger_buses,)
-        Change of each charger bus's own voltage per kW drawn there [p.u./kW].
     retried : int
         Rows that the reference was asked about, since the loop was made.
     """
@@ -83,7 +82,6 @@ class GridLoop:
         self._curtail = Curtail(self.port_charger, self.spec.n_charger_buses)
         factor = self.chargers.power_factor
         self._kvar_per_kw = math.sqrt(1.0 - factor**2) / factor
-        self.sensitivity_pu_per_kw = self._sensitivity()
         self.retried = 0
 
     def load(self, tracks: Sequence[Track]) -> None:
@@ -345,8 +343,12 @@ class GridLoop:
             np.zeros(n_batch, dtype=np.int64),
         )
 
-    def _sensitivity(self) -> np.ndarray:
-        """Change of each charger bus's own voltage per kW drawn there, with the network's own loads [p.u./kW]."""
+    @cached_property
+    def sensitivity_pu_per_kw(self) -> np.ndarray:
+        """Change of each charger bus's own voltage per kW drawn there, with the network's own loads.
+
+        float64, shape (n_charger_buses,) [p.u./kW].
+        """
         spec = self.spec
         n_buses = spec.n_charger_buses
         states = Injections.zeros(spec, n_buses + 1)

@@ -26,13 +26,16 @@ class _Control:
     name: str
     information: Information
 
-    def __init__(self, horizon_h: float | None, waiting_per_kwh_h: float = 0.0, trust: float = 1.0) -> None:
+    def __init__(
+        self, horizon_h: float | None, waiting_per_kwh_h: float = 0.0, trust: float = 1.0, *, network: bool = True
+    ) -> None:
         if horizon_h is not None and not horizon_h > 0.0:
             raise OptionError(f"policy '{self.name}': horizon_h must be above 0, got {horizon_h}")
         if not 0.0 <= waiting_per_kwh_h < np.inf:
             raise OptionError(f"policy '{self.name}': waiting_per_kwh_h must be 0 or more, got {waiting_per_kwh_h}")
         if not 0.0 < trust <= 1.0:
             raise OptionError(f"policy '{self.name}': trust is a share above 0, at most 1, got {trust}")
+        self.network = bool(network)
         self.trust = float(trust)
         self.horizon_h = None if horizon_h is None else float(horizon_h)
         self.waiting_per_kwh_h = float(waiting_per_kwh_h)
@@ -45,9 +48,13 @@ class _Control:
         self._outlook = self._outlook_of(episode)
         loop = episode.network
         self._network = None
-        if loop is not None and loop.curtails:
+        if loop is not None and loop.curtails and self.network:
             self._network = NetworkAhead(
-                loop, self._loads_of(episode), episode.site, fleets=self.information != "future"
+                loop,
+                self._loads_of(episode),
+                episode.site,
+                fleets=self.information != "future",
+                trust=self.trust,
             )
         self._n_steps = episode.n_steps
         if self.horizon_h is not None:
@@ -90,9 +97,10 @@ class Mpc(_Control):
     """Receding horizon: in every step, the cheapest plan for all vehicles together, of which the first step is done.
 
     It knows what an operator of the site would: published prices, vehicles that are there with their departures and
-    wishes, limits and base load of this step. Of later steps it expects what the scenario's models say: limits given
-    the present ones, and arrivals as a stream of mean vehicles. Without models, it expects nobody, and that limits
-    stay. The plan is a linear programme, that of the optimum.
+    wishes, limits and base load of this step; on a network, its model, loads and generators of this step. Of later
+    steps it expects what the scenario's models say: limits and loads given the present ones, and arrivals as a stream
+    of mean vehicles. Without models, it expects nobody, and that limits and loads stay. The plan is a linear programme,
+    that of the optimum.
 
     Parameters
     ----------
@@ -104,7 +112,10 @@ class Mpc(_Control):
         What it takes to be worth putting off a kWh by an hour: hedges against vehicles that nobody expected
         [currency/(kWh·h)].
     trust : float
-        Share of the import limits of later steps that is planned with; less than 1 hedges, too [-].
+        Share of the import limits of later steps, and of what the network's leave, that is planned with; less than 1
+        hedges, too [-].
+    network : bool
+        Whether it plans with the limits of the network above the site, where a coordinator keeps them.
     """
 
     name = "mpc"
@@ -117,8 +128,9 @@ class Mpc(_Control):
         expected_days: int = 30,
         waiting_per_kwh_h: float = 0.001,
         trust: float = 1.0,
+        network: bool = True,
     ) -> None:
-        super().__init__(horizon_h, waiting_per_kwh_h, trust)
+        super().__init__(horizon_h, waiting_per_kwh_h, trust, network=network)
         if expected_days < 0:
             raise OptionError(f"policy 'mpc': expected_days must be 0 or more, got {expected_days}")
         self.expected_days = int(expected_days)
@@ -137,7 +149,7 @@ class Mpc(_Control):
         return self._expected
 
     def _loads_of(self, episode: Episode) -> Loads:
-        if episode.world is None:
+        if episode.world is None or episode.world.site.network is None:
             return PresentLoads()
         if self._loads_world is not episode.world:
             self._loads, self._loads_world = ExpectedLoads(episode.world), episode.world
@@ -146,19 +158,21 @@ class Mpc(_Control):
 
 @POLICIES.register("mpc-perfect")
 class MpcPerfect(_Control):
-    """Receding horizon with the truth: the same controller, told all sessions, base load and limits in advance.
+    """Receding horizon with the truth: the same controller, told all sessions, loads and limits in advance.
 
     Parameters
     ----------
     horizon_h : float, optional
         How far it looks ahead; left out, to the end of the episode [h].
+    network : bool
+        Whether it plans with the limits of the network above the site, where a coordinator keeps them.
     """
 
     name = "mpc-perfect"
     information: Information = "future"
 
-    def __init__(self, horizon_h: float | None = None) -> None:
-        super().__init__(horizon_h)
+    def __init__(self, horizon_h: float | None = None, network: bool = True) -> None:
+        super().__init__(horizon_h, network=network)
 
     def _outlook_of(self, episode: Episode) -> Outlook:
         if episode.tracks is None:

@@ -22,10 +22,10 @@ from ev_marl.policies.mpc_ahead import Ahead
 from ev_marl.policies.mpc_loads import Loads
 from ev_marl.site.arrays import SiteArrays
 
-ROUNDS = 4  # of solving again, in one step of the episode
-INSIDE = 20.0  # tolerances that rows stay inside a limit, as those of the network's coordinator
-NOW, LATER = 1.0, 50.0  # tolerances by which a limit may be broken in this step, and in later ones
-_NEAR = 0.05  # a row is kept for the next step if it left less than this share of itself
+ROUNDS = 4  # of adding rows, in one step of the episode
+INSIDE = 3.0  # tolerances that rows stay inside a limit: linear about a point, they promise a little too much
+NOW, LATER = 1.0, 500.0  # tolerances that a plan may be beyond a limit: in this step; later, where loads are guesses
+NEAR = 5000.0  # tolerances inside a limit within which its row is kept for the next step
 _HALVINGS = 8
 
 
@@ -40,11 +40,11 @@ class PowerRows:
 
 @dataclass
 class _Memory:
-    """What one row of the batch keeps from step to step; T steps of the episode."""
+    """What one row of the batch keeps from step to step; T steps of the episode, C limits, E charger buses."""
 
     charger_kw: np.ndarray  # float64 (T, E)  last plan
     held: np.ndarray  # bool (T, C)  limits that held it back
-    slopes: dict[int, np.ndarray] = field(default_factory=dict)  # by step of the episode, (C, E)
+    slopes: dict[int, np.ndarray] = field(default_factory=dict)  # step of the episode -> (C, E)  excess per kW
 
 
 class NetworkAhead:
@@ -53,42 +53,59 @@ class NetworkAhead:
     Parameters
     ----------
     loop : GridLoop
-        The network, its limits, and how its chargers behave.
+        The network, its limits, and how its chargers behave; its days are not looked at.
     loads : Loads
         What else flows on it at later steps.
     site : SiteArrays
         The site.
     fleets : bool
         Whether vehicles to come are fleets that hang on a group, and not vehicles at ports.
+    trust : float
+        Share of what the limits leave at later steps that is planned with [-].
     """
 
-    def __init__(self, loop: GridLoop, loads: Loads, site: SiteArrays, *, fleets: bool) -> None:
-        self.loop, self._loads, self._fleets = loop, loads, fleets
-        self._port_share = np.zeros((site.n_ports, loop.spec.n_charger_buses))
+    def __init__(self, loop: GridLoop, loads: Loads, site: SiteArrays, *, fleets: bool, trust: float = 1.0) -> None:
+        self.loop, self.trust = loop, trust
+        self._loads = loads
+        self._memory: dict[int, _Memory] = {}
+        shape = (site.n_ports, loop.spec.n_charger_buses)
+        self._port_share = np.zeros(shape)
         self._port_share[np.arange(site.n_ports), loop.port_charger] = 1.0
-        # A fleet is spread over the charger buses of its group as the rated power of the ports there is.
+        # A fleet may come to any port of its group: it is spread over their buses by rated power.
         group_kw = np.zeros((site.n_groups, loop.spec.n_charger_buses))
         np.add.at(group_kw, (site.port_group, loop.port_charger), site.port_charge_kw)
-        self._fleet_share = (group_kw / np.maximum(group_kw.sum(axis=1, keepdims=True), 1e-12))[site.port_group]
-        self._memory: dict[int, _Memory] = {}
+        spread = group_kw / np.maximum(group_kw.sum(axis=1, keepdims=True), 1e-12)
+        self._coming_share = spread[site.port_group] if fleets else self._port_share
 
     def rows(self, row: int, view: SiteView, ahead: Ahead) -> NetworkRows:
-        """The network's rows of one programme."""
+        """The network's rows of one programme.
+
+        Parameters
+        ----------
+        row : int
+            Row of the batch.
+        view : SiteView
+            What is known now, the network's state included.
+        ahead : Ahead
+            What lies ahead of that row.
+        """
         assert view.network is not None  # there is a loop
         assert view.tap is not None
-        port = ahead.limits.port
-        share = self._port_share[port]
-        if self._fleets:
-            share[ahead.n_here :] = self._fleet_share[port[ahead.n_here :]]
-        one = np.array([row])
-        states = self._loads.ahead(row, view.step, view.network.rows(one), ahead.n_steps)
-        if row not in self._memory:
-            spec = self.loop.spec
-            n_limits = 2 * spec.n_buses + spec.n_lines + spec.n_transformers
-            self._memory[row] = _Memory(
-                np.zeros((view.n_steps, spec.n_charger_buses)), np.zeros((view.n_steps, n_limits), dtype=bool)
-            )
-        return NetworkRows(self.loop, states, int(view.tap[row]), share, self._memory[row], view.step)
+        port, here = ahead.limits.port, ahead.n_here
+        states = self._loads.ahead(row, view.step, view.network.rows(np.array([row])), ahead.n_steps)
+        return NetworkRows(
+            self,
+            states,
+            int(view.tap[row]),
+            np.concatenate([self._port_share[port[:here]], self._coming_share[port[here:]]]),
+            self._memory.setdefault(row, self._nothing_known(view.n_steps)),
+            view.step,
+        )
+
+    def _nothing_known(self, n_steps: int) -> _Memory:
+        spec = self.loop.spec
+        n_limits = 2 * spec.n_buses + spec.n_lines + spec.n_transformers
+        return _Memory(np.zeros((n_steps, spec.n_charger_buses)), np.zeros((n_steps, n_limits), dtype=bool))
 
 
 class NetworkRows:
@@ -96,41 +113,56 @@ class NetworkRows:
 
     Parameters
     ----------
-    loop : GridLoop
-        The network.
+    network : NetworkAhead
+        The network of the episode.
     states : Injections
         K rows: what flows on it without charging.
     tap : int
-        Position of the controlled transformer.
+        Position of the controlled transformer, which is taken to stay.
     share : float64, shape (S, E)
         How the power of each session is drawn at the charger buses.
     memory : _Memory
-        Of the earlier steps of the episode.
-    step : int
-        The present step.
+        Of the earlier steps of the episode; added to.
+    first_step : int
+        The present step of the episode.
     """
 
     def __init__(
-        self, loop: GridLoop, states: Injections, tap: int, share: np.ndarray, memory: _Memory, step: int
+        self,
+        network: NetworkAhead,
+        states: Injections,
+        tap: int,
+        share: np.ndarray,
+        memory: _Memory,
+        first_step: int,
     ) -> None:
-        self._loop, self._states, self._tap, self._share = loop, states, tap, share
-        self._memory, self._first = memory, step
-        self._left = ROUNDS
-        none = np.zeros_like(states.charger_kw)
-        idle = self._flow(np.arange(len(none)), none)
+        self._loop, self._trust = network.loop, network.trust
+        self._states, self._tap, self._share = states, tap, share
+        self._slopes, self._first_step = memory.slopes, first_step
+        here = slice(first_step, first_step + states.n_batch)
+        self._planned_kw, self._held = memory.charger_kw[here], memory.held[here]
+        self._rounds_left = ROUNDS
+        idle = self._flow(np.arange(states.n_batch), np.zeros_like(states.charger_kw))
         self._solvable = idle.converged
-        self._bounds = Bounds.widened(loop.limits, idle.vm_pu, idle.line_percent, idle.transformer_percent)
+        self._bounds = Bounds.widened(self._loop.limits, idle.vm_pu, idle.line_percent, idle.transformer_percent)
 
-    def first(self) -> PowerRows:
-        """Rows that held the last plan back, moved to what is expected now."""
-        held = self._memory.held[self._first :][: self._states.n_batch]
-        steps = np.flatnonzero(held.any(axis=1) & self._solvable)
-        charger_kw = self._memory.charger_kw[self._first + steps]
-        flow = self._flow(steps, charger_kw)
-        steps, charger_kw = steps[flow.converged], charger_kw[flow.converged]
-        excess = self._bounds.rows(steps).stacked_excess(flow)[flow.converged] if len(steps) else np.zeros((0, 0))
-        place, limit = np.nonzero(held[steps])
-        return self._tangents(steps[place], limit, charger_kw[place], excess[place, limit])
+    def kept(self) -> PowerRows:
+        """Rows to begin with: those that held the last plan back and are still near, moved to what is expected now."""
+        steps = np.flatnonzero(self._held.any(axis=1) & self._solvable)
+        at_kw = self._planned_kw[steps]
+        excess = self._bounds.rows(steps).stacked_excess(self._flow(steps, at_kw))
+        self._held[steps] &= excess > -NEAR  # false where there is no solution
+        place, limit = np.nonzero(self._held[steps])
+        kept = self._tangents(steps[place], limit, at_kw[place], excess[place, limit])
+        # Where the loads alone are more than the network carries, nobody charges.
+        dark = np.repeat(np.flatnonzero(~self._solvable), 2)
+        both_ways = np.ones((len(dark), len(self._share)))
+        both_ways[1::2] = -1.0
+        return PowerRows(
+            np.concatenate([kept.step, dark]),
+            np.concatenate([kept.weight, both_ways]),
+            np.concatenate([kept.most_kw, np.zeros(len(dark))]),
+        )
 
     def broken(self, power_kw: np.ndarray) -> PowerRows | None:
         """Rows that a plan breaks; None where there are none, or enough was tried.
@@ -140,23 +172,21 @@ class NetworkRows:
         power_kw : float64, shape (K, S)
             Power of each session [kW].
         """
-        charger_kw = power_kw @ self._share
-        self._memory.charger_kw[self._first : self._first + len(charger_kw)] = charger_kw
-        if self._left == 0:
+        self._planned_kw[:] = power_kw @ self._share
+        if self._rounds_left == 0:
             return None
-        self._left -= 1
-        steps = np.flatnonzero(self._solvable & (np.abs(charger_kw) > 1e-6).any(axis=1))
-        flow, at_kw = self._nearest_solution(steps, charger_kw[steps])
-        excess = self._bounds.rows(steps).stacked_excess(flow)
+        self._rounds_left -= 1
+        steps = np.flatnonzero(self._solvable & (np.abs(self._planned_kw) > 1e-6).any(axis=1))
+        flow, at_kw = self._nearest_solution(steps)
+        excess = np.nan_to_num(self._bounds.rows(steps).stacked_excess(flow), nan=-np.inf)  # dead buses
         allowed = np.where(steps == 0, NOW, LATER)
-        moved = (at_kw != charger_kw[steps]).any(axis=1)
-        beyond = (np.nan_to_num(excess, nan=-np.inf).max(axis=1) > allowed) | moved
-        if not beyond.any():
+        wrong = (excess.max(axis=1) > allowed) | (at_kw != self._planned_kw[steps]).any(axis=1)
+        if not wrong.any():
             return None
-        steps, at_kw, excess = steps[beyond], at_kw[beyond], excess[beyond]
+        steps, at_kw, excess, allowed = steps[wrong], at_kw[wrong], excess[wrong], allowed[wrong]
         self._differentiate(steps, at_kw, excess)
-        place, limit = self._chosen(steps, charger_kw[steps] - at_kw, excess, allowed[beyond])
-        self._memory.held[self._first + steps[place], limit] = True
+        place, limit = self._chosen(steps, at_kw, excess, allowed)
+        self._held[steps[place], limit] = True
         return self._tangents(steps[place], limit, at_kw[place], excess[place, limit])
 
     def _flow(self, steps: np.ndarray, charger_kw: np.ndarray) -> PowerFlow:
@@ -164,9 +194,10 @@ class NetworkRows:
         states.charger_kw = charger_kw
         return self._loop.flow_of(states, np.full(len(steps), self._tap, dtype=np.int64))
 
-    def _nearest_solution(self, steps: np.ndarray, charger_kw: np.ndarray) -> tuple[PowerFlow, np.ndarray]:
-        """Power flows; where there is none, of half the power, a quarter, ..."""
-        flow, at_kw = self._flow(steps, charger_kw), charger_kw.copy()
+    def _nearest_solution(self, steps: np.ndarray) -> tuple[PowerFlow, np.ndarray]:
+        """Power flows of the plan; where there is none, of half its power, a quarter, and so on."""
+        at_kw = self._planned_kw[steps]
+        flow = self._flow(steps, at_kw)
         for _ in range(_HALVINGS):
             lost = np.flatnonzero(~flow.converged)
             if not len(lost):
@@ -176,41 +207,41 @@ class NetworkRows:
         return flow, at_kw
 
     def _differentiate(self, steps: np.ndarray, at_kw: np.ndarray, excess: np.ndarray) -> None:
-        """Slopes of the limits of some steps, where they are not known, and of this step in any case."""
-        slopes = self._memory.slopes
-        wanted = np.array([step == 0 or self._first + step not in slopes for step in steps.tolist()], dtype=bool)
-        if not wanted.any():
+        """Slopes of all limits of some steps, where they are not known; of this step anew, since it must be exact."""
+        known = np.array([step > 0 and self._first_step + step in self._slopes for step in steps.tolist()])
+        if known.all():
             return
-        steps, excess = steps[wanted], excess[wanted]
-        moved_kw, change_kw = moved_powers(at_kw[wanted])
+        steps, excess = steps[~known], excess[~known]
+        moved_kw, change_kw = moved_powers(at_kw[~known])
         every = np.repeat(steps, moved_kw.shape[1])
         flow = self._flow(every, moved_kw.reshape(len(every), -1))
         changed = self._bounds.rows(every).stacked_excess(flow).reshape(*moved_kw.shape[:2], -1)
-        slope = np.nan_to_num((changed - excess[:, None]) / change_kw[:, :, None])
+        slopes = np.nan_to_num((changed - excess[:, None]) / change_kw[:, :, None], posinf=0.0, neginf=0.0)
         for k, step in enumerate(steps.tolist()):
-            slopes[self._first + step] = np.ascontiguousarray(slope[k].T)
+            self._slopes[self._first_step + step] = np.ascontiguousarray(slopes[k].T)
 
     def _chosen(
-        self, steps: np.ndarray, rest_kw: np.ndarray, excess: np.ndarray, allowed: np.ndarray
+        self, steps: np.ndarray, at_kw: np.ndarray, excess: np.ndarray, allowed: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Limits to add, as places in `steps` and limits: all that this step breaks, the worst of each kind later."""
-        slopes = np.stack([self._memory.slopes[self._first + step] for step in steps.tolist()])
-        at_plan = np.nan_to_num(excess + np.einsum("kce,ke->kc", slopes, rest_kw), nan=-np.inf)
-        over = at_plan > allowed[:, None]
-        spec = self._loop.spec
-        worst = np.zeros_like(over)
-        ends = np.cumsum([spec.n_buses, spec.n_buses, spec.n_lines, spec.n_transformers])
-        for first, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
-            if first < end:
-                worst[np.arange(len(steps)), first + at_plan[:, first:end].argmax(axis=1)] = True
-        place, limit = np.nonzero(over & (worst | (steps == 0)[:, None]))
+        slopes = np.stack([self._slopes[self._first_step + step] for step in steps.tolist()])
+        of_plan = excess + np.einsum("kce,ke->kc", slopes, self._planned_kw[steps] - at_kw)
+        worst = np.zeros(of_plan.shape, dtype=bool)
+        worst[steps == 0] = True
+        spec, first = self._loop.spec, 0
+        for count in (spec.n_buses, spec.n_buses, spec.n_lines, spec.n_transformers):
+            if count:
+                worst[np.arange(len(steps)), first + of_plan[:, first : first + count].argmax(axis=1)] = True
+            first += count
+        place, limit = np.nonzero((of_plan > allowed[:, None]) & worst)
         return place, limit
 
     def _tangents(self, steps: np.ndarray, limit: np.ndarray, at_kw: np.ndarray, excess: np.ndarray) -> PowerRows:
-        """Rows: each limit, linear about some powers; no charging is always allowed."""
+        """Rows: each limit, linear about some powers; no charging is always allowed, whatever the linear model says."""
         slopes = np.zeros_like(at_kw)
         for k, (step, c) in enumerate(zip(steps.tolist(), limit.tolist(), strict=True)):
-            slopes[k] = self._memory.slopes[self._first + step][c]
+            slopes[k] = self._slopes[self._first_step + step][c]
         scale = np.maximum(np.abs(slopes).max(axis=1, initial=0.0), 1e-12)
         room = np.maximum(0.0, (slopes * at_kw).sum(axis=1) - excess - INSIDE)
+        room[steps > 0] *= self._trust
         return PowerRows(steps, (slopes / scale[:, None]) @ self._share.T, room / scale)

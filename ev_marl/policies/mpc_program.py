@@ -97,18 +97,22 @@ class Program:
             self._add_tracking(ahead.target_kw)
         self._add_taper()
         if network is not None:
-            self._put_network(self._rows, network.first())
+            self._put_network(self._rows, network.kept())
         self._solve(waiting_per_kwh_h)
 
     def decision(self) -> Decision:
         """Powers of the vehicles that are there, and the planned cost."""
-        ahead, pairs = self._ahead, self._pairs
-        power_kw = np.zeros(len(ahead.limits))
-        now = slice(0, int(np.searchsorted(pairs.step, 1)))
-        power_kw[pairs.session[now]] = self._x[now]
-        first = pairs.discharge[: np.searchsorted(pairs.discharge, now.stop)]
-        power_kw[pairs.session[first]] -= self._x[self._discharge0 : self._discharge0 + len(first)]
-        return Decision(power_kw[: ahead.n_here], float(self._cost @ self._x) + self._offset)
+        now_kw = self.planned_kw()[0, : self._ahead.n_here]
+        return Decision(now_kw, float(self._cost @ self._x) + self._offset)
+
+    def planned_kw(self) -> np.ndarray:
+        """Power of every session in every step, float64, shape (n_steps, n_sessions) [kW]."""
+        pairs, x = self._pairs, self._x
+        power_kw: np.ndarray = np.zeros((self._ahead.n_steps, len(self._ahead.limits)))
+        power_kw[pairs.step, pairs.session] = x[: len(pairs)]
+        out = pairs.discharge
+        power_kw[pairs.step[out], pairs.session[out]] -= x[self._discharge0 : self._energy0]
+        return power_kw
 
     def _add_columns(self, cost: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> int:
         first = self._n_columns
@@ -336,19 +340,10 @@ class Program:
             if len(steps):
                 self._put_squares(rows, steps, total_kw[steps])
         if self._network is not None and not rows.n:
-            beyond = self._network.broken(self._session_power())
+            beyond = self._network.broken(self.planned_kw())
             if beyond is not None:
                 self._put_network(rows, beyond)
         return rows
-
-    def _session_power(self) -> np.ndarray:
-        """Planned power of every session, float64, shape (n_steps, n_sessions) [kW]."""
-        pairs, x = self._pairs, self._x
-        power_kw: np.ndarray = np.zeros((self._ahead.n_steps, len(self._ahead.limits)))
-        power_kw[pairs.step, pairs.session] = x[: len(pairs)]
-        out = pairs.discharge
-        power_kw[pairs.step[out], pairs.session[out]] -= x[self._discharge0 : self._energy0]
-        return power_kw
 
     def _go_one_way_now(self) -> bool:
         """Let each vehicle that would charge and discharge in this step do what it mostly does; whether any would."""

@@ -1,0 +1,281 @@
+"""Model predictive control on a network: against the optimum and its blind twin, what it may know, what rows say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pandapower")
+
+from builders import random_site, random_track
+from grid_cases import ChainBackend, chain_day, chain_loop, chain_site
+from optimum_cases import money, random_day, without_limits
+from optimum_grid_cases import hang, random_street
+
+from ev_marl.compare.seeds import day_seeds
+from ev_marl.coordinator import make_coordinator
+from ev_marl.env.setup import Setting
+from ev_marl.errors import ObjectiveError
+from ev_marl.grid.base import Injections
+from ev_marl.grid.days import network_loads
+from ev_marl.grid.loop import GridLoop
+from ev_marl.objective import Objective
+from ev_marl.objective.network import VoltageDeviation
+from ev_marl.optimum import GridProblem, solve
+from ev_marl.optimum.grid_tangents import violation
+from ev_marl.policies import Mpc, MpcPerfect, Policy, make_view, rollout
+from ev_marl.policies.mpc_ahead import KnownOutlook, look_ahead
+from ev_marl.policies.mpc_charges import Charges
+from ev_marl.policies.mpc_loads import ExpectedLoads, KnownLoads
+from ev_marl.policies.mpc_network import LATER, NetworkAhead
+from ev_marl.policies.mpc_program import Program
+from ev_marl.scenario import Scenario, load_scenario
+from ev_marl.scenario.grid import Chargers, NetworkLimits, VoltageDroop
+from ev_marl.simulator import Simulator
+from ev_marl.site import Site
+from ev_marl.world.track import Sessions, Track
+
+MONEY = money(wear=0.02, unmet=0.6)
+TIGHT = NetworkLimits(voltage=[0.965, 1.03], line=40.0, transformer=40.0)
+
+
+def on_a_street(
+    seed: int, folder: Path, *, meshed: bool = False, held: bool = False, chargers: Chargers | None = None
+) -> tuple[Site, Track, GridLoop]:
+    """A random site without limits of its own on a random network that is too weak for it."""
+    site, track = random_day(seed, negative_prices=False)
+    track = without_limits(track)
+    net = random_street(np.random.default_rng(seed), meshed=meshed, held=held)
+    backend = "newton" if held else "zbus"
+    track, loop = hang(
+        site, track, net, folder, buses=[3, 5, 6], limits=TIGHT, chargers=chargers, seed=seed, backend=backend
+    )
+    return site, track, loop
+
+
+def earned(
+    site: Site, loop: GridLoop, tracks: Sequence[Track], policy: Policy, **options: object
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Returns of a policy's days, what the network's coordinator took back [kWh], and the setpoints."""
+    taken, asked = [0.0], []
+
+    def watch(flow, rewards, costs):
+        taken[0] += float(flow.grid.curtailed_kw.sum()) * flow.step_h
+        asked.append(flow.setpoint_kw.copy())
+
+    simulator = Simulator(site.arrays, make_coordinator("nearest"), tracks, loop)
+    team = rollout(simulator, MONEY, policy, tracks, watch=watch, **options).team
+    return team, taken[0], np.stack(asked, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("seed", "kind"),
+    [
+        (2, {}),
+        (7, {}),
+        (2, {"meshed": True}),
+        (2, {"meshed": True, "held": True}),
+        (2, {"chargers": Chargers(power_factor=0.95)}),
+    ],
+)
+def test_with_the_truth_it_earns_the_optimum_and_leaves_nothing_to_take_back(
+    seed: int, kind: dict, tmp_path: Path
+) -> None:
+    site, track, loop = on_a_street(seed, tmp_path, **kind)
+    solution = solve(site, track, MONEY, grid=GridProblem.of(loop, track))
+    (told,), taken_kwh, _ = earned(site, loop, [track], MpcPerfect())
+    (blind,), taken_of_blind_kwh, _ = earned(site, loop, [track], MpcPerfect(network=False))
+    assert told <= solution.bound + 1e-6 * abs(solution.bound)
+    assert told >= solution.achieved - 2e-3 * abs(solution.achieved)
+    assert told > blind + 1e-3 * abs(blind)
+    assert taken_of_blind_kwh > 20.0
+    assert taken_kwh < 1e-3 * taken_of_blind_kwh
+
+
+def test_reactive_power_that_follows_the_voltage(tmp_path: Path) -> None:
+    site, track, loop = on_a_street(2, tmp_path, chargers=Chargers(q_of_v=VoltageDroop()))
+    (told,), taken_kwh, _ = earned(site, loop, [track], MpcPerfect())
+    (blind,), taken_of_blind_kwh, _ = earned(site, loop, [track], MpcPerfect(network=False))
+    assert told > blind + 0.01 * abs(blind)
+    assert taken_kwh < 1e-3 * taken_of_blind_kwh
+
+
+@pytest.mark.parametrize("seed", [2, 3, 7])
+def test_a_plan_keeps_the_limits_in_the_exact_power_flow(seed: int, tmp_path: Path) -> None:
+    site, track, loop = on_a_street(seed, tmp_path)
+    problem = GridProblem.of(loop, track)
+    simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], loop)
+    simulator.reset()
+    view = make_view(simulator, MONEY, MpcPerfect())
+    ahead = look_ahead(view, 0, KnownOutlook(site.arrays, [track]), None, track.n_steps, needs_base_load=False)
+    network = NetworkAhead(replace(loop), KnownLoads(site, [track]), site.arrays, fleets=False)
+    program = Program(site.arrays, ahead, Charges.of(MONEY, "test"), network=network.rows(0, view, ahead))
+    blind = Program(site.arrays, ahead, Charges.of(MONEY, "test"))
+
+    def beyond(plan: Program, steps: np.ndarray) -> tuple[float, float]:
+        port_kw = np.zeros((track.n_steps, site.arrays.n_ports))
+        np.add.at(port_kw.T, ahead.limits.port, plan.planned_kw().T)
+        return violation(problem, steps, problem.flow(steps, problem.charger_power(port_kw[steps])))
+
+    every = np.arange(track.n_steps)
+    assert beyond(program, every[:1]) == (0.0, 0.0)
+    voltage_pu, percent = beyond(program, every)
+    assert voltage_pu <= LATER * 1e-6
+    assert percent <= LATER * 1e-3
+    assert max(beyond(blind, every)) > 10.0
+
+
+def weak_street() -> Scenario:
+    """Few chargers at the ends of the shipped street, with a voltage band that they reach together."""
+    street = load_scenario("street-lv").model_dump(exclude_unset=True)
+    street["step"] = 0.5
+    street["site"]["stations"] = [{"type": "home", "count": 10, "power": 11.0, "bus": ["Bus R17", "Bus R18"]}]
+    street["grid"]["limits"]["voltage"] = [0.975, 1.1]
+    return Scenario.model_validate(street)
+
+
+@pytest.fixture(scope="module")
+def weak() -> Setting:
+    """The weak street, set up."""
+    return Setting.of(weak_street())
+
+
+def test_it_earns_more_than_if_it_were_blind(weak: Setting) -> None:
+    tracks = [weak.world.sample(seed) for seed in day_seeds(3, 4, "train")]
+    told, taken_kwh, _ = earned(weak.site, weak.network, tracks, Mpc(), world=weak.world)
+    blind, taken_of_blind_kwh, _ = earned(weak.site, weak.network, tracks, Mpc(network=False), world=weak.world)
+    assert (told > blind - 0.005 * np.abs(blind)).all()
+    assert told.sum() > blind.sum() + 0.01 * abs(blind.sum())
+    assert taken_of_blind_kwh > 20.0
+    assert taken_kwh < 0.01 * taken_of_blind_kwh
+
+
+def test_what_is_still_to_come_has_no_say(weak: Setting) -> None:
+    track = weak.world.sample(7)
+    assert track.network is not None
+    arrivals = np.unique(track.sessions.arrival_step)
+    t = int(arrivals[len(arrivals) // 2])
+    later = track.sessions.arrival_step > t
+    assert later.any()
+    columns = {name: getattr(track.sessions, name) for name in Sessions.__dataclass_fields__}
+    kept = {
+        name: tuple(np.array(column)[~later]) if name == "vehicle" else column[~later]
+        for name, column in columns.items()
+    }
+    load_kw, load_kvar = track.network.load_kw.copy(), track.network.load_kvar.copy()
+    load_kw[t + 1 :] *= 1.5
+    load_kvar[t + 1 :] *= 0.5
+    generator_kw = track.network.generator_kw.copy()
+    generator_kw[t + 1 :] *= 0.2
+    network = replace(track.network, load_kw=load_kw, load_kvar=load_kvar, generator_kw=generator_kw)
+    other = replace(track, sessions=Sessions(**kept), network=network)
+    before = earned(weak.site, weak.network, [track], Mpc(), world=weak.world)[2][0]
+    after = earned(weak.site, weak.network, [other], Mpc(), world=weak.world)[2][0]
+    assert np.abs(before[: t + 1]).max() > 0.0
+    np.testing.assert_array_equal(before[: t + 1], after[: t + 1])
+    assert np.abs(before[t + 1 :] - after[t + 1 :]).max() > 0.0
+
+
+def test_rows_of_a_batch_are_days_of_their_own(weak: Setting) -> None:
+    tracks = [weak.world.sample(seed) for seed in (1, 2)]
+    together = earned(weak.site, weak.network, tracks, Mpc(), world=weak.world)[2]
+    for k, track in enumerate(tracks):
+        alone = earned(weak.site, weak.network, [track], Mpc(), world=weak.world)[2]
+        np.testing.assert_array_equal(together[k], alone[0])
+
+
+@pytest.mark.parametrize("why", ["wide limits", "nobody keeps them"])
+def test_a_network_that_takes_nothing_back_changes_nothing(why: str, weak: Setting) -> None:
+    assert weak.network is not None
+    wide = NetworkLimits(voltage=[0.75, 1.25], line=1000.0, transformer=1000.0)
+    loop = replace(weak.network, limits=wide) if why == "wide limits" else replace(weak.network, curtails=False)
+    track = weak.world.sample(4)
+    told = earned(weak.site, loop, [track], Mpc(), world=weak.world)[2]
+    np.testing.assert_array_equal(told, earned(weak.site, loop, [track], Mpc(network=False), world=weak.world)[2])
+
+
+def test_prices_of_the_network_are_refused_by_name() -> None:
+    with pytest.raises(ObjectiveError, match="voltage_deviation"):
+        Charges.of(Objective([*MONEY.terms, VoltageDeviation(3.0)]), "mpc")
+
+
+@pytest.mark.parametrize("load_kw", [75.0, 600.0])
+def test_where_the_loads_alone_break_limits_or_the_power_flow_it_still_decides(load_kw: float) -> None:
+    rng = np.random.default_rng(1)
+    site = chain_site(random_site(rng))
+    track = random_track(rng, site, n_steps=8)
+    day = chain_day(8, 5.0)
+    day.load_kw[3:6] = load_kw
+    track = track.replace(network=day)
+    loop = chain_loop(site, limits=NetworkLimits(voltage=[0.97, 1.02], line=60.0), curtails=True)
+    idle = ChainBackend().solve(replace(Injections.zeros(loop.spec, 1), load_kw=np.full((1, 2), load_kw)))
+    assert not idle.converged[0] or idle.vm_pu.min() < 0.97  # as the test wants it
+    (_,), taken_kwh, asked = earned(site, loop, [track], MpcPerfect())
+    (_,), taken_of_blind_kwh, _ = earned(site, loop, [track], MpcPerfect(network=False))
+    assert np.abs(asked).max() > 1.0
+    assert taken_kwh <= 0.01 * taken_of_blind_kwh + 1e-6
+
+
+def test_no_row_forbids_to_charge_nothing_and_fleets_are_spread_over_their_buses(weak: Setting) -> None:
+    assert weak.network is not None
+    seen = 0
+
+    class Looking(Mpc):
+        def act(self, view):
+            nonlocal seen
+            ahead = look_ahead(view, 0, self._outlook, None, 48, needs_base_load=False)
+            rows = self._network.rows(0, view, ahead)
+            np.testing.assert_allclose(rows._share.sum(axis=1), 1.0)
+            coming = rows._share[ahead.n_here :]
+            np.testing.assert_allclose(coming, 0.5)  # five chargers at each of the two buses
+            np.testing.assert_array_equal(
+                rows._share[: ahead.n_here].argmax(axis=1), weak.site.port_charger[ahead.limits.port[: ahead.n_here]]
+            )
+            everything = np.zeros((ahead.n_steps, len(ahead.limits))) + ahead.limits.charge_kw
+            for found in (rows.broken(everything), rows.kept()):
+                if found is not None:
+                    seen += len(found.step)
+                    assert (found.most_kw >= 0.0).all()
+            self._network._memory.clear()
+            return super().act(view)
+
+    track = weak.world.sample(5)
+    earned(weak.site, weak.network, [track], Looking(), world=weak.world)
+    assert seen > 100
+
+
+def test_expected_loads_keep_the_present_and_foretell_better_than_the_mean(weak: Setting) -> None:
+    world, n_days, t = weak.world, 30, 10
+    expected = ExpectedLoads(world)
+    rng = np.random.default_rng(3)
+    wrong = {"expected": 0.0, "mean": 0.0}
+    for k in range(n_days):
+        day = network_loads(weak.site, world.surroundings(world.days[int(rng.integers(len(world.days)))], 10_000 + k))
+        none = np.zeros((1, 2))
+        now = Injections(*(part[t : t + 1] for part in day), none, none)
+        states = expected.ahead(0, t, now, 12)
+        for name, part in zip(("load_kw", "load_kvar", "generator_kw", "generator_kvar"), day, strict=True):
+            np.testing.assert_array_equal(getattr(states, name)[0], part[t])
+        truth = (day[0].sum(axis=1) - day[2].sum(axis=1))[t + 1 : t + 12]
+        foretold = (states.load_kw.sum(axis=1) - states.generator_kw.sum(axis=1))[1:]
+        mean = (expected._mean[:, : day[0].shape[1]].sum(axis=1))[t + 1 : t + 12]
+        mean = mean - expected._mean[t + 1 : t + 12, expected._ends[1] : expected._ends[2]].sum(axis=1)
+        wrong["expected"] += float(((foretold - truth) ** 2).sum())
+        wrong["mean"] += float(((mean - truth) ** 2).sum())
+    assert wrong["expected"] < 0.7 * wrong["mean"]
+
+
+def test_without_a_network_nothing_of_it_is_loaded() -> None:
+    code = (
+        "import sys; sys.modules['pandapower'] = None\n"
+        "from ev_marl.env.setup import Setting; from ev_marl.policies import Mpc, rollout\n"
+        "setting = Setting.of('tiny'); track = setting.world.sample(1)\n"
+        "rollout(setting.simulator([track]), setting.objective, Mpc(), [track], world=setting.world)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
