@@ -61,18 +61,27 @@ def test_a_day_has_the_rows_of_its_date_and_clock_time(day: date, rows: Sequence
 
 
 @pytest.mark.parametrize(
-    ("day", "hours"),
+    ("day", "timezone", "hours"),
     [
-        (date(2023, 3, 26), [0, 1, 3, 4]),  # of this year's clocks; in 2016 they were changed on other dates
-        (date(2023, 10, 29), [0, 1, 2, 2]),
-        (date(2023, 3, 27), [0, 1, 3, 3]),  # this date has no such hour in 2016: the next one stands in
-        (date(2023, 10, 30), [0, 1, 2, 3]),  # and this one has it twice: the first is taken
-        (date(2024, 2, 29), [0, 1, 2, 3]),
+        (
+            date(2023, 3, 26),
+            "Europe/Berlin",
+            [0, 1, 3, 4],
+        ),  # of this year's clocks; in 2016 they were changed on other dates
+        (date(2023, 10, 29), "Europe/Berlin", [0, 1, 2, 2]),
+        (
+            date(2023, 3, 27),
+            "Europe/Berlin",
+            [0, 1, 3, 3],
+        ),  # this date has no such hour in 2016: the next one stands in
+        (date(2023, 10, 30), "Europe/Berlin", [0, 1, 2, 3]),  # and this one has it twice: the first is taken
+        (date(2023, 7, 1), "America/New_York", [0, 1, 2, 3]),  # its own clock, not Germany's
+        (date(2024, 2, 29), "Europe/Berlin", [0, 1, 2, 3]),
     ],
 )
-def test_clock_changes_and_the_leap_day(day: date, hours: list[int]) -> None:
+def test_clock_changes_and_the_leap_day(day: date, timezone: str, hours: list[int]) -> None:
     scenario = load_scenario("village-2034").model_copy(
-        update={"start": day, "until": None, "start_hour": 0.0, "horizon": 4.0, "step": 1.0}
+        update={"start": day, "until": None, "timezone": timezone, "start_hour": 0.0, "horizon": 4.0, "step": 1.0}
     )
     world = World(scenario)
     drawn, network = world.sample(0).network, world.site.network

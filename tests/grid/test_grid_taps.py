@@ -163,7 +163,7 @@ def test_it_stops_at_its_ends_and_only_moves_are_counted() -> None:
 
 
 def test_each_day_starts_where_the_network_stands() -> None:
-    """Also in a second simulator of the same loop, while the first one stands elsewhere."""
+    """Also in a second simulator of the same loop, while the first one stands elsewhere, and goes on there."""
     net = above_a_street()
     net.trafo["tap_pos"] = 1
     site = hung_on(net)
@@ -171,11 +171,14 @@ def test_each_day_starts_where_the_network_stands() -> None:
     day = day_of(site, [0.0] * N_STEPS)
     first, second = (Simulator(site.arrays, make_coordinator("none"), [day], loop) for _ in range(2))
     first.reset()
-    taps, _, vm_pu = played(first, np.zeros((1, PORTS)))
-    assert taps[:, 0].tolist() == [0, -1, -2, -2, -2, -2]
+    first.step(np.zeros((1, PORTS)))
     second.reset()
     assert second.network is not None
     assert second.network.flow.tap.tolist() == [1]
+    taps, _, _ = played(first, np.zeros((1, PORTS)))
+    assert taps[:, 0].tolist() == [-1, -2, -2, -2, -2]
+    taps, _, vm_pu = played(second, np.zeros((1, PORTS)))
+    assert taps[:, 0].tolist() == [0, -1, -2, -2, -2, -2]
     first.reset()
     assert first.network is not None
     assert first.network.flow.tap.tolist() == [1]
