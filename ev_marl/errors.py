@@ -56,3 +56,8 @@ class OptionError(EvMarlError, TypeError):
 
 class NetworkError(EvMarlError, ValueError):
     """A network that cannot be had or solved, or a bus that it does not have."""
+
+
+def how_to_install(extra: str) -> str:
+    """What to type to get the libraries of an extra, such as "grid"."""
+    return f'pip install "ev-marl[{extra}]", in a checkout: pip install -e ".[{extra}]"'

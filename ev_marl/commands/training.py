@@ -17,7 +17,7 @@ from rich.table import Table
 
 from ev_marl.commands.output import console, print_json, say
 from ev_marl.compare.columns import percent
-from ev_marl.errors import EvMarlError
+from ev_marl.errors import EvMarlError, how_to_install
 from ev_marl.rl.config_file import load_training
 from ev_marl.scenario import load_scenario
 
@@ -49,7 +49,7 @@ def run(
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise EvMarlError(
-            f'training needs {" and ".join(missing)}: pip install "ev-marl[rllib]"; on a machine without a GPU, '
+            f"training needs {' and '.join(missing)}: {how_to_install('rllib')}; on a machine without a GPU, "
             "install the CPU build of torch first, or gigabytes for GPUs come with it"
         )
     from ev_marl.rl.training import train  # noqa: PLC0415  RLlib takes seconds to load

@@ -12,7 +12,7 @@ import numpy as np
 from pandapower.pypower.idx_bus import SL_FAC
 from scipy import sparse
 
-from ev_marl.errors import NetworkError
+from ev_marl.errors import NetworkError, how_to_install
 from ev_marl.grid.base import BACKENDS, MISMATCH_PU, Injections, PowerFlow, refuse_collapse
 from ev_marl.grid.internals import Admittances, admittances, unsupported
 from ev_marl.network.network import Network
@@ -50,9 +50,7 @@ class NewtonBackend:
         self, network: Network, taps: Mapping[int, int] | None = None, matrices: Admittances | None = None
     ) -> None:
         if newtonpf_new is None:
-            raise NetworkError(
-                "grid backend 'newton' needs lightsim2grid; install it with: pip install \"ev-marl[grid]\""
-            )
+            raise NetworkError(f"grid backend 'newton' needs lightsim2grid: {how_to_install('grid')}")
         self.network = network
         self.spec = spec = network.spec
         self._taps = dict(taps or {})

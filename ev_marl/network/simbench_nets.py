@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandapower
 
-from ev_marl.errors import NetworkError
+from ev_marl.errors import NetworkError, how_to_install
 from ev_marl.registry import did_you_mean
 
 CACHE_VARIABLE = "EV_MARL_CACHE"
@@ -99,7 +99,7 @@ def _folder(code: str) -> Path:
 
 
 def _missing(code: str) -> NetworkError:
-    return NetworkError(f"network '{code}' needs simbench; install it with: pip install \"ev-marl[grid]\"")
+    return NetworkError(f"network '{code}' needs simbench: {how_to_install('grid')}")
 
 
 def _fill(code: str) -> None:

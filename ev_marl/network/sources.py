@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ev_marl.errors import NetworkError
+from ev_marl.errors import NetworkError, how_to_install
 from ev_marl.registry import did_you_mean
 from ev_marl.scenario.grid import NetworkChoice, NetworkFile, PandapowerNetwork, SimbenchNetwork
 
@@ -22,9 +22,7 @@ try:
     import pandapower
     import pandapower.networks
 except ImportError as error:  # pragma: no cover - depends on what is installed
-    raise NetworkError(
-        'a scenario with `grid` needs pandapower; install it with: pip install "ev-marl[grid]"'
-    ) from error
+    raise NetworkError(f"a scenario with `grid` needs pandapower: {how_to_install('grid')}") from error
 
 Net = Any  # pandapower's network: a dictionary of tables, without types
 

@@ -453,7 +453,7 @@ def test_without_pandapower_it_is_told_what_to_install(write: Write) -> None:
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line]
     assert line.startswith(f"{path}:4: grid: ")
-    assert 'needs pandapower; install it with: pip install "ev-marl[grid]"' in line
+    assert 'needs pandapower: pip install "ev-marl[grid]"' in line
 
 
 @needs_pandapower
@@ -464,7 +464,7 @@ def test_without_simbench_it_is_told_what_to_install(
     monkeypatch.setenv("EV_MARL_CACHE", str(tmp_path))  # where no network is kept yet
     ((line, key, message),) = faults(write(GOOD.replace("cigre_lv", "1-LV-rural3--1-sw")))
     assert (line, key) == (5, "grid.network")
-    assert 'needs simbench; install it with: pip install "ev-marl[grid]"' in message
+    assert 'needs simbench: pip install "ev-marl[grid]"' in message
 
 
 def test_a_new_scenario_brings_the_files_that_it_names(
