@@ -22,7 +22,8 @@ from ev_marl.policies.mpc_ahead import Ahead
 from ev_marl.policies.mpc_loads import Loads
 from ev_marl.site.arrays import SiteArrays
 
-ROUNDS = 4  # of adding rows, in one step of the episode
+ROUNDS = 8  # of adding rows, in one step of the episode
+FAR_ROUNDS = 3  # the first so many look at all steps ahead, the others at this step only
 INSIDE = 3.0  # tolerances that rows stay inside a limit: linear about a point, they promise a little too much
 NOW, LATER = 1.0, 500.0  # tolerances that a plan may be beyond a limit: in this step; later, where loads are guesses
 NEAR = 5000.0  # tolerances inside a limit within which its row is kept for the next step
@@ -141,7 +142,7 @@ class NetworkRows:
         self._slopes, self._first_step = memory.slopes, first_step
         here = slice(first_step, first_step + states.n_batch)
         self._planned_kw, self._held = memory.charger_kw[here], memory.held[here]
-        self._rounds_left = ROUNDS
+        self._round = 0
         idle = self._flow(np.arange(states.n_batch), np.zeros_like(states.charger_kw))
         self._solvable = idle.converged
         self._bounds = Bounds.widened(self._loop.limits, idle.vm_pu, idle.line_percent, idle.transformer_percent)
@@ -149,8 +150,9 @@ class NetworkRows:
     def kept(self) -> PowerRows:
         """Rows to begin with: those that held the last plan back and are still near, moved to what is expected now."""
         steps = np.flatnonzero(self._held.any(axis=1) & self._solvable)
-        at_kw = self._planned_kw[steps]
-        excess = self._bounds.rows(steps).stacked_excess(self._flow(steps, at_kw))
+        at_kw, excess = self._planned_kw[steps], np.zeros(self._held[steps].shape)
+        if len(steps):
+            excess = self._bounds.rows(steps).stacked_excess(self._flow(steps, at_kw))
         self._held[steps] &= excess > -NEAR  # false where there is no solution
         place, limit = np.nonzero(self._held[steps])
         kept = self._tangents(steps[place], limit, at_kw[place], excess[place, limit])
@@ -173,10 +175,13 @@ class NetworkRows:
             Power of each session [kW].
         """
         self._planned_kw[:] = power_kw @ self._share
-        if self._rounds_left == 0:
+        if self._round == ROUNDS:
             return None
-        self._rounds_left -= 1
-        steps = np.flatnonzero(self._solvable & (np.abs(self._planned_kw) > 1e-6).any(axis=1))
+        reach = len(power_kw) if self._round < FAR_ROUNDS else 1
+        self._round += 1
+        steps = np.flatnonzero((self._solvable & (np.abs(self._planned_kw) > 1e-6).any(axis=1))[:reach])
+        if not len(steps):
+            return None
         flow, at_kw = self._nearest_solution(steps)
         excess = np.nan_to_num(self._bounds.rows(steps).stacked_excess(flow), nan=-np.inf)  # dead buses
         allowed = np.where(steps == 0, NOW, LATER)

@@ -25,6 +25,7 @@ from ev_marl.errors import ObjectiveError
 from ev_marl.grid.base import Injections
 from ev_marl.grid.days import network_loads
 from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.taps import TapChanger
 from ev_marl.objective import Objective
 from ev_marl.objective.network import VoltageDeviation
 from ev_marl.optimum import GridProblem, solve
@@ -36,7 +37,7 @@ from ev_marl.policies.mpc_loads import ExpectedLoads, KnownLoads
 from ev_marl.policies.mpc_network import LATER, NetworkAhead
 from ev_marl.policies.mpc_program import Program
 from ev_marl.scenario import Scenario, load_scenario
-from ev_marl.scenario.grid import Chargers, NetworkLimits, VoltageDroop
+from ev_marl.scenario.grid import Chargers, NetworkLimits, TapControl, VoltageDroop
 from ev_marl.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.world.track import Sessions, Track
@@ -52,6 +53,7 @@ def on_a_street(
     site, track = random_day(seed, negative_prices=False)
     track = without_limits(track)
     net = random_street(np.random.default_rng(seed), meshed=meshed, held=held)
+    net.trafo["tap_min"], net.trafo["tap_max"] = -5, 5
     backend = "newton" if held else "zbus"
     track, loop = hang(
         site, track, net, folder, buses=[3, 5, 6], limits=TIGHT, chargers=chargers, seed=seed, backend=backend
@@ -104,6 +106,24 @@ def test_reactive_power_that_follows_the_voltage(tmp_path: Path) -> None:
     (blind,), taken_of_blind_kwh, _ = earned(site, loop, [track], MpcPerfect(network=False))
     assert told > blind + 0.01 * abs(blind)
     assert taken_kwh < 1e-3 * taken_of_blind_kwh
+
+
+def test_taps_that_move_on_the_way(tmp_path: Path) -> None:
+    site, track, loop = on_a_street(2, tmp_path)
+    assert site.network is not None
+    control = TapControl(transformer=0, voltage=[0.99, 1.01])
+    loop = replace(loop, taps=TapChanger(site.network, control, loop.backend, loop.reference))
+    moves = 0
+
+    def watch(flow, rewards, costs):
+        nonlocal moves
+        moves += int(flow.grid.tap_moved[0])
+        assert flow.grid.curtailed_kw[0] < 0.05
+
+    simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], loop)
+    told = rollout(simulator, MONEY, MpcPerfect(), [track], watch=watch).team[0]
+    assert moves > 0
+    assert told > earned(site, loop, [track], MpcPerfect(network=False))[0][0]
 
 
 @pytest.mark.parametrize("seed", [2, 3, 7])
