@@ -94,7 +94,7 @@ def test_without_lightsim2grid_the_others_go_on(monkeypatch: pytest.MonkeyPatch)
     held = networks.case9()
     network = Network.from_net(held, "case9", load_buses(held))
     assert make_backend(network).name == "pandapower"
-    with pytest.raises(NetworkError, match=r"needs lightsim2grid; install it with: pip install \"ev-marl\[grid\]\""):
+    with pytest.raises(NetworkError, match=r"needs lightsim2grid: pip install \"ev-marl\[grid\]\""):
         make_backend(network, "newton")
 
 
