@@ -6,46 +6,20 @@ Goes down: a price for each remaining step. Nothing else is exchanged, and no no
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
-from ev_marl.compiled import kernel
 from ev_marl.errors import OptionError
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
 from ev_marl.policies.messages_expected import ExpectedRoom, ExpectedVehicles, room_ahead
+from ev_marl.policies.messages_network import NetworkPrices
 from ev_marl.policies.messages_stays import Stays
+from ev_marl.policies.messages_sums import sum_plans
+from ev_marl.policies.mpc_loads import ExpectedLoads, Loads, PresentLoads
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.world import World
-
-
-@kernel
-def _add_up(
-    step: int,
-    session: np.ndarray,
-    start_step: np.ndarray,
-    deadline_step: np.ndarray,
-    plan_kw: np.ndarray,
-    flexible_kw: np.ndarray,
-    weight: float,
-    port_group: np.ndarray,
-    group_parent: np.ndarray,
-    total_kw: np.ndarray,
-    able_kw: np.ndarray,
-) -> None:
-    """Add plans and powers that could be planned to the groups above each vehicle, from this step on."""
-    n_batch, n_ports = session.shape
-    for b in range(n_batch):
-        for p in range(n_ports):
-            s = session[b, p]
-            if s < 0:
-                continue
-            g = port_group[p]
-            while g >= 0:
-                for k in range(max(step, start_step[s]), deadline_step[s]):
-                    total_kw[b, g, k] += weight * plan_kw[b, p, k]
-                    able_kw[b, g, k] += weight * flexible_kw[b, p]
-                g = group_parent[g]
 
 
 def add_up(
@@ -75,7 +49,7 @@ def add_up(
     total_kw, able_kw : float64, shape (n_batch, n_groups, n_steps)
         Sums of both below each group; added to [kW].
     """
-    _add_up(
+    sum_plans(
         step,
         stays.session,
         stays.start_step,
@@ -151,7 +125,9 @@ class DualPrices:
     information: Information = "messages"
     TUNABLE: ClassVar = {"inertia_per_kwh": (0.02, 0.5)}
 
-    def __init__(self, rounds: int = 5, inertia_per_kwh: float = 0.1, expected_days: int = 4) -> None:
+    def __init__(
+        self, rounds: int = 5, inertia_per_kwh: float = 0.1, expected_days: int = 4, network: bool = True
+    ) -> None:
         if rounds < 1:
             raise OptionError(f"policy 'dual-prices': rounds must be 1 or more, got {rounds}")
         if not 0.0 < inertia_per_kwh < np.inf:
@@ -161,45 +137,70 @@ class DualPrices:
         self.rounds = int(rounds)
         self.inertia_per_kwh = float(inertia_per_kwh)
         self.expected_days = int(expected_days)
+        self.network = bool(network)
         self._world: World | None = None
         self._room: ExpectedRoom | None = None
         self._vehicles: ExpectedVehicles | None = None
+        self._loads: Loads = PresentLoads()
 
     def reset(self, episode: Episode) -> None:
         """Start without prices and plans; what is expected of a day is drawn once for each world."""
-        site, world = episode.site, episode.world
+        site, world, loop = episode.site, episode.world, episode.network
         if world is not self._world:
             self._world = world
             self._room = None if world is None else ExpectedRoom.of(world)
             asked = world is not None and self.expected_days > 0
             self._vehicles = ExpectedVehicles.of(world, site, self.expected_days) if world and asked else None
+            on_network = world is not None and world.site.network is not None and self.network
+            self._loads = ExpectedLoads(world) if world and on_network else PresentLoads()
         self._site = site
         self.price_per_kwh = np.zeros((episode.n_batch, site.n_groups, episode.n_steps))  # each group's own
         self._plan_kw = np.zeros((episode.n_batch, site.n_ports, episode.n_steps))
         n_expected = 0 if self._vehicles is None else len(self._vehicles.group)
         self._expected_kw = np.zeros((episode.n_batch, n_expected, episode.n_steps))
+        self.network_prices: NetworkPrices | None = None
+        if loop is not None and loop.curtails and self.network:
+            self.network_prices = NetworkPrices(
+                loop, self._loads, site, episode.n_batch, episode.n_steps, self.inertia_per_kwh
+            )
 
     def act(self, view: StationView) -> np.ndarray:
         """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
-        site, inertia = self._site, self.inertia_per_kwh
+        site, inertia, network = self._site, self.inertia_per_kwh, self.network_prices
         lower_kw, upper_kw = room_ahead(self._room, site_view(view))
-        there = Stays.of(view, site.port_group)
+        there, ports = Stays.of(view, site.port_group), np.arange(site.n_ports)
         left = (slice(None), slice(None), slice(view.step, None))
         own = ahead = self.price_per_kwh
         expected_total_kw, expected_able_kw = np.zeros_like(own), np.zeros_like(own)
+        if network is not None:
+            network.look(site_view(view))
         if self._vehicles is not None:
             # Groups answer for those to come once a step: their plans change little from one round to the next.
             coming = self._vehicles.to_come(view)
-            flexible_kw = coming.plan(view, prices_above(site, own), self._expected_kw, inertia_per_kwh=inertia)
+            flexible_kw = self._ask(view, coming, self._vehicles.limits.port, own, self._expected_kw)
             weight = self._vehicles.weight
             add_up(site, view.step, coming, self._expected_kw, flexible_kw, expected_total_kw, expected_able_kw, weight)
+            if network is not None:
+                network.expect(coming, self._vehicles.limits.port, self._expected_kw, flexible_kw, weight)
         for _ in range(self.rounds):
-            flexible_kw = there.plan(view, prices_above(site, ahead), self._plan_kw, inertia_per_kwh=inertia)
+            flexible_kw = self._ask(view, there, ports, ahead, self._plan_kw)
             total_kw, able_kw = expected_total_kw.copy(), expected_able_kw.copy()
             add_up(site, view.step, there, self._plan_kw, flexible_kw, total_kw, able_kw)
             new = own.copy()
             new[left] = new_prices(own[left], total_kw[left], able_kw[left], lower_kw, upper_kw, inertia)
             ahead = 2.0 * new - own
             own = new
+            if network is not None:
+                network.answer(there, ports, self._plan_kw, flexible_kw)
         self.price_per_kwh = own
         return self._plan_kw[:, :, view.step].copy()
+
+    def _ask(
+        self, view: StationView, stays: Stays, ports: np.ndarray, price_per_kwh: np.ndarray, plan_kw: np.ndarray
+    ) -> np.ndarray:
+        """Answers of some vehicles to the groups' own prices and those of the network, as `Stays.plan` gives them."""
+        announced = prices_above(self._site, price_per_kwh)
+        if self.network_prices is not None:
+            announced = self.network_prices.add_to(announced)
+            stays = replace(stays, group=self.network_prices.port_place[ports])
+        return stays.plan(view, announced, plan_kw, inertia_per_kwh=self.inertia_per_kwh)

@@ -13,21 +13,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ev_marl.grid.base import Injections, PowerFlow, put_rows
-from ev_marl.grid.limits import Bounds
+from ev_marl.grid.base import Injections
 from ev_marl.grid.loop import GridLoop
-from ev_marl.grid.slopes import moved_powers
 from ev_marl.policies.base import SiteView
 from ev_marl.policies.mpc_ahead import Ahead
 from ev_marl.policies.mpc_loads import Loads
+from ev_marl.policies.network_states import INSIDE, NetworkStates, kinds, n_limits
 from ev_marl.site.arrays import SiteArrays
 
 ROUNDS = 8  # of adding rows, in one step of the episode
 FAR_ROUNDS = 3  # the first so many look at all steps ahead, the others at this step only
-INSIDE = 3.0  # tolerances that rows stay inside a limit: linear about a point, they promise a little too much
 NOW, LATER = 1.0, 500.0  # tolerances that a plan may be beyond a limit: in this step; later, where loads are guesses
 NEAR = 5000.0  # tolerances inside a limit within which its row is kept for the next step
-_HALVINGS = 8
 
 
 @dataclass(frozen=True)
@@ -105,8 +102,7 @@ class NetworkAhead:
 
     def _nothing_known(self, n_steps: int) -> _Memory:
         spec = self.loop.spec
-        n_limits = 2 * spec.n_buses + spec.n_lines + spec.n_transformers
-        return _Memory(np.zeros((n_steps, spec.n_charger_buses)), np.zeros((n_steps, n_limits), dtype=bool))
+        return _Memory(np.zeros((n_steps, spec.n_charger_buses)), np.zeros((n_steps, n_limits(spec)), dtype=bool))
 
 
 class NetworkRows:
@@ -137,27 +133,24 @@ class NetworkRows:
         memory: _Memory,
         first_step: int,
     ) -> None:
-        self._loop, self._trust = network.loop, network.trust
-        self._states, self._tap, self._share = states, tap, share
+        self._trust, self._share, self._kinds = network.trust, share, kinds(network.loop.spec)
+        self._states = NetworkStates(network.loop, states, np.full(states.n_batch, tap, dtype=np.int64))
         self._slopes, self._first_step = memory.slopes, first_step
         here = slice(first_step, first_step + states.n_batch)
         self._planned_kw, self._held = memory.charger_kw[here], memory.held[here]
         self._round = 0
-        idle = self._flow(np.arange(states.n_batch), np.zeros_like(states.charger_kw))
-        self._solvable = idle.converged
-        self._bounds = Bounds.widened(self._loop.limits, idle.vm_pu, idle.line_percent, idle.transformer_percent)
 
     def kept(self) -> PowerRows:
         """Rows to begin with: those that held the last plan back and are still near, moved to what is expected now."""
-        steps = np.flatnonzero(self._held.any(axis=1) & self._solvable)
+        steps = np.flatnonzero(self._held.any(axis=1) & self._states.solvable)
         at_kw, excess = self._planned_kw[steps], np.zeros(self._held[steps].shape)
         if len(steps):
-            excess = self._bounds.rows(steps).stacked_excess(self._flow(steps, at_kw))
+            excess = self._states.excess(steps, self._states.flow(steps, at_kw))
         self._held[steps] &= excess > -NEAR  # false where there is no solution
         place, limit = np.nonzero(self._held[steps])
         kept = self._tangents(steps[place], limit, at_kw[place], excess[place, limit])
         # Where the loads alone are more than the network carries, nobody charges.
-        dark = np.repeat(np.flatnonzero(~self._solvable), 2)
+        dark = np.repeat(np.flatnonzero(~self._states.solvable), 2)
         both_ways = np.ones((len(dark), len(self._share)))
         both_ways[1::2] = -1.0
         return PowerRows(
@@ -179,11 +172,11 @@ class NetworkRows:
             return None
         reach = len(power_kw) if self._round < FAR_ROUNDS else 1
         self._round += 1
-        steps = np.flatnonzero((self._solvable & (np.abs(self._planned_kw) > 1e-6).any(axis=1))[:reach])
+        steps = np.flatnonzero((self._states.solvable & (np.abs(self._planned_kw) > 1e-6).any(axis=1))[:reach])
         if not len(steps):
             return None
-        flow, at_kw = self._nearest_solution(steps)
-        excess = np.nan_to_num(self._bounds.rows(steps).stacked_excess(flow), nan=-np.inf)  # dead buses
+        flow, at_kw = self._states.nearest_solution(steps, self._planned_kw[steps])
+        excess = np.nan_to_num(self._states.excess(steps, flow), nan=-np.inf)  # dead buses
         allowed = np.where(steps == 0, NOW, LATER)
         wrong = (excess.max(axis=1) > allowed) | (at_kw != self._planned_kw[steps]).any(axis=1)
         if not wrong.any():
@@ -194,34 +187,13 @@ class NetworkRows:
         self._held[steps[place], limit] = True
         return self._tangents(steps[place], limit, at_kw[place], excess[place, limit])
 
-    def _flow(self, steps: np.ndarray, charger_kw: np.ndarray) -> PowerFlow:
-        states = self._states.rows(steps)
-        states.charger_kw = charger_kw
-        return self._loop.flow_of(states, np.full(len(steps), self._tap, dtype=np.int64))
-
-    def _nearest_solution(self, steps: np.ndarray) -> tuple[PowerFlow, np.ndarray]:
-        """Power flows of the plan; where there is none, of half its power, a quarter, and so on."""
-        at_kw = self._planned_kw[steps]
-        flow = self._flow(steps, at_kw)
-        for _ in range(_HALVINGS):
-            lost = np.flatnonzero(~flow.converged)
-            if not len(lost):
-                break
-            at_kw[lost] *= 0.5
-            put_rows(self._flow(steps[lost], at_kw[lost]), lost, flow)
-        return flow, at_kw
-
     def _differentiate(self, steps: np.ndarray, at_kw: np.ndarray, excess: np.ndarray) -> None:
         """Slopes of all limits of some steps, where they are not known; of this step anew, since it must be exact."""
         known = np.array([step > 0 and self._first_step + step in self._slopes for step in steps.tolist()])
         if known.all():
             return
         steps, excess = steps[~known], excess[~known]
-        moved_kw, change_kw = moved_powers(at_kw[~known])
-        every = np.repeat(steps, moved_kw.shape[1])
-        flow = self._flow(every, moved_kw.reshape(len(every), -1))
-        changed = self._bounds.rows(every).stacked_excess(flow).reshape(*moved_kw.shape[:2], -1)
-        slopes = np.nan_to_num((changed - excess[:, None]) / change_kw[:, :, None], posinf=0.0, neginf=0.0)
+        slopes = self._states.slopes(steps, at_kw[~known], excess)
         for k, step in enumerate(steps.tolist()):
             self._slopes[self._first_step + step] = np.ascontiguousarray(slopes[k].T)
 
@@ -233,11 +205,8 @@ class NetworkRows:
         of_plan = excess + np.einsum("kce,ke->kc", slopes, self._planned_kw[steps] - at_kw)
         worst = np.zeros(of_plan.shape, dtype=bool)
         worst[steps == 0] = True
-        spec, first = self._loop.spec, 0
-        for count in (spec.n_buses, spec.n_buses, spec.n_lines, spec.n_transformers):
-            if count:
-                worst[np.arange(len(steps)), first + of_plan[:, first : first + count].argmax(axis=1)] = True
-            first += count
+        for kind in self._kinds:
+            worst[np.arange(len(steps)), kind.start + of_plan[:, kind].argmax(axis=1)] = True
         place, limit = np.nonzero((of_plan > allowed[:, None]) & worst)
         return place, limit
 
