@@ -1,7 +1,8 @@
 """Dual prices: groups announce prices of congestion, stations answer with plans, some rounds in every step.
 
 Goes up the edges of the coupling graph: planned power of each remaining step, and the power that could be planned.
-Goes down: a price for each remaining step. Nothing else is exchanged, and no node knows another's vehicles.
+Goes down: a price for each remaining step. Nothing else is exchanged, and no node knows another's vehicles. A network
+above the site is one more node, that of its operator, with an edge to each bus.
 """
 
 from __future__ import annotations
@@ -110,6 +111,9 @@ class DualPrices:
     What groups expect of later steps, they draw from the scenario's models where the rollout gives them: limits given
     the present ones, and vehicles still to come, which answer prices as those that are there do.
 
+    Where the site hangs on a network whose limits a coordinator keeps, the network is one more node. It hears the
+    planned power of each bus and announces a price for each bus and step, which stations add to those of their groups.
+
     Parameters
     ----------
     rounds : int
@@ -119,6 +123,8 @@ class DualPrices:
         [currency/kWh].
     expected_days : int
         Days from which vehicles to come are drawn; 0: nobody is expected.
+    network : bool
+        Whether the network above the site, where a coordinator keeps its limits, is one more node with prices.
     """
 
     name = "dual-prices"
@@ -141,7 +147,7 @@ class DualPrices:
         self._world: World | None = None
         self._room: ExpectedRoom | None = None
         self._vehicles: ExpectedVehicles | None = None
-        self._loads: Loads = PresentLoads()
+        self._loads: Loads | None = None
 
     def reset(self, episode: Episode) -> None:
         """Start without prices and plans; what is expected of a day is drawn once for each world."""
@@ -151,8 +157,7 @@ class DualPrices:
             self._room = None if world is None else ExpectedRoom.of(world)
             asked = world is not None and self.expected_days > 0
             self._vehicles = ExpectedVehicles.of(world, site, self.expected_days) if world and asked else None
-            on_network = world is not None and world.site.network is not None and self.network
-            self._loads = ExpectedLoads(world) if world and on_network else PresentLoads()
+            self._loads = None
         self._site = site
         self.price_per_kwh = np.zeros((episode.n_batch, site.n_groups, episode.n_steps))  # each group's own
         self._plan_kw = np.zeros((episode.n_batch, site.n_ports, episode.n_steps))
@@ -160,6 +165,8 @@ class DualPrices:
         self._expected_kw = np.zeros((episode.n_batch, n_expected, episode.n_steps))
         self.network_prices: NetworkPrices | None = None
         if loop is not None and loop.curtails and self.network:
+            if self._loads is None:
+                self._loads = ExpectedLoads(world) if world and world.site.network else PresentLoads()
             self.network_prices = NetworkPrices(
                 loop, self._loads, site, episode.n_batch, episode.n_steps, self.inertia_per_kwh
             )

@@ -17,6 +17,7 @@ from builders import random_site, random_track
 from grid_cases import ChainBackend, chain_day, chain_loop, chain_site
 from optimum_cases import money, random_day, without_limits
 from optimum_grid_cases import hang, random_street
+from policies_grid_cases import another_future, weak_street
 
 from ev_marl.compare.seeds import day_seeds
 from ev_marl.coordinator import make_coordinator
@@ -36,11 +37,10 @@ from ev_marl.policies.mpc_charges import Charges
 from ev_marl.policies.mpc_loads import ExpectedLoads, KnownLoads
 from ev_marl.policies.mpc_network import LATER, NetworkAhead
 from ev_marl.policies.mpc_program import Program
-from ev_marl.scenario import Scenario, load_scenario
 from ev_marl.scenario.grid import Chargers, NetworkLimits, TapControl, VoltageDroop
 from ev_marl.simulator import Simulator
 from ev_marl.site import Site
-from ev_marl.world.track import Sessions, Track
+from ev_marl.world.track import Track
 
 MONEY = money(wear=0.02, unmet=0.6)
 TIGHT = NetworkLimits(voltage=[0.965, 1.03], line=40.0, transformer=40.0)
@@ -151,15 +151,6 @@ def test_a_plan_keeps_the_limits_in_the_exact_power_flow(seed: int, tmp_path: Pa
     assert max(beyond(blind, every)) > 10.0
 
 
-def weak_street() -> Scenario:
-    """Few chargers at the ends of the shipped street, with a voltage band that they reach together."""
-    street = load_scenario("street-lv").model_dump(exclude_unset=True)
-    street["step"] = 0.5
-    street["site"]["stations"] = [{"type": "home", "count": 10, "power": 11.0, "bus": ["Bus R17", "Bus R18"]}]
-    street["grid"]["limits"]["voltage"] = [0.975, 1.1]
-    return Scenario.model_validate(street)
-
-
 @pytest.fixture(scope="module")
 def weak() -> Setting:
     """The weak street, set up."""
@@ -178,23 +169,7 @@ def test_it_earns_more_than_if_it_were_blind(weak: Setting) -> None:
 
 def test_what_is_still_to_come_has_no_say(weak: Setting) -> None:
     track = weak.world.sample(7)
-    assert track.network is not None
-    arrivals = np.unique(track.sessions.arrival_step)
-    t = int(arrivals[len(arrivals) // 2])
-    later = track.sessions.arrival_step > t
-    assert later.any()
-    columns = {name: getattr(track.sessions, name) for name in Sessions.__dataclass_fields__}
-    kept = {
-        name: tuple(np.array(column)[~later]) if name == "vehicle" else column[~later]
-        for name, column in columns.items()
-    }
-    load_kw, load_kvar = track.network.load_kw.copy(), track.network.load_kvar.copy()
-    load_kw[t + 1 :] *= 1.5
-    load_kvar[t + 1 :] *= 0.5
-    generator_kw = track.network.generator_kw.copy()
-    generator_kw[t + 1 :] *= 0.2
-    network = replace(track.network, load_kw=load_kw, load_kvar=load_kvar, generator_kw=generator_kw)
-    other = replace(track, sessions=Sessions(**kept), network=network)
+    t, other = another_future(track)
     before = earned(weak.site, weak.network, [track], Mpc(), world=weak.world)[2][0]
     after = earned(weak.site, weak.network, [other], Mpc(), world=weak.world)[2][0]
     assert np.abs(before[: t + 1]).max() > 0.0
