@@ -105,8 +105,8 @@ def test_a_voltage_limit_costs_the_far_bus_twice() -> None:
     policy, plan_kw = first_answer(site, track, loop, rounds=600)
     assert policy.network_prices is not None
     near, far = policy.network_prices.bus_prices()[0]
-    # The dearest step that the far vehicles need is that at 0.22. They share both lines, one of them with the near ones,
-    # which charge at full power in the two cheapest steps.
+    # The dearest step that the far vehicles need is that at 0.22. They share both lines, one of them with the near
+    # vehicles, which charge at full power in the two cheapest steps.
     assert far == pytest.approx(np.maximum(0.0, 0.22 - np.array(BUY)), abs=0.005)
     np.testing.assert_allclose(near[far > 0.01], 0.5 * far[far > 0.01], rtol=0.05)
     np.testing.assert_allclose(plan_kw[[0, 2], 3:5], 10.0, atol=0.05)
