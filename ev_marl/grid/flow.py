@@ -30,7 +30,7 @@ class GridFlow:
     highest_pu: np.ndarray  # float64 (B, N)
     line_limit_percent: np.ndarray  # float64 (B, M)  limit, or the loading without charging where that is higher
     transformer_limit_percent: np.ndarray  # float64 (B, K)
-    idle_losses_kw: np.ndarray  # float64 (B,)  losses of the same step without charging
+    idle_losses_kw: np.ndarray  # float64 (B,)  losses of the same step without charging, taps as the network has them
     curtailed_kw: np.ndarray  # float64 (B,)  power that was taken back for the network's sake
     cut: np.ndarray  # bool (B,)  charging was cut because the power flow of what was granted had no solution
     failed: np.ndarray  # bool (B,)  there was none after cutting either
