@@ -72,6 +72,14 @@ def _with_dead_parts() -> Network:
     return Network.from_net(net, "oberrhein with dead parts", load_buses(net))
 
 
+def _with_following_loads() -> Network:
+    """CIGRE's low-voltage network; of each load, a part is in proportion to the voltage and another to its square."""
+    net = pandapower.networks.create_cigre_network_lv()
+    for column, percent in (("const_i_p", 30.0), ("const_z_p", 40.0), ("const_i_q", 20.0), ("const_z_q", 70.0)):
+        net.load[f"{column}_percent"] = percent
+    return Network.from_net(net, "CIGRE LV with loads that follow the voltage", load_buses(net))
+
+
 CASES: tuple[Case, ...] = (
     _named("CIGRE LV", "cigre_lv"),
     _named("CIGRE MV with PV and wind", {"pandapower": "cigre_mv", "options": {"with_der": "pv_wind"}}),
@@ -81,6 +89,8 @@ CASES: tuple[Case, ...] = (
     _named("SimBench 1-LV-rural1--0-sw", "1-LV-rural1--0-sw"),
     _named("SimBench 1-LV-semiurb4--2-sw", "1-LV-semiurb4--2-sw"),
     _named("SimBench 1-MV-rural--0-sw", "1-MV-rural--0-sw"),
+    Case("CIGRE LV, loads that follow the voltage", _with_following_loads),
+    _named("pandapower's multi-voltage example: three windings, extended wards", "example_multivoltage"),
     _named("IEEE 14, 4 generators", "case14"),
     _named("IEEE 118, 53 generators", "case118"),
 )

@@ -16,19 +16,16 @@ from typing import Any
 import numpy as np
 import pandapower
 from pandapower.auxiliary import LoadflowNotConverged
-from pandapower.pypower.idx_bus import PD, QD
-from pandapower.pypower.idx_gen import GEN_BUS, PG
+from pandapower.pypower.idx_bus import CID_P, CID_Q, CZD_P, CZD_Q, PD, QD
 from scipy import sparse
 
 from ev_marl.errors import NetworkError
 from ev_marl.network.network import Network
 from ev_marl.network.sources import Net
 
-UNKNOWN_ELEMENTS = (  # what the matrices alone do not describe: their power depends on the voltage, or has three phases
-    "asymmetric_load", "asymmetric_sgen", "trafo3w", "dcline", "motor", "svc", "ssc", "tcsc", "vsc", "xward",
-)  # fmt: skip
-
-
+UNKNOWN_ELEMENTS = ("dcline", "svc", "ssc", "tcsc", "vsc")  # lines for direct current, and what is controlled
+MANY_ITERATIONS = 100
+"""For loads that follow the voltage: pandapower's Jacobian is without that, so it needs more than its usual 10."""
 _NOTHING = 1e-12  # p.u.
 
 
@@ -48,10 +45,18 @@ class Admittances:
     pv_row: np.ndarray  # int64  rows whose voltage a generator holds
     pv_vm: np.ndarray  # float64
     fixed_s: np.ndarray  # complex128 (R,)  fed in by everything that is no load, generator or charger of the spec
+    held_p: np.ndarray  # float64 (R,)  the part of it that is fed in by generators that hold a voltage
+    current_share: np.ndarray  # complex128 (R,)  of P and jQ drawn at 1 p.u., what is in proportion to the voltage
+    impedance_share: np.ndarray  # complex128 (R,)  in proportion to its square
     line_branch: np.ndarray  # int64 (M,)  branch of each line, −1: out of service
     transformer_branch: np.ndarray  # int64 (K,)
     line_percent_per_pu: np.ndarray  # float64 (M, 2)  loading by the current at each end
     transformer_percent_per_pu: np.ndarray  # float64 (K, 2)
+
+    @property
+    def voltage_dependent(self) -> bool:
+        """Whether any load draws other than constant power."""
+        return bool(self.current_share.any() or self.impedance_share.any())
 
 
 def with_tap_positions(net: Net, taps: Mapping[int, int] | None) -> Net:
@@ -65,13 +70,7 @@ def with_tap_positions(net: Net, taps: Mapping[int, int] | None) -> Net:
 def unsupported(network: Network) -> list[str]:
     """What of the network the matrices do not describe; empty where they say it all."""
     net = network.net
-    found = [table for table in UNKNOWN_ELEMENTS if table in net and len(net[table]) and net[table].in_service.any()]
-    zip_columns = [column for column in net.load.columns if column.startswith("const_")]
-    if len(net.load) and zip_columns and bool((net.load[zip_columns].fillna(0.0) != 0.0).to_numpy().any()):
-        found.append("voltage-dependent load")
-    if len(net.ward) and bool(((net.ward.pz_mw != 0) | (net.ward.qz_mvar != 0)).any()):
-        found.append("ward")
-    return found
+    return [table for table in UNKNOWN_ELEMENTS if table in net and len(net[table]) and net[table].in_service.any()]
 
 
 def admittances(network: Network, taps: Mapping[int, int] | None = None) -> Admittances:
@@ -120,6 +119,7 @@ def admittances(network: Network, taps: Mapping[int, int] | None = None) -> Admi
         np.sqrt(3.0) * trafo[side].to_numpy(dtype=np.float64) * amperes_per_pu(kv[bus]) / rated_kva
         for side, bus in (("vn_hv_kv", spec.transformer_hv_bus), ("vn_lv_kv", spec.transformer_lv_bus))
     ]
+    bus, held_p = internal["bus"], _held(net, internal, row, n_rows)
     return Admittances(
         base_kva=base_kva,
         row=np.where((row >= 0) & (row < n_rows), row, -1),
@@ -132,7 +132,10 @@ def admittances(network: Network, taps: Mapping[int, int] | None = None) -> Admi
         slack_v=np.asarray(voltage[slack]),
         pv_row=pv,
         pv_vm=np.abs(voltage[pv]),
-        fixed_s=_fixed(network, internal, row, n_rows) if loaded else _fixed(None, internal, row, n_rows),
+        fixed_s=_fixed(network if loaded else None, internal, row, n_rows) + held_p,
+        held_p=held_p,
+        current_share=bus[:, CID_P] + 1j * bus[:, CID_Q],
+        impedance_share=bus[:, CZD_P] + 1j * bus[:, CZD_Q],
         line_branch=branches("line", len(line)),
         transformer_branch=branches("trafo", len(trafo)),
         line_percent_per_pu=100.0 * np.stack(line_ends, axis=1),
@@ -150,7 +153,15 @@ def run(net: Net) -> None:
     """
     with warnings.catch_warnings():  # divisions by zero on the way to a failure that is reported as such
         warnings.simplefilter("ignore")
-        pandapower.runpp(net, lightsim2grid=False, init="auto")
+        pandapower.runpp(
+            net, lightsim2grid=False, init="auto", max_iteration=MANY_ITERATIONS if _follows_voltage(net) else "auto"
+        )
+
+
+def _follows_voltage(net: Net) -> bool:
+    """Whether any load draws other than constant power."""
+    shares = [column for column in net.load.columns if column.startswith("const_")]
+    return bool((net.load[shares].fillna(0.0) != 0.0).to_numpy().any())
 
 
 def _solved(network: Network, taps: Mapping[int, int] | None) -> tuple[Net, bool]:
@@ -172,18 +183,24 @@ def _solved(network: Network, taps: Mapping[int, int] | None) -> tuple[Net, bool
     )
 
 
+def _held(net: Net, internal: dict[str, Any], row: np.ndarray, n_rows: int) -> np.ndarray:
+    """Power fed in at each row by generators that hold a voltage, beside a slack too, but are none [p.u.]."""
+    bus_mva, held = float(internal["baseMVA"]), np.zeros(n_rows)
+    position = {int(index): k for k, index in enumerate(net.bus.index)}
+    for bus, mw, slack in zip(net.gen.bus, net.res_gen.p_mw, net.gen.slack, strict=True):
+        at = row[position[int(bus)]]
+        if not slack and 0 <= at < n_rows and np.isfinite(mw):
+            held[at] += mw / bus_mva
+    return held
+
+
 def _fixed(loaded: Network | None, internal: dict[str, Any], row: np.ndarray, n_rows: int) -> np.ndarray:
-    """Power fed in at each row by what is neither load, generator nor charger of the spec [p.u.].
+    """Power fed in at each row by what is neither load nor any generator or charger [p.u.].
 
     `loaded` is the network whose own loads and generators are in what pandapower holds as drawn.
     """
-    bus, gen, base_mva = internal["bus"], internal["gen"], float(internal["baseMVA"])
+    bus, base_mva = internal["bus"], float(internal["baseMVA"])
     fixed: np.ndarray = -(bus[:, PD] + 1j * bus[:, QD]).astype(np.complex128) / base_mva
-    held = set(np.asarray(internal["pv"]).tolist())
-    for k in range(len(gen)):
-        at = int(gen[k, GEN_BUS].real)
-        if at in held:
-            fixed[at] += gen[k, PG].real / base_mva
     if loaded is not None:
         spec = loaded.spec
         for place, drawn in (

@@ -23,11 +23,14 @@ except ImportError:  # pragma: no cover - depends on what is installed
     newtonpf_new = None  # the other backends do without
 
 MOST_ITERATIONS = 10  # pandapower's own for Newton's method
+MOST_FOLLOWS = 20  # of power and voltage; each brings them closer by a factor of ten or more
 
 
 @BACKENDS.register("newton")
 class NewtonBackend:
-    """Newton's method for networks with voltage-controlled generators; elements of constant power only.
+    """Newton's method for networks with voltage-controlled generators.
+
+    Power that depends on the voltage is put in again until both agree, some five times.
 
     Parameters
     ----------
@@ -56,10 +59,7 @@ class NewtonBackend:
         self._taps = dict(taps or {})
         beyond = unsupported(network)
         if beyond:
-            raise NetworkError(
-                f"network '{spec.name}': backend 'newton' knows elements of constant power only, and finds: "
-                + ", ".join(beyond)
-            )
+            raise NetworkError(f"network '{spec.name}': backend 'newton' does not know " + ", ".join(beyond))
         self._matrices = matrices = admittances(network, taps) if matrices is None else matrices
         n_rows = matrices.ybus.shape[0]
         self._slack, self._tied = matrices.slack_row[:1], matrices.slack_row[1:]
@@ -102,21 +102,9 @@ class NewtonBackend:
         usable = np.logical_and.reduce([np.isfinite(part).all(axis=1) for pair in elements for part in pair])
         voltage = np.full(power.shape, np.nan, dtype=np.complex128)
         converged, iterations = np.zeros(n_batch, dtype=bool), np.zeros(n_batch, dtype=np.int64)
-        asked = power.copy()
-        asked[:, self._tied] = 0.0
         for b in np.flatnonzero(usable):
-            solution, found, count = newtonpf_new(
-                self._ybus,
-                asked[b],
-                self._start.copy(),
-                self._slack,
-                matrices.pv_row,
-                self._pq,
-                self._frame,
-                self._options,
-            )[:3]
-            iterations[b] = count
-            if found and np.isfinite(solution).all():
+            solution, iterations[b] = self._follow(power[b])
+            if solution is not None:
                 voltage[b], converged[b] = solution, True
         percent = np.zeros((n_batch, len(self._branch_is)))
         with np.errstate(invalid="ignore"):  # rows without a solution are NaN, and stay so
@@ -136,6 +124,42 @@ class NewtonBackend:
                 iterations,
             )
         )
+
+    def _follow(self, rated: np.ndarray) -> tuple[np.ndarray | None, int]:
+        """Voltages for what is injected at 1 p.u., None where there is no solution, and how many iterations it took."""
+        matrices = self._matrices
+        voltage, total = self._start, 0
+        asked = self._drawn(rated, voltage)
+        for _ in range(MOST_FOLLOWS):
+            voltage, found, count = newtonpf_new(
+                self._ybus,
+                asked,
+                voltage.copy(),
+                self._slack,
+                matrices.pv_row,
+                self._pq,
+                self._frame,
+                self._options,
+            )[:3]
+            total += count
+            if not found or not np.isfinite(voltage).all():
+                break
+            before, asked = asked, self._drawn(rated, voltage)
+            if np.abs(asked - before).max(initial=0.0) < MISMATCH_PU:
+                return voltage, total
+        return None, total
+
+    def _drawn(self, rated: np.ndarray, voltage: np.ndarray) -> np.ndarray:
+        """What is injected at some voltages, given what is at 1 p.u.; nothing at slacks tied to another."""
+        matrices = self._matrices
+        drawn = rated.copy()
+        if matrices.voltage_dependent:
+            size = np.abs(voltage)
+            change = matrices.current_share * (size - 1.0) + matrices.impedance_share * (size**2 - 1.0)
+            follows = rated - matrices.held_p
+            drawn += follows.real * change.real + 1j * follows.imag * change.imag
+        drawn[self._tied] = 0.0
+        return drawn
 
     def _flat_start(self) -> np.ndarray:
         """Voltages without injections but with the generators' magnitudes; phase shifts of transformers are in it."""

@@ -10,6 +10,9 @@ from pandapower.auxiliary import LoadflowNotConverged
 from ev_marl.grid.base import BACKENDS, Injections, PowerFlow, refuse_collapse
 from ev_marl.grid.internals import run, with_tap_positions
 from ev_marl.network.network import Network
+from ev_marl.network.sources import Net
+
+_BRANCHES = ("line", "trafo", "trafo3w", "impedance", "dcline")
 
 
 @BACKENDS.register("pandapower")
@@ -74,18 +77,24 @@ class PandapowerBackend:
         flow.line_percent[b] = np.nan_to_num(net.res_line.loading_percent.to_numpy(dtype=np.float64))
         flow.transformer_percent[b] = np.nan_to_num(net.res_trafo.loading_percent.to_numpy(dtype=np.float64))
         slack_mw, slack_mvar = net.res_ext_grid.p_mw.sum(), net.res_ext_grid.q_mvar.sum()
-        held_mw = 0.0
         if len(net.gen):
             is_slack = net.gen.slack.to_numpy(dtype=bool)
             slack_mw += net.res_gen.p_mw[is_slack].sum()
-            slack_mvar += net.res_gen.q_mvar[is_slack].sum()
-            held_mw = net.res_gen.p_mw[~is_slack].sum()
-        fed_mw = held_mw + net.res_sgen.p_mw.sum()
-        drawn_mw = net.res_load.p_mw.sum() + net.res_storage.p_mw.sum()
-        if len(net.ward):  # the part with constant power; the rest is a shunt
-            on = net.ward.in_service.to_numpy(dtype=bool)
-            drawn_mw += net.ward.ps_mw.to_numpy(dtype=np.float64)[on].sum()
+            # A generator beside a slack holds the same voltage: how they share the reactive power is nobody's business.
+            beside = is_slack | net.gen.bus.isin([*net.ext_grid.bus, *net.gen.bus[is_slack]]).to_numpy(dtype=bool)
+            slack_mvar += net.res_gen.q_mvar[beside].sum()
         flow.slack_kw[b], flow.slack_kvar[b] = 1000.0 * slack_mw, 1000.0 * slack_mvar
-        flow.losses_kw[b] = 1000.0 * (slack_mw + fed_mw - drawn_mw)
+        flow.losses_kw[b] = 1000.0 * _lost_mw(net)
         flow.converged[b] = True
         flow.iterations[b] = int(net._ppc["iterations"])
+
+
+def _lost_mw(net: Net) -> float:
+    """What a solved network loses in all branches and shunts [MW]."""
+    lost_mw = sum(float(net[f"res_{table}"].pl_mw.sum()) for table in _BRANCHES if len(net[table]))
+    lost_mw += float(net.res_shunt.p_mw.sum()) if len(net.shunt) else 0.0
+    for table in ("ward", "xward"):  # what is left when their part with constant power is taken off
+        if len(net[table]):
+            on = net[table].in_service.to_numpy(dtype=bool)
+            lost_mw += float(net[f"res_{table}"].p_mw.sum() - net[table].ps_mw.to_numpy(dtype=np.float64)[on].sum())
+    return lost_mw

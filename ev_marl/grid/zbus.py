@@ -32,6 +32,25 @@ _LANES = 4  # float64 in a vector register of AVX2
 
 
 @kernel
+def _draw(
+    rated_p: np.ndarray,
+    rated_q: np.ndarray,
+    current_share: np.ndarray,
+    impedance_share: np.ndarray,
+    v_re: np.ndarray,
+    v_im: np.ndarray,
+    p: np.ndarray,
+    q: np.ndarray,
+) -> None:
+    """What is injected at some voltages, where a share follows the voltage and another its square."""
+    for j in range(len(p)):
+        square = v_re[j] * v_re[j] + v_im[j] * v_im[j]
+        size = np.sqrt(square)
+        p[j] = rated_p[j] * (1.0 + current_share[0, j] * (size - 1.0) + impedance_share[0, j] * (square - 1.0))
+        q[j] = rated_q[j] * (1.0 + current_share[1, j] * (size - 1.0) + impedance_share[1, j] * (square - 1.0))
+
+
+@kernel
 def _solve(
     load_kw: np.ndarray,
     load_kvar: np.ndarray,
@@ -43,6 +62,9 @@ def _solve(
     generator_at: np.ndarray,
     charger_at: np.ndarray,
     fixed: np.ndarray,
+    current_share: np.ndarray,
+    impedance_share: np.ndarray,
+    voltage_dependent: bool,
     open_circuit: np.ndarray,
     impedance: np.ndarray,
     rest: np.ndarray,
@@ -68,13 +90,15 @@ def _solve(
 
     `impedance` (2, J, J) and `per_current` (2, J, O) hold real and imaginary parts with the injecting row first, so
     that inner loops run over neighbours in memory; `open_circuit` (2, J) and `rest` (2, O) are the parts without
-    injections. The quantities are the currents of the slacks, the bus voltages, and the currents at branch ends.
+    injections. The quantities are the currents of the slacks, the bus voltages, and the currents at branch ends. The
+    shares (2, J) are those of P and of Q that are drawn in proportion to the voltage, and to its square.
     """
     n_batch = load_kw.shape[0]
     n_inject = open_circuit.shape[1]
     n_out = rest.shape[1]
     n_slack = slack_v.shape[1]
     n_loadings = loading.shape[1]
+    rated_p, rated_q = np.empty(n_inject), np.empty(n_inject)  # at 1 p.u.
     p, q = np.empty(n_inject), np.empty(n_inject)
     v_re, v_im = np.empty(n_inject), np.empty(n_inject)
     new_re, new_im = np.empty(n_inject), np.empty(n_inject)
@@ -82,26 +106,31 @@ def _solve(
     out_re, out_im = np.empty(n_out), np.empty(n_out)
     for b in range(n_batch):
         for j in range(n_inject):
-            p[j] = fixed[0, j]
-            q[j] = fixed[1, j]
+            rated_p[j] = fixed[0, j]
+            rated_q[j] = fixed[1, j]
             v_re[j] = open_circuit[0, j]
             v_im[j] = open_circuit[1, j]
         given = 0.0  # of no use but to see whether all numbers are finite, those at dead buses and slacks too
         for k in range(load_at.shape[0]):
             given += load_kw[b, k] + load_kvar[b, k]
             if load_at[k] >= 0:
-                p[load_at[k]] -= load_kw[b, k] / base_kva
-                q[load_at[k]] -= load_kvar[b, k] / base_kva
+                rated_p[load_at[k]] -= load_kw[b, k] / base_kva
+                rated_q[load_at[k]] -= load_kvar[b, k] / base_kva
         for k in range(generator_at.shape[0]):
             given += generator_kw[b, k] + generator_kvar[b, k]
             if generator_at[k] >= 0:
-                p[generator_at[k]] += generator_kw[b, k] / base_kva
-                q[generator_at[k]] += generator_kvar[b, k] / base_kva
+                rated_p[generator_at[k]] += generator_kw[b, k] / base_kva
+                rated_q[generator_at[k]] += generator_kvar[b, k] / base_kva
         for k in range(charger_at.shape[0]):
             given += charger_kw[b, k] + charger_kvar[b, k]
             if charger_at[k] >= 0:
-                p[charger_at[k]] -= charger_kw[b, k] / base_kva
-                q[charger_at[k]] -= charger_kvar[b, k] / base_kva
+                rated_p[charger_at[k]] -= charger_kw[b, k] / base_kva
+                rated_q[charger_at[k]] -= charger_kvar[b, k] / base_kva
+        for j in range(n_inject):
+            p[j] = rated_p[j]
+            q[j] = rated_q[j]
+        if voltage_dependent:
+            _draw(rated_p, rated_q, current_share, impedance_share, v_re, v_im, p, q)
         usable = np.isfinite(given)
         done = usable and n_inject == 0
         count = 0
@@ -117,19 +146,22 @@ def _solve(
                 for k in range(n_inject):
                     new_re[k] += impedance[0, j, k] * i_re[j] - impedance[1, j, k] * i_im[j]
                     new_im[k] += impedance[0, j, k] * i_im[j] + impedance[1, j, k] * i_re[j]
-            worst = 0.0
-            sane = True
+            if voltage_dependent:
+                _draw(rated_p, rated_q, current_share, impedance_share, new_re, new_im, p, q)
+            off = 0  # counts, which run in vector registers, where a maximum does not
+            wild = 0
             for j in range(n_inject):  # mismatch of V_new with the currents that made it
                 mismatch_p = new_re[j] * i_re[j] + new_im[j] * i_im[j] - p[j]
                 mismatch_q = new_im[j] * i_re[j] - new_re[j] * i_im[j] - q[j]
-                worst = max(worst, abs(mismatch_p), abs(mismatch_q))
+                off += not abs(mismatch_p) < tolerance
+                off += not abs(mismatch_q) < tolerance
+                wild += not abs(new_re[j]) + abs(new_im[j]) < 1e6
+            for j in range(n_inject):
                 v_re[j] = new_re[j]
                 v_im[j] = new_im[j]
-                if not abs(v_re[j]) + abs(v_im[j]) < 1e6:
-                    sane = False
-            if not sane:
+            if wild > 0:
                 break
-            done = worst < tolerance
+            done = off == 0
         undecided[b] = usable and not done
         for o in range(n_out):
             out_re[o] = rest[0, o]
@@ -179,7 +211,7 @@ def _solve(
 
 @BACKENDS.register("zbus")
 class ZBusBackend:
-    """Compiled fixed point on pandapower's own matrices; constant-power elements and slacks only.
+    """Compiled fixed point on pandapower's own matrices; for networks in which only slacks hold a voltage.
 
     Parameters
     ----------
@@ -203,10 +235,7 @@ class ZBusBackend:
         matrices = admittances(network, taps)
         beyond = unsupported(network) + ["generator that holds a voltage"] * bool(len(matrices.pv_row))
         if beyond:
-            raise NetworkError(
-                f"network '{spec.name}': backend 'zbus' knows elements of constant power only, and finds: "
-                + ", ".join(beyond)
-            )
+            raise NetworkError(f"network '{spec.name}': backend 'zbus' does not know " + ", ".join(beyond))
         n_rows = matrices.ybus.shape[0]
         slack = matrices.slack_row
         others = np.setdiff1d(np.arange(n_rows), slack)
@@ -242,6 +271,9 @@ class ZBusBackend:
         self._arguments: tuple[Any, ...] = (
             *(place[bus_row] for bus_row in rows),
             _parts(_padded(matrices.fixed_s[inject])),
+            _parts(_padded(matrices.current_share[inject])),
+            _parts(_padded(matrices.impedance_share[inject])),
+            matrices.voltage_dependent,
             _parts(_padded(voltage[inject, 0], 1.0)),
             _parts(_padded(_padded(voltage[inject, 1:]).T)),
             _parts(_padded(quantities[:, 0])),

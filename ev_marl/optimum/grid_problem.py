@@ -71,7 +71,8 @@ class GridProblem:
             from ev_marl.grid.internals import admittances, unsupported  # noqa: PLC0415  pandapower is heavy
 
             assert own.site.network is not None  # a loop has one
-            matrices, described = admittances(own.site.network), not unsupported(own.site.network)
+            matrices = admittances(own.site.network)
+            described = not (unsupported(own.site.network) or matrices.voltage_dependent)
         return cls(
             matrices=matrices,
             backend=own.backend,

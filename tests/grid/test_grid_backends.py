@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 pandapower = pytest.importorskip("pandapower")
+pytest.importorskip("pandapower.networks")
 pytest.importorskip("lightsim2grid")
 pytest.importorskip("simbench")
 
@@ -23,6 +24,7 @@ from grid_backend_cases import (  # noqa: E402  they need pandapower
     saved,
     two_buses,
 )
+from network_elements import ELEMENTS  # noqa: E402
 
 from ev_marl.errors import NetworkError, UnknownNameError  # noqa: E402
 from ev_marl.grid.base import BACKENDS, GridBackend, Injections, PowerFlow  # noqa: E402
@@ -192,22 +194,71 @@ def test_voltages_below_seven_tenths_are_no_solution() -> None:
         assert backend_of(name, network).solve(states).converged.tolist() == [True, False]
 
 
-def test_voltage_dependent_loads_are_left_to_pandapower(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ELEMENTS)
+@pytest.mark.parametrize("held", [False, True])
+def test_elements_of_other_kinds_are_solved_as_by_pandapower(name: str, held: bool, tmp_path: Path) -> None:
+    net = pandapower.networks.create_cigre_network_lv()
+    buses = {bus: int(index) for index, bus in net.bus.name.items()}
+    add, backend = ELEMENTS[name]
+    add(net, buses["Bus R16"])
+    if held:
+        pandapower.create_gen(net, buses["Bus R18"], p_mw=0.02, vm_pu=0.98)
+    network = network_of(saved(net, tmp_path))
+    chosen = make_backend(network)
+    assert chosen.name == ("newton" if held else backend)
+    for tried in dict.fromkeys([chosen.name, "newton"]):
+        flow = assert_agree(backend_of(tried, network), network, random_states(network.spec, 12, seed=7, scale=0.7))
+        assert flow.converged.sum() > 9
+
+
+@pytest.mark.parametrize("name", ["pandapower", "zbus", "newton"])
+@pytest.mark.parametrize("kind", ["const_i", "const_z"])
+def test_a_load_that_follows_the_voltage_by_hand(name: str, kind: str, tmp_path: Path) -> None:
     net = two_buses()
-    net.load["const_z_p_percent"] = 60.0
+    rated_kw, ohm = 40.0, LINE_OHM
+    net.line["x_ohm_per_km"] = 1e-9
+    net.load["p_mw"], net.load["q_mvar"] = rated_kw / 1000.0, 0.0
+    net.load[f"{kind}_p_percent"] = 100.0
+    states = Injections.zeros(network_of(saved(net, tmp_path), ["near"]).spec, 1)
+    states.load_kw[:] = rated_kw
+    flow = backend_of(name, network_of(saved(net, tmp_path), ["near"])).solve(states)
+    # Without reactance all is in phase: v = 1 − r·p(v)/v with p = p₀·v or p₀·v².
+    r = ohm * rated_kw / (1000.0 * TWO_BUS_KV**2)
+    v = 1.0 - r if kind == "const_i" else 1.0 / (1.0 + r)
+    drawn_kw = rated_kw * (v if kind == "const_i" else v**2)
+    assert flow.converged[0]
+    np.testing.assert_allclose(flow.vm_pu[0], [1.0, v], atol=1e-7)
+    np.testing.assert_allclose(flow.losses_kw, drawn_kw * (1.0 / v - 1.0), atol=1e-4)
+    np.testing.assert_allclose(flow.slack_kw, drawn_kw / v, atol=1e-4)
+
+
+def test_what_a_motor_draws_is_no_loss(tmp_path: Path) -> None:
+    net = two_buses()
+    net.load["p_mw"], net.load["q_mvar"] = 0.0, 0.0
+    pandapower.create_motor(net, 1, pn_mech_mw=0.02, cos_phi=1.0, efficiency_percent=100.0)
+    network = network_of(saved(net, tmp_path), ["far"])
+    states = Injections.zeros(network.spec, 1)
+    for name in ("pandapower", "zbus", "newton"):
+        flow = backend_of(name, network).solve(states)
+        amperes = flow.slack_kw[0] / (np.sqrt(3.0) * TWO_BUS_KV)
+        np.testing.assert_allclose(flow.losses_kw, 3.0 * LINE_OHM * amperes**2 / 1000.0, rtol=0.02)
+        np.testing.assert_allclose(flow.slack_kw - flow.losses_kw, 20.0, atol=1e-3)
+
+
+def test_lines_for_direct_current_are_left_to_pandapower(tmp_path: Path) -> None:
+    net = pandapower.networks.create_cigre_network_mv()
+    pandapower.create_dcline(net, 5, 9, p_mw=0.3, loss_percent=1.0, loss_mw=0.01, vm_from_pu=0.99, vm_to_pu=0.99)
     network = network_of(saved(net, tmp_path))
     assert make_backend(network).name == "pandapower"
     for name in ("zbus", "newton"):
-        with pytest.raises(NetworkError, match="voltage-dependent load"):
+        with pytest.raises(NetworkError, match="dcline"):
             make_backend(network, name)
 
 
-def test_three_winding_transformers_are_left_to_pandapower() -> None:
+def test_many_kinds_of_elements_and_voltages_at_once() -> None:
     network = network_of("example_multivoltage")
-    assert make_backend(network).name == "pandapower"
-    for name in ("zbus", "newton"):
-        with pytest.raises(NetworkError, match="trafo3w"):
-            make_backend(network, name)
+    assert all(len(network.net[table]) for table in ("trafo3w", "xward", "impedance", "shunt", "gen"))
+    assert make_backend(network).name == "newton"
 
 
 def test_generators_that_hold_voltages_are_not_for_the_fixed_point() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("pandapower")
 
+from network_elements import ELEMENTS
 from optimum_cases import money, random_day
 from optimum_grid_cases import hang, random_street
 
@@ -60,12 +61,16 @@ def some_day(
     limits: NetworkLimits = TIGHT,
     chargers: Chargers | None = None,
     curtails: bool = True,
+    element: str | None = None,
 ) -> tuple[Site, Track, GridProblem]:
-    """A random site on a random street."""
+    """A random site on a random street, with an element of another kind at bus 4 if asked."""
     site, track = random_day(seed, negative_prices=False)
     nothing = np.full(track.import_limit_kw.shape, np.inf)
     track = replace(track, import_limit_kw=nothing, export_limit_kw=nothing, base_load_kw=0.0 * track.base_load_kw)
     net = random_street(np.random.default_rng(seed), meshed=meshed, held=held)
+    add, backend = ELEMENTS[element] if element is not None else (None, "zbus")
+    if add is not None:
+        add(net, 4)
     track, loop = hang(
         site,
         track,
@@ -76,7 +81,7 @@ def some_day(
         chargers=chargers,
         curtails=curtails,
         seed=seed,
-        backend="newton" if held else "zbus",
+        backend="newton" if held else backend,
     )
     return site, track, GridProblem.of(loop, track)
 
@@ -97,19 +102,36 @@ def test_no_policy_beats_the_bound(seed: int, meshed: bool, held: bool, curtails
         assert (returns <= solution.bound + tolerance).all()
 
 
+@pytest.mark.parametrize("element", ELEMENTS)
+def test_no_policy_beats_the_bound_where_other_elements_are(element: str, tmp_path: Path) -> None:
+    site, track, grid = some_day(2, tmp_path, element=element)
+    assert grid.relaxable == (element != "follow the voltage")
+    solution = solve(site, track, money(), grid=grid)
+    tolerance = 1e-7 * max(1.0, abs(solution.bound))
+    assert -tolerance <= solution.gap <= 2e-3 * abs(solution.bound) or not grid.relaxable
+    assert solution.grid is not None
+    assert solution.grid.checked_voltage_violation_pu == 0.0
+    assert solution.grid.checked_loading_violation_percent == 0.0
+    tracks = [track] * 8
+    simulator = Simulator(site.arrays, make_coordinator("nearest"), tracks, grid.loop)
+    assert (rollout(simulator, money(), Erratic(), tracks, seed=0).team <= solution.bound + tolerance).all()
+
+
 @pytest.mark.parametrize(
-    ("meshed", "held", "chargers"),
+    ("meshed", "held", "chargers", "element"),
     [
-        (False, False, Chargers()),
-        (True, False, Chargers(power_factor=0.95)),
-        (False, False, Chargers(q_of_v=VoltageDroop())),
-        (True, True, Chargers()),
+        (False, False, Chargers(), None),
+        (True, False, Chargers(power_factor=0.95), None),
+        (False, False, Chargers(q_of_v=VoltageDroop()), None),
+        (True, True, Chargers(), None),
+        (False, False, Chargers(), "three windings"),
+        (False, False, Chargers(), "extended ward"),
     ],
 )
 def test_every_state_of_the_network_satisfies_every_row(
-    meshed: bool, held: bool, chargers: Chargers, tmp_path: Path
+    meshed: bool, held: bool, chargers: Chargers, element: str | None, tmp_path: Path
 ) -> None:
-    site, track, grid = some_day(3, tmp_path, meshed=meshed, held=held, chargers=chargers)
+    site, track, grid = some_day(3, tmp_path, meshed=meshed, held=held, chargers=chargers, element=element)
     objective = Objective([*money().terms, *network_prices()])  # type: ignore[list-item]
     search = Search(site.arrays, track, objective, solver="highs", tolerance=1e-6, time_limit=60.0, grid=grid)
     search.run()
