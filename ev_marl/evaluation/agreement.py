@@ -140,7 +140,7 @@ def measure(case: Case, also: Sequence[str] = (), *, n_states: int = STATES, tim
         except NetworkError:  # it says so where it cannot represent the network
             continue
         found = _worst([*_apart(make, network, n_states)])
-        times = _times(backend, PandapowerBackend(network)) if timed else ()
+        times = _times(backend, PandapowerBackend(network, compiled=True)) if timed else ()
         problems = found.problems(**tolerances(backend))
         spec = network.spec
         yield Row(case.title, spec.n_buses, spec.n_charger_buses, backend.name, name == chosen, found, problems, *times)

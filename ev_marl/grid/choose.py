@@ -31,9 +31,9 @@ def make_backend(network: Network, name: str = "auto") -> GridBackend:
         If the named backend cannot represent the network, or does not agree with pandapower on it within the
         tolerances that it states.
     """
-    reference = PandapowerBackend(network)
     if name == "pandapower":
-        return reference
+        return PandapowerBackend(network, compiled=True)
+    reference = PandapowerBackend(network)
     if name != "auto":
         backend = BACKENDS.get(name)(network)
         problems = differences(backend, reference, SELF_CHECK_STATES).problems(**tolerances(backend))
@@ -50,4 +50,4 @@ def make_backend(network: Network, name: str = "auto") -> GridBackend:
             continue
         if not differences(backend, reference, SELF_CHECK_STATES).problems():
             return backend
-    return reference
+    return PandapowerBackend(network, compiled=True)

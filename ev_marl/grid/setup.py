@@ -29,12 +29,13 @@ def grid_loop(scenario: Scenario, site: Site) -> GridLoop | None:
     if grid is None:
         return None
     from ev_marl.grid.choose import make_backend  # noqa: PLC0415  pandapower is heavy, and optional
+    from ev_marl.grid.pandapower_backend import PandapowerBackend  # noqa: PLC0415
 
     if site.network is None:
         raise NetworkError(f"site '{site.name}' hangs on no network; make it with `grid=`")
     with scenario.places.blamed("grid", "backend"):
         backend = make_backend(site.network, grid.backend)
-        reference = backend if backend.name == "pandapower" else make_backend(site.network, "pandapower")
+        reference = backend if backend.name == "pandapower" else PandapowerBackend(site.network)
     with scenario.places.blamed("grid", "tap_control"):
         control = grid.tap_control
         taps = None if control is None else TapChanger(site.network, control, backend, reference)

@@ -26,11 +26,13 @@ from grid_backend_cases import (  # noqa: E402  they need pandapower
 )
 from network_elements import ELEMENTS  # noqa: E402
 
+from ev_marl.env.setup import Setting  # noqa: E402
 from ev_marl.errors import NetworkError, UnknownNameError  # noqa: E402
 from ev_marl.grid.base import BACKENDS, GridBackend, Injections, PowerFlow  # noqa: E402
 from ev_marl.grid.checks import compare, random_states  # noqa: E402
 from ev_marl.grid.choose import make_backend  # noqa: E402
 from ev_marl.grid.pandapower_backend import PandapowerBackend  # noqa: E402
+from ev_marl.grid.setup import grid_loop  # noqa: E402
 from ev_marl.network.network import Network  # noqa: E402
 
 FIELDS = ("vm_pu", "line_percent", "transformer_percent", "slack_kw", "slack_kvar", "losses_kw")
@@ -253,6 +255,16 @@ def test_lines_for_direct_current_are_left_to_pandapower(tmp_path: Path) -> None
     for name in ("zbus", "newton"):
         with pytest.raises(NetworkError, match="dcline"):
             make_backend(network, name)
+
+
+def test_pandapower_compiles_only_where_it_solves_every_step() -> None:
+    """It takes seconds in every process, which a few rows of a check are not worth."""
+    setting = Setting.of("street-lv")
+    loop = grid_loop(setting.scenario, setting.site)
+    assert loop is not None
+    assert not loop.reference.compiled
+    assert make_backend(loop.site.network, "pandapower").compiled
+    assert make_backend(loop.site.network, "pandapower").with_taps({0: 1}).compiled
 
 
 def test_many_kinds_of_elements_and_voltages_at_once() -> None:
