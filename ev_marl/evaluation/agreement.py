@@ -89,8 +89,8 @@ CASES: tuple[Case, ...] = (
     _named("SimBench 1-LV-rural1--0-sw", "1-LV-rural1--0-sw"),
     _named("SimBench 1-LV-semiurb4--2-sw", "1-LV-semiurb4--2-sw"),
     _named("SimBench 1-MV-rural--0-sw", "1-MV-rural--0-sw"),
-    Case("CIGRE LV, loads that follow the voltage", _with_following_loads),
-    _named("pandapower's multi-voltage example: three windings, extended wards", "example_multivoltage"),
+    Case("Loads that follow the voltage, CIGRE's LV", _with_following_loads),
+    _named("Multi-voltage example: three windings, extended wards", "example_multivoltage"),
     _named("IEEE 14, 4 generators", "case14"),
     _named("IEEE 118, 53 generators", "case118"),
 )
