@@ -215,7 +215,8 @@ class Curtail:
         _project(np.ascontiguousarray(jacobian[:, matters]), room, charger_kw, _SWEEPS, target_kw)
         less_kw = granted_kw[rows]
         _spread(target_kw, self.port_charger, less_kw)
-        if (less_kw < 0.0).any():  # less charging can leave a group with more export than it may have
+        # Less charging can leave a group with more export than it may have, less discharging with more import.
+        if (granted_kw[rows] < 0.0).any():
             kept_kw = np.empty_like(less_kw)
             self._site_limits.grant(
                 Request(

@@ -121,6 +121,24 @@ def test_curtailed_powers_keep_every_limit_and_only_shrink(seed: int, tight: boo
         assert np.isfinite(grid.vm_pu).all()
 
 
+def test_discharging_taken_back_leaves_no_group_with_more_import_than_it_may_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("grid_cases._REACH", np.diag([1.0, 2.0]))  # two feeders: what one does, the other does not feel
+    graph = two_stations(60.0, v2g=True).graph.copy()
+    graph.nodes["grid"]["import_limit_kw"] = 20.0
+    site = chain_site(Site.from_graph(graph))
+    track = full_day(site)
+    sunny_kw = np.tile([10.0, -30.0], (4, 1))  # lifts the far bus beyond its limit
+    track = track.replace(network=replace(track.network, load_kw=sunny_kw))
+    loop = chain_loop(site, limits=NetworkLimits(voltage=[0.8, 1.01], line=1000.0, transformer=1000.0), curtails=True)
+    simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], loop)
+    simulator.reset()
+    flow = simulator.step(np.array([[50.0, -45.0]]))
+    assert flow.granted_kw[0].tolist() == pytest.approx([20.0, 0.0])
+    assert flow.group_kw[0, 0] <= 20.0 + 1e-9
+
+
 def test_a_limit_that_breaks_without_charging_is_widened_and_not_made_worse() -> None:
     site = two_stations(v2g=True)
     loop = chain_loop(site, limits=NetworkLimits(voltage=[0.99, 1.01]), curtails=True)
