@@ -122,11 +122,14 @@ class GridLoop:
         self._last_valid = self._nothing(n_batch)
         none = np.zeros((n_batch, self.spec.n_charger_buses))
         flow = self._flow_of(0, none)
+        unsolved = np.flatnonzero(~flow.converged)
+        if len(unsolved):
+            self.retried += len(unsolved)
+            put_rows(self._flow_of(0, none[unsolved], unsolved, by_reference=True), unsolved, flow)
         bounds = self._bounds(0, self._tap)
-        percent = np.nan_to_num(flow.transformer_percent)
-        self._oil_rise_k = thermal.steady_oil_rise_k(percent)
+        self._oil_rise_k = thermal.steady_oil_rise_k(np.nan_to_num(flow.transformer_percent))
         quiet = np.zeros(n_batch, dtype=bool)
-        self.flow = self._told(0, flow, bounds, none, quiet, quiet, np.zeros(n_batch), quiet)
+        self.flow = self._told(0, flow, bounds, none, quiet, ~flow.converged, np.zeros(n_batch), quiet)
 
     def step(self, step: int, step_h: float, request: Request, granted_kw: np.ndarray) -> GridFlow:
         """Let the granted powers of a step flow; they are lowered in place where the network cannot carry them.

@@ -209,6 +209,23 @@ def test_a_network_that_fails_without_charging_tells_the_last_valid_state() -> N
     assert all(np.isfinite(value).all() for value in (flow.losses_kw, flow.line_percent, flow.hot_spot_c))
 
 
+def test_a_network_that_fails_in_the_first_step_tells_numbers_all_day() -> None:
+    site = two_stations()
+    track = full_day(site)
+    load_kw = track.network.load_kw.copy()
+    load_kw[0] = 2000.0
+    track = track.replace(network=replace(track.network, load_kw=load_kw))
+    simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], chain_loop(site))
+    simulator.reset()
+    told = [simulator.network.flow]
+    while not simulator.done:
+        told.append(simulator.step(np.array([[5.0, 5.0]])).grid)
+    assert [bool(flow.failed[0]) for flow in told] == [True, True, False, False, False]
+    for flow in told:
+        loadings = (flow.line_percent, flow.transformer_percent, flow.hot_spot_c)
+        assert all(np.isfinite(value).all() for value in (flow.vm_pu, flow.slack_kw, flow.losses_kw, *loadings))
+
+
 def test_reactive_power_follows_the_voltage() -> None:
     site = two_stations()
     droop = VoltageDroop()
