@@ -15,7 +15,8 @@ class GridFlow:
 
     Where the power flow had no solution, even after charging was cut, voltages and loadings are the last valid ones and
     `failed` says so. Dead buses have 1 p.u., so that they break no limit. A limit that is broken without any charging
-    is widened to what it is then: those breaches are unavoidable and not charged to the vehicles.
+    is widened to what it is then: those breaches are unavoidable and not charged to the vehicles. Nor is a failed step:
+    its limits are widened to what is told, and its losses without charging are those that are told.
     """
 
     spec: NetworkSpec

@@ -63,6 +63,16 @@ class Bounds:
             axis=1,
         )
 
+    def forgiving(self, rows: np.ndarray, flow: PowerFlow) -> Bounds:
+        """These limits, in some rows widened to what a power flow is there; `rows` is a mask."""
+        hidden = np.where(rows, 0.0, np.nan)[:, None]
+        return Bounds(
+            np.fmin(self.lowest_pu, flow.vm_pu + hidden),
+            np.fmax(self.highest_pu, flow.vm_pu + hidden),
+            np.fmax(self.line_percent, flow.line_percent + hidden),
+            np.fmax(self.transformer_percent, flow.transformer_percent + hidden),
+        )
+
     @classmethod
     def plain(cls, limits: NetworkLimits, n_rows: int, spec: NetworkSpec) -> Bounds:
         """The limits as they are, for every row; not to be written to."""

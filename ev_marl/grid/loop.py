@@ -305,9 +305,13 @@ class GridLoop:
         moved: np.ndarray,
     ) -> GridFlow:
         """The step as everybody else sees it: last valid values where there are none, 1 p.u. at dead buses."""
+        idle_losses_kw = self._idle_losses_kw[self._rows, step]
         if failed.any():
             keep = np.flatnonzero(failed)
             put_rows(take_rows(self._last_valid, keep), keep, flow)
+            # Nobody charged, so what is told is nobody's fault.
+            bounds = bounds.forgiving(failed, flow)
+            idle_losses_kw = np.where(failed, flow.losses_kw, idle_losses_kw)
         self._last_valid = flow
         vm_pu = np.nan_to_num(flow.vm_pu, nan=1.0) if self._has_gaps or failed.any() else flow.vm_pu
         return GridFlow(
@@ -323,7 +327,7 @@ class GridLoop:
             highest_pu=bounds.highest_pu,
             line_limit_percent=bounds.line_percent,
             transformer_limit_percent=bounds.transformer_percent,
-            idle_losses_kw=self._idle_losses_kw[self._rows, step],
+            idle_losses_kw=idle_losses_kw,
             curtailed_kw=curtailed_kw,
             cut=cut,
             failed=failed,

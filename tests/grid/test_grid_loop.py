@@ -15,6 +15,7 @@ from ev_marl.grid import thermal
 from ev_marl.grid.base import Injections
 from ev_marl.grid.limits import Bounds
 from ev_marl.grid.loop import GridLoop, droop_ratio
+from ev_marl.objective.network import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.scenario.grid import Chargers, NetworkLimits, VoltageDroop
 from ev_marl.simulator import Simulator
 from ev_marl.site import Site
@@ -224,6 +225,26 @@ def test_a_network_that_fails_in_the_first_step_tells_numbers_all_day() -> None:
     for flow in told:
         loadings = (flow.line_percent, flow.transformer_percent, flow.hot_spot_c)
         assert all(np.isfinite(value).all() for value in (flow.vm_pu, flow.slack_kw, flow.losses_kw, *loadings))
+
+
+def test_a_network_that_fails_without_charging_costs_the_vehicles_nothing() -> None:
+    site = two_stations()
+    track = full_day(site, n_steps=3)
+    load_kw = track.network.load_kw.copy()
+    load_kw[0], load_kw[1] = 60.0, 2000.0  # too much for the limits, then for the network
+    track = track.replace(network=replace(track.network, load_kw=load_kw))
+    limits = NetworkLimits(voltage=[0.95, 1.05])
+    simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], chain_loop(site, limits=limits))
+    simulator.reset()
+    terms = [VoltageDeviation(1.0), LineOverload(1.0), TransformerOverload(1.0), GridLosses(1.0)]
+    failed, cost = [], np.empty((1, site.arrays.n_ports))
+    while not simulator.done:
+        flow = simulator.step(np.zeros((1, site.arrays.n_ports)))
+        failed.append(bool(flow.grid.failed[0]))
+        for term in terms:
+            term.cost(flow, cost)
+            assert cost.tolist() == [[0.0, 0.0]]
+    assert failed == [False, True, False]
 
 
 def test_reactive_power_follows_the_voltage() -> None:
