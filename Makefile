@@ -55,10 +55,10 @@ lint: $(INSTALLED)  ## ruff
 types: $(INSTALLED)  ## mypy, strict
 	$(BIN)/mypy
 
-docs: $(INSTALLED)  ## regenerate the pages that are generated
+docs: $(INSTALLED_ALL)  ## regenerate the pages that are generated
 	$(BIN)/python docs/generate.py
 
-results: $(INSTALLED)  ## run the comparison of the README anew, and regenerate the pages
+results: $(INSTALLED_ALL)  ## run the comparison of the README anew, and regenerate the pages
 	$(BIN)/python docs/generate.py --results
 
 clean:  ## remove the virtual environment and caches, keep runs

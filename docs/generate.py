@@ -1,5 +1,7 @@
 """Writes the generated pages: JSON Schemas, references of files, spaces; with `--results` also the README's table.
 
+The page of spaces needs pandapower, for the scenarios on a network; the others do not.
+
 A test calls `pages()` and fails when a committed page is stale.
 """
 
@@ -9,6 +11,7 @@ import argparse
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import ev_marl
@@ -16,13 +19,40 @@ from ev_marl.compare import compare
 from ev_marl.env.blocks import Feature, NetworkLoading, Voltage
 from ev_marl.env.observations import ObservedFeature
 from ev_marl.rl.config_reference import training_reference, training_schema_text
-from ev_marl.scenario import load_scenario, shipped_scenarios
+from ev_marl.scenario import shipped_scenarios
 from ev_marl.scenario.json_schema import scenario_schema_text
 from ev_marl.scenario.reference import scenario_reference
 
 ROOT = Path(__file__).parent.parent
-EVERY_BLOCK = ["identity", "clock", "calendar", "ports", "prices", "headroom", "neighbours"]
+SPACES = ROOT / "docs" / "reference" / "spaces.md"
+EVERY_BLOCK = [
+    "identity",
+    "clock",
+    "calendar",
+    "ports",
+    "plans",
+    "booking",
+    "prices",
+    "headroom",
+    "demand",
+    "neighbours",
+]
 
+ACTIONS = """\
+## Actions
+
+- `continuous`: one number in [−1, 1] per port, the share of its rated charging or (negative) discharging power.
+- `fraction`: the same as a share of what is possible in this step.
+- `levels`: a discrete level per port; `info["action_mask"]` marks those that can have an effect.
+- `bid`: numbers in [−1, 1] per port about the plan that the station makes for its vehicle itself, on published prices:
+  a price that is added to this step's (`adder`), how much of its power the vehicle counts on later (`trust`), and how
+  much of the plan's power is asked for (`share`). 0 is the middle that the scenario sets, ±1 the middle ± the range, so
+  a policy that says nothing is a good heuristic already. `action: bid` is adder and trust with the usual ranges;
+  [scenario files](scenario.md) say all of it.
+
+An empty port has power zero whatever is asked. A missing agent, a wrong shape or NaN is an error that names the agent.
+
+"""
 
 GUIDE = """\
 ## Rewards, episodes, infos
@@ -32,6 +62,8 @@ GUIDE = """\
 - An episode is truncated after its last step, never terminated: the world goes on. All agents live throughout.
 - `reset(seed=7)` plays the day `world.sample(7)`; later resets without a seed draw theirs from a generator that the
   seed started; `reset(options={"track": track})` plays a day of your own. `max_cycles` cuts episodes short.
+- On a network, `env.unwrapped.simulator.network.flow` is what it did in the last step: voltages, loadings, losses
+  ([an example](../how-to/bring-your-network.md#from-python)).
 - `state()` holds every number of the observations once, for central critics; `state_labels()` names them.
 - With levels, `infos[agent]["action_mask"]` goes into `action_space(agent).sample(mask)`: an array for one port, a
   tuple of arrays for several.
@@ -64,8 +96,6 @@ def spaces_reference() -> str:
         "|---|---:|---|---|---|---:|",
     ]
     for name in shipped_scenarios():
-        if load_scenario(name).grid is not None:
-            continue  # needs pandapower, and the page is the same with and without it
         env = ev_marl.parallel_env(name)
         agent = env.possible_agents[0]
         spaces = [env.observation_space(agent), env.action_space(agent), env.state_space]
@@ -77,20 +107,11 @@ def spaces_reference() -> str:
         "the widest see zeros in the places they do not have, so that all agents can share one policy;",
         "`env.unwrapped.observation_labels(agent)` names every number and marks those places.",
         "",
-        "## Actions",
-        "",
-        "- `continuous`: one number in [−1, 1] per port, the share of its rated charging or (negative) discharging",
-        "  power.",
-        "- `fraction`: the same as a share of what is possible in this step.",
-        '- `levels`: a discrete level per port; `info["action_mask"]` marks those that can have an effect.',
-        "",
-        "An empty port has power zero whatever is asked. A missing agent, a wrong shape or NaN is an error that names",
-        "the agent.",
-        "",
+        *ACTIONS.splitlines(),
         *GUIDE.splitlines(),
         "## Observation blocks",
         "",
-        "With every block, in the scenario `tiny`:",
+        "With every block that needs no network, in the scenario `tiny`:",
         "",
         "| number | lowest | highest | what it is |",
         "|---|---:|---:|---|",
@@ -116,17 +137,18 @@ def spaces_reference() -> str:
 def _row(label: str, feature: Feature | ObservedFeature) -> str:
     """A number of an observation as a row of a table."""
     low, high = (f"{end:g}".replace("-", "−") for end in (feature.low, feature.high))
-    return f"| `{label}` | {low} | {high} | {feature.about} |"
+    about = feature.about.replace("|", "\\|")
+    return f"| `{label}` | {low} | {high} | {about} |"
 
 
-def pages() -> dict[Path, str]:
-    """Path and text of every generated page."""
+def pages() -> dict[Path, Callable[[], str]]:
+    """Path of every generated page, and what writes its text."""
     return {
-        ROOT / "scenarios" / "scenario.schema.json": scenario_schema_text(),
-        ROOT / "docs" / "reference" / "scenario.md": scenario_reference(),
-        ROOT / "docs" / "reference" / "spaces.md": spaces_reference(),
-        ROOT / "docs" / "reference" / "training.md": training_reference(),
-        ROOT / "training" / "training.schema.json": training_schema_text(),
+        ROOT / "scenarios" / "scenario.schema.json": scenario_schema_text,
+        ROOT / "docs" / "reference" / "scenario.md": scenario_reference,
+        SPACES: spaces_reference,
+        ROOT / "docs" / "reference" / "training.md": training_reference,
+        ROOT / "training" / "training.schema.json": training_schema_text,
     }
 
 
@@ -150,4 +172,4 @@ if __name__ == "__main__":
     if parser.parse_args().results:
         write_results()
     for path, text in pages().items():
-        path.write_text(text)
+        path.write_text(text())

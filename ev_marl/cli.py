@@ -305,7 +305,7 @@ def solve(
         "ev-marl compare workplace --policies edf,llf,best-response --days 30 --seed 0 --out runs/mine",
         "ev-marl compare my_site.yaml --policies 'price-threshold,my_module:MyPolicy' --coordinator priority",
         "ev-marl compare workplace --tracks days/ --policies edf,best-response",
-        "ev-marl compare workplace --policies best-response,rllib:training/results/workplace-ippo --baseline best",
+        "ev-marl compare workplace --policies best-response,rllib:training/results/workplace-nearest --baseline best",
     )
 )
 def compare(

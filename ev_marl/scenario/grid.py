@@ -252,6 +252,6 @@ class Grid(Model):
     tap_control: TapControl | None = None
     """On-load tap changer; left out: taps stay."""
     backend: str = "auto"
-    """`auto`, `pandapower`, `zbus`, `newton`, or module:Class: what solves the power flow."""
+    """What solves the power flow: `auto`, a registered name such as `pandapower`, `zbus`, `newton`, or module:Class."""
     safe_fraction: Fraction = 0.5
     """Where the power flow has no solution, all charging is cut to this share and solved again, then to none [-]."""
