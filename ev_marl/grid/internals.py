@@ -50,7 +50,7 @@ class Admittances:
     impedance_share: np.ndarray  # complex128 (R,)  in proportion to its square
     line_branch: np.ndarray  # int64 (M,)  branch of each line, −1: out of service
     transformer_branch: np.ndarray  # int64 (K,)
-    line_percent_per_pu: np.ndarray  # float64 (M, 2)  loading by the current at each end
+    line_percent_per_pu: np.ndarray  # float64 (M, 2)  loading by the current at each end, 0 where the rating is unknown
     transformer_percent_per_pu: np.ndarray  # float64 (K, 2)
 
     @property
@@ -138,7 +138,7 @@ def admittances(network: Network, taps: Mapping[int, int] | None = None) -> Admi
         impedance_share=bus[:, CZD_P] + 1j * bus[:, CZD_Q],
         line_branch=branches("line", len(line)),
         transformer_branch=branches("trafo", len(trafo)),
-        line_percent_per_pu=100.0 * np.stack(line_ends, axis=1),
+        line_percent_per_pu=np.where(np.isnan(rated)[:, None], 0.0, 100.0 * np.stack(line_ends, axis=1)),
         transformer_percent_per_pu=100.0 * np.stack(transformer_ends, axis=1),
     )
 

@@ -196,6 +196,16 @@ def test_voltages_below_seven_tenths_are_no_solution() -> None:
         assert backend_of(name, network).solve(states).converged.tolist() == [True, False]
 
 
+@pytest.mark.parametrize("name", ["pandapower", "zbus", "newton"])
+def test_a_line_of_unknown_rating_is_never_full(name: str, tmp_path: Path) -> None:
+    net = two_buses()
+    net.line["max_i_ka"] = np.nan
+    network = network_of(saved(net, tmp_path))
+    assert network.spec.line_kva.tolist() == [0.0]  # what it carries beyond its limit costs nothing
+    assert_agree(backend_of(name, network), network, random_states(network.spec, 4))
+    assert (backend_of(name, network).solve(random_states(network.spec, 4)).line_percent == 0.0).all()
+
+
 @pytest.mark.parametrize("name", ELEMENTS)
 @pytest.mark.parametrize("held", [False, True])
 def test_elements_of_other_kinds_are_solved_as_by_pandapower(name: str, held: bool, tmp_path: Path) -> None:
