@@ -238,13 +238,18 @@ class GridLoop:
             return self._solve(states, tap, by_reference)
         vm_pu = np.ones((states.n_batch, self.spec.n_buses)) if near_pu is None else np.nan_to_num(near_pu, nan=1.0)
         states.charger_kvar = self._kvar(states.charger_kw, vm_pu)
-        for _ in range(_DROOP_ROUNDS):
-            flow = self._solve(states, tap, by_reference)
-            change = np.where(flow.converged[:, None], np.nan_to_num(flow.vm_pu, nan=1.0) - vm_pu, 0.0)
-            if np.abs(change[:, self.spec.charger_bus]).max(initial=0.0) < _DROOP_PU:
+        flow = self._solve(states, tap, by_reference)
+        moving = np.arange(states.n_batch)  # a row that has settled stays as it is, whoever shares the batch
+        for _ in range(_DROOP_ROUNDS - 1):
+            told_pu = np.nan_to_num(flow.vm_pu[moving], nan=1.0)
+            change = np.where(flow.converged[moving, None], told_pu - vm_pu[moving], 0.0)
+            unsettled = np.abs(change[:, self.spec.charger_bus]).max(axis=1, initial=0.0) >= _DROOP_PU
+            moving = moving[unsettled]
+            if not len(moving):
                 break
-            vm_pu = vm_pu + 0.7 * change  # damped: a steep droop on a weak bus would swing
-            states.charger_kvar = self._kvar(states.charger_kw, vm_pu)
+            vm_pu[moving] += 0.7 * change[unsettled]  # damped: a steep droop on a weak bus would swing
+            states.charger_kvar[moving] = self._kvar(states.charger_kw[moving], vm_pu[moving])
+            put_rows(self._solve(states.rows(moving), tap[moving], by_reference), moving, flow)
         return flow
 
     def _flow_of(

@@ -152,11 +152,12 @@ def test_a_limit_that_breaks_without_charging_is_widened_and_not_made_worse() ->
     assert simulator.granted_kw[0, 1] == -10.0  # what helps is not taken back
 
 
-def test_rows_do_not_depend_on_who_shares_the_batch() -> None:
+@pytest.mark.parametrize("chargers", [Chargers(), Chargers(q_of_v=VoltageDroop(share=1.0))])
+def test_rows_do_not_depend_on_who_shares_the_batch(chargers: Chargers) -> None:
     rng = np.random.default_rng(3)
     site = chain_site(random_site(rng))
     tracks = [random_track(rng, site, n_steps=5).replace(network=chain_day(5, 12.0 * k)) for k in range(3)]
-    loop = chain_loop(site, limits=NetworkLimits(voltage=[0.97, 1.02]), curtails=True)
+    loop = chain_loop(site, limits=NetworkLimits(voltage=[0.97, 1.02]), curtails=True, chargers=chargers)
     together = Simulator(site.arrays, make_coordinator("nearest"), tracks, loop)
     together.reset(np.arange(3))
     setpoints = rng.uniform(-25.0, 25.0, (5, 3, site.arrays.n_ports))
