@@ -78,6 +78,7 @@ class ThreePhase:
                 "does not know; take a network without them"
             )
         self.spec = spec
+        _leave_out_dead_ends(net)
         self.assumptions = tuple(_complete(net))
         own = np.setdiff1d(np.arange(len(net.storage)), network.charger_rows)
         position = {int(index): k for k, index in enumerate(net.bus.index)}
@@ -148,6 +149,14 @@ def _columns(table: Any, name: str) -> np.ndarray:
     if not set(columns) <= set(table.columns):  # no such element
         return np.zeros((len(table), 3))
     return np.asarray(table[columns].to_numpy(dtype=np.float64))
+
+
+def _leave_out_dead_ends(net: Any) -> None:
+    """Switch off branches to buses that are out of service, in place: `runpp_3ph` gives NaN all over with them."""
+    off = net.bus.index[~net.bus.in_service.astype(bool)]
+    for table, first, second in (("line", "from_bus", "to_bus"), ("trafo", "hv_bus", "lv_bus")):
+        branches = net[table]
+        branches.loc[branches[first].isin(off) | branches[second].isin(off), "in_service"] = False
 
 
 def _complete(net: Any) -> list[str]:

@@ -68,6 +68,19 @@ def test_alike_on_all_phases_it_is_the_balanced_power_flow(name: str) -> None:
     assert np.isnan(flow.vm_pu).any() == (name == "street")
 
 
+def test_a_bus_out_of_service_leaves_the_others_as_they_are() -> None:
+    net = pandapower.networks.create_cigre_network_lv()
+    net.bus.loc[net.bus.name == "Bus R16", "in_service"] = False
+    network = Network.from_net(net, "without R16", ["Bus R15"])
+    states = random_states(network.spec, 1, seed=4, scale=0.4)
+    expected = PandapowerBackend(network).solve(states)
+    flow = ThreePhase(network).solve(drawn(network.spec, states, 0))
+    assert flow.converged
+    assert np.isnan(flow.vm_pu[:, 0]).sum() == 1
+    for phase in range(3):
+        np.testing.assert_allclose(flow.vm_pu[:, phase], expected.vm_pu[0], rtol=0, atol=1e-7)
+
+
 def line_of_1_km(kv: float) -> Network:
     """One line of 0.2 + 0.1j Ω behind a stiff grid."""
     net = pandapower.create_empty_network()
