@@ -164,12 +164,12 @@ def run(net: Net, *, compiled: bool = False) -> None:
             net,
             lightsim2grid=False,
             init="auto",
-            max_iteration=MANY_ITERATIONS if _follows_voltage(net) else "auto",
+            max_iteration=MANY_ITERATIONS if follows_voltage(net) else "auto",
             numba=compiled,
         )
 
 
-def _follows_voltage(net: Net) -> bool:
+def follows_voltage(net: Net) -> bool:
     """Whether any load draws other than constant power."""
     shares = [column for column in net.load.columns if column.startswith("const_")]
     return bool((net.load[shares].fillna(0.0) != 0.0).to_numpy().any())

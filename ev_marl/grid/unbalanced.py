@@ -19,7 +19,7 @@ from pandapower.auxiliary import LoadflowNotConverged
 
 from ev_marl.errors import NetworkError
 from ev_marl.grid.base import LOWEST_PU
-from ev_marl.grid.internals import with_tap_positions
+from ev_marl.grid.internals import follows_voltage, with_tap_positions
 from ev_marl.network.network import Network
 
 PHASES = ("a", "b", "c")
@@ -187,6 +187,8 @@ def _complete(net: Any) -> list[str]:
     missing = [_fill(net.ext_grid, name, value) for name, value in _EXT_GRID.items()]
     if any(missing):
         said.append("external grid: 1,000 MVA short-circuit power, R/X 0.1, X0/X 1, R0/X0 0.1 where not given")
+    if follows_voltage(net):
+        said.append("loads: constant power, though some of this network's follow the voltage")
     if (net.bus.vn_kv.loc[_ends(net)] > LOW_VOLTAGE_KV).any():
         said.append("above 1 kV, what draws from one phase stands between two phases, as through a Dyn transformer")
     return said

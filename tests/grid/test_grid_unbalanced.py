@@ -132,6 +132,8 @@ def test_what_the_network_does_not_say_is_said() -> None:
     net.ext_grid["x0x_max"], net.ext_grid["r0x0_max"] = 1.0, 0.1
     assert ThreePhase(Network.from_net(net, "told", ["Bus R15"])).assumptions == ()
     assert "two phases" in ThreePhase(line_of_1_km(20.0)).assumptions[-1]
+    net.load["const_z_p_percent"] = 40.0
+    assert "constant power" in ThreePhase(Network.from_net(net, "follows", ["Bus R15"])).assumptions[-1]
 
 
 def test_no_solution_is_said() -> None:
