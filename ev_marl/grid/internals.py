@@ -86,11 +86,16 @@ def admittances(network: Network, taps: Mapping[int, int] | None = None) -> Admi
     Raises
     ------
     NetworkError
-        If pandapower finds no solution even without loads.
+        If pandapower finds no solution even without loads, or there is nothing to solve.
     """
     net, loaded = _solved(network, taps)
     internal: dict[str, Any] = net._ppc["internal"]
     lookups: dict[str, Any] = net._pd2ppc_lookups
+    if not sparse.issparse(internal["Ybus"]):
+        raise NetworkError(
+            f"network '{network.spec.name}': every bus has the voltage of an external grid, so pandapower makes no "
+            "matrices of it; take backend 'pandapower', or a network with lines or transformers"
+        )
     ybus = internal["Ybus"].tocsr()
     n_rows = ybus.shape[0]
     branch = internal["branch"]

@@ -306,6 +306,20 @@ def test_agreement_of_nothing_is_no_agreement(tmp_path: Path) -> None:
         make_backend(network, "grid_backend_cases:Shifted")
 
 
+def test_where_nothing_is_between_buses_and_external_grid_pandapower_solves(tmp_path: Path) -> None:
+    net = pandapower.create_empty_network()
+    bus = pandapower.create_bus(net, 0.4)
+    pandapower.create_ext_grid(net, bus, vm_pu=1.02)
+    pandapower.create_load(net, bus, p_mw=0.01)
+    network = network_of(saved(net, tmp_path))
+    with pytest.raises(NetworkError, match="voltage of an external grid"):
+        make_backend(network, "zbus")
+    backend = make_backend(network)
+    assert backend.name == "pandapower"
+    flow = backend.solve(random_states(network.spec, 2))
+    assert flow.vm_pu.tolist() == [[1.02], [1.02]]
+
+
 def test_pandapower_is_left_as_it_was(tmp_path: Path) -> None:
     network = network_of(saved(two_buses(), tmp_path))
     before: Any = network.net.load.copy()
