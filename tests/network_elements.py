@@ -29,6 +29,13 @@ def one_phase(net: Any, bus: int) -> None:
     pandapower.create_asymmetric_sgen(net, bus, 0.0, 0.002, 0.0, 0.0, 0.0, 0.0)
 
 
+def switch_with_impedance(net: Any, bus: int) -> None:
+    """A closed switch that is not without losses, and a load behind it."""
+    behind = pandapower.create_bus(net, float(net.bus.vn_kv[bus]))
+    pandapower.create_switch(net, bus, behind, et="b", closed=True, z_ohm=0.05)
+    pandapower.create_load(net, behind, p_mw=0.01, q_mvar=0.002)
+
+
 def three_windings(net: Any, bus: int) -> None:
     """A transformer to two more voltages, each with a load."""
     middle, low = pandapower.create_bus(net, 0.4), pandapower.create_bus(net, 0.23)
@@ -62,6 +69,7 @@ ELEMENTS: dict[str, tuple[Callable[[Any, int], None], str]] = {
     "extended ward": (extended_ward, "newton"),
     "motor": (motor, "zbus"),
     "one phase": (one_phase, "zbus"),
+    "switch with impedance": (switch_with_impedance, "zbus"),
     "three windings": (three_windings, "zbus"),
     "beside the slack": (beside_the_slack, "zbus"),
     "follow the voltage": (follow_the_voltage, "zbus"),

@@ -93,9 +93,11 @@ class PandapowerBackend:
 
 
 def _lost_mw(net: Net) -> float:
-    """What a solved network loses in all branches and shunts [MW]."""
+    """What a solved network loses in all branches, switches and shunts [MW]."""
     lost_mw = sum(float(net[f"res_{table}"].pl_mw.sum()) for table in _BRANCHES if len(net[table]))
     lost_mw += float(net.res_shunt.p_mw.sum()) if len(net.shunt) else 0.0
+    if len(net.switch):  # those with an impedance
+        lost_mw += float((net.res_switch.p_from_mw + net.res_switch.p_to_mw).sum())
     for table in ("ward", "xward"):  # what is left when their part with constant power is taken off
         if len(net[table]):
             on = net[table].in_service.to_numpy(dtype=bool)
