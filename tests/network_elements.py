@@ -55,6 +55,15 @@ def beside_the_slack(net: Any, bus: int) -> None:
     pandapower.create_gen(net, above, p_mw=0.02, vm_pu=float(net.ext_grid.vm_pu.iloc[0]))
 
 
+def behind_a_switch_at_the_slack(net: Any, bus: int) -> None:
+    """The same, with a closed switch between them."""
+    del bus
+    above = int(net.ext_grid.bus.iloc[0])
+    behind = pandapower.create_bus(net, float(net.bus.vn_kv[above]))
+    pandapower.create_switch(net, above, behind, et="b", closed=True)
+    pandapower.create_gen(net, behind, p_mw=0.02, vm_pu=float(net.ext_grid.vm_pu.iloc[0]))
+
+
 def follow_the_voltage(net: Any, bus: int) -> None:
     """All loads draw by the voltage: some by the current, some by the impedance, some by neither."""
     del bus
@@ -72,6 +81,7 @@ ELEMENTS: dict[str, tuple[Callable[[Any, int], None], str]] = {
     "switch with impedance": (switch_with_impedance, "zbus"),
     "three windings": (three_windings, "zbus"),
     "beside the slack": (beside_the_slack, "zbus"),
+    "behind a switch at the slack": (behind_a_switch_at_the_slack, "zbus"),
     "follow the voltage": (follow_the_voltage, "zbus"),
 }
 """How to add them, and which backend takes a network that has them and no generator that holds a voltage."""

@@ -174,6 +174,13 @@ def run(net: Net, *, compiled: bool = False) -> None:
         )
 
 
+def beside_slacks(net: Net) -> np.ndarray:
+    """Generators of a solved network that stand at a slack, or behind a closed switch there, bool, shape (n_gens,)."""
+    row, gen = np.asarray(net._pd2ppc_lookups["bus"]), net.gen
+    slacks = [*net.ext_grid.bus[net.ext_grid.in_service], *gen.bus[gen.in_service & gen.slack]]
+    return np.isin(row[gen.bus.to_numpy(dtype=np.int64)], row[np.array(slacks, dtype=np.int64)])
+
+
 def follows_voltage(net: Net) -> bool:
     """Whether any load draws other than constant power."""
     shares = [column for column in net.load.columns if column.startswith("const_")]

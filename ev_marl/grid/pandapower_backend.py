@@ -8,7 +8,7 @@ import numpy as np
 from pandapower.auxiliary import LoadflowNotConverged
 
 from ev_marl.grid.base import BACKENDS, Injections, PowerFlow, refuse_collapse
-from ev_marl.grid.internals import run, with_tap_positions
+from ev_marl.grid.internals import beside_slacks, run, with_tap_positions
 from ev_marl.network.network import Network
 from ev_marl.network.sources import Net
 
@@ -84,8 +84,7 @@ class PandapowerBackend:
             is_slack = net.gen.slack.to_numpy(dtype=bool)
             slack_mw += net.res_gen.p_mw[is_slack].sum()
             # A generator beside a slack holds the same voltage: how they share the reactive power is nobody's business.
-            beside = is_slack | net.gen.bus.isin([*net.ext_grid.bus, *net.gen.bus[is_slack]]).to_numpy(dtype=bool)
-            slack_mvar += net.res_gen.q_mvar[beside].sum()
+            slack_mvar += net.res_gen.q_mvar[beside_slacks(net)].sum()
         flow.slack_kw[b], flow.slack_kvar[b] = 1000.0 * slack_mw, 1000.0 * slack_mvar
         flow.losses_kw[b] = 1000.0 * _lost_mw(net)
         flow.converged[b] = True
