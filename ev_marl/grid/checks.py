@@ -11,7 +11,7 @@ from ev_marl.network.spec import NetworkSpec
 
 VOLTAGE_PU = 1e-6
 LOADING_PERCENT = 1e-3
-POWER_SHARE = 1e-5  # of the network's own power, for slack and losses
+POWER_SHARE = 1e-5  # of the network's own power, or what it draws if that is more, for slack and losses
 LIGHTEST = 1 / 256  # of the usual random states, where a network solves no heavier ones
 
 
@@ -30,7 +30,7 @@ class Differences:
     voltage_pu: float  # largest difference at any bus and state
     line_percent: float  # in percentage points
     transformer_percent: float
-    power_share: float  # of slack power and losses, over the network's own power [-]
+    power_share: float  # of slack power and losses, over the network's own power, or what it draws if that is more [-]
     same_converged: bool
     same_dead_buses: bool
 
@@ -66,7 +66,8 @@ class Differences:
 def compare(flow: PowerFlow, reference: PowerFlow, spec: NetworkSpec) -> Differences:
     """Differences of two results for the same states; values count where both converged."""
     both = flow.converged & reference.converged
-    largest_kw = max(1.0, float(np.abs(spec.load_kw).sum() + np.abs(spec.generator_kw).sum()))
+    own_kw = float(np.abs(spec.load_kw).sum() + np.abs(spec.generator_kw).sum())
+    largest_kw = max(1.0, own_kw, float(np.abs(reference.slack_kw[both]).max(initial=0.0)))
 
     def apart(name: str) -> float:
         one, other = getattr(flow, name)[both], getattr(reference, name)[both]
