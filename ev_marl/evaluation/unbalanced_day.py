@@ -29,6 +29,7 @@ from ev_marl.physics.days import session_limits
 from ev_marl.policies.make import make_policy
 from ev_marl.policies.rollout import rollout
 from ev_marl.registry import did_you_mean
+from ev_marl.scenario.grid import Chargers
 from ev_marl.simulator import Flow
 from ev_marl.site.site import Site
 from ev_marl.world.track import Track
@@ -149,8 +150,8 @@ def unbalanced_day(
         if tap not in solvers:
             moved = {} if loop.taps is None or tap == initial else {loop.taps.transformer: tap}
             solvers[tap] = ThreePhase(network, moved)
-        drawn_kva = _drawn(setting.site, own, played, phase[step], step, loads)
-        flow = solvers[tap].solve(drawn_kva)
+        drawn = drawn_kva(setting.site, own, played, phase[step], step, loads, loop.chargers)
+        flow = solvers[tap].solve(drawn)
         found.append(_compared(setting.site, played, phase[step], step, flow))
     assumptions = solvers[next(iter(solvers))].assumptions if solvers else ()
     return UnbalancedDay(chosen, policy, loads, connection, tuple(found), one_phase, assumptions)
@@ -269,15 +270,34 @@ def _chosen_steps(steps: Steps, played: PlayedDay, phase: np.ndarray) -> list[in
     return sorted(picked)
 
 
-def _drawn(
+def drawn_kva(
     site: Site,
     own: Sequence[np.ndarray],
     played: PlayedDay,
     phase: np.ndarray,
     step: int,
     loads: LoadSplit,
+    chargers: Chargers,
 ) -> np.ndarray:
-    """Drawn at each bus from each phase, complex128 (N, 3) [kVA]."""
+    """Drawn at each bus from each phase in a step, less what is fed in, complex128 (N, 3) [kVA].
+
+    Parameters
+    ----------
+    site : Site
+        On a network.
+    own : sequence of float64
+        As `network_loads` gives them.
+    played : PlayedDay
+        Who charges how much.
+    phase : int64, shape (n_ports,)
+        Phase of each port in this step, as `port_phases`.
+    step : int
+        Which.
+    loads : {"balanced", "one-phase"}
+        How the network's loads draw.
+    chargers : Chargers
+        Their reactive power.
+    """
     assert site.network is not None
     spec = site.network.spec
     load_kw, load_kvar, generator_kw, generator_kvar = (part[step] for part in own)
@@ -292,9 +312,13 @@ def _drawn(
     )
     charging = np.zeros((spec.n_charger_buses, 3))
     np.add.at(charging, site.port_charger, _by_phase(played.granted_kw[step], phase))
-    moved = np.abs(charging).sum(axis=1, keepdims=True)
-    share = np.divide(np.abs(charging), moved, out=np.full_like(charging, 1.0 / 3.0), where=moved > 0.0)
-    np.add.at(drawn, spec.charger_bus, charging + 1j * played.charger_kvar[step][:, None] * share)
+    if chargers.q_of_v is None:
+        charging_kvar = charging * chargers.kvar_per_kw
+    else:  # by the voltage, whoever charges and discharges
+        moved = np.abs(charging).sum(axis=1, keepdims=True)
+        share = np.divide(np.abs(charging), moved, out=np.full_like(charging, 1.0 / 3.0), where=moved > 0.0)
+        charging_kvar = played.charger_kvar[step][:, None] * share
+    np.add.at(drawn, spec.charger_bus, charging + 1j * charging_kvar)
     return drawn
 
 

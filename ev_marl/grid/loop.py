@@ -7,7 +7,6 @@ transformers' temperatures follow. Nothing here is random, and every row is the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -80,8 +79,7 @@ class GridLoop:
         self.spec = self.backend.spec
         self.port_charger = self.site.port_charger
         self._curtail = Curtail(self.port_charger, self.spec.n_charger_buses)
-        factor = self.chargers.power_factor
-        self._kvar_per_kw = math.sqrt(1.0 - factor**2) / factor
+        self._kvar_per_kw = self.chargers.kvar_per_kw
         self.retried = 0
 
     def load(self, tracks: Sequence[Track]) -> None:

@@ -6,7 +6,6 @@ the network really does under a plan.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -65,7 +64,7 @@ class GridProblem:
         """
         own = replace(loop)
         own.load([track])
-        days, factor = own.days, own.chargers.power_factor
+        days = own.days
         described = True
         if matrices is None:
             from ev_marl.grid.internals import admittances, unsupported  # noqa: PLC0415  pandapower is heavy
@@ -86,7 +85,7 @@ class GridProblem:
             ),
             idle_losses_kw=days.idle_losses_kw[0],
             limits_are_hard=own.curtails,
-            kvar_per_kw=math.sqrt(1.0 - factor**2) / factor,
+            kvar_per_kw=own.chargers.kvar_per_kw,
             droop=own.chargers.q_of_v,
             relaxable=described and own.taps is None,
             reference=own.reference,

@@ -6,6 +6,7 @@ what its limits are, and who keeps them.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Tag, field_validator, model_validator
@@ -194,6 +195,11 @@ class Chargers(Model):
         if self.q_of_v is not None and self.power_factor != 1.0:
             raise fault("q_of_v", "give either `power_factor` or `q_of_v`, not both")
         return self
+
+    @property
+    def kvar_per_kw(self) -> float:
+        """Reactive power drawn with each kW, where it does not follow the voltage: tan φ [-]."""
+        return math.sqrt(1.0 - self.power_factor**2) / self.power_factor
 
 
 class NetworkLimits(Model):

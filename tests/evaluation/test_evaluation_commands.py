@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -13,8 +14,9 @@ pytest.importorskip("pandapower")
 from ev_marl.cli import app
 from ev_marl.env.setup import Setting
 from ev_marl.evaluation import year
-from ev_marl.evaluation.unbalanced_day import port_phases, unbalanced_day
+from ev_marl.evaluation.unbalanced_day import PlayedDay, drawn_kva, port_phases, unbalanced_day
 from ev_marl.evaluation.year_files import FILES
+from ev_marl.scenario.grid import Chargers
 
 
 def run(*arguments: object) -> Result:
@@ -98,6 +100,23 @@ def test_all_on_three_phases_is_the_balanced_day() -> None:
         assert step.charging_kw[0] > 0.0
     unequal = unbalanced_day(setting, seed=3, phases=everyone, loads="one-phase")
     assert max(step.unbalance_percent for step in unequal.steps) > 0.1
+
+
+def test_charging_draws_and_discharging_feeds_reactive_power_on_its_own_phase() -> None:
+    site = Setting.of("street-lv").site
+    bus = np.flatnonzero(site.port_charger == 0)[:2]
+    granted_kw = np.zeros((1, site.arrays.n_ports))
+    granted_kw[0, bus] = 10.0, -4.0
+    phase = np.zeros(site.arrays.n_ports, dtype=np.int64)
+    phase[bus[1]] = 1
+    spec = site.network.spec
+    quiet = [np.zeros((1, size)) for size in (spec.n_loads, spec.n_loads, spec.n_generators, spec.n_generators)]
+    per_bus = np.zeros((1, spec.n_charger_buses))
+    per_bus[0, 0] = 6.0
+    none = np.zeros(1)
+    played = PlayedDay(granted_kw, per_bus, 0.75 * per_bus, none, none, none, none, none)
+    drawn = drawn_kva(site, quiet, played, phase, 0, "balanced", Chargers(power_factor=0.8))
+    assert drawn[spec.charger_bus[0]].tolist() == pytest.approx([10.0 + 7.5j, -4.0 - 3.0j, 0.0])
 
 
 def test_ports_take_phases_in_turn_in_each_group() -> None:
