@@ -144,7 +144,9 @@ def admittances(network: Network, taps: Mapping[int, int] | None = None) -> Admi
         line_branch=branches("line", len(line)),
         transformer_branch=branches("trafo", len(trafo)),
         line_percent_per_pu=np.where(np.isnan(rated)[:, None], 0.0, 100.0 * np.stack(line_ends, axis=1)),
-        transformer_percent_per_pu=100.0 * np.stack(transformer_ends, axis=1),
+        transformer_percent_per_pu=np.where(
+            np.isnan(rated_kva)[:, None], 0.0, 100.0 * np.stack(transformer_ends, axis=1)
+        ),
     )
 
 

@@ -308,8 +308,9 @@ def _spec(net: Net, chargers: list[int], name: str) -> NetworkSpec:
     from_bus = at(line.from_bus)
     amperes = 1000.0 * line.max_i_ka.to_numpy(dtype=np.float64) * line.df.to_numpy(dtype=np.float64)
     line_kva = np.sqrt(3.0) * kv[from_bus] * amperes * line.parallel.to_numpy(dtype=np.float64)
-    line_kva = np.where(np.isnan(amperes), 0.0, line_kva)
+    line_kva = np.nan_to_num(line_kva, posinf=0.0)
     transformer_kva = 1000.0 * (trafo.sn_mva * trafo.df * trafo.parallel).to_numpy(dtype=np.float64)
+    transformer_kva = np.nan_to_num(transformer_kva, posinf=0.0)
     return NetworkSpec(
         name=name,
         buses=_unique(net.bus, "bus"),

@@ -206,6 +206,18 @@ def test_a_line_of_unknown_rating_is_never_full(name: str, tmp_path: Path) -> No
     assert (backend_of(name, network).solve(random_states(network.spec, 4)).line_percent == 0.0).all()
 
 
+@pytest.mark.parametrize("name", ["pandapower", "zbus", "newton"])
+@pytest.mark.parametrize("factor", [np.nan, np.inf])
+def test_a_transformer_of_unknown_rating_is_never_full(name: str, factor: float, tmp_path: Path) -> None:
+    net = pandapower.networks.create_cigre_network_lv()
+    net.trafo["df"] = factor
+    network = network_of(saved(net, tmp_path))
+    assert network.spec.transformer_kva.tolist() == [0.0, 0.0, 0.0]
+    states = random_states(network.spec, 4, scale=0.7)
+    assert_agree(backend_of(name, network), network, states)
+    assert (backend_of(name, network).solve(states).transformer_percent == 0.0).all()
+
+
 @pytest.mark.parametrize("name", ELEMENTS)
 @pytest.mark.parametrize("held", [False, True])
 def test_elements_of_other_kinds_are_solved_as_by_pandapower(name: str, held: bool, tmp_path: Path) -> None:
