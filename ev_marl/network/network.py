@@ -29,6 +29,14 @@ _TABLES = (  # what a power flow depends on, for the fingerprint
     "xward", "impedance", "motor", "dcline", "asymmetric_load", "asymmetric_sgen", "svc", "ssc", "tcsc", "vsc",
     "trafo_characteristic_table", "shunt_characteristic_table",
 )  # fmt: skip
+_NEEDED = {  # columns without which there is no power flow
+    "bus": ("vn_kv",),
+    "load": ("p_mw", "q_mvar", "scaling"),
+    "sgen": ("p_mw", "q_mvar", "scaling"),
+    "line": ("length_km", "r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km", "parallel"),
+    "trafo": ("sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "vkr_percent", "pfe_kw", "i0_percent", "parallel"),
+}
+_RATINGS = {"line": ("max_i_ka", "df"), "trafo": ("df",)}  # columns that may be empty, where nobody knows
 _CHARGER = "chargers at {}"
 _SITE_LOAD = "site at {}"
 _ADDED_PV = "pv at {}"
@@ -116,11 +124,12 @@ class Network:
         Raises
         ------
         NetworkError
-            If it has no external grid, or no such bus, or one without a connection.
+            If data are missing, or it has no external grid, or no such bus, or one without a connection.
         """
         net = copy.deepcopy(net)
         # Files may bring options for runpp, such as a looser tolerance; results mean the same for every network.
         net.user_pf_options = {}
+        _check_complete(net, name)
         supplied = _supplied(net, name)
         _fold(net)
         _name_tap_changers(net)
@@ -166,6 +175,7 @@ class Network:
             If there is no such network.
         """
         net, name = opened(grid.network), name_of(grid.network)
+        _check_complete(net, name)
         supplied = _supplied(net, name)
         found = {}
         for bus in dict.fromkeys(buses):
@@ -238,6 +248,27 @@ def load_buses(net: Net) -> list[int]:
     """Indices of the buses with loads in service and a connection, each once, in the order of the loads."""
     supplied = _supplied(net, net.name)
     return [int(bus) for bus in dict.fromkeys(net.load.bus[net.load.in_service]) if int(bus) in supplied]
+
+
+def _check_complete(net: Net, name: str) -> None:
+    """Raise a NetworkError that names everything that a power flow needs and the network does not say."""
+    problems = []
+    for table, columns in _NEEDED.items():
+        rows = net[table]
+        problems += [
+            f"table '{table}' has no column '{column}'"
+            for column in (*columns, *_RATINGS.get(table, ()))
+            if column not in rows
+        ]
+        elements = _unique(rows, table)
+        used = rows.in_service.astype(bool) if table in _RATINGS else True
+        for column in columns:
+            if column in rows:
+                empty = np.flatnonzero(rows[column].isna() & used)
+                problems += [f"{table} '{elements[k]}' has no {column}" for k in empty.tolist()]
+    if problems:
+        more = f", and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise NetworkError(f"network '{name}': {'; '.join(problems[:5])}{more}; fill it in, and try pandapower.runpp")
 
 
 def _supplied(net: Net, name: str) -> set[int]:

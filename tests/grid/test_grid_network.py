@@ -242,3 +242,25 @@ def test_files_that_hold_no_network(file: str, text: str | None, message: str, t
         (tmp_path / file).write_text(text)
     with pytest.raises(NetworkError, match=message):
         Network.of(Grid(network={"file": str(tmp_path / file)}), [0])
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "message"),
+    [
+        ("load", "q_mvar", "load 'Load R11' has no q_mvar"),
+        ("line", "r_ohm_per_km", "line 'Line R1-R2' has no r_ohm_per_km"),
+        ("trafo", "vk_percent", "trafo 'Trafo R0-R1' has no vk_percent"),
+    ],
+)
+def test_what_a_power_flow_needs_is_missed_by_name(table: str, column: str, message: str, tmp_path: Path) -> None:
+    net = street()
+    net[table].loc[net[table].name == message.split("'")[1], column] = np.nan
+    pandapower.to_json(net, str(tmp_path / "net.json"))
+    choice = Grid(network={"file": str(tmp_path / "net.json")})
+    with pytest.raises(NetworkError, match=message):
+        Network.faults(choice, [])
+    with pytest.raises(NetworkError, match=message):
+        Network.of(choice, ["Bus R11"])
+    del net[table][column]
+    with pytest.raises(NetworkError, match=f"table '{table}' has no column '{column}'"):
+        Network.from_net(net, "cut", ["Bus R11"])
