@@ -24,7 +24,7 @@ from ev_marl.world import Track
 
 def describe(scenario: str, plot: Path | None, top: int, overwrite: bool, as_json: bool) -> None:
     """Print the network as it was built, and draw it."""
-    from ev_marl.grid.describe import network_facts  # noqa: PLC0415  pandapower is heavy, and optional
+    from ev_marl.grid.describe import idle_day, network_facts  # noqa: PLC0415  pandapower is heavy, and optional
 
     if plot is not None:
         check_new(plot, overwrite=overwrite)
@@ -37,7 +37,7 @@ def describe(scenario: str, plot: Path | None, top: int, overwrite: bool, as_jso
     if as_json:
         print_json({"scenario": loaded.name, "grid": grid.model_dump(mode="json"), **asdict(facts)})
     else:
-        print_facts(console(), grid, facts, top)
+        print_facts(console(), grid, facts, idle_day(loop, setting.world.sample(0)), top)
     if plot is not None:
         from ev_marl.evaluation.network_map import draw_network  # noqa: PLC0415
 

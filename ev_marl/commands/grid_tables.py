@@ -12,12 +12,12 @@ from ev_marl.evaluation.unbalanced_day import UnbalancedDay
 from ev_marl.evaluation.year import Year
 from ev_marl.evaluation.year_files import summary
 from ev_marl.evaluation.year_record import RANDOM
-from ev_marl.grid.describe import ChargerBusFacts, NetworkFacts
+from ev_marl.grid.describe import ChargerBusFacts, IdleDay, NetworkFacts
 from ev_marl.scenario.grid import Grid
 
 
-def print_facts(out: Console, grid: Grid, facts: NetworkFacts, top: int) -> None:
-    """A network as it was built; the weakest so many of its buses with chargers."""
+def print_facts(out: Console, grid: Grid, facts: NetworkFacts, idle: IdleDay, top: int) -> None:
+    """A network as it was built, a day on it, and the weakest so many of its buses with chargers."""
     dead = ", ".join(facts.dead_buses[:6]) + (", ..." if len(facts.dead_buses) > 6 else "")
     low, high = grid.limits.voltage
     added = f", {facts.n_added_generators} of them added by the scenario" if facts.n_added_generators else ""
@@ -55,6 +55,7 @@ def print_facts(out: Console, grid: Grid, facts: NetworkFacts, top: int) -> None
         ("Kept by", keeps[grid.coordinator]),
         ("Backend", f"{facts.backend} (asked for: {grid.backend})"),
         ("Agreement", agreement),
+        ("Without EVs", str(idle)),
     ]
     if grid.tap_control is not None:
         band = grid.tap_control.voltage
@@ -135,7 +136,7 @@ def print_year(out: Console, year: Year) -> None:
             (
                 "No solution",
                 f"charging cut in {facts['cut_steps']:,} steps; none even without charging in "
-                f"{facts['failed_steps']:,}",
+                f"{facts['failed_steps']:,} of {facts['steps']:,}, which count for nothing above",
             )
         )
     voltage, line, transformer = year.differences

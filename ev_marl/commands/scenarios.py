@@ -50,11 +50,23 @@ def check(files: list[str], as_json: bool) -> bool:
             if not as_json:
                 arrays = setting.site.arrays
                 numbers = ((arrays.n_stations, "station"), (arrays.n_ports, "port"), (arrays.n_groups, "group"))
+                warn(file, setting)
                 text = f"{file}: sound. " + ", ".join(f"{n} {word}{'s' * (n != 1)}" for n, word in numbers)
                 console().print(text, markup=False, soft_wrap=True)
     if as_json:
         print_json(found)
     return not any(found.values())
+
+
+def warn(file: str, setting: Setting) -> None:
+    """Say what is no error and yet no sense: a network that has no power flow even without charging."""
+    if setting.network is None:
+        return
+    from ev_marl.grid.describe import idle_day  # noqa: PLC0415  pandapower is heavy, and optional
+
+    found = idle_day(setting.network, setting.world.sample(0))
+    if found.n_failed:
+        say(f"{file}: warning: network '{setting.network.spec.name}' has {found}")
 
 
 def new(name: str, start_from: str, folder: Path) -> None:

@@ -32,11 +32,12 @@ def network_notes(comparison: Comparison) -> list[str]:
         "charging counts for nobody."
     ]
     seen = [(row.label, row.network) for row in rows if row.network is not None]
+    failed = any(network.failed_steps for _, network in seen)
     broken = [f"{label} ({number(network.violations_per_h, 2)})" for label, network in seen if network.violations_per_h]
     lines.append(
         f"Limits of the network broken (elements × steps, per hour): {', '.join(broken)}."
         if broken
-        else "No policy broke a limit of the network."
+        else f"No policy broke a limit of the network{' in the steps with a power flow' if failed else ''}."
     )
     lost = [
         f"{label} ({network.failed_steps} and {network.cut_steps})"
@@ -45,10 +46,10 @@ def network_notes(comparison: Comparison) -> list[str]:
     ]
     if lost:
         lines.append(f"Steps without a power flow, and steps with charging cut to have one: {', '.join(lost)}.")
-    return lines + _plan_notes(comparison)
+    return lines + _plan_notes(comparison, max((network.failed_steps for _, network in seen), default=0))
 
 
-def _plan_notes(comparison: Comparison) -> list[str]:
+def _plan_notes(comparison: Comparison, n_failed: int) -> list[str]:
     """What lies between bound and plan, and what the plan does to the network."""
     days = [day.network for day in comparison.days if day.network is not None]
     if not days:
@@ -59,15 +60,19 @@ def _plan_notes(comparison: Comparison) -> list[str]:
         f"Between bound and plan: {number(float(gaps.mean()), 4)} {comparison.currency}/day "
         f"({number(100 * float(gaps.mean()) / size, 4)} % of the bound)."
     ]
+    n_steps = comparison.scenario.n_steps * len(comparison.days)
+    flow = "exact power flow" + (
+        f" in {n_steps - n_failed:,} of {n_steps:,} steps; in the others there is none" if n_failed else ""
+    )
     voltage_pu = max(max(day.voltage_violation_pu, day.checked_voltage_violation_pu) for day in days)
     percent = max(max(day.loading_violation_percent, day.checked_loading_violation_percent) for day in days)
     checked = sum(day.checked_steps for day in days)
     by_whom = f", {checked} of its tightest steps solved by pandapower as well" if checked else ""
     lines.append(
-        f"The optimum's plan in the exact power flow{by_whom}: beyond the limits by at most {voltage_pu:.1e} p.u. and "
-        f"{percent:.1e} percentage points."
+        f"The optimum's plan in the {flow}{by_whom}: beyond the limits by at most {voltage_pu:.1e} p.u. "
+        f"and {percent:.1e} percentage points."
         if max(voltage_pu, percent) > 0.0
-        else f"The optimum's plan keeps every limit of the network in the exact power flow{by_whom}."
+        else f"The optimum's plan keeps every limit of the network in the {flow}{by_whom}."
     )
     return lines
 

@@ -170,7 +170,7 @@ def play_year(
     Raises
     ------
     NetworkError
-        If the scenario has no network, or its days are not of 24 hours.
+        If the scenario has no network, or its days are not of 24 hours, or if no step has a power flow.
     """
     scenario, loop, grid = setting.scenario, setting.network, setting.scenario.grid
     if loop is None or grid is None:
@@ -207,6 +207,11 @@ def play_year(
         clocks += [track.clock for track in tracks]
         for name, cost in result.costs.items():
             costs[name] = costs.get(name, 0.0) + float(cost.sum())
+    if recorder.series.failed.all():
+        raise NetworkError(
+            f"network '{spec.name}' has no power flow in any of the {n_days * n_steps:,} steps, even without charging; "
+            f"`ev-marl check` says what its loads draw"
+        )
     began = time.perf_counter()
     checked = check_states(recorder.states, loop)
     return Year(

@@ -28,7 +28,8 @@ def draw_durations(year: Year) -> bytes:
         axes[0].plot(hours, np.sort(_finite(values)), color=colour, linewidth=1.6)
     for values, colour in ((series.idle_highest_pu, GREY), (series.highest_pu, BLUE)):
         axes[0].plot(hours, np.sort(_finite(values))[::-1], color=colour, linewidth=1.6)
-    seen = (series.lowest_pu.min() - _NEAR_PU, series.highest_pu.max() + _NEAR_PU)
+    sound = ~series.failed
+    seen = (series.lowest_pu[sound].min() - _NEAR_PU, series.highest_pu[sound].max() + _NEAR_PU)
     _limits(axes[0], [limit for limit in (low, high) if seen[0] <= limit <= seen[1]])
     _headline(axes[0], "Lowest and highest voltage [p.u.]")
     for at, kind in zip(axes[1:], kinds, strict=True):
@@ -45,7 +46,8 @@ def draw_durations(year: Year) -> bytes:
         at.set_xlabel("hours with a worse value", fontsize=9, color=GREY)
         plain(at)
     figure.suptitle(
-        f"{year.scenario}: {year.policy} charging, {len(year.clocks)} days; grey: without vehicles",
+        f"{year.scenario}: {year.policy} charging, {len(year.clocks)} days; grey: without vehicles"
+        + (f"; {series.failed.sum():,} steps have no power flow" if series.failed.any() else ""),
         x=0.01,
         ha="left",
         fontsize=12.5,
@@ -60,8 +62,8 @@ def draw_carpet(year: Year) -> bytes:
     series = year.series
     loading = np.maximum(series.transformer_percent, series.line_percent)
     panels = (
-        (series.lowest_pu, "Lowest voltage [p.u.]", "viridis"),
-        (loading, "Fullest transformer or line [%]", "viridis_r"),
+        (np.where(series.failed, np.nan, series.lowest_pu), "Lowest voltage [p.u.]", "viridis"),
+        (np.where(series.failed, np.nan, loading), "Fullest transformer or line [%]", "viridis_r"),
     )
     figure = Figure(figsize=(11.0, 6.4), dpi=140, layout="constrained")
     for k, (values, label, colours) in enumerate(panels):

@@ -24,7 +24,7 @@ RANDOM = "random"
 
 @dataclass(frozen=True)
 class YearSeries:
-    """Every step of D days of T steps."""
+    """Every step of D days of T steps; a failed one, where nobody charges, counts for nothing but itself."""
 
     lowest_pu: np.ndarray  # float64 (D, T)  of all buses that are connected
     lowest_bus: np.ndarray  # int64 (D, T)
@@ -39,7 +39,7 @@ class YearSeries:
     losses_kw: np.ndarray  # float64 (D, T)
     curtailed_kw: np.ndarray  # float64 (D, T)  taken back for the network's sake
     cut: np.ndarray  # bool (D, T)  charging was cut, since what was granted had no solution
-    failed: np.ndarray  # bool (D, T)  there was none without charging either
+    failed: np.ndarray  # bool (D, T)  there was none without charging either; voltages are infinite, all else is 0
     idle_lowest_pu: np.ndarray  # float64 (D, T)  without vehicles, at the network's own taps
     idle_highest_pu: np.ndarray  # float64 (D, T)
     idle_line_percent: np.ndarray  # float64 (D, T)
@@ -129,13 +129,14 @@ class YearRecorder:
         if step == 0:
             self._take_idle()
         rows = slice(self._first, self._first + len(grid.vm_pu))
-        vm_low = np.where(self._alive, grid.vm_pu, np.inf)
-        vm_high = np.where(self._alive, grid.vm_pu, -np.inf)
+        seen = self._alive & ~grid.failed[:, None]  # what is told of a failed step is older
+        vm_low = np.where(seen, grid.vm_pu, np.inf)
+        vm_high = np.where(seen, grid.vm_pu, -np.inf)
         for name, values, pick in (
             ("lowest", vm_low, np.argmin),
             ("highest", vm_high, np.argmax),
-            ("line", grid.line_percent, np.argmax),
-            ("transformer", grid.transformer_percent, np.argmax),
+            ("line", np.where(grid.failed[:, None], 0.0, grid.line_percent), np.argmax),
+            ("transformer", np.where(grid.failed[:, None], 0.0, grid.transformer_percent), np.argmax),
         ):
             if not values.shape[1]:
                 continue
@@ -150,7 +151,9 @@ class YearRecorder:
         self.bus_low_steps += (vm_low < low - VOLTAGE_TOLERANCE_PU).sum(axis=0)
         self.bus_high_steps += (vm_high > high + VOLTAGE_TOLERANCE_PU).sum(axis=0)
         series.charging_kw[rows, step] = grid.charger_kw.sum(axis=1)
-        for name in ("slack_kw", "losses_kw", "curtailed_kw", "cut", "failed"):
+        for name in ("slack_kw", "losses_kw"):
+            getattr(series, name)[rows, step] = np.where(grid.failed, 0.0, getattr(grid, name))
+        for name in ("curtailed_kw", "cut", "failed"):
             getattr(series, name)[rows, step] = getattr(grid, name)
         self.charged_kwh += flow.step_h * float(np.maximum(flow.granted_kw, 0.0).sum())
         self.discharged_kwh -= flow.step_h * float(np.minimum(flow.granted_kw, 0.0).sum())

@@ -5,7 +5,7 @@ A site on a network and its loop come in; `NetworkFacts` go out, plain numbers t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ev_marl.grid.choose import SELF_CHECK_STATES
 from ev_marl.grid.loop import GridLoop
 from ev_marl.network.paths import charger_paths
 from ev_marl.site.site import Site
+from ev_marl.world.track import Track
 
 if TYPE_CHECKING:
     from ev_marl.network.network import Network
@@ -81,6 +82,34 @@ class NetworkFacts:
     charger_buses: tuple[ChargerBusFacts, ...]
     backend: str
     agreement: Differences | None  # with runpp on random states; None where it is runpp
+
+
+@dataclass(frozen=True)
+class IdleDay:
+    """A day on a network without any charging."""
+
+    n_steps: int
+    n_failed: int  # steps without a power flow
+    most_load_kw: float  # highest sum of all loads, the site's own among them
+
+    def __str__(self) -> str:
+        """In a sentence."""
+        if not self.n_failed:
+            return (
+                f"a power flow in all {self.n_steps} steps of a day; its loads draw up to {self.most_load_kw:,.0f} kW"
+            )
+        return (
+            f"no power flow in {self.n_failed} of {self.n_steps} steps of a day, even without charging; its loads draw "
+            f"up to {self.most_load_kw:,.0f} kW: are they in the unit that is asked for?"
+        )
+
+
+def idle_day(loop: GridLoop, track: Track) -> IdleDay:
+    """What a day does to the network by itself; the loop's own days stay loaded."""
+    own = replace(loop)
+    own.load([track])
+    solved = np.isfinite(own.days.idle_losses_kw[0])
+    return IdleDay(len(solved), int((~solved).sum()), float(own.days.load_kw[0].sum(axis=1).max(initial=0.0)))
 
 
 def network_facts(site: Site, loop: GridLoop) -> NetworkFacts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +127,19 @@ def test_ports_take_phases_in_turn_in_each_group() -> None:
     first = [int(site.arrays.group_first_port[site.groups.index(name)]) for name in ("north", "mill", "harbour")]
     assert phase[first].tolist() == [0, 0, 0]
     assert port_phases(site, {site.agents[1]: "abc"}, "same")[:3].tolist() == [0, 3, 0]
+
+
+def test_a_network_that_its_loads_overload_is_warned_of(tmp_path: Path) -> None:
+    file = tmp_path / "heavy.yaml"
+    file.write_text("extends: street-lv\nname: heavy\ngrid: {loads: {profile: household, scale: 3}}\n")
+    result = run("check", file)
+    assert result.exit_code == 0
+    assert re.search(r"warning: network 'cigre_lv' has no power flow in \d+ of 96 steps of a day", result.stderr)
+    assert "no power flow in" in run("grid", "describe", file).stdout
+    assert "warning" not in run("check", "street-lv").stderr
+    assert "a power flow in all 96 steps" in run("grid", "describe", "street-lv").stdout
+    compared = run("compare", file, "--days", 1, "--policies", "uncontrolled", "--out", tmp_path / "compared")
+    assert compared.exit_code == 0, compared.output
+    told = " ".join(compared.stdout.split())
+    assert re.search(r"exact power flow in \d+ of 96 steps; in the others there is none", told)
+    assert "No policy broke a limit of the network in the steps with a power flow." in told

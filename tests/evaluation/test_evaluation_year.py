@@ -20,6 +20,7 @@ from ev_marl.evaluation.year import Year, play_year
 from ev_marl.evaluation.year_figure import carpet_of
 from ev_marl.evaluation.year_files import FILES, STEPS, summary, write_year
 from ev_marl.evaluation.year_record import RANDOM, check_states
+from ev_marl.grid.describe import idle_day
 from ev_marl.policies import make_policy
 from ev_marl.policies.rollout import rollout
 from ev_marl.scenario import Scenario, load_scenario
@@ -167,3 +168,32 @@ def test_a_year_is_made_of_days() -> None:
         play_year(Setting.of(uncoordinated(horizon=12.0)), n_days=1)
     with pytest.raises(NetworkError, match="no network"):
         play_year(Setting.of("tiny"), n_days=1)
+
+
+def overloaded(scale: float) -> Scenario:
+    """The street with loads that its network does not carry all day, or never."""
+    scenario = uncoordinated()
+    assert scenario.grid is not None
+    loads = scenario.grid.loads.model_copy(update={"scale": scale})
+    return scenario.model_copy(update={"grid": scenario.grid.model_copy(update={"loads": loads})})
+
+
+def test_steps_without_a_power_flow_are_counted_and_otherwise_left_out(tmp_path: Path) -> None:
+    setting = Setting.of(overloaded(3.5))
+    bad = play_year(setting, n_days=1, samples=0)
+    failed = bad.series.failed
+    assert 0 < failed.sum() < failed.size
+    assert idle_day(setting.network, setting.world.sample(0, setting.scenario.start)).n_failed == failed.sum()
+    for extreme in bad.worst.values():
+        assert np.isfinite(extreme.value)
+        assert not failed[extreme.day, extreme.step]
+    assert np.isinf(bad.series.lowest_pu[failed]).all()
+    assert bad.series.losses_kw[failed].tolist() == [0.0] * int(failed.sum())
+    assert bad.hours_beyond["voltage below"][0] <= bad.step_h * (~failed).sum()
+    write_year(bad, setting.site.network, tmp_path)
+    assert summary(bad)["failed_steps"] == failed.sum()
+
+
+def test_a_year_without_any_power_flow_is_an_error() -> None:
+    with pytest.raises(NetworkError, match=r"no power flow in any of the 96 steps, even without charging"):
+        play_year(Setting.of(overloaded(100.0)), n_days=1, samples=1)
