@@ -34,9 +34,7 @@ class NetworkSpec:
     transformer_lv_bus: np.ndarray  # int64 (K,)
     bus_kv: np.ndarray  # float64 (N,)  rated voltage
     line_kva: np.ndarray  # float64 (M,)  apparent power at 100 % loading and rated voltage, 0: unknown or endless [kVA]
-    transformer_kva: (
-        np.ndarray
-    )  # float64 (K,)  rated apparent power, parallel ones together, 0: unknown or endless [kVA]
+    transformer_kva: np.ndarray  # float64 (K,)  rated, all parallel ones together, 0: unknown or endless [kVA]
     load_kw: np.ndarray  # float64 (L,)  the network's own values [kW]
     load_kvar: np.ndarray  # float64 (L,)
     generator_kw: np.ndarray  # float64 (S,)  fed in, >= 0 as a rule [kW]
