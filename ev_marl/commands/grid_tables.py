@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -63,11 +64,11 @@ def print_facts(out: Console, grid: Grid, facts: NetworkFacts, idle: IdleDay, to
     _print_rows(out, rows)
     if facts.transformers:
         out.print(Text("\nTransformers", style="bold"))
-        out.print(_transformer_table(facts))
+        _transformer_table(facts).print(out)
     shown = sorted(chargers, key=lambda bus: bus.sensitivity_pu_per_kw)[:top]
     if shown:
         out.print(Text(f"\nBuses with chargers, the weakest {len(shown)} of {len(chargers)}", style="bold"))
-        out.print(_charger_table(shown))
+        _charger_table(shown).print(out)
 
 
 def print_year(out: Console, year: Year) -> None:
@@ -82,7 +83,7 @@ def print_year(out: Console, year: Year) -> None:
             style="bold",
         )
     )
-    table = _columns(("",), ("worst",), ("where", "when"), ("seed", "limit", "hours beyond", "without vehicles"))
+    table = _Sheet(("",), ("worst",), ("where", "when"), ("seed", "limit", "h beyond", "h without EVs"))
     shown = (
         ("lowest voltage", "voltage below", " p.u.", f"{limits.voltage[0]:g}", 4),
         ("highest voltage", "voltage above", " p.u.", f"{limits.voltage[1]:g}", 4),
@@ -94,17 +95,17 @@ def print_year(out: Console, year: Year) -> None:
             continue
         worst = year.worst[name]
         with_vehicles, without = year.hours_beyond[beyond]
-        table.add_row(
+        table.add(
             name,
             f"{worst.value:.{digits}f}{unit}",
             worst.element,
             f"{year.clocks[worst.day].local_times[worst.step]:%Y-%m-%d %H:%M}",
             f"{year.seeds[worst.day]}",
             limit,
-            f"{with_vehicles:,.2f} h",
-            f"{without:,.2f} h",
+            f"{with_vehicles:,.2f}",
+            f"{without:,.2f}",
         )
-    out.print(table)
+    table.print(out)
     rows = [
         (
             "Charged",
@@ -168,30 +169,29 @@ def print_unbalanced(out: Console, scenario: str, grid: Grid, result: Unbalanced
             style="bold",
         )
     )
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("time")
-    for heading in ("chargers kW\na / b / c", "lowest p.u.\nbalanced", "lowest p.u.\nof a phase"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("\nwhere")
-    for heading in ("unbalance\n%", "transformer %\nbalanced", "transformer %\na / b / c", "line %\nfullest phase"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = _Sheet(
+        ("\ntime",),
+        ("chargers kW\na/b/c", "lowest p.u.\nbalanced", "lowest p.u.\nof a phase"),
+        ("\nwhere",),
+        ("unbalance\n%", "transf. %\nbalanced", "transf. %\na/b/c", "line %\nfullest phase"),
+    )
     for one in result.steps:
         time = f"{track.clock.local_times[one.step]:%H:%M}"
         if not one.converged:
-            table.add_row(time, "", f"{one.lowest_pu:.4f}", "none", "no solution", *[""] * 4)
+            table.add(time, "", f"{one.lowest_pu:.4f}", "none", "no solution", *[""] * 4)
             continue
-        table.add_row(
+        table.add(
             time,
-            " / ".join(f"{power:.0f}" for power in one.charging_kw),
+            "/".join(f"{power:.0f}" for power in one.charging_kw),
             f"{one.lowest_pu:.4f}",
             f"{one.phase_lowest_pu:.4f}",
             f"{one.phase_lowest_bus}, {one.phase_lowest_phase}",
             f"{one.unbalance_percent:.2f}",
             f"{one.transformer_percent:.0f}",
-            " / ".join(f"{loading:.0f}" for loading in one.phase_transformer_percent),
+            "/".join(f"{loading:.0f}" for loading in one.phase_transformer_percent),
             f"{one.phase_line_percent:.0f}",
         )
-    out.print(table)
+    table.print(out)
     connected = {"in-turn": "ports take a, b, c in turn", "same": "all ports take phase a"}[result.connection]
     drawn = {"balanced": "from all phases alike", "one-phase": "up to 1 kV each from one phase, in turn"}[result.loads]
     rows = [
@@ -220,13 +220,13 @@ def print_unbalanced(out: Console, scenario: str, grid: Grid, result: Unbalanced
     _print_rows(out, rows)
 
 
-def _transformer_table(facts: NetworkFacts) -> Table:
-    table = _columns(("name", "from", "to"), ("kVA", "kV", "vk %", "vkr %"), ("type",), ("tap", "step %"))
+def _transformer_table(facts: NetworkFacts) -> _Sheet:
+    table = _Sheet(("name", "from", "to"), ("kVA", "kV", "vk %", "vkr %"), ("type",), ("tap", "step %"))
     for one in facts.transformers:
         tap = "none" if one.tap is None else f"{one.tap}"
         if one.tap is not None and one.tap_range is not None:
             tap += f" of {one.tap_range[0]}..{one.tap_range[1]}"
-        table.add_row(
+        table.add(
             one.name + ("" if one.in_service else " (off)"),
             one.hv_bus,
             one.lv_bus,
@@ -241,14 +241,14 @@ def _transformer_table(facts: NetworkFacts) -> Table:
     return table
 
 
-def _charger_table(buses: list[ChargerBusFacts]) -> Table:
-    table = _columns(
+def _charger_table(buses: list[ChargerBusFacts]) -> _Sheet:
+    table = _Sheet(
         ("bus",),
         ("kV", "stations", "ports", "chargers kW", "loads kW", "10⁻³ p.u./kW", "lines above"),
         ("transformer",),
     )
     for bus in buses:
-        table.add_row(
+        table.add(
             bus.bus,
             f"{bus.kv:g}",
             f"{bus.stations}",
@@ -270,10 +270,39 @@ def _print_rows(out: Console, rows: Iterable[tuple[str, str]]) -> None:
     out.print(table)
 
 
-def _columns(*headings: tuple[str, ...]) -> Table:
-    """An empty table: headings in turn to the left and to the right."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for k, names in enumerate(headings):
-        for name in names:
-            table.add_column(name, justify="right" if k % 2 else "left", overflow="fold")
-    return table
+class _Sheet:
+    """A table where the console is wide enough for it; elsewhere a paragraph for each row, so that nothing is lost.
+
+    Parameters
+    ----------
+    *headings : tuple of str
+        Of columns to the left and to the right, in turn.
+    """
+
+    def __init__(self, *headings: tuple[str, ...]) -> None:
+        self._headings = [(name, "right" if k % 2 else "left") for k, names in enumerate(headings) for name in names]
+        self._rows: list[tuple[str, ...]] = []
+
+    def add(self, *cells: str) -> None:
+        """A row."""
+        self._rows.append(cells)
+
+    def print(self, out: Console) -> None:
+        """All rows."""
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        needed = -2  # for the last column's padding
+        for k, (name, side) in enumerate(self._headings):
+            lines = [line for text in (name, *(cells[k] for cells in self._rows)) for line in text.splitlines()]
+            needed += 2 + max(map(cell_len, lines), default=0)
+            table.add_column(name, justify="right" if side == "right" else "left", no_wrap=True)
+        for cells in self._rows:
+            table.add_row(*map(Text, cells))
+        if needed <= out.width:
+            out.print(table)
+            return
+        names = [" ".join(name.split()) for name, _ in self._headings[1:]]
+        told = [
+            (first, "; ".join(f"{name}: {cell}" for name, cell in zip(names, cells, strict=True) if cell))
+            for first, *cells in self._rows
+        ]
+        _print_rows(out, told)

@@ -49,7 +49,7 @@ def test_year_leaves_its_files_and_never_overwrites(tmp_path: Path) -> None:
     for expected in (
         "2 days of 96 steps from 2023-01-17 12:00",
         "lowest voltage",
-        "without vehicles",
+        "h without EVs",
         "7 steps solved",
     ):
         assert expected in result.stdout
@@ -143,3 +143,21 @@ def test_a_network_that_its_loads_overload_is_warned_of(tmp_path: Path) -> None:
     told = " ".join(compared.stdout.split())
     assert re.search(r"exact power flow in \d+ of 96 steps; in the others there is none", told)
     assert "No policy broke a limit of the network in the steps with a power flow." in told
+
+
+@pytest.mark.parametrize(
+    ("command", "pieces"),
+    [
+        (("describe", "--top", "1"), ("Trafo R0-R1", "kVA: 500", "transformer: Trafo")),
+        (("year", "--days", "1", "--start", "2023-01-17"), ("when: 2023-01-1", "limit: 0.95", "h without EVs: 0.00")),
+        (("unbalanced", "--day", "2023-01-17"), ("chargers kW a/b/c: ", "where: Bus R", "line % fullest phase: ")),
+    ],
+)
+def test_a_narrow_terminal_loses_nothing(command: tuple[str, ...], pieces: tuple[str, ...]) -> None:
+    arguments = ["grid", command[0], "street-lv", *command[1:]]
+    narrow = CliRunner().invoke(app, arguments, env={"COLUMNS": "60", "TERM": "dumb"})
+    assert narrow.exit_code == 0, narrow.output
+    assert max(map(len, narrow.stdout.splitlines())) <= 60
+    told = " ".join(narrow.stdout.split())
+    for piece in pieces:
+        assert piece in told
