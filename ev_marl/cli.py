@@ -204,11 +204,14 @@ def schema(
 def list_(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="[KIND]", help="scenarios, policies, coordinators, terms, blocks, or sessions."),
+        typer.Argument(
+            metavar="[KIND]",
+            help="scenarios, policies, coordinators, terms, blocks, sessions, backends (of networks), or trainings.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what can be named: scenarios, policies, coordinators, objective terms, observation blocks, sessions."""
+    """List what can be named, in scenarios and training files and on the command line."""
     scenarios.list_plugins(kind, as_json)
 
 

@@ -121,6 +121,12 @@ def test_list_names_every_plugin() -> None:
     knows = {entry["name"]: entry["knows"] for entry in policies}
     assert (knows["llf"], knows["uncontrolled"], knows["plan"]) == ("whole site", "own station", "whole future")
     assert all(entry["about"] for entry in policies)
+    backends, trainings = (
+        {entry["name"]: entry["about"] for entry in json.loads(run("list", kind, "--json").stdout)[kind]}
+        for kind in ("backends", "trainings")
+    )
+    assert {"zbus", "newton", "pandapower"} <= set(backends) or "pip install" in backends["none"]
+    assert "every station runs" in trainings["ippo"]
     wrong = run("list", "polices")
     assert wrong.exit_code == 1
     assert "Did you mean 'policies'" in wrong.stderr

@@ -11,4 +11,4 @@ from ev_marl.site.describe import describe_site
 def run(scenario: str) -> None:
     """Print the tree."""
     loaded = load_scenario(scenario)
-    console().print(describe_site(Site.from_scenario(loaded), loaded))
+    console().print(describe_site(Site.from_scenario(loaded), loaded, called=scenario))

@@ -27,7 +27,7 @@ def print_json(value: Any) -> None:
     print(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def write_new(path: Path, content: str, *, overwrite: bool = False) -> None:
+def write_new(path: Path, content: str, *, overwrite: bool | None = False) -> None:
     """Write a text file that does not exist yet.
 
     Raises
@@ -40,8 +40,15 @@ def write_new(path: Path, content: str, *, overwrite: bool = False) -> None:
     path.write_text(content, encoding="utf-8")
 
 
-def check_new(path: Path, *, overwrite: bool = False) -> None:
+def check_new(path: Path, *, overwrite: bool | None = False) -> None:
     """Refuse a file that exists, before there is any work to lose.
+
+    Parameters
+    ----------
+    path : Path
+        To be written.
+    overwrite : bool, optional
+        Whether it may be replaced; None where a command has no `--overwrite`.
 
     Raises
     ------
@@ -49,7 +56,8 @@ def check_new(path: Path, *, overwrite: bool = False) -> None:
         If it exists and `overwrite` is not given.
     """
     if path.exists() and not overwrite:
-        raise EvMarlError(f"{path} exists and is left as it is; choose another name or delete it")
+        ways = "choose another name or delete it" if overwrite is None else "choose another name, or say --overwrite"
+        raise EvMarlError(f"{path} exists and is left as it is; {ways}")
 
 
 def _finite(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import importlib
 import inspect
 import re
 import shutil
@@ -18,10 +19,12 @@ from ev_marl.commands.output import console, print_json, say, write_new
 from ev_marl.coordinator import COORDINATORS
 from ev_marl.env.blocks import BLOCKS
 from ev_marl.env.setup import Setting
-from ev_marl.errors import EvMarlError
+from ev_marl.errors import EvMarlError, NetworkError
+from ev_marl.grid.base import BACKENDS
 from ev_marl.objective import TERMS
 from ev_marl.policies import POLICIES
 from ev_marl.registry import Registry, did_you_mean
+from ev_marl.rl.config_file import load_training, shipped_trainings
 from ev_marl.scenario import ScenarioError, load_scenario, shipped_scenarios
 from ev_marl.scenario.reading import named_files
 from ev_marl.world.sessions import SESSION_MODELS
@@ -86,7 +89,7 @@ def new(name: str, start_from: str, folder: Path) -> None:
     taken = [target for target, file in files.items() if target.exists() and not filecmp.cmp(target, file, False)]
     if taken:
         raise EvMarlError(f"{taken[0]} exists, and is not the file of {start_from}; choose another folder")
-    write_new(path, f"# yaml-language-server: $schema=scenario.schema.json\n{text.lstrip()}\n")
+    write_new(path, f"# yaml-language-server: $schema=scenario.schema.json\n{text.lstrip()}\n", overwrite=None)
     for target, file in files.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
@@ -130,6 +133,19 @@ def _registered(registry: Registry[Any]) -> list[tuple[str, dict[str, str]]]:
     return [(name, {"about": _first_line(registry.get(name))}) for name in registry]
 
 
+def _trainings() -> list[tuple[str, dict[str, str]]]:
+    return [(name, {"about": load_training(path).description}) for name, path in shipped_trainings().items()]
+
+
+def _backends() -> list[tuple[str, dict[str, str]]]:
+    try:
+        importlib.import_module("ev_marl.network.network")  # pandapower is heavy, and optional
+    except NetworkError as error:
+        return [("none", {"about": str(error)})]
+    importlib.import_module("ev_marl.grid.choose")  # they register themselves
+    return _registered(BACKENDS)
+
+
 def _first_line(entry: object) -> str:
     if isinstance(entry, partial):  # a class or function with its first choices made
         return f"{', '.join(map(str, entry.keywords.values()))}: {_first_line(entry.func)}"
@@ -143,4 +159,6 @@ _SECTIONS: dict[str, Callable[[], list[tuple[str, dict[str, str]]]]] = {
     "terms": partial(_registered, TERMS),
     "blocks": partial(_registered, BLOCKS),
     "sessions": partial(_registered, SESSION_MODELS),
+    "backends": _backends,
+    "trainings": _trainings,
 }

@@ -30,7 +30,7 @@ def run(
 ) -> None:
     """Solve a day, print bound, proof and shadow prices, and write the plan."""
     if out is not None:
-        check_new(out)
+        check_new(out, overwrite=None)
     setting = Setting.of(scenario, coordinator=coordinator)
     if track_file is None:
         track = setting.world.sample(seed)

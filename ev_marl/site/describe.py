@@ -22,7 +22,7 @@ from ev_marl.site.site import Site
 LIMITS = (("import_limit_kw", "import"), ("export_limit_kw", "export"))
 
 
-def describe_site(site: Site, scenario: Scenario | None = None) -> Tree:
+def describe_site(site: Site, scenario: Scenario | None = None, *, called: str | None = None) -> Tree:
     """The site as a tree.
 
     Parameters
@@ -31,6 +31,8 @@ def describe_site(site: Site, scenario: Scenario | None = None) -> Tree:
         What is described.
     scenario : Scenario, optional
         Adds what the scenario is about to the first line.
+    called : str, optional
+        What the user calls the scenario, for a hint at the command that describes its network; its name if left out.
 
     Returns
     -------
@@ -44,7 +46,8 @@ def describe_site(site: Site, scenario: Scenario | None = None) -> Tree:
     tree = Tree(title)
     tree.add(f"{_count(arrays.n_stations, 'agent')}, {_count(arrays.n_ports, 'port')}")
     if scenario is not None and scenario.grid is not None:
-        tree.add(f"{escape(network_line(site, scenario.grid))}; more: ev-marl grid describe {escape(scenario.name)}")
+        more = f"more: ev-marl grid describe {escape(called or scenario.name)}"
+        tree.add(f"{escape(network_line(site, scenario.grid))}; {more}")
     _add_group(tree, site, site.groups[0])
     return tree
 

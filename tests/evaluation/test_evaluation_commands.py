@@ -161,3 +161,14 @@ def test_a_narrow_terminal_loses_nothing(command: tuple[str, ...], pieces: tuple
     told = " ".join(narrow.stdout.split())
     for piece in pieces:
         assert piece in told
+
+
+def test_hints_name_what_the_user_typed(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("extends: street-lv\nname: street\n")
+    described = CliRunner().invoke(app, ["describe", str(file)], env={"COLUMNS": "500", "TERM": "dumb"})
+    assert f"ev-marl grid describe {file}" in described.stdout
+    picture = tmp_path / "net.png"
+    picture.write_bytes(b"")
+    assert "say --overwrite" in run("grid", "describe", file, "--plot", picture).stderr
+    assert run("grid", "describe", file, "--plot", picture, "--overwrite").exit_code == 0
