@@ -68,7 +68,7 @@ class Table:
         Raises
         ------
         ValueError
-            If it is missing or no text, or has two columns of one name.
+            If it is missing or no text, has two columns of one name, or separates columns by other than commas.
         """
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
@@ -79,6 +79,9 @@ class Table:
             raise ValueError(f"file {path} does not exist") from None
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise ValueError(f"file {path} cannot be read: {error}") from error
+        other = next((sign for sign in (";", "\t") if len(names) == 1 and sign in names[0]), None)
+        if other is not None:
+            raise ValueError(f"file {path} separates columns by {other!r}; separate them by commas")
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise ValueError(f"file {path} has two columns called '{twice[0]}'")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, Tag, field_validator, model_validator
 
 from ev_marl.scenario.base import Model, choice, fault
-from ev_marl.scenario.units import Fraction, PositiveFraction, Power, shown
+from ev_marl.scenario.units import Fraction, Loading, PositiveFraction, Power, shown
 
 
 def _named(what: str, lists: Literal["no", "too", "only"] = "no") -> BeforeValidator:
@@ -202,22 +202,33 @@ class Chargers(Model):
         return math.sqrt(1.0 - self.power_factor**2) / self.power_factor
 
 
+LEAST_PERCENT = 2.0
+"""A lower limit of loading is taken for a share that was meant in percent."""
+
+
 class NetworkLimits(Model):
     """What the network may be asked to carry."""
 
     voltage: Annotated[list[float], Field(min_length=2, max_length=2)] = [0.90, 1.10]
     """Lowest and highest voltage [p.u.]; EN 50160 allows ±10 %."""
-    line: Annotated[float, Field(gt=0)] = 100.0
+    line: Loading = 100.0
     """Highest loading of lines [%]."""
-    transformer: Annotated[float, Field(gt=0)] = 100.0
+    transformer: Loading = 100.0
     """Highest loading of transformers [%]."""
 
     @field_validator("voltage")
     @classmethod
     def _check(cls, voltage: list[float]) -> list[float]:
         if not 0.7 < voltage[0] < voltage[1] < 1.5:
-            raise ValueError(f"found {voltage}; expected [lowest, highest], such as [0.95, 1.05], above 0.7")
+            raise ValueError(f"found {voltage}; expected [lowest, highest] per unit, such as [0.95, 1.05], above 0.7")
         return voltage
+
+    @field_validator("line", "transformer")
+    @classmethod
+    def _check_loading(cls, percent: float) -> float:
+        if percent < LEAST_PERCENT:
+            raise ValueError(f"found {percent:g}; expected percent of the rating: {100 * percent:g} if it was a share")
+        return percent
 
 
 class TapControl(Model):

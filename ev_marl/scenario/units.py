@@ -25,6 +25,7 @@ DURATION: Units = {"h": (1, 1), "min": (1, 60), "s": (1, 3600), "d": (24, 1)}
 CURRENT: Units = {"A": (1, 1)}
 VOLTAGE: Units = {"V": (1, 1), "kV": (1000, 1)}
 FRACTION: Units = {"%": (1, 100)}
+LOADING: Units = {"%": (1, 1)}
 PER_ENERGY: Units = {"kWh": (1, 1), "MWh": (1, 1000)}
 PER_POWER: Units = {"kW": (1, 1), "MW": (1, 1000)}
 
@@ -134,6 +135,7 @@ duration = Quantity("h", DURATION, "15 min")
 current = Quantity("A", CURRENT, "16 A")
 voltage = Quantity("V", VOLTAGE, "230 V")
 fraction = Quantity("share from 0 to 1", FRACTION, "90 %")
+loading = Quantity("%", LOADING, "90 %")
 price = Quantity("currency/kWh", PER_ENERGY, "0.25 EUR/kWh", priced=True)
 peak_price = Quantity("currency/kW", PER_POWER, "2 EUR/kW", priced=True)
 
@@ -147,6 +149,7 @@ Current = Annotated[float, Field(gt=0), BeforeValidator(current), current.json_s
 Voltage = Annotated[float, Field(gt=0), BeforeValidator(voltage), voltage.json_schema(above=0)]
 Fraction = Annotated[float, Field(ge=0, le=1), BeforeValidator(fraction), fraction.json_schema(low=0, high=1)]
 PositiveFraction = Annotated[float, Field(gt=0, le=1), BeforeValidator(fraction), fraction.json_schema(above=0, high=1)]
+Loading = Annotated[float, Field(gt=0), BeforeValidator(loading), loading.json_schema(above=0)]
 Price = Annotated[float, BeforeValidator(price), price.json_schema()]
 NonNegativePrice = Annotated[float, Field(ge=0), BeforeValidator(price), price.json_schema(low=0)]
 PeakPrice = Annotated[float, Field(ge=0), BeforeValidator(peak_price), peak_price.json_schema(low=0)]

@@ -230,16 +230,20 @@ def _from_csv(
     try:
         table = Table.read(Path(model.csv))
         missing = [name for name in names if name not in table.names]
+        elements = (*spec.loads, *spec.generators)
+        reactive = [f"{name}{_REACTIVE}" for name in elements]
+        others = [column for column in table.names if column not in {*elements, *reactive}]
         if missing:
-            near = did_you_mean(missing[0], list(table.names))
+            near = did_you_mean(missing[0], others)
+            ours = f"; columns that are no element's: {', '.join(others[:6])}" if others else ""
             raise ValueError(
                 f"file {table.path} has no column '{missing[0]}'.{near} Each of the {len(names)} elements needs one, "
-                f"by name; {len(missing)} are missing"
+                f"by name; {len(missing)} are missing{ours}"
             )
-        reactive = {f"{name}{_REACTIVE}" for name in (*spec.loads, *spec.generators)}
-        for column in table.names:
-            if column.endswith(_REACTIVE) and column not in reactive:
-                near = did_you_mean(column, sorted(reactive))
+        absent = [name for name in (*elements, *reactive) if name not in table.names]
+        for column in others:  # such as one of times, but no misspelt one
+            near = did_you_mean(column, absent)
+            if near or column.endswith(_REACTIVE):
                 raise ValueError(f"file {table.path} has the column '{column}', and there is no such element.{near}")
         power = np.zeros((n_steps, len(names)), dtype=np.complex128)
         for k, name in enumerate(names):

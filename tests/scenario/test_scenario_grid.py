@@ -94,6 +94,19 @@ READ = {
     "no CSV": ("{scale: 0.5}", "{csv: loads.csv}", "grid.loads.csv", ["there is no file", "relative to the scenario"]),
     "short CSV": ("{scale: 1}", "{csv: short.csv}", "grid.generators.csv", ["has 3 rows; the horizon has 4 steps"]),
     "CSV with twins": ("{scale: 1}", "{csv: twins.csv}", "grid.generators.csv", ["two columns called 'a'"]),
+    "CSV of Excel": (
+        "{scale: 1}",
+        "{csv: excel.csv}",
+        "grid.generators.csv",
+        ["columns by ';'; separate them by commas"],
+    ),
+    "a share": (
+        "[0.95, 1.05]",
+        "[0.95, 1.05], line: 0.9",
+        "grid.limits.line",
+        ["found 0.9; expected percent of the rating: 90 if it was a share"],
+    ),
+    "percent of volts": ("[0.95, 1.05]", "[95, 105]", "grid.limits.voltage", ["per unit, such as [0.95, 1.05]"]),
     "latitude": ("{scale: 1}", "{sun: 90}", "grid.generators.sun", ["66 or less"]),
     "limits": (
         "[0.95, 1.05]",
@@ -164,6 +177,7 @@ def test_one_fault_that_reading_finds(case: str, write: Write) -> None:
     text = GOOD.replace(written, instead)
     write("a,b\n" + "1,2\n" * 3, "short.csv")
     write("a,a\n" + "1,2\n" * 4, "twins.csv")
+    write("a;b\n" + "1;2\n" * 4, "excel.csv")
     path = write(text)
     with pytest.raises(ScenarioError) as caught:
         load_scenario(path)
@@ -389,6 +403,8 @@ def test_series_of_the_wrong_elements(part: str, write: Write) -> None:
     assert f"Each of the {len(names)} elements needs one, by name; 1 are missing" in told(misspelt)
     assert f"column '{names[0]}', row 2: 'much' is not a finite number" in told([*names], "much")
     assert f"column '{names[0]}', row 2: 'nan' is not a finite number" in told([*names], "nan")
+    assert f"columns that are no element's: {names[0]}s" in told(misspelt)
+    assert f"Did you mean '{names[1]}.kvar'?" in told([*names, f"{names[1]}.kvr"])
     near = f"has the column '{names[1]}s.kvar', and there is no such element. Did you mean '{names[1]}.kvar'?"
     assert near in told([*names, f"{names[1]}s.kvar"])
     other = spec.loads[0] if part == "generators" else spec.generators[0]
@@ -397,6 +413,12 @@ def test_series_of_the_wrong_elements(part: str, write: Write) -> None:
     assert day is not None
     drawn = day.load_kw if part == "loads" else day.generator_kw[:, : len(names)]
     assert (drawn == 6.0).all()
+
+
+def test_loadings_may_be_written_with_their_unit(write: Write) -> None:
+    grid = load_scenario(write(GOOD.replace("[0.95, 1.05]", "[0.95, 1.05], line: 90 %, transformer: 120"))).grid
+    assert grid is not None
+    assert (grid.limits.line, grid.limits.transformer) == (90.0, 120.0)
 
 
 def test_a_variant_takes_another_network(write: Write) -> None:
