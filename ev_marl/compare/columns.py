@@ -32,7 +32,7 @@ def columns(comparison: Comparison) -> list[Column]:
     broken = any(row.violations for row in comparison.table())
     return [
         Column(("policy", ""), lambda row: row.label),
-        Column(("knows", ""), lambda row: INFORMATION[row.information], 2),
+        Column(("knows", ""), lambda row: INFORMATION[row.information], 1),
         Column(("score", ""), lambda row: percent(row.score, 1 if row.score > -1.0 else 0)),
         Column(("95 %", "interval"), _interval, 1),
         Column(("IQM", ""), lambda row: percent(row.score_iqm, 1 if row.score_iqm > -1.0 else 0), 11),
@@ -40,7 +40,7 @@ def columns(comparison: Comparison) -> list[Column]:
         Column(("cost", money), lambda row: number(row.cost_per_day, 2), 3),
         Column(("energy", "kWh/day"), lambda row: number(row.net_kwh_per_day, 0), 4),
         Column(("satis-", "fied"), lambda row: percent(row.satisfaction, 0), 1),
-        Column(("worst", "10 %"), lambda row: percent(row.satisfaction_worst_tenth, 0), 1),
+        Column(("worst", "10 %"), lambda row: percent(row.satisfaction_worst_tenth, 0), 2),
         Column(("fair-", "ness"), lambda row: number(row.fairness, 2), 6),
         Column(("peak", "kW"), lambda row: number(row.peak_kw, 0), 5),
         Column(("curtailed", "kWh/day"), lambda row: number(row.curtailed_kwh_per_day, 0), 8),
@@ -82,5 +82,6 @@ def number(value: float, digits: int) -> str:
 def _interval(row: PolicySummary) -> str:
     if row.policy == OPTIMUM or math.isnan(row.score_low):
         return ""
-    low, high = (number(100 * end, 0) for end in (row.score_low, row.score_high))
+    digits = 1 if 0.0 < row.score_high - row.score_low < 0.02 else 0  # else the score would lie beside it
+    low, high = (number(100 * end, digits) for end in (row.score_low, row.score_high))
     return f"{low} … {high} %"

@@ -105,7 +105,8 @@ def notes(comparison: Comparison, hidden: Sequence[Column] = ()) -> str:
     lines = [
         f"Optimum: the replayed plan earns the bound within {gap:.1e} of it on every day, so nobody can do better."
         if exact == n_days
-        else f"Optimum: proven on {exact} of {n_days} days; elsewhere the bound is at most {gap:.1e} of it too high."
+        else f"Optimum: proven to within {BOUND_TOLERANCE:.0e} of the bound on {exact} of {n_days} days; on the others "
+        f"the bound is at most {gap:.1e} of it too high."
     ]
     lines.append("Score: 0 % is uncontrolled charging, 100 % the optimum; intervals by bootstrap over days.")
     trained = [f"{row.label} ({row.seeds})" for row in comparison.table() if row.seeds > 1]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from ev_marl.compare import Comparison, compare
-from ev_marl.compare.columns import number, percent
+from ev_marl.compare.columns import columns, number, percent
 from ev_marl.compare.figure import draw_report
 from ev_marl.compare.report import command_of, report_markdown, summary_csv, write_report
 from ev_marl.compare.table import prices_table, print_table
@@ -77,6 +78,14 @@ def test_numbers_as_text() -> None:
     assert percent(float("nan"), 1) == "–"
     assert number(1234.5, 1) == "1,234.5"
     assert number(-0.001, 2) == "0.00"
+
+
+def test_an_interval_never_seems_to_leave_out_its_score(comparison: Comparison) -> None:
+    (interval,) = (column for column in columns(comparison) if "interval" in " ".join(column.heading))
+    row = replace(comparison.table()[-1], policy="x", score=0.997, score_low=0.9961, score_high=0.9979)
+    assert interval.cell(row) == "99.6 … 99.8 %"
+    assert interval.cell(replace(row, score_low=0.9, score_high=0.95)) == "90 … 95 %"
+    assert interval.cell(replace(row, score_low=0.0, score_high=0.0)) == "0 … 0 %"
 
 
 def test_csv_and_markdown_hold_every_policy(comparison: Comparison) -> None:
