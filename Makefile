@@ -16,7 +16,7 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ev_marl needs
 test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 endef
 
-.PHONY: install demo test quick bench lint types docs results clean help
+.PHONY: install demo test quick golden bench lint types docs results clean help
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -44,6 +44,9 @@ test: $(INSTALLED_ALL)  ## the whole test suite, with RLlib, the other training 
 
 quick: $(INSTALLED)  ## the tests of the core; what needs a library that is not installed is skipped
 	$(PYTEST)
+
+golden: $(INSTALLED_ALL)  ## make the numbers of the golden folders anew, and show what moved (tests/golden/README.md)
+	$(BIN)/python tests/golden/remake.py
 
 bench: $(INSTALLED)  ## speed measurements; nothing is asserted
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -s
