@@ -18,7 +18,6 @@ except ImportError:  # older versions of PettingZoo have no registry
     _pettingzoo = None
 
 if TYPE_CHECKING:
-    from ev_marl.coordinator import make_coordinator
     from ev_marl.env.aec import env
     from ev_marl.env.batched import BatchedEnv
     from ev_marl.env.central import CentralEnv, central_env
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
     from ev_marl.policies.plan import Plan
     from ev_marl.policies.rollout import rollout
     from ev_marl.scenario import Scenario, load_scenario
-    from ev_marl.simulator import Simulator
+    from ev_marl.simulation.coordinators import make_coordinator
+    from ev_marl.simulation.simulator import Simulator
     from ev_marl.site import Site
     from ev_marl.world import Track, World
 
@@ -66,14 +66,14 @@ _ROOMS = {
     "Objective": "ev_marl.objective",
     "Plan": "ev_marl.policies.plan",
     "Scenario": "ev_marl.scenario",
-    "Simulator": "ev_marl.simulator",
+    "Simulator": "ev_marl.simulation.simulator",
     "Site": "ev_marl.site",
     "Solution": "ev_marl.optimum.solution",
     "Track": "ev_marl.world",
     "World": "ev_marl.world",
     "central_env": "ev_marl.env.central",
     "load_scenario": "ev_marl.scenario",
-    "make_coordinator": "ev_marl.coordinator",
+    "make_coordinator": "ev_marl.simulation.coordinators",
     "make_policy": "ev_marl.policies.make",
     "parallel_env": "ev_marl.env.parallel",
     "rollout": "ev_marl.policies.rollout",

@@ -14,11 +14,8 @@ from typing import get_args
 import networkx as nx
 import numpy as np
 
-from ev_marl.coordinator.base import Coordinator, Request
-from ev_marl.coordinator.none import NoCoordinator
-from ev_marl.coordinator.proportional import Proportional
 from ev_marl.env.blocks import Feature, ObservationBlock, Scope
-from ev_marl.grid.conformance import check_grid_backend
+from ev_marl.grid.solvers.conformance import check_grid_backend
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
@@ -26,7 +23,10 @@ from ev_marl.objective.wear import BatteryWear
 from ev_marl.policies.base import Episode, Information, Policy, StationView, site_view
 from ev_marl.policies.rollout import make_view
 from ev_marl.scenario.clock import Clock
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators.base import Coordinator, Request
+from ev_marl.simulation.coordinators.none import NoCoordinator
+from ev_marl.simulation.coordinators.proportional import Proportional
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Sessions, Track

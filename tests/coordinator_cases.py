@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ev_marl.coordinator import Coordinator, Request
+from ev_marl.simulation.coordinators import Coordinator, Request
 from ev_marl.site.arrays import SiteArrays
 
 

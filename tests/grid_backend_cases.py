@@ -11,9 +11,9 @@ import pandapower
 import pandapower.networks
 
 from ev_marl.grid.base import GridBackend, Injections, PowerFlow
-from ev_marl.grid.pandapower_backend import PandapowerBackend
-from ev_marl.grid.zbus import ZBusBackend
-from ev_marl.network.network import Network
+from ev_marl.grid.model.network import Network
+from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend
+from ev_marl.grid.solvers.zbus import ZBusBackend
 from ev_marl.scenario.grid import Grid
 
 LINE_OHM, LINE_REACTANCE_OHM, LINE_KA, TWO_BUS_KV = 0.3, 0.12, 0.2, 0.4

@@ -9,10 +9,10 @@ import numpy as np
 
 from ev_marl.grid.base import Injections, PowerFlow
 from ev_marl.grid.loop import GridLoop
-from ev_marl.network.spec import NetworkSpec
+from ev_marl.grid.model.spec import NetworkSpec
 from ev_marl.scenario.grid import Chargers, NetworkLimits
 from ev_marl.site import Site
-from ev_marl.world.network_day import NetworkDay
+from ev_marl.world.grid_day import NetworkDay
 
 BASE_KVA = 100.0
 LINE_OHM_PU = 0.05 + 0.02j  # of both lines, on 100 kVA

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandapower
 
-from ev_marl.grid import newton, zbus  # noqa: F401  they register themselves
 from ev_marl.grid.base import BACKENDS
 from ev_marl.grid.loop import GridLoop
-from ev_marl.grid.pandapower_backend import PandapowerBackend
-from ev_marl.network.network import Network
+from ev_marl.grid.model.network import Network
+from ev_marl.grid.solvers import newton, zbus  # noqa: F401  they register themselves
+from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend
 from ev_marl.scenario.grid import Chargers, Grid, NetworkFile, NetworkLimits
 from ev_marl.site import Site
-from ev_marl.world.network_day import NetworkDay
+from ev_marl.world.grid_day import NetworkDay
 from ev_marl.world.track import Track
 
 

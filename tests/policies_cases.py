@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import networkx as nx
 import numpy as np
 
-from ev_marl.physics.battery import energy_after
 from ev_marl.policies import Episode, SiteView, StationView
+from ev_marl.simulation.battery import energy_after
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Sessions, Track

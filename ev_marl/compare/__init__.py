@@ -12,15 +12,13 @@ if TYPE_CHECKING:
     from ev_marl.compare.comparison import Comparison, PolicySummary
     from ev_marl.compare.day import run_day
     from ev_marl.compare.run import compare, rerun_day
-    from ev_marl.compare.seeds import day_seeds
 
-__all__ = ["Comparison", "PolicySummary", "compare", "day_seeds", "rerun_day", "run_day"]
+__all__ = ["Comparison", "PolicySummary", "compare", "rerun_day", "run_day"]
 
 _MODULES = {
     "Comparison": "comparison",
     "PolicySummary": "comparison",
     "compare": "run",
-    "day_seeds": "seeds",
     "rerun_day": "run",
     "run_day": "day",
 }

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ev_marl.compare.seeds import day_seeds, policy_seed
 from ev_marl.env.setup import Setting
-from ev_marl.errors import RunError
 from ev_marl.policies import make_policy, rollout
-from ev_marl.policies.learned_spec import read_learned
-from ev_marl.registry import did_you_mean
+from ev_marl.policies.learned.spec import read_learned
+from ev_marl.support.errors import RunError
+from ev_marl.support.registry import did_you_mean
+from ev_marl.world.seeds import day_seeds, policy_seed
 from ev_marl.world.track import Track
 
 BEST = "best"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM
-from ev_marl.compare.network_metrics import NetworkSummary
+from ev_marl.compare.grid_metrics import NetworkSummary
 
 INFORMATION = {"own": "own station", "messages": "messages", "site": "whole site", "future": "whole future"}
 

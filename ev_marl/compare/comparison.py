@@ -12,7 +12,7 @@ import numpy as np
 
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
 from ev_marl.compare.folder import Manifest
-from ev_marl.compare.network_metrics import NetworkSummary
+from ev_marl.compare.grid_metrics import NetworkSummary
 from ev_marl.compare.records import DayResult, PolicyDay
 from ev_marl.compare.statistics import (
     PairedDifference,
@@ -24,7 +24,7 @@ from ev_marl.compare.statistics import (
     score_interval,
     worst_tenth,
 )
-from ev_marl.policies.learned_spec import read_learned
+from ev_marl.policies.learned.spec import read_learned
 from ev_marl.scenario import Scenario
 
 

@@ -14,13 +14,13 @@ import numpy as np
 
 from ev_marl.compare.metrics import Recorder
 from ev_marl.compare.records import DayResult, OptimumOnNetwork, PolicyDay
-from ev_marl.compare.seeds import policy_seed
 from ev_marl.env.setup import Setting
 from ev_marl.optimum import solve_day
 from ev_marl.policies import Policy, make_policy, rollout
 from ev_marl.policies.plan import PlanPolicy
 from ev_marl.scenario import Scenario
 from ev_marl.site import Site
+from ev_marl.world.seeds import policy_seed
 from ev_marl.world.track import Track
 
 OPTIMUM = "optimum"

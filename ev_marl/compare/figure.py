@@ -18,7 +18,7 @@ from ev_marl.compare.columns import percent
 from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
 from ev_marl.compare.drawing import BLUE, GREEN, GREY, HALO, INK, ORANGE, PALE, label_hours, plain
-from ev_marl.compare.network_figure import draw_network
+from ev_marl.compare.grid_figure import draw_network
 from ev_marl.compare.table import fold, title
 
 _LOWEST_SCORE = -0.25  # the ranking's axis ends here; what is lower is marked at its edge

@@ -22,10 +22,10 @@ from pydantic import Field, ValidationError
 import ev_marl
 from ev_marl.compare.day import Work
 from ev_marl.compare.records import DayResult, Record
-from ev_marl.compare.seeds import Split, day_seeds
-from ev_marl.errors import RunError
-from ev_marl.policies.learned_spec import KINDS, read_learned
+from ev_marl.policies.learned.spec import KINDS, read_learned
 from ev_marl.scenario import Scenario
+from ev_marl.support.errors import RunError
+from ev_marl.world.seeds import Split, day_seeds
 
 MANIFEST = "manifest.json"
 DAYS = "days"

@@ -22,8 +22,8 @@ from typing import Any
 import ev_marl
 from ev_marl.compare.day import Work
 from ev_marl.compare.folder import named_files, named_plug_ins, names_file
-from ev_marl.errors import RunError
-from ev_marl.policies.learned_spec import DESCRIPTION, WEIGHTS, read_learned
+from ev_marl.policies.learned.spec import DESCRIPTION, WEIGHTS, read_learned
+from ev_marl.support.errors import RunError
 
 CODE = "code"  # folder of the luggage that goes onto the import path
 LARGEST_PACKAGE_MB = 50.0

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.compare.network_metrics import NetworkRecorder
+from ev_marl.compare.grid_metrics import NetworkRecorder
 from ev_marl.compare.records import OnNetwork
 from ev_marl.compare.statistics import jain, station_means
-from ev_marl.simulator import Flow, Simulator
+from ev_marl.simulation.simulator import Flow, Simulator
 
 LIMIT_TOLERANCE_KW = 1e-9
 OWED_KWH = 1e-9  # a session that is owed less has nothing to be satisfied with

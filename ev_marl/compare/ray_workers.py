@@ -23,8 +23,8 @@ from ev_marl.compare.day import Work, run_day
 from ev_marl.compare.folder import day_path, write_atomically
 from ev_marl.compare.luggage import Luggage, package_digest, unpacked
 from ev_marl.compare.workers import day_failure
-from ev_marl.errors import RunError
-from ev_marl.ray_cluster import connect
+from ev_marl.support.errors import RunError
+from ev_marl.support.ray_cluster import connect
 
 _LOOK_S = 0.5  # how often to look whether somebody wants to stop
 

@@ -21,8 +21,8 @@ from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
 from ev_marl.compare.figure import draw_report
 from ev_marl.compare.folder import write_atomically
-from ev_marl.compare.network_metrics import NetworkSummary
-from ev_marl.compare.network_notes import formulations_table
+from ev_marl.compare.grid_metrics import NetworkSummary
+from ev_marl.compare.grid_notes import formulations_table
 from ev_marl.compare.records import DayResult, OnNetwork, PolicyDay
 from ev_marl.compare.statistics import PairedDifference, day_scores, mean_or_nan, worst_tenth
 from ev_marl.compare.table import differences_table, markdown_table, notes, prices_table, title

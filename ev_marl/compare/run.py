@@ -19,15 +19,15 @@ from ev_marl.compare.folder import Manifest, RunFolder, read_manifest
 from ev_marl.compare.progress import progress_bar
 from ev_marl.compare.records import DayResult
 from ev_marl.compare.report import write_report
-from ev_marl.compare.seeds import Split
 from ev_marl.compare.workers import run_days
-from ev_marl.coordinator import make_coordinator
 from ev_marl.env.setup import Setting
-from ev_marl.errors import RunError
 from ev_marl.scenario import Scenario, load_scenario
 from ev_marl.scenario.schema import CoordinatorOptions
+from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.site import Site
 from ev_marl.site.describe import limits_line
+from ev_marl.support.errors import RunError
+from ev_marl.world.seeds import Split
 from ev_marl.world.track import Track
 
 TRACK_SUFFIXES = (".json", ".parquet")

@@ -16,16 +16,16 @@ from ev_marl.compare.baseline import BEST
 from ev_marl.compare.day import UNCONTROLLED
 from ev_marl.compare.folder import expanded
 from ev_marl.compare.tuning import ranges_of
-from ev_marl.coordinator import make_coordinator
-from ev_marl.errors import EvMarlError
 from ev_marl.policies import make_policy
-from ev_marl.policies.learned_spec import read_learned
+from ev_marl.policies.learned.spec import read_learned
 from ev_marl.scenario import Scenario, ScenarioError, load_scenario
 from ev_marl.scenario.base import Model, fault
 from ev_marl.scenario.loader import validate_document
 from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.reading import Document, read_document
 from ev_marl.scenario.schema import CoordinatorChoice, CoordinatorOptions, Name
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.support.errors import EvMarlError
 
 Count = Annotated[int, Field(ge=1)]
 TUNED = ", tuned"

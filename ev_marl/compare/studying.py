@@ -16,14 +16,14 @@ from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.folder import Manifest, write_atomically
 from ev_marl.compare.progress import progress_bar
 from ev_marl.compare.run import compare, default_folder
-from ev_marl.compare.seeds import day_seeds
 from ev_marl.compare.statistics import PairedDifference
 from ev_marl.compare.study import Case, Study
 from ev_marl.compare.tuning import ranges_of, tune
 from ev_marl.env.setup import Setting
-from ev_marl.errors import RunError
 from ev_marl.policies.make import read_spec, write_spec
 from ev_marl.scenario import Scenario
+from ev_marl.support.errors import RunError
+from ev_marl.world.seeds import day_seeds
 
 TUNED_FILE, RUNS = "tuned.json", "runs"
 

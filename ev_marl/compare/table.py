@@ -18,10 +18,10 @@ from rich.text import Text
 from ev_marl.compare.columns import Column, columns, number, percent
 from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
-from ev_marl.compare.network_notes import network_notes
+from ev_marl.compare.grid_notes import network_notes
 from ev_marl.compare.prices_of import price_of
 from ev_marl.compare.statistics import PairedDifference
-from ev_marl.policies.learned_spec import read_learned
+from ev_marl.policies.learned.spec import read_learned
 
 PLAN_TOLERANCE = 1e-3  # of the score: below this, the coordinator changes the plan [-]
 BOUND_TOLERANCE = 1e-6  # of the bound: from this gap on, bound and plan are told apart [-]

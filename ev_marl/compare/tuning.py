@@ -18,11 +18,11 @@ from ev_marl.compare.baseline import team_returns
 from ev_marl.compare.day import UNCONTROLLED
 from ev_marl.compare.statistics import PairedDifference, paired_difference, score, score_interval
 from ev_marl.env.setup import Setting
-from ev_marl.errors import OptionError
 from ev_marl.optimum import solve_day
 from ev_marl.policies.base import POLICIES
 from ev_marl.policies.make import make_policy, read_spec, write_spec
-from ev_marl.registry import did_you_mean
+from ev_marl.support.errors import OptionError
+from ev_marl.support.registry import did_you_mean
 from ev_marl.world.track import Track
 
 GRID_POINTS = 64  # of the scrambled grid; a power of two

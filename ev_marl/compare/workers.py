@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ev_marl.compare.day import Work, run_day
 from ev_marl.compare.folder import day_path, write_atomically
-from ev_marl.errors import RunError
+from ev_marl.support.errors import RunError
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 START_SECONDS = 3.0  # that a process takes to load the libraries, Pyomo above all

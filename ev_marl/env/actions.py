@@ -15,14 +15,14 @@ from typing import Any, Literal
 import numpy as np
 from gymnasium import spaces
 
-from ev_marl.booking import LEAST_TRUST, booked_coverage
-from ev_marl.compiled import kernel
-from ev_marl.errors import ActionError
-from ev_marl.own_plan import Vehicles, Worth, own_plans
+from ev_marl.planning.booking import LEAST_TRUST, booked_coverage
+from ev_marl.planning.own_plan import Vehicles, Worth, own_plans
 from ev_marl.scenario import scenario_value
 from ev_marl.scenario.schema import Bid, BidOptions, Levels, Scenario
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
+from ev_marl.support.compiled import kernel
+from ev_marl.support.errors import ActionError
 
 Kind = Literal["continuous", "fraction", "bid", "levels"]
 ActionLike = Literal["continuous", "fraction", "bid"] | int | Sequence[float] | Mapping[str, Any] | Levels | Bid

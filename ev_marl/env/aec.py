@@ -11,11 +11,11 @@ from pathlib import Path
 from pettingzoo import AECEnv
 from pettingzoo.utils.conversions import parallel_to_aec
 
-from ev_marl.coordinator import Coordinator
 from ev_marl.env.actions import ActionLike
 from ev_marl.env.observations import BlockLike
 from ev_marl.env.parallel import ChargingEnv
 from ev_marl.scenario import Scenario
+from ev_marl.simulation.coordinators import Coordinator
 from ev_marl.world import Track
 
 

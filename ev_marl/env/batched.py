@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from gymnasium import spaces
 
-from ev_marl.coordinator import Coordinator
 from ev_marl.env.actions import ActionLike
 from ev_marl.env.core import Core
 from ev_marl.env.observations import BlockLike, ObservedFeature
 from ev_marl.env.setup import Setting
 from ev_marl.scenario import Scenario
-from ev_marl.simulator import Flow, Simulator
+from ev_marl.simulation.coordinators import Coordinator
+from ev_marl.simulation.simulator import Flow, Simulator
 from ev_marl.world import Track
 
 

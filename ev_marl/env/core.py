@@ -14,9 +14,9 @@ import numpy as np
 from ev_marl.env.actions import ActionCoder, ActionLike
 from ev_marl.env.observations import BlockLike, Observer
 from ev_marl.env.setup import Setting
-from ev_marl.errors import TrackError
-from ev_marl.own_plan import Worth
-from ev_marl.simulator import Flow, Simulator
+from ev_marl.planning.own_plan import Worth
+from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.support.errors import TrackError
 from ev_marl.world import Track, World
 
 

@@ -17,13 +17,13 @@ from gymnasium import spaces
 from ev_marl.env.blocks import BLOCKS, Feature, ObservationBlock, Scope
 from ev_marl.env.blocks.base import Weighing
 from ev_marl.env.rows import Run, append_run, copy_rows, copy_runs, stacked, starts
-from ev_marl.own_plan import Worth
-from ev_marl.physics.days import Days
-from ev_marl.registry import construct
+from ev_marl.planning.own_plan import Worth
 from ev_marl.scenario import scenario_value
 from ev_marl.scenario.schema import BlockOptions, PricesBlock, Scenario
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.days import Days
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
+from ev_marl.support.registry import construct
 
 BlockLike = str | Mapping[str, Any] | PricesBlock | BlockOptions | ObservationBlock
 """A block by name ("clock"), as in a scenario file ({"prices": "12 h"}, {"block": ..., "options": {...}}), or made."""

@@ -15,14 +15,14 @@ from gymnasium import spaces
 from gymnasium.utils import EzPickle
 from pettingzoo import ParallelEnv
 
-from ev_marl.coordinator import Coordinator
 from ev_marl.env.actions import ActionLike
 from ev_marl.env.core import Core, DayChoice
 from ev_marl.env.observations import BlockLike, ObservedFeature
 from ev_marl.env.render import RENDER_MODES, Recorder, check_render_mode, render
 from ev_marl.env.setup import Setting
 from ev_marl.scenario import Scenario
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import Coordinator
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.world import Track
 
 Infos = dict[str, dict[str, Any]]

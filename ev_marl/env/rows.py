@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ev_marl.compiled import kernel
+from ev_marl.support.compiled import kernel
 
 Run = tuple[int, int, int, int]
 """Where some neighbouring numbers of a row lie: (base, stride, target, length), as in `copy_runs`."""

@@ -13,9 +13,9 @@ from gymnasium import spaces
 from ev_marl.env.actions import ActionCoder, ActionLike
 from ev_marl.env.observations import BlockLike, Observer
 from ev_marl.objective import Objective
-from ev_marl.own_plan import Worth
+from ev_marl.planning.own_plan import Worth
 from ev_marl.scenario import Scenario
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 
 

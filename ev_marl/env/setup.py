@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ev_marl.coordinator import Coordinator, make_coordinator
 from ev_marl.grid.loop import GridLoop
 from ev_marl.grid.setup import grid_loop
 from ev_marl.objective import Objective
 from ev_marl.scenario import Scenario, load_scenario
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import Coordinator, make_coordinator
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.world import Track, World
 

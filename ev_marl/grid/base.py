@@ -12,8 +12,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ev_marl.network.spec import NetworkSpec
-from ev_marl.registry import Registry
+from ev_marl.grid.model.spec import NetworkSpec
+from ev_marl.support.registry import Registry
 
 LOWEST_PU = 0.7
 """Below this voltage at any bus a power flow counts as not converged, in every backend: loads of constant power are no

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.compiled import kernel
-from ev_marl.coordinator.base import Request
-from ev_marl.coordinator.proportional import Proportional
 from ev_marl.grid.base import PowerFlow, put_rows, take_rows
 from ev_marl.grid.limits import Bounds
+from ev_marl.simulation.coordinators.base import Request
+from ev_marl.simulation.coordinators.proportional import Proportional
+from ev_marl.support.compiled import kernel
 
 ROUNDS = 6  # of linearising; a round takes one more power flow for each charger bus
 _STEP_KW = 0.5  # of the difference quotients

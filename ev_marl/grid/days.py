@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.errors import TrackError
 from ev_marl.grid.base import GridBackend, Injections
 from ev_marl.site.site import Site
+from ev_marl.support.errors import TrackError
 from ev_marl.world.track import Track
 from ev_marl.world.track_checks import network_problems
 

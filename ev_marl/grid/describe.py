@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ev_marl.grid.base import Injections
-from ev_marl.grid.checks import Differences, differences
-from ev_marl.grid.choose import SELF_CHECK_STATES
 from ev_marl.grid.loop import GridLoop
-from ev_marl.network.paths import charger_paths
+from ev_marl.grid.model.paths import charger_paths
+from ev_marl.grid.solvers.checks import Differences, differences
+from ev_marl.grid.solvers.choose import SELF_CHECK_STATES
 from ev_marl.site.site import Site
 from ev_marl.world.track import Track
 
 if TYPE_CHECKING:
-    from ev_marl.network.network import Network
+    from ev_marl.grid.model.network import Network
 
 _OTHERS = (
     "gen", "trafo3w", "shunt", "ward", "xward", "impedance", "motor", "dcline", "asymmetric_load", "asymmetric_sgen",

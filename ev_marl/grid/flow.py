@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.network.spec import NetworkSpec
+from ev_marl.grid.model.spec import NetworkSpec
 
 
 @dataclass(slots=True)

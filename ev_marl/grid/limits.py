@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ev_marl.compiled import kernel
 from ev_marl.grid.base import PowerFlow
-from ev_marl.network.spec import NetworkSpec
+from ev_marl.grid.model.spec import NetworkSpec
 from ev_marl.scenario.grid import NetworkLimits
+from ev_marl.support.compiled import kernel
 
 VOLTAGE_TOLERANCE_PU = 1e-6
 LOADING_TOLERANCE_PERCENT = 1e-3

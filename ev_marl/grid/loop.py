@@ -13,7 +13,6 @@ from functools import cached_property
 
 import numpy as np
 
-from ev_marl.coordinator.base import Request
 from ev_marl.grid import thermal
 from ev_marl.grid.base import GridBackend, Injections, PowerFlow, put_rows, take_rows
 from ev_marl.grid.curtail import Curtail, bus_power
@@ -22,6 +21,7 @@ from ev_marl.grid.flow import GridFlow
 from ev_marl.grid.limits import Bounds
 from ev_marl.grid.taps import TapChanger
 from ev_marl.scenario.grid import Chargers, NetworkLimits, VoltageDroop
+from ev_marl.simulation.coordinators.base import Request
 from ev_marl.site.site import Site
 from ev_marl.world.track import Track
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ev_marl.errors import NetworkError
 from ev_marl.grid.loop import GridLoop
 from ev_marl.grid.taps import TapChanger
 from ev_marl.scenario.schema import Scenario
 from ev_marl.site.site import Site
+from ev_marl.support.errors import NetworkError
 
 
 def grid_loop(scenario: Scenario, site: Site) -> GridLoop | None:
@@ -28,8 +28,8 @@ def grid_loop(scenario: Scenario, site: Site) -> GridLoop | None:
     grid = scenario.grid
     if grid is None:
         return None
-    from ev_marl.grid.choose import make_backend  # noqa: PLC0415  pandapower is heavy, and optional
-    from ev_marl.grid.pandapower_backend import PandapowerBackend  # noqa: PLC0415
+    from ev_marl.grid.solvers.choose import make_backend  # noqa: PLC0415  pandapower is heavy, and optional
+    from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend  # noqa: PLC0415
 
     if site.network is None:
         raise NetworkError(f"site '{site.name}' hangs on no network; make it with `grid=`")

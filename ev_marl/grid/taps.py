@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ev_marl.errors import NetworkError
 from ev_marl.grid.base import GridBackend, Injections, PowerFlow
-from ev_marl.registry import did_you_mean
 from ev_marl.scenario.grid import TapControl
+from ev_marl.support.errors import NetworkError
+from ev_marl.support.registry import did_you_mean
 
 if TYPE_CHECKING:
-    from ev_marl.network.network import Network
+    from ev_marl.grid.model.network import Network
 
 _MOVED_PU = 1e-6  # a position that changes the voltage by less is none
 

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from ev_marl.compiled import kernel
+from ev_marl.support.compiled import kernel
 
 AMBIENT_C = 20.0  # yearly mean air temperature that ratings refer to
 OIL_RISE_K = 55.0  # top oil above ambient, steady at rated load

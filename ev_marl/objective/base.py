@@ -11,10 +11,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ev_marl.errors import ObjectiveError
-from ev_marl.registry import Registry
-from ev_marl.simulator import Flow
+from ev_marl.simulation.simulator import Flow
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.support.errors import ObjectiveError
+from ev_marl.support.registry import Registry
 
 Expression = Any  # a Pyomo expression; this room does not import Pyomo
 Variable = Any  # a Pyomo variable

@@ -10,12 +10,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ev_marl.compiled import kernel
-from ev_marl.coordinator.base import Coordinator
-from ev_marl.errors import ObjectiveError
 from ev_marl.objective.base import TERMS, Term
 from ev_marl.objective.energy import EnergyCost
-from ev_marl.objective.network import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
+from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.objective.overload import Overload
 from ev_marl.objective.peak import PeakPower
 from ev_marl.objective.tracking import SetpointTracking
@@ -23,7 +20,10 @@ from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.scenario.files import power_series
 from ev_marl.scenario.schema import Scenario
-from ev_marl.simulator import Flow
+from ev_marl.simulation.coordinators.base import Coordinator
+from ev_marl.simulation.simulator import Flow
+from ev_marl.support.compiled import kernel
+from ev_marl.support.errors import ObjectiveError
 
 _ABOUT_THE_NETWORK = (VoltageDeviation, LineOverload, TransformerOverload, GridLosses)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ev_marl.compiled import kernel
 from ev_marl.objective.base import TERMS, DayModel, Expression
-from ev_marl.simulator import Flow
+from ev_marl.simulation.simulator import Flow
+from ev_marl.support.compiled import kernel
 
 
 @kernel

@@ -1,7 +1,7 @@
 """The Pyomo model of a known day: the cooperative bound, the plan that earns it, and the prices of congestion."""
 
 from ev_marl.optimum.day import solve_day
-from ev_marl.optimum.grid_problem import GridProblem
+from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.solution import Certificate, Formulation, GridReport, Looseness, Seconds, Solution
 from ev_marl.optimum.solve import looseness_of_levels, shadow_price_interval, solve
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ev_marl.env.setup import Setting
-from ev_marl.optimum.grid_problem import GridProblem
+from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.solution import Solution
 from ev_marl.optimum.solve import solve
 from ev_marl.world.track import Track

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ev_marl.objective import Objective
-from ev_marl.optimum.grid_tangents import Carried, carried_plan, violation
-from ev_marl.optimum.network_terms import suffered
+from ev_marl.optimum.grid.tangents import Carried, carried_plan, violation
+from ev_marl.optimum.grid.terms import suffered
 from ev_marl.optimum.replay import replay
 from ev_marl.optimum.search import Search
 from ev_marl.optimum.solution import Formulation, GridReport

@@ -17,9 +17,9 @@ from pyomo.core.expr import LinearExpression
 
 from ev_marl.objective import Objective, expression_of
 from ev_marl.objective.base import Expression, NetworkModel, Variable
-from ev_marl.optimum.grid_problem import GridProblem
-from ev_marl.optimum.network_terms import NetworkTerms
-from ev_marl.optimum.pairs import Pairs
+from ev_marl.optimum.grid.problem import GridProblem
+from ev_marl.optimum.grid.terms import NetworkTerms
+from ev_marl.planning.programme.pairs import Pairs
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Track
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.coordinator import make_coordinator
 from ev_marl.grid.loop import GridLoop
 from ev_marl.objective import Objective
 from ev_marl.policies.base import StationView
 from ev_marl.policies.plan import Plan, PlanPolicy
 from ev_marl.policies.rollout import rollout
-from ev_marl.simulator import Flow, Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Flow, Simulator
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Track
 

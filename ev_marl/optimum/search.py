@@ -14,16 +14,16 @@ import numpy as np
 import pyomo.environ as pyo
 from pyomo.common.gc_manager import PauseGC
 
-from ev_marl.errors import SolverError
 from ev_marl.objective import Objective
-from ev_marl.optimum.cuts import ConvexCuts, HullCuts, TaperCuts
-from ev_marl.optimum.grid_problem import GridProblem
-from ev_marl.optimum.grid_relaxation import GridRelaxation
+from ev_marl.optimum.grid.problem import GridProblem
+from ev_marl.optimum.grid.relaxation import GridRelaxation
 from ev_marl.optimum.model import PyomoDay
-from ev_marl.optimum.program import LinearProgram, Rows
 from ev_marl.optimum.solvers import Answer, make_solver
+from ev_marl.planning.programme.cuts import ConvexCuts, HullCuts, TaperCuts
+from ev_marl.planning.programme.linear import LinearProgram, Rows
 from ev_marl.policies.plan import Plan
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.support.errors import SolverError
 from ev_marl.world.track import Track
 
 TAPER_TOLERANCE_KWH = 1e-7

@@ -14,7 +14,7 @@ import numpy as np
 
 from ev_marl.objective import Objective
 from ev_marl.optimum.earned import Earned, earned, grid_report
-from ev_marl.optimum.grid_problem import GridProblem
+from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.replay import RoundedPlanPolicy, replay
 from ev_marl.optimum.search import SIMULTANEOUS_KW2, Search
 from ev_marl.optimum.solution import Certificate, Looseness, Seconds, Solution

@@ -19,9 +19,9 @@ from pyomo.common.log import LoggingIntercept
 from pyomo.common.tee import capture_output
 from pyomo.opt import SolverStatus, TerminationCondition
 
-from ev_marl.errors import SolverError
-from ev_marl.highs import make_highs
-from ev_marl.optimum.program import LinearProgram, Rows
+from ev_marl.planning.programme.linear import LinearProgram, Rows
+from ev_marl.support.errors import SolverError
+from ev_marl.support.highs import make_highs
 
 _INTEGER_TOLERANCE = 1e-9
 

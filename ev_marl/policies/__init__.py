@@ -5,18 +5,18 @@ protocol, named as `module:Class`, registered with `POLICIES.register`, or an en
 """
 
 from ev_marl.policies.base import POLICIES, Episode, Information, Policy, SiteView, StationView, site_view
-from ev_marl.policies.best_response import BestResponse, best_response
-from ev_marl.policies.booked import BookedResponse
-from ev_marl.policies.dual import DualPrices
-from ev_marl.policies.latest import AsLateAsPossible
 from ev_marl.policies.make import make_policy, split_specs
-from ev_marl.policies.mpc import Mpc, MpcPerfect
+from ev_marl.policies.messages.booked import BookedResponse
+from ev_marl.policies.messages.dual import DualPrices
+from ev_marl.policies.messages.selfish import Selfish
+from ev_marl.policies.mpc.mpc import Mpc, MpcPerfect
 from ev_marl.policies.plan import Plan, PlanPolicy
 from ev_marl.policies.rollout import Rollout, make_view, rollout
-from ev_marl.policies.selfish import Selfish
-from ev_marl.policies.serving import EarliestDeadlineFirst, LeastLaxityFirst, RoundRobin
-from ev_marl.policies.simple import Idle, Random, Uncontrolled
-from ev_marl.policies.threshold import PriceThreshold
+from ev_marl.policies.rules.best_response import BestResponse, best_response
+from ev_marl.policies.rules.latest import AsLateAsPossible
+from ev_marl.policies.rules.serving import EarliestDeadlineFirst, LeastLaxityFirst, RoundRobin
+from ev_marl.policies.rules.simple import Idle, Random, Uncontrolled
+from ev_marl.policies.rules.threshold import PriceThreshold
 
 __all__ = [
     "POLICIES",

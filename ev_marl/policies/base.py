@@ -18,8 +18,8 @@ import numpy as np
 from ev_marl.grid.base import Injections
 from ev_marl.grid.loop import GridLoop
 from ev_marl.objective import Objective
-from ev_marl.registry import Registry
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.support.registry import Registry
 from ev_marl.world.track import Track
 from ev_marl.world.world import World
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from ev_marl.errors import OptionError, PolicyError
 from ev_marl.policies.base import POLICIES, Information, Policy
-from ev_marl.policies.learned_spec import LearnedSpec, read_learned
-from ev_marl.registry import construct, did_you_mean
+from ev_marl.policies.learned.spec import LearnedSpec, read_learned
+from ev_marl.support.errors import OptionError, PolicyError
+from ev_marl.support.registry import construct, did_you_mean
 
 SPEC = re.compile(r"\s*(?P<name>[^\s(),=]+)\s*(?:\((?P<options>.*)\)\s*)?", re.DOTALL)
 

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ev_marl.compiled import kernel
-from ev_marl.errors import PlanError
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView
+from ev_marl.support.compiled import kernel
+from ev_marl.support.errors import PlanError
 
 FORMAT = "ev_marl plan"
 VERSION = 1

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from ev_marl.env.senses import Senses
-from ev_marl.errors import PolicyError
 from ev_marl.grid.base import Injections
 from ev_marl.objective import Objective
-from ev_marl.own_plan import Worth
+from ev_marl.planning.own_plan import Worth
 from ev_marl.policies.base import Episode, ObservationView, ObservingPolicy, Policy, SiteView, StationView
-from ev_marl.simulator import Flow, Simulator
+from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.support.errors import PolicyError
 from ev_marl.world.track import Track
 from ev_marl.world.world import World
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import ev_marl
-from ev_marl.coordinator import COORDINATORS
 from ev_marl.env.blocks import BLOCKS
-from ev_marl.errors import UnknownNameError
-from ev_marl.registry import Registry, did_you_mean
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.scenario.loader import validate_document
 from ev_marl.scenario.problems import KeyPath, Problem, ScenarioError
 from ev_marl.scenario.reading import Document, merge, read_document, read_setting
+from ev_marl.simulation.coordinators import COORDINATORS
+from ev_marl.support.errors import UnknownNameError
+from ev_marl.support.registry import Registry, did_you_mean
 
 WHAT = "training file"
 _OTHERS = "study"  # files beside the training files that are none begin with this

@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from ev_marl.compare.seeds import day_seeds, training_seeds
 from ev_marl.env.batched import BatchedEnv
 from ev_marl.env.blocks import Plans
 from ev_marl.env.observations import make_block
-from ev_marl.errors import OptionError
 from ev_marl.optimum import solve
-from ev_marl.own_plan import Worth
+from ev_marl.planning.own_plan import Worth
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.rewards import TrainingReward
 from ev_marl.rl.stations import StationActions
 from ev_marl.scenario import Scenario
 from ev_marl.scenario.schema import Bid
+from ev_marl.support.errors import OptionError
 from ev_marl.world import Track
+from ev_marl.world.seeds import day_seeds, training_seeds
 
 SITE = "site"  # the one agent, and the one module, of central training
 STATION = "station"  # the module that all stations share

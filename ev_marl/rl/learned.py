@@ -16,11 +16,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 import ev_marl
-from ev_marl.errors import OptionError
 from ev_marl.policies.base import Episode, Information, ObservationView
 from ev_marl.rl.face import SITE, TrainingFace
 from ev_marl.scenario import Scenario
 from ev_marl.scenario.schema import Action, Block
+from ev_marl.support.errors import OptionError
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm import Algorithm

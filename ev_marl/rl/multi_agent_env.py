@@ -17,14 +17,14 @@ from ray.rllib.env.env_context import EnvContext
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from ray.tune.registry import register_env
 
-from ev_marl.compare.seeds import SPLITS, Split, day_seeds
 from ev_marl.env.parallel import ChargingEnv, Infos
-from ev_marl.errors import OptionError, TrackError
-from ev_marl.registry import construct
 from ev_marl.rl.face import STATION
 from ev_marl.scenario import Scenario
 from ev_marl.site import Site
+from ev_marl.support.errors import OptionError, TrackError
+from ev_marl.support.registry import construct
 from ev_marl.world import Track, World
+from ev_marl.world.seeds import SPLITS, Split, day_seeds
 
 Sharing = Literal["shared", "by_type"]
 

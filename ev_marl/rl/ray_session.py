@@ -12,9 +12,9 @@ from typing import Any
 import ray
 import torch
 
-from ev_marl.errors import RunError
-from ev_marl.ray_cluster import connect
 from ev_marl.rl.restart import THREADS
+from ev_marl.support.errors import RunError
+from ev_marl.support.ray_cluster import connect
 
 _ATTEMPTS = 4
 _SETTINGS = {

@@ -12,12 +12,12 @@ from typing import Literal
 
 import numpy as np
 
-from ev_marl.compiled import kernel
 from ev_marl.env.blocks import Plans
-from ev_marl.own_plan import OUTLOOK, Vehicles, Worth, own_plans
+from ev_marl.planning.own_plan import OUTLOOK, Vehicles, Worth, own_plans
 from ev_marl.rl.config import Reward
-from ev_marl.simulator import Flow, Simulator
+from ev_marl.simulation.simulator import Flow, Simulator
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.support.compiled import kernel
 
 
 @kernel

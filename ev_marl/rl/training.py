@@ -19,7 +19,6 @@ from typing import Any
 from ray.rllib.algorithms.algorithm import Algorithm
 
 from ev_marl.env.setup import Setting
-from ev_marl.errors import RunError
 from ev_marl.rl.algorithm import after_restoring, build
 from ev_marl.rl.config import Stop, TrainingConfig
 from ev_marl.rl.learned import describe, export, load_policy
@@ -28,6 +27,7 @@ from ev_marl.rl.training_folder import STATE, VALIDATION, SeedFolder, TrainingFo
 from ev_marl.rl.training_log import Progress, TrainingLog
 from ev_marl.rl.validation_days import ValidationDays
 from ev_marl.scenario import Scenario
+from ev_marl.support.errors import RunError
 
 
 @dataclass

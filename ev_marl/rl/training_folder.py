@@ -34,9 +34,9 @@ from pydantic import ValidationError
 
 import ev_marl
 from ev_marl.compare.folder import differences, write_atomically
-from ev_marl.errors import RunError
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.scenario import Scenario
+from ev_marl.support.errors import RunError
 
 try:
     import fcntl

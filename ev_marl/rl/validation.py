@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ev_marl.compare.seeds import Split, day_seeds
 from ev_marl.compare.statistics import score
 from ev_marl.env.batched import BatchedEnv
 from ev_marl.env.setup import Setting
@@ -23,6 +22,7 @@ from ev_marl.policies.rollout import rollout
 from ev_marl.rl.stations import StationActions
 from ev_marl.scenario import Scenario
 from ev_marl.world import Track
+from ev_marl.world.seeds import Split, day_seeds
 
 Act = Callable[[np.ndarray], np.ndarray]
 """Observations of every station, float32 (n_days, n_agents, width), to actions (n_days, n_agents, K), see

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from ev_marl.compare.folder import write_atomically
-from ev_marl.compare.seeds import day_seeds
 from ev_marl.compare.statistics import score
 from ev_marl.env.setup import Setting
 from ev_marl.optimum import solve_day
 from ev_marl.policies import Policy, make_policy, rollout
 from ev_marl.policies.base import ObservingPolicy
+from ev_marl.world.seeds import day_seeds
 
 SEED = 0
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ev_marl.registry import did_you_mean, known_names
 from ev_marl.scenario.files import Table, read_column
 from ev_marl.scenario.grid_checks import NETWORK_BLOCKS, NETWORK_TERMS, grid_problems
 from ev_marl.scenario.problems import KeyPath, Problem
@@ -18,6 +17,7 @@ from ev_marl.scenario.reading import PLUG_IN_KEYS, Document
 from ev_marl.scenario.schema import CURRENCY_PATTERN
 from ev_marl.scenario.tree import tree_problems
 from ev_marl.scenario.units import currency_of, duration
+from ev_marl.support.registry import did_you_mean, known_names
 
 COORDINATORS = ("none", "proportional", "priority", "nearest")
 BLOCKS = (

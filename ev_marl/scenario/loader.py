@@ -12,13 +12,13 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import BaseModel, ValidationError, create_model
 
 import ev_marl
-from ev_marl.registry import did_you_mean
 from ev_marl.scenario.base import Model
 from ev_marl.scenario.checks import whole_scenario_problems
 from ev_marl.scenario.messages import problems_of
 from ev_marl.scenario.problems import Problem, ScenarioError
 from ev_marl.scenario.reading import Document, read_document
 from ev_marl.scenario.schema import Scenario
+from ev_marl.support.registry import did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
 

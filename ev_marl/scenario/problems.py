@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ev_marl.errors import EvMarlError
+from ev_marl.support.errors import EvMarlError
 
 KeyPath = tuple[str | int, ...]
 

@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
 
-from ev_marl.registry import did_you_mean
 from ev_marl.scenario.base import Model, choice, fault
 from ev_marl.scenario.grid import Buses, BusName, Grid
 from ev_marl.scenario.problems import Places
@@ -31,6 +30,7 @@ from ev_marl.scenario.units import (
     SignedPower,
     Voltage,
 )
+from ev_marl.support.registry import did_you_mean
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
 TYPE_PATTERN = r"^[a-z]+$"

@@ -12,9 +12,9 @@ from typing import Any
 
 import networkx as nx
 
-from ev_marl.registry import did_you_mean
 from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.reading import Document
+from ev_marl.support.registry import did_you_mean
 
 ROOT: KeyPath = ("site",)
 

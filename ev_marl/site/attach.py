@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import networkx as nx
 import numpy as np
 
-from ev_marl.errors import SiteError
 from ev_marl.scenario.grid import BusName, Grid
 from ev_marl.scenario.problems import KeyPath, ScenarioError
 from ev_marl.scenario.schema import Group, Scenario
+from ev_marl.support.errors import SiteError
 
 if TYPE_CHECKING:
-    from ev_marl.network.network import Network
+    from ev_marl.grid.model.network import Network
 
 LOAD_BUSES = "loads"  # stations with this for a bus take the buses with loads in turn
 
@@ -52,7 +52,7 @@ def attach(graph: nx.DiGraph, ports: Sequence[str], groups: Sequence[str], grid:
     NetworkError
         If the network cannot be had, or has no such bus.
     """
-    from ev_marl.network.network import Network  # noqa: PLC0415  pandapower is heavy, and optional
+    from ev_marl.grid.model.network import Network  # noqa: PLC0415  pandapower is heavy, and optional
 
     stations = list(dict.fromkeys(next(graph.predecessors(port)) for port in ports))
     bus_of = {station: _bus(graph, station) for station in stations}
@@ -92,7 +92,7 @@ def check_network(scenario: Scenario) -> None:
         here: KeyPath = ("grid", "pv", "buses")
         named += [(here, listed)] if isinstance(listed, str) else [((*here, i), bus) for i, bus in enumerate(listed)]
     with scenario.places.blamed("grid"):
-        from ev_marl.network.network import Network  # noqa: PLC0415  pandapower is heavy, and optional
+        from ev_marl.grid.model.network import Network  # noqa: PLC0415  pandapower is heavy, and optional
     with scenario.places.blamed("grid", "network"):
         faults = Network.faults(grid, [bus for _, bus in named])
     if faults:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import networkx as nx
 
-from ev_marl.errors import SiteError
 from ev_marl.scenario.files import power_series
 from ev_marl.scenario.schema import Group, LoadProfile, Scenario, Stations
+from ev_marl.support.errors import SiteError
 
 
 def graph_of(scenario: Scenario) -> nx.DiGraph:

@@ -13,10 +13,10 @@ from typing import Any
 
 import networkx as nx
 
-from ev_marl.errors import SiteError
-from ev_marl.registry import did_you_mean
 from ev_marl.scenario.schema import LoadProfile, Pv
 from ev_marl.scenario.series import Series
+from ev_marl.support.errors import SiteError
+from ev_marl.support.registry import did_you_mean
 
 STATION_NAME = re.compile(r"^[a-z]+_[0-9]+$")
 GROUP_KEYS = ("kind", "import_limit_kw", "export_limit_kw", "base_load", "pv", "bus")

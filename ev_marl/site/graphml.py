@@ -13,9 +13,9 @@ from xml.etree.ElementTree import ParseError
 import networkx as nx
 from pydantic import ValidationError
 
-from ev_marl.errors import SiteError
 from ev_marl.scenario.schema import LoadProfile, Pv
 from ev_marl.scenario.series import Series
+from ev_marl.support.errors import SiteError
 
 
 def write_graph(graph: nx.DiGraph, name: str, path: Path) -> None:

@@ -24,7 +24,7 @@ from ev_marl.site.checks import check_graph
 from ev_marl.site.graphml import read_graph, write_graph
 
 if TYPE_CHECKING:
-    from ev_marl.network.network import Network
+    from ev_marl.grid.model.network import Network
 
 
 class Site:

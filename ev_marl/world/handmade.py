@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
-from ev_marl.errors import TrackError
-from ev_marl.registry import did_you_mean
 from ev_marl.scenario.clock import Clock
+from ev_marl.support.errors import TrackError
+from ev_marl.support.registry import did_you_mean
 from ev_marl.world.loads import sum_up_tree
 
 if TYPE_CHECKING:

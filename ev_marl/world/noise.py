@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ev_marl.compiled import kernel
+from ev_marl.support.compiled import kernel
 
 
 @kernel

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.compiled import kernel
-from ev_marl.errors import SiteError
 from ev_marl.scenario import schema
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.support.compiled import kernel
+from ev_marl.support.errors import SiteError
 from ev_marl.world.track import Sessions
 
 LEAST_SOC_ON_ARRIVAL = 0.05  # nobody arrives with less; assumption

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
-from ev_marl.errors import DataError
 from ev_marl.scenario import schema
 from ev_marl.scenario.clock import Clock
+from ev_marl.support.errors import DataError
 from ev_marl.world.calibration import figures
 from ev_marl.world.hours import HourGrid, steps_of
 from ev_marl.world.noise import ar1

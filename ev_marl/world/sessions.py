@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ev_marl.errors import DataError
-from ev_marl.registry import Registry
 from ev_marl.scenario import schema
+from ev_marl.support.errors import DataError
+from ev_marl.support.registry import Registry
 from ev_marl.world.calibration import figures
 from ev_marl.world.hours import HourGrid
 

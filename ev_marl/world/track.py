@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ev_marl.errors import TrackError
 from ev_marl.scenario.clock import Clock
+from ev_marl.support.errors import TrackError
 from ev_marl.world import handmade, track_checks, track_files
-from ev_marl.world.network_day import NetworkDay
+from ev_marl.world.grid_day import NetworkDay
 
 if TYPE_CHECKING:
     from ev_marl.site.site import Site

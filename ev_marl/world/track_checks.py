@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 
 if TYPE_CHECKING:
-    from ev_marl.network.network import Network
+    from ev_marl.grid.model.network import Network
     from ev_marl.site.site import Site
-    from ev_marl.world.network_day import NetworkDay
+    from ev_marl.world.grid_day import NetworkDay
     from ev_marl.world.track import Sessions, Track
 
 _WHOLE = ("port", "arrival_step", "departure_step")

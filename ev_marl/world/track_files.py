@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ev_marl.errors import TrackError
+from ev_marl.support.errors import TrackError
 from ev_marl.world import handmade
 
 if TYPE_CHECKING:

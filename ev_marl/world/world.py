@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from ev_marl.errors import DataError
 from ev_marl.scenario.clock import Clock
 from ev_marl.scenario.schema import Scenario
 from ev_marl.site.site import Site
 from ev_marl.site.vehicles import vehicle_mix
+from ev_marl.support.errors import DataError
 from ev_marl.world.hours import HourGrid
 from ev_marl.world.loads import LoadDay, SiteLoads
 from ev_marl.world.parking import Fleet, draw_visitors, park
@@ -27,7 +27,7 @@ from ev_marl.world.streams import stream
 from ev_marl.world.track import Sessions, Track
 
 if TYPE_CHECKING:
-    from ev_marl.world.network_loads import NetworkLoads, NetworkMean
+    from ev_marl.world.grid_loads import NetworkLoads, NetworkMean
 
 WARM_UP_H = 72.0  # arrivals are drawn from so long before an episode on, for the vehicles that are there when it starts
 
@@ -163,7 +163,7 @@ class World:
         """What else happens on the network of the site, where it hangs on one."""
         if self.site.network is None or self.scenario.grid is None:
             return None
-        from ev_marl.world.network_loads import NetworkLoads  # noqa: PLC0415  pandapower is heavy, and optional
+        from ev_marl.world.grid_loads import NetworkLoads  # noqa: PLC0415  pandapower is heavy, and optional
 
         return NetworkLoads(self.scenario, self.site.network)
 

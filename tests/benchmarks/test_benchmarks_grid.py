@@ -15,7 +15,7 @@ pytest.importorskip("pandapower")
 pytest.importorskip("lightsim2grid")
 
 import ev_marl
-from ev_marl.evaluation.agreement import CASES, measure
+from ev_marl.grid.studies.agreement import CASES, measure
 from ev_marl.scenario.grid import Grid
 
 ROUNDS = 7

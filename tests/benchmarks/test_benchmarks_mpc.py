@@ -13,7 +13,7 @@ from ev_marl.env.setup import Setting
 from ev_marl.policies import make_policy, make_view, rollout
 from ev_marl.policies.base import StationView
 from ev_marl.scenario import Scenario, load_scenario
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.simulator import Simulator
 
 pytestmark = pytest.mark.benchmark(group="mpc")
 

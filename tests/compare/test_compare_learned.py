@@ -18,12 +18,13 @@ from ev_marl.compare.report import command_of, report_markdown, summary_csv
 from ev_marl.compare.statistics import score
 from ev_marl.compare.table import notes
 from ev_marl.env.setup import Setting
-from ev_marl.errors import OptionError, PolicyError, RunError
-from ev_marl.policies import BestResponse, learned_spec, make_policy, split_specs
-from ev_marl.policies.learned_spec import read_learned
+from ev_marl.policies import BestResponse, make_policy, split_specs
+from ev_marl.policies.learned import spec as learned_spec
+from ev_marl.policies.learned.spec import read_learned
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.learned import describe
 from ev_marl.scenario import load_scenario
+from ev_marl.support.errors import OptionError, PolicyError, RunError
 
 
 class Trained(BestResponse):

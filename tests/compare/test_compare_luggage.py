@@ -17,10 +17,10 @@ from ev_marl.compare.day import Work, run_day
 from ev_marl.compare.folder import Manifest
 from ev_marl.compare.luggage import Luggage
 from ev_marl.env.setup import Setting
-from ev_marl.errors import RunError
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.learned import describe
 from ev_marl.scenario import load_scenario
+from ev_marl.support.errors import RunError
 
 OWN = """
 from {package}.shares import SHARE

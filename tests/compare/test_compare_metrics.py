@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from ev_marl.compare.metrics import Measured, Recorder
-from ev_marl.coordinator import make_coordinator
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.policies import rollout
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.world.track import Track
 

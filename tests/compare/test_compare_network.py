@@ -19,16 +19,16 @@ from ev_marl.compare import Comparison, compare
 from ev_marl.compare.columns import columns, network_columns, number
 from ev_marl.compare.figure import draw_report
 from ev_marl.compare.folder import named_files
+from ev_marl.compare.grid_metrics import NetworkRecorder, NetworkSummary
+from ev_marl.compare.grid_notes import formulations_table
 from ev_marl.compare.metrics import Recorder
-from ev_marl.compare.network_metrics import NetworkRecorder, NetworkSummary
-from ev_marl.compare.network_notes import formulations_table
 from ev_marl.compare.records import DayResult, FormulationValue, OnNetwork, OptimumOnNetwork
 from ev_marl.compare.report import report_markdown, results_table, summary_csv, summary_rows
 from ev_marl.compare.table import markdown_table, notes, print_table
-from ev_marl.coordinator import make_coordinator
 from ev_marl.env.setup import Setting
 from ev_marl.scenario.grid import NetworkLimits
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
 
 GRID = {"network": "cigre_lv", "limits": {"voltage": [0.95, 1.05], "transformer": 80.0}, "coordinator": "curtail"}
 STEPS = 24

@@ -11,12 +11,12 @@ import pytest
 
 from ev_marl.compare import compare
 from ev_marl.compare.table import notes
-from ev_marl.coordinator.proportional import Proportional
 from ev_marl.env.setup import Setting
-from ev_marl.errors import PolicyError, RunError
 from ev_marl.policies import StationView, rollout
 from ev_marl.scenario import load_scenario
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators.proportional import Proportional
+from ev_marl.simulation.simulator import Simulator
+from ev_marl.support.errors import PolicyError, RunError
 
 GENTLE = """
 class Gentle:

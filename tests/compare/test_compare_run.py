@@ -14,15 +14,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ev_marl.compare import Comparison, compare, day_seeds, rerun_day, workers
+from ev_marl.compare import Comparison, compare, rerun_day, workers
 from ev_marl.compare.day import Work
 from ev_marl.compare.folder import MANIFEST, Manifest, RunFolder, day_path
 from ev_marl.compare.records import DayResult
 from ev_marl.compare.report import command_of
 from ev_marl.compare.run import DEFAULT_POLICIES, default_folder
-from ev_marl.errors import OptionError, RunError, UnknownNameError
-from ev_marl.policies.simple import Idle
+from ev_marl.policies.rules.simple import Idle
 from ev_marl.scenario import load_scenario
+from ev_marl.support.errors import OptionError, RunError, UnknownNameError
+from ev_marl.world.seeds import day_seeds
 
 POLICIES = ("edf", "best-response", "random")
 

@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pytest
 
-from ev_marl.compare.seeds import SPLITS, day_seeds, policy_seed
 from ev_marl.compare.statistics import (
     day_scores,
     interquartile_mean,
@@ -19,6 +18,7 @@ from ev_marl.compare.statistics import (
     station_means,
     worst_tenth,
 )
+from ev_marl.world.seeds import SPLITS, day_seeds, policy_seed
 
 UNCONTROLLED = np.array([-10.0, -20.0, -30.0])
 BOUND = np.array([-6.0, -10.0, -30.0])  # nothing to gain on the third day

@@ -11,7 +11,7 @@ from ev_marl.cli import app
 from ev_marl.compare import compare, rerun_day
 from ev_marl.compare.report import command_of, report_markdown
 from ev_marl.env.setup import Setting
-from ev_marl.errors import RunError, TrackError
+from ev_marl.support.errors import RunError, TrackError
 from ev_marl.world.track import Track
 
 

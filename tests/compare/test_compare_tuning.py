@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 
 from ev_marl.cli import app
 from ev_marl.compare.baseline import team_returns
-from ev_marl.compare.seeds import day_seeds
 from ev_marl.compare.tuning import Range, ranges_of, read_ranges, tune, validate
 from ev_marl.env.setup import Setting
-from ev_marl.errors import OptionError
 from ev_marl.policies import Uncontrolled
 from ev_marl.policies.make import read_spec, write_spec
+from ev_marl.support.errors import OptionError
+from ev_marl.world.seeds import day_seeds
 
 
 class Hill(Uncontrolled):

@@ -10,9 +10,9 @@ from gymnasium import spaces
 
 import ev_marl
 from ev_marl.env.actions import ActionCoder
-from ev_marl.errors import ActionError
 from ev_marl.scenario import ScenarioError
 from ev_marl.scenario.schema import Levels
+from ev_marl.support.errors import ActionError
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from gymnasium import spaces
 import ev_marl
 from ev_marl.env.senses import Senses
 from ev_marl.env.setup import Setting
-from ev_marl.errors import ActionError
 from ev_marl.policies import make_policy, rollout
 from ev_marl.scenario import ScenarioError
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.simulator import Simulator
+from ev_marl.support.errors import ActionError
 
 WORKPLACE_DAYS = 3
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ev_marl.env.blocks import BLOCKS, Feature, ObservationBlock
-from ev_marl.physics.days import Days
 from ev_marl.scenario.checks import BLOCKS as NAMES_IN_SCENARIOS
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.days import Days
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.testing import check_block
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ev_marl
-from ev_marl.errors import TrackError
+from ev_marl.support.errors import TrackError
 
 SCENARIOS = ["tiny", "workplace", "residential-v2g"]
 

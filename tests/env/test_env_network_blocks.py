@@ -14,11 +14,11 @@ from builders import random_site, random_track
 from grid_cases import chain_day, chain_loop, chain_site
 from network_cases import quiet_flow, small_spec
 
-from ev_marl.coordinator import make_coordinator
 from ev_marl.env.blocks import BLOCKS, ObservationBlock
-from ev_marl.errors import NetworkError
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
+from ev_marl.support.errors import NetworkError
 
 
 def two_stations(network: object = None) -> Site:
@@ -112,7 +112,7 @@ def real_network(*, switch_closed: bool = True, dead: bool = False) -> Any:
 
 
 def test_the_way_up_follows_switches_and_parallel_lines() -> None:
-    charger_paths = pytest.importorskip("ev_marl.network.paths").charger_paths
+    charger_paths = pytest.importorskip("ev_marl.grid.model.paths").charger_paths
     found = charger_paths(real_network())
     assert found.lines.tolist() == [[True, False, False, False], [False, True, True, False]]
     assert found.transformer.tolist() == [0, 0]
@@ -131,7 +131,7 @@ def small_paths(monkeypatch: pytest.MonkeyPatch) -> None:
         lines=np.array([[True, False], [False, True]]), transformer=np.array([0, 0]), substation=np.array([0, -1])
     )
     module = SimpleNamespace(charger_paths=lambda network: paths)
-    monkeypatch.setitem(sys.modules, "ev_marl.network.paths", module)
+    monkeypatch.setitem(sys.modules, "ev_marl.grid.model.paths", module)
 
 
 @pytest.mark.usefixtures("small_paths")

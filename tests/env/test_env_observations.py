@@ -10,13 +10,13 @@ import pytest
 from builders import playable_scenarios
 
 import ev_marl
-from ev_marl.coordinator import make_coordinator
 from ev_marl.env.blocks import BLOCKS, Feature, Neighbours, Prices
 from ev_marl.env.observations import Observer
-from ev_marl.errors import OptionError, UnknownNameError
-from ev_marl.physics.days import Days
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.days import Days
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
+from ev_marl.support.errors import OptionError, UnknownNameError
 from ev_marl.world import Sessions, Track
 
 ALL_BLOCKS = ["identity", "clock", "calendar", "ports", "prices", "headroom", "neighbours"]

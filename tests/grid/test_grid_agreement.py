@@ -17,17 +17,17 @@ pytest.importorskip("simbench")
 import pandapower.networks as networks  # noqa: E402  they need pandapower
 
 from ev_marl.cli import app  # noqa: E402  they need pandapower
-from ev_marl.errors import NetworkError  # noqa: E402
-from ev_marl.evaluation import agreement  # noqa: E402
-from ev_marl.grid import newton  # noqa: E402
 from ev_marl.grid.base import Injections, take_rows  # noqa: E402
-from ev_marl.grid.checks import compare, random_states  # noqa: E402
-from ev_marl.grid.choose import make_backend  # noqa: E402
-from ev_marl.grid.newton import NewtonBackend  # noqa: E402
-from ev_marl.grid.pandapower_backend import PandapowerBackend  # noqa: E402
-from ev_marl.grid.zbus import MOST_ITERATIONS, ZBusBackend  # noqa: E402
-from ev_marl.network.network import Network, load_buses  # noqa: E402
+from ev_marl.grid.model.network import Network, load_buses  # noqa: E402
+from ev_marl.grid.solvers import newton  # noqa: E402
+from ev_marl.grid.solvers.checks import compare, random_states  # noqa: E402
+from ev_marl.grid.solvers.choose import make_backend  # noqa: E402
+from ev_marl.grid.solvers.newton import NewtonBackend  # noqa: E402
+from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend  # noqa: E402
+from ev_marl.grid.solvers.zbus import MOST_ITERATIONS, ZBusBackend  # noqa: E402
+from ev_marl.grid.studies import agreement  # noqa: E402
 from ev_marl.scenario.grid import Grid  # noqa: E402
+from ev_marl.support.errors import NetworkError  # noqa: E402
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "grid-agreement.md"
 

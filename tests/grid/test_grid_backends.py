@@ -27,13 +27,13 @@ from grid_backend_cases import (  # noqa: E402  they need pandapower
 from network_elements import ELEMENTS  # noqa: E402
 
 from ev_marl.env.setup import Setting  # noqa: E402
-from ev_marl.errors import NetworkError, UnknownNameError  # noqa: E402
 from ev_marl.grid.base import BACKENDS, GridBackend, Injections, PowerFlow  # noqa: E402
-from ev_marl.grid.checks import compare, random_states  # noqa: E402
-from ev_marl.grid.choose import make_backend  # noqa: E402
-from ev_marl.grid.pandapower_backend import PandapowerBackend  # noqa: E402
+from ev_marl.grid.model.network import Network  # noqa: E402
 from ev_marl.grid.setup import grid_loop  # noqa: E402
-from ev_marl.network.network import Network  # noqa: E402
+from ev_marl.grid.solvers.checks import compare, random_states  # noqa: E402
+from ev_marl.grid.solvers.choose import make_backend  # noqa: E402
+from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend  # noqa: E402
+from ev_marl.support.errors import NetworkError, UnknownNameError  # noqa: E402
 
 FIELDS = ("vm_pu", "line_percent", "transformer_percent", "slack_kw", "slack_kvar", "losses_kw")
 FAST = [("zbus", "cigre_lv"), ("newton", "case14")]

@@ -9,16 +9,16 @@ from grid_cases import ChainBackend, chain_day, chain_loop, chain_site
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ev_marl.coordinator import make_coordinator
-from ev_marl.errors import TrackError
 from ev_marl.grid import thermal
 from ev_marl.grid.base import Injections
 from ev_marl.grid.limits import Bounds
 from ev_marl.grid.loop import GridLoop, droop_ratio
-from ev_marl.objective.network import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
+from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.scenario.grid import Chargers, NetworkLimits, VoltageDroop
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
+from ev_marl.support.errors import TrackError
 from ev_marl.world import Track
 
 

@@ -13,14 +13,14 @@ pytest.importorskip("simbench")
 
 import pandapower.networks as networks  # noqa: E402  they need pandapower
 
-from ev_marl.errors import NetworkError  # noqa: E402
 from ev_marl.grid.base import Injections  # noqa: E402
-from ev_marl.grid.pandapower_backend import PandapowerBackend  # noqa: E402
-from ev_marl.grid.zbus import ZBusBackend  # noqa: E402
-from ev_marl.network.network import Network, bus_index, load_buses  # noqa: E402
-from ev_marl.network.sources import network_functions  # noqa: E402
+from ev_marl.grid.model.network import Network, bus_index, load_buses  # noqa: E402
+from ev_marl.grid.model.sources import network_functions  # noqa: E402
+from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend  # noqa: E402
+from ev_marl.grid.solvers.zbus import ZBusBackend  # noqa: E402
 from ev_marl.scenario.grid import AddedPv, Grid  # noqa: E402
 from ev_marl.site import Site  # noqa: E402
+from ev_marl.support.errors import NetworkError  # noqa: E402
 
 
 def street() -> Any:

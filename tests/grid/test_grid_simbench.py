@@ -14,7 +14,7 @@ pytest.importorskip("simbench")
 
 import simbench
 
-from ev_marl.network.simbench_nets import STEPS_OF_THE_YEAR, simbench_profiles
+from ev_marl.grid.model.simbench_nets import STEPS_OF_THE_YEAR, simbench_profiles
 from ev_marl.scenario import load_scenario
 from ev_marl.world import World
 

@@ -13,18 +13,18 @@ pytest.importorskip("pandapower")
 
 import pandapower
 
-from ev_marl.compare.network_metrics import NetworkRecorder
-from ev_marl.coordinator import make_coordinator
-from ev_marl.errors import NetworkError
+from ev_marl.compare.grid_metrics import NetworkRecorder
 from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.model.network import Network
+from ev_marl.grid.solvers.zbus import ZBusBackend
 from ev_marl.grid.taps import TapChanger
-from ev_marl.grid.zbus import ZBusBackend
-from ev_marl.network.network import Network
 from ev_marl.scenario.grid import Chargers, NetworkLimits, TapControl
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
+from ev_marl.support.errors import NetworkError
 from ev_marl.world import Track
-from ev_marl.world.network_day import NetworkDay
+from ev_marl.world.grid_day import NetworkDay
 
 N_STEPS = 6
 PORTS = 2

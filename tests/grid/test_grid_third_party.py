@@ -16,13 +16,13 @@ pytest.importorskip("simbench")
 import grid_backend_cases as cases  # noqa: E402  they need pandapower
 from grid_backend_cases import NETWORKS, network_of, saved, two_buses  # noqa: E402
 
-from ev_marl.errors import NetworkError  # noqa: E402
 from ev_marl.grid.base import Injections, PowerFlow  # noqa: E402
-from ev_marl.grid.checks import differences, random_states  # noqa: E402
-from ev_marl.grid.choose import make_backend  # noqa: E402
-from ev_marl.grid.newton import NewtonBackend  # noqa: E402
-from ev_marl.grid.pandapower_backend import PandapowerBackend  # noqa: E402
-from ev_marl.grid.zbus import ZBusBackend  # noqa: E402
+from ev_marl.grid.solvers.checks import differences, random_states  # noqa: E402
+from ev_marl.grid.solvers.choose import make_backend  # noqa: E402
+from ev_marl.grid.solvers.newton import NewtonBackend  # noqa: E402
+from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend  # noqa: E402
+from ev_marl.grid.solvers.zbus import ZBusBackend  # noqa: E402
+from ev_marl.support.errors import NetworkError  # noqa: E402
 from ev_marl.testing import check_grid_backend  # noqa: E402
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "grid_backends"

@@ -10,14 +10,14 @@ pytest.importorskip("pandapower")
 import pandapower
 import pandapower.networks
 
-from ev_marl.errors import NetworkError
 from ev_marl.grid.base import Injections
-from ev_marl.grid.checks import random_states
-from ev_marl.grid.pandapower_backend import PandapowerBackend
-from ev_marl.grid.unbalanced import ThreePhase
-from ev_marl.network.network import Network
-from ev_marl.network.spec import NetworkSpec
+from ev_marl.grid.model.network import Network
+from ev_marl.grid.model.spec import NetworkSpec
+from ev_marl.grid.solvers.checks import random_states
+from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend
+from ev_marl.grid.studies.unbalanced import ThreePhase
 from ev_marl.scenario.grid import Grid
+from ev_marl.support.errors import NetworkError
 
 ALIKE = np.full(3, 1.0 / 3.0)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from builders import random_site, random_track
 
-from ev_marl.coordinator import make_coordinator
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.overload import Overload
@@ -19,7 +18,8 @@ from ev_marl.objective.peak import PeakPower
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.optimum import solve
 from ev_marl.policies import make_policy, rollout
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
 
 
 def fingerprint() -> str:

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from network_cases import quiet_flow
 
-from ev_marl.coordinator import make_coordinator
-from ev_marl.errors import ObjectiveError
 from ev_marl.objective import TERMS, Objective
 from ev_marl.objective.base import Term
-from ev_marl.objective.network import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
+from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.scenario import load_scenario
 from ev_marl.scenario.grid import Grid
-from ev_marl.simulator import Flow, Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Flow, Simulator
 from ev_marl.site import Site
+from ev_marl.support.errors import ObjectiveError
 
 STEP_H = 0.5
 NAMES = ("voltage_deviation", "line_overload", "transformer_overload", "grid_losses")

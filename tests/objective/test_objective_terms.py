@@ -10,8 +10,6 @@ from builders import random_site, random_track
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ev_marl.coordinator import make_coordinator
-from ev_marl.errors import ObjectiveError, UnknownNameError
 from ev_marl.objective import TERMS, Objective, expression_of
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.overload import Overload
@@ -20,8 +18,10 @@ from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.scenario.series import Series
-from ev_marl.simulator import Flow, Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Flow, Simulator
 from ev_marl.site import Site
+from ev_marl.support.errors import ObjectiveError, UnknownNameError
 from ev_marl.world.track import Track
 
 TARGET = Series(tuple(float(hour) for hour in range(24)), "by_hour")

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optimum_cases import money, one_port_day, random_day, reference_bound, without_limits
 
-from ev_marl.coordinator import make_coordinator
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.overload import Overload
@@ -19,11 +18,12 @@ from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.optimum import solve
-from ev_marl.optimum.cuts import flow_slope
-from ev_marl.physics.battery import energy_after
+from ev_marl.planning.programme.cuts import flow_slope
 from ev_marl.policies import Plan, PlanPolicy, Policy, StationView, make_policy, rollout
 from ev_marl.scenario.series import Series
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.battery import energy_after
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.world.track import Track
 
 seeds = st.integers(0, 2**32 - 1)

@@ -14,18 +14,18 @@ from network_elements import ELEMENTS
 from optimum_cases import money, random_day
 from optimum_grid_cases import hang, random_street
 
-from ev_marl.coordinator import make_coordinator
 from ev_marl.grid.loop import droop_ratio
 from ev_marl.objective import Objective
-from ev_marl.objective.network import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
+from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.optimum import GridProblem, solve
-from ev_marl.optimum.grid_tangents import carried_plan, violation
-from ev_marl.optimum.network_terms import suffered
+from ev_marl.optimum.grid.tangents import carried_plan, violation
+from ev_marl.optimum.grid.terms import suffered
 from ev_marl.optimum.search import Search
 from ev_marl.policies.base import Episode, StationView
 from ev_marl.policies.rollout import rollout
 from ev_marl.scenario.grid import Chargers, NetworkLimits, VoltageDroop
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.world.track import Track
 

@@ -17,7 +17,7 @@ from optimum_grid_cases import hang, two_buses
 from ev_marl.grid.limits import VOLTAGE_TOLERANCE_PU
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
-from ev_marl.objective.network import GridLosses, LineOverload, VoltageDeviation
+from ev_marl.objective.grid import GridLosses, LineOverload, VoltageDeviation
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.optimum import GridProblem, Solution, solve
 from ev_marl.scenario.grid import NetworkLimits

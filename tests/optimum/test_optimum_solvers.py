@@ -7,15 +7,15 @@ import pyomo.environ as pyo
 import pytest
 from optimum_cases import money, one_port_day, random_day
 
-from ev_marl.errors import ObjectiveError, SolverError
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.optimum import solve
 from ev_marl.optimum.model import PyomoDay
-from ev_marl.optimum.program import LinearProgram, Rows
+from ev_marl.planning.programme.linear import LinearProgram, Rows
 from ev_marl.scenario.series import Series
+from ev_marl.support.errors import ObjectiveError, SolverError
 
 
 @pytest.mark.parametrize("seed", [2, 5, 13, 77])

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from policies_cases import day, make_station_view, two_lots
 from scipy.optimize import linprog
 
-from ev_marl.coordinator import make_coordinator
-from ev_marl.errors import OptionError
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
-from ev_marl.physics.battery import energy_after
 from ev_marl.policies import BestResponse, best_response, make_policy, rollout
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.battery import energy_after
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
+from ev_marl.support.errors import OptionError
 
 
 def test_it_waits_for_the_cheap_steps_it_needs():

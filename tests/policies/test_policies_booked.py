@@ -10,15 +10,15 @@ from builders import random_site, random_track
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ev_marl.booking import booked_coverage
-from ev_marl.coordinator import make_coordinator
 from ev_marl.env.setup import Setting
-from ev_marl.errors import OptionError
-from ev_marl.own_plan import Vehicles
+from ev_marl.planning.booking import booked_coverage
+from ev_marl.planning.own_plan import Vehicles
 from ev_marl.policies import make_policy, rollout
-from ev_marl.policies.booked import BookedResponse
+from ev_marl.policies.messages.booked import BookedResponse
 from ev_marl.scenario import load_scenario
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
+from ev_marl.support.errors import OptionError
 from ev_marl.testing import check_policy
 
 

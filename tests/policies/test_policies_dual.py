@@ -11,21 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policies_cases import day, make_episode, make_site_view, make_station_view, two_lots
 
-from ev_marl.compare.seeds import day_seeds
-from ev_marl.coordinator import make_coordinator
 from ev_marl.env.setup import Setting
-from ev_marl.errors import OptionError
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.optimum import solve
+from ev_marl.planning.outlook.expected import ExpectedRoom, ExpectedVehicles
 from ev_marl.policies import DualPrices, StationView, make_policy, rollout
-from ev_marl.policies.dual import add_up, new_prices, prices_above
-from ev_marl.policies.messages_expected import ExpectedRoom, ExpectedVehicles
-from ev_marl.policies.messages_stays import Stays
-from ev_marl.simulator import Simulator
+from ev_marl.policies.messages.dual import add_up, new_prices, prices_above
+from ev_marl.policies.messages.stays import Stays
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
+from ev_marl.support.errors import OptionError
 from ev_marl.testing import check_policy
+from ev_marl.world.seeds import day_seeds
 
 
 def objective():

@@ -19,16 +19,16 @@ from optimum_cases import money
 from policies_cases import day, two_lots
 from policies_grid_cases import another_future, weak_street
 
-from ev_marl.compare.seeds import day_seeds
-from ev_marl.coordinator import make_coordinator
 from ev_marl.env.setup import Setting
 from ev_marl.grid.loop import GridLoop
 from ev_marl.policies import DualPrices, MpcPerfect, Policy, make_view, rollout
 from ev_marl.policies.base import Episode
 from ev_marl.scenario.grid import NetworkLimits
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.testing import check_policy
+from ev_marl.world.seeds import day_seeds
 from ev_marl.world.track import Track
 
 MONEY = money(wear=0.02, unmet=0.6)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ev_marl.errors import OptionError, UnknownNameError
 from ev_marl.policies import POLICIES, Plan, PlanPolicy, Policy, Uncontrolled, make_policy, split_specs
 from ev_marl.policies.base import site_view
+from ev_marl.support.errors import OptionError, UnknownNameError
 from ev_marl.testing import check_policy, small_day, small_site
 
 OWN = ["as-late-as-possible", "best-response", "idle", "price-threshold", "random", "uncontrolled"]
@@ -31,8 +31,8 @@ def test_options_as_text_as_mapping_and_by_class():
     assert make_policy("best-response()").trust == 1.0
     assert make_policy({"name": "best-response", "options": {"margin_steps": 2}}).margin_steps == 2
     assert make_policy({"name": "idle"}).name == "idle"
-    assert isinstance(make_policy("ev_marl.policies.simple:Uncontrolled"), Uncontrolled)
-    assert make_policy("ev_marl.policies.threshold:PriceThreshold(charge_share=0.3)").charge_share == 0.3
+    assert isinstance(make_policy("ev_marl.policies.rules.simple:Uncontrolled"), Uncontrolled)
+    assert make_policy("ev_marl.policies.rules.threshold:PriceThreshold(charge_share=0.3)").charge_share == 0.3
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,7 @@ import pytest
 from optimum_cases import money, random_day
 from policies_cases import day, make_episode, make_site_view, make_station_view, two_lots
 
-from ev_marl.coordinator import make_coordinator
 from ev_marl.env.setup import Setting
-from ev_marl.errors import ObjectiveError, OptionError, PolicyError
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.overload import Overload
@@ -22,13 +20,15 @@ from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.optimum import solve
+from ev_marl.planning.outlook.ahead import KnownOutlook, expected_fleets, look_ahead
+from ev_marl.planning.programme.charges import Charges
+from ev_marl.planning.programme.receding import Program
 from ev_marl.policies import Mpc, MpcPerfect, make_policy, make_view, rollout
-from ev_marl.policies.mpc_ahead import KnownOutlook, expected_fleets, look_ahead
-from ev_marl.policies.mpc_charges import Charges
-from ev_marl.policies.mpc_program import Program
 from ev_marl.scenario import Scenario, load_scenario
 from ev_marl.scenario.series import Series
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
+from ev_marl.support.errors import ObjectiveError, OptionError, PolicyError
 from ev_marl.testing import check_policy
 from ev_marl.world.track import Sessions, Track
 

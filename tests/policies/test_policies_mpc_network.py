@@ -19,27 +19,27 @@ from optimum_cases import money, random_day, without_limits
 from optimum_grid_cases import hang, random_street
 from policies_grid_cases import another_future, weak_street
 
-from ev_marl.compare.seeds import day_seeds
-from ev_marl.coordinator import make_coordinator
 from ev_marl.env.setup import Setting
-from ev_marl.errors import ObjectiveError
 from ev_marl.grid.base import Injections
 from ev_marl.grid.days import network_loads
 from ev_marl.grid.loop import GridLoop
 from ev_marl.grid.taps import TapChanger
 from ev_marl.objective import Objective
-from ev_marl.objective.network import VoltageDeviation
+from ev_marl.objective.grid import VoltageDeviation
 from ev_marl.optimum import GridProblem, solve
-from ev_marl.optimum.grid_tangents import violation
+from ev_marl.optimum.grid.tangents import violation
+from ev_marl.planning.outlook.ahead import KnownOutlook, look_ahead
+from ev_marl.planning.outlook.loads import ExpectedLoads, KnownLoads
+from ev_marl.planning.programme.charges import Charges
+from ev_marl.planning.programme.receding import Program
 from ev_marl.policies import Mpc, MpcPerfect, Policy, make_view, rollout
-from ev_marl.policies.mpc_ahead import KnownOutlook, look_ahead
-from ev_marl.policies.mpc_charges import Charges
-from ev_marl.policies.mpc_loads import ExpectedLoads, KnownLoads
-from ev_marl.policies.mpc_network import LATER, NetworkAhead
-from ev_marl.policies.mpc_program import Program
+from ev_marl.policies.mpc.grid import LATER, NetworkAhead
 from ev_marl.scenario.grid import Chargers, NetworkLimits, TapControl, VoltageDroop
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
+from ev_marl.support.errors import ObjectiveError
+from ev_marl.world.seeds import day_seeds
 from ev_marl.world.track import Track
 
 MONEY = money(wear=0.02, unmet=0.6)

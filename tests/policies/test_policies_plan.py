@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policies_cases import make_episode, two_lots
 
-from ev_marl.coordinator import make_coordinator
-from ev_marl.errors import PlanError
 from ev_marl.objective import Objective
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.policies import Plan, PlanPolicy, make_policy, rollout
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
+from ev_marl.support.errors import PlanError
 
 
 def some_plan(n_steps=5, n_ports=4) -> Plan:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from policies_cases import day, two_lots
 
-from ev_marl.coordinator import make_coordinator
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.policies import Idle, LeastLaxityFirst, SiteView, Uncontrolled, make_policy, make_view, rollout
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
 
 
 @pytest.fixture

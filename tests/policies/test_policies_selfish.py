@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policies_cases import day, make_station_view, two_lots
 
-from ev_marl.coordinator import make_coordinator
-from ev_marl.errors import OptionError
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.optimum import solve
 from ev_marl.policies import Selfish, make_policy, rollout
-from ev_marl.policies.messages_stays import Stays
-from ev_marl.simulator import Simulator
+from ev_marl.policies.messages.stays import Stays
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
+from ev_marl.support.errors import OptionError
 from ev_marl.testing import check_policy
 
 

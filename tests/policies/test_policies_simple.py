@@ -9,8 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policies_cases import day, make_episode, make_site_view, make_station_view, two_lots
 
-from ev_marl.coordinator import make_coordinator
-from ev_marl.errors import OptionError
 from ev_marl.objective import Objective
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.policies import (
@@ -25,7 +23,9 @@ from ev_marl.policies import (
     make_policy,
     rollout,
 )
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
+from ev_marl.support.errors import OptionError
 from ev_marl.testing import group_sums
 
 

@@ -28,12 +28,12 @@ from ev_marl.compare.folder import Manifest
 from ev_marl.compare.luggage import Luggage, package_digest
 from ev_marl.compare.ray_workers import _day
 from ev_marl.compare.records import DayResult
-from ev_marl.compare.seeds import day_seeds
-from ev_marl.errors import RunError
-from ev_marl.ray_cluster import connect
 from ev_marl.rl.multi_agent_env import register, sharing
 from ev_marl.rl.ray_session import ray_session
 from ev_marl.scenario import load_scenario
+from ev_marl.support.errors import RunError
+from ev_marl.support.ray_cluster import connect
+from ev_marl.world.seeds import day_seeds
 
 pytestmark = [
     # RLlib's own use of what it or its dependencies deprecate.
@@ -176,7 +176,7 @@ def test_no_cluster_is_said(tmp_path: Path) -> None:
 
 def test_ray_is_not_asked_where_nothing_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would wait for minutes."""
-    monkeypatch.setattr("ev_marl.ray_cluster._PATIENCE_S", 0.5)
+    monkeypatch.setattr("ev_marl.support.ray_cluster._PATIENCE_S", 0.5)
     monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray was asked"))
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with socket.socket() as free:

@@ -16,9 +16,7 @@ from ray.rllib.algorithms.dqn.dqn_learner import QF_LOSS_KEY, QF_PREDS
 from ray.rllib.core.columns import Columns
 
 import ev_marl
-from ev_marl.compare.seeds import day_seeds
 from ev_marl.env.setup import Setting
-from ev_marl.errors import OptionError
 from ev_marl.policies import rollout
 from ev_marl.rl.algorithm import after_restoring, build
 from ev_marl.rl.config import TrainingConfig
@@ -26,6 +24,8 @@ from ev_marl.rl.learned import describe, export, load_policy
 from ev_marl.rl.replay import DayReplay, Drawn
 from ev_marl.rl.rollouts import ModuleRollout, RolloutArrays
 from ev_marl.rl.runner import RETURN
+from ev_marl.support.errors import OptionError
+from ev_marl.world.seeds import day_seeds
 
 pytestmark = [
     # RLlib's own use of what it or its dependencies deprecate.

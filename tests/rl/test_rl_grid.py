@@ -14,9 +14,7 @@ pytest.importorskip("ray")
 pytest.importorskip("pandapower")
 
 import ev_marl
-from ev_marl.compare.seeds import day_seeds
 from ev_marl.env.setup import Setting
-from ev_marl.errors import EvMarlError, OptionError
 from ev_marl.optimum import solve, solve_day
 from ev_marl.policies import rollout
 from ev_marl.rl.algorithm import build
@@ -24,6 +22,8 @@ from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.learned import export, load_policy
 from ev_marl.rl.training import train
 from ev_marl.rl.validation import Validation
+from ev_marl.support.errors import EvMarlError, OptionError
+from ev_marl.world.seeds import day_seeds
 
 pytestmark = [
     pytest.mark.usefixtures("ray_running"),

@@ -17,16 +17,16 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 import ev_marl
-from ev_marl.compare.seeds import day_seeds
 from ev_marl.env.setup import Setting
-from ev_marl.errors import OptionError
 from ev_marl.policies import rollout
 from ev_marl.rl.algorithm import after_restoring, algorithm_config, build
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.learned import export, load_policy
 from ev_marl.rl.learner import advantages
 from ev_marl.rl.runner import RETURN
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.simulator import Simulator
+from ev_marl.support.errors import OptionError
+from ev_marl.world.seeds import day_seeds
 
 pytestmark = [
     pytest.mark.usefixtures("ray_running"),

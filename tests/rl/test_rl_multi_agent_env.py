@@ -24,9 +24,9 @@ from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv
 from ray.rllib.utils.pre_checks.env import check_multiagent_environments
 
 import ev_marl
-from ev_marl.compare.seeds import day_seeds
-from ev_marl.errors import OptionError, TrackError
 from ev_marl.rl.multi_agent_env import RllibEnv, policy_by_type, register, shared_policy, sharing
+from ev_marl.support.errors import OptionError, TrackError
+from ev_marl.world.seeds import day_seeds
 
 pytestmark = [
     # RLlib's own use of what it or its dependencies deprecate.

@@ -18,11 +18,11 @@ pytest.importorskip("torch")
 pytest.importorskip("ray")
 
 import ev_marl
-from ev_marl.errors import RunError
 from ev_marl.rl import training
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.training import SeedResult, share_done, train
 from ev_marl.rl.training_folder import SeedFolder, default_folder
+from ev_marl.support.errors import RunError
 
 SCORES = [0.1, 0.3, 0.2, 0.6, 0.5, 0.4, 0.7, 0.65, 0.1, 0.2]  # of the policy after each iteration
 
@@ -264,7 +264,7 @@ def test_two_processes_do_not_train_the_same_seed(tmp_path: Path, pretended: lis
 def test_nothing_is_written_where_configuration_and_scenario_do_not_go_together(
     tmp_path: Path, pretended: list[Pretended]
 ) -> None:
-    with pytest.raises(ev_marl.errors.EvMarlError, match="nearst"):
+    with pytest.raises(ev_marl.support.errors.EvMarlError, match="nearst"):
         run(tmp_path / "out", coordinator="nearst")
     assert not (tmp_path / "out").exists()
 

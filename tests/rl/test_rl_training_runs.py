@@ -19,9 +19,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from ev_marl.cli import app
-from ev_marl.commands import training
-from ev_marl.policies.learned_spec import read_learned
+from ev_marl.cli import app, training
+from ev_marl.policies.learned.spec import read_learned
 from ev_marl.rl import restart
 from ev_marl.rl.training_folder import SeedFolder
 

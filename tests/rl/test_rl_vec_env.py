@@ -16,10 +16,10 @@ from stable_baselines3.common.buffers import ReplayBuffer  # noqa: E402
 from stable_baselines3.common.evaluation import evaluate_policy  # noqa: E402
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize  # noqa: E402
 
-from ev_marl.errors import ActionError  # noqa: E402
 from ev_marl.rl.config import Reward  # noqa: E402
 from ev_marl.rl.stations import RewardLike  # noqa: E402
 from ev_marl.rl.vec_env import StationVecEnv  # noqa: E402
+from ev_marl.support.errors import ActionError  # noqa: E402
 
 N_ENVS = 2
 DAY = 12  # steps: from midnight to noon, vehicles come in the morning

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ev_marl.errors import EvMarlError
 from ev_marl.scenario import Problem, ScenarioError, load_scenario, scenario_from_dict
+from ev_marl.support.errors import EvMarlError
 
 GOOD = """\
 name: yard

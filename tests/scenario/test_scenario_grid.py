@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import ev_marl
 from ev_marl.cli import app
-from ev_marl.commands import scenarios as commands
+from ev_marl.cli import scenarios as commands
 from ev_marl.env.setup import Setting
 from ev_marl.objective import Objective
 from ev_marl.scenario import Scenario, ScenarioError, load_scenario, scenario_from_dict
@@ -217,7 +217,7 @@ def test_the_terms_that_need_a_network_are_those_of_the_objective() -> None:
         try:
             Objective.from_scenario(scenario.model_copy(update={"objective": priced}), coordinator)
             assert name not in NETWORK_TERMS
-        except ev_marl.errors.ObjectiveError:
+        except ev_marl.support.errors.ObjectiveError:
             assert name in NETWORK_TERMS
 
 

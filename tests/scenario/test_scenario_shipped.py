@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from builders import playable_scenarios
 
-from ev_marl.coordinator import COORDINATORS
 from ev_marl.env.blocks import BLOCKS
 from ev_marl.objective import TERMS
 from ev_marl.policies import POLICIES
 from ev_marl.scenario import ScenarioError, checks, load_scenario, shipped_scenarios
 from ev_marl.scenario.schema import Objective
+from ev_marl.simulation.coordinators import COORDINATORS
 from ev_marl.site import Site
 from ev_marl.world.sessions import SESSION_MODELS
 

@@ -7,10 +7,10 @@ from typing import Any
 import networkx as nx
 import pytest
 
-from ev_marl.errors import SiteError
 from ev_marl.scenario import scenario_from_dict
 from ev_marl.scenario.schema import Group, Scenario, Stations
 from ev_marl.site import Site
+from ev_marl.support.errors import SiteError
 
 
 def site_of(**root: Any) -> Site:

@@ -14,11 +14,11 @@ from builders import random_site
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ev_marl.errors import SiteError
 from ev_marl.scenario.clock import Clock
 from ev_marl.scenario.schema import LoadProfile, Pv
 from ev_marl.scenario.series import Series
 from ev_marl.site import Site
+from ev_marl.support.errors import SiteError
 
 HOURS = Clock(datetime(2023, 5, 15, tzinfo=UTC), "UTC", 1.0, 24)
 

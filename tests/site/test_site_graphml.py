@@ -12,10 +12,10 @@ from builders import playable_scenarios, random_site
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ev_marl.errors import SiteError
 from ev_marl.scenario import load_scenario, scenario_from_dict
 from ev_marl.scenario.clock import Clock
 from ev_marl.site import Site
+from ev_marl.support.errors import SiteError
 
 
 def same(site: Site, other: Site) -> None:

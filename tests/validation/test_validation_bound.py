@@ -9,7 +9,7 @@ from builders import playable_scenarios
 from ev_marl.env.setup import Setting
 from ev_marl.optimum import solve
 from ev_marl.policies import make_policy, rollout
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.simulator import Simulator
 
 DAYS = 50
 RIVALS = ("uncontrolled", "llf", "as-late-as-possible", "price-threshold", "best-response", "random")

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from builders import random_site, random_track
 
-from ev_marl.coordinator import make_coordinator
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.overload import Overload
 from ev_marl.objective.peak import PeakPower
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
-from ev_marl.simulator import Simulator
+from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.world.track import Track
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ev_marl.errors import DataError, TrackError
 from ev_marl.scenario.schema import Group, PriceByHour, Scenario, Stations
 from ev_marl.site.site import Site
+from ev_marl.support.errors import DataError, TrackError
 from ev_marl.world.importing import import_tracks, sessions_to_tracks
 from ev_marl.world.readers.acn import read_acn
 from ev_marl.world.track import Track

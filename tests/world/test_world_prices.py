@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ev_marl.errors import DataError
 from ev_marl.scenario.schema import PriceByHour, PriceConstant, PriceFile, PriceModel, Scenario
+from ev_marl.support.errors import DataError
 from ev_marl.world.readers.prices import read_prices
 from ev_marl.world.world import World
 

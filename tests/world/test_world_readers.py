@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ev_marl.errors import DataError
+from ev_marl.support.errors import DataError
 from ev_marl.world.readers.acn import read_acn
 from ev_marl.world.readers.elaadnl import read_elaadnl
 from ev_marl.world.readers.prices import read_prices

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ev_marl.errors import DataError, SiteError, UnknownNameError
 from ev_marl.scenario.schema import (
     Group,
     PriceConstant,
@@ -24,6 +23,7 @@ from ev_marl.scenario.schema import (
     Vehicle,
     Vehicles,
 )
+from ev_marl.support.errors import DataError, SiteError, UnknownNameError
 from ev_marl.world.hours import HourGrid
 from ev_marl.world.sessions import Arrivals
 from ev_marl.world.track import Track

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ev_marl.errors import TrackError
 from ev_marl.scenario.schema import Scenario
 from ev_marl.scenario.series import Series
 from ev_marl.site.site import Site
+from ev_marl.support.errors import TrackError
 from ev_marl.world.track import Sessions, Track
 from ev_marl.world.world import World
 

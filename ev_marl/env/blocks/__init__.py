@@ -5,10 +5,10 @@ from ev_marl.env.blocks.booking import Booking
 from ev_marl.env.blocks.calendar import Calendar
 from ev_marl.env.blocks.clock import TimeOfDay
 from ev_marl.env.blocks.demand import Demand
+from ev_marl.env.blocks.grid import NetworkLoading, Voltage
 from ev_marl.env.blocks.headroom import Headroom
 from ev_marl.env.blocks.identity import Identity
 from ev_marl.env.blocks.neighbours import Neighbours
-from ev_marl.env.blocks.network import NetworkLoading, Voltage
 from ev_marl.env.blocks.plans import Plans
 from ev_marl.env.blocks.ports import Ports
 from ev_marl.env.blocks.prices import Prices

@@ -13,11 +13,11 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from ev_marl.own_plan import Worth
-from ev_marl.physics.days import Days
-from ev_marl.registry import Registry
-from ev_marl.simulator import Simulator
+from ev_marl.planning.own_plan import Worth
+from ev_marl.simulation.days import Days
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
+from ev_marl.support.registry import Registry
 
 Scope = Literal["site", "group", "station", "port"]
 """What a row of a block's table is about. An agent gets the site's row, the rows of the groups above it (deepest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Exogenous, Feature
-from ev_marl.physics.days import Days
+from ev_marl.simulation.days import Days
 from ev_marl.site import Site
 
 

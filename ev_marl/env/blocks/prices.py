@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Exogenous, Feature
-from ev_marl.physics.days import Days
+from ev_marl.simulation.days import Days
 from ev_marl.site import Site
 
 

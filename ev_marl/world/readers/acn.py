@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ev_marl.errors import DataError
+from ev_marl.support.errors import DataError
 from ev_marl.world.readers.records import SessionRecord, SessionRecords, sound
 from ev_marl.world.readers.text import read_rows, read_text
 

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from ev_marl.errors import DataError
+from ev_marl.support.errors import DataError
 from ev_marl.world.readers.text import read_rows
 
 Fill = Literal["previous_day", "interpolate"]

@@ -7,7 +7,7 @@ import gzip
 import io
 from pathlib import Path
 
-from ev_marl.errors import DataError
+from ev_marl.support.errors import DataError
 
 
 def read_text(path: str | Path) -> str:

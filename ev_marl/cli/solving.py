@@ -1,0 +1,142 @@
+"""`ev-marl solve`: the cooperative optimum of one day, on the network where the scenario has one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ev_marl.cli.output import check_new, console, print_json, say
+from ev_marl.env.actions import ActionCoder
+from ev_marl.env.setup import Setting
+from ev_marl.optimum import GridReport, Solution, solve_day
+from ev_marl.world.track import Track
+
+
+def run(
+    scenario: str,
+    seed: int,
+    track_file: Path | None,
+    out: Path | None,
+    solver: str,
+    coordinator: str | None,
+    top: int,
+    as_json: bool,
+) -> None:
+    """Solve a day, print bound, proof and shadow prices, and write the plan."""
+    if out is not None:
+        check_new(out, overwrite=None)
+    setting = Setting.of(scenario, coordinator=coordinator)
+    if track_file is None:
+        track = setting.world.sample(seed)
+    else:
+        track = Track.load(track_file)
+        track.validate(setting.site)
+    levels = ActionCoder(setting.site, setting.scenario.action).levels
+    solution = solve_day(setting, track, solver=solver, levels=levels)
+    prices = shadow_prices(track, solution, top)
+    if as_json:
+        print_json(_as_json(solution, prices))
+    else:
+        _print(console(), track, solution, prices)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        solution.plan.save(out)
+        say(f"Plan written to {out}")
+
+
+def shadow_prices(track: Track, solution: Solution, top: int) -> list[dict[str, Any]]:
+    """The limits and steps at which one more kW would have been worth most, highest first."""
+    prices = solution.shadow_prices
+    order = np.argsort(prices, axis=None)[::-1][:top]
+    rows = []
+    for step, group in zip(*np.unravel_index(order, prices.shape), strict=True):
+        if prices[step, group] <= 0.0:
+            break
+        rows.append(
+            {
+                "time": track.clock.local_times[step].isoformat(timespec="minutes"),
+                "step": int(step),
+                "group": track.groups[group],
+                "limit_kw": float(track.import_limit_kw[step, group]),
+                "price_per_kw": float(prices[step, group]),
+            }
+        )
+    return rows
+
+
+def _as_json(solution: Solution, prices: list[dict[str, Any]]) -> dict[str, Any]:
+    certificate = solution.certificate
+    return {
+        "bound": solution.bound,
+        "achieved": solution.achieved,
+        "gap": solution.gap,
+        "relative_gap": solution.relative_gap,
+        "status": solution.status,
+        "kind": certificate.kind,
+        "exact": certificate.exact,
+        "source": certificate.source,
+        "reasons": [{"reason": reason.reason, "amount": reason.amount} for reason in certificate.reasons],
+        "seconds": solution.seconds.total,
+        "shadow_prices": prices,
+        "network": None if solution.grid is None else asdict(solution.grid),
+    }
+
+
+def _network(report: GridReport | None, currency: str) -> list[tuple[str, str]]:
+    """What the network makes of the optimum."""
+    if report is None:
+        return []
+    cost = max(0.0, report.formulations[0].value - report.formulations[-1].value)
+    return [
+        ("Network", f"costs {cost:,.6f} {currency}; looked at in {report.steps} steps"),
+        (
+            "",
+            f"the plan is beyond its limits by {report.voltage_violation_pu:.1e} p.u. and "
+            f"{report.loading_violation_percent:.1e} % of loading at most; {report.curtailed_kwh:.3g} kWh taken back",
+        ),
+    ]
+
+
+def _print(out: Console, track: Track, solution: Solution, prices: list[dict[str, Any]]) -> None:
+    certificate, currency = solution.certificate, track.currency
+    verdict = (
+        "proven: the replayed plan earns the bound, so it is the cooperative optimum"
+        if certificate.exact
+        else "the bound holds, but may be loose"
+    )
+    loose = [
+        ("" if k else "Loose since", f"{reason.reason}, at most {reason.amount:.4g} {currency}")
+        for k, reason in enumerate(certificate.reasons)
+    ]
+    facts = Table.grid(padding=(0, 2))
+    for name, value in [
+        ("Day", f"{track.start:%A %Y-%m-%d}, {len(track.sessions)} vehicles, {track.n_steps} steps"),
+        ("Bound", f"{solution.bound:,.6f} {currency}   no policy earns more on this day"),
+        ("Achieved", f"{solution.achieved:,.6f} {currency}   its plan, replayed in the simulator"),
+        ("Gap", f"{solution.gap:.3g} {currency} ({solution.relative_gap:.1e} of the bound)"),
+        ("Certificate", f"{certificate.kind}, {verdict}"),
+        *loose,
+        *_network(solution.grid, currency),
+        ("Bound from", certificate.source),
+        ("Time", f"{solution.seconds.total:.2f} s, {certificate.rounds} rounds, {certificate.cuts} cuts"),
+    ]:
+        facts.add_row(Text(name, style="bold"), Text(value))
+    out.print(facts)
+    if not prices:
+        out.print("\nNo limit of a group was worth widening: every shadow price is 0.")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("time", "group"):
+        table.add_column(heading)
+    for heading in ("limit kW", f"{currency}/kW"):
+        table.add_column(heading, justify="right")
+    for row in prices:
+        table.add_row(row["time"][11:16], row["group"], f"{row['limit_kw']:.1f}", f"{row['price_per_kw']:.4f}")
+    out.print(Text("\nWhere one more kW of import limit would have been worth most", style="bold"))
+    out.print(table)

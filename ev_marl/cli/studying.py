@@ -1,0 +1,65 @@
+"""`ev-marl study`: many cases, one table and one figure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ev_marl.cli.output import console, print_json, say
+from ev_marl.compare.columns import percent
+from ev_marl.compare.report import summary_rows
+from ev_marl.compare.study import load_study
+from ev_marl.compare.study_report import ranked, write_study
+from ev_marl.compare.studying import StudyResult, run_study
+from ev_marl.compare.table import difference_text
+
+
+def run(file: Path, out: Path | None, days: int | None, workers: int | None, ray: str | None, as_json: bool) -> None:
+    """Run a study, print its tables, and say where the files are."""
+    study = load_study(file)
+    result = run_study(study, out or Path("runs") / f"study-{study.name}", days=days, workers=workers, ray=ray)
+    files = write_study(result)
+    if as_json:
+        print_json(
+            {
+                "study": study.name,
+                "folder": str(result.folder),
+                "days": result.days,
+                "cases": [
+                    {
+                        "case": case.name,
+                        "folder": str(case.comparison.folder),
+                        "baseline": case.baseline,
+                        "tuned": result.tuned[case.name],
+                        "differences": {name: asdict(entry) for name, entry in case.differences().items()},
+                        "policies": summary_rows(case.comparison),
+                    }
+                    for case in result.cases
+                ],
+            }
+        )
+    else:
+        out_console = console()
+        out_console.print(_table(result))
+        for case in result.cases:
+            for name, difference in case.differences().items():
+                told = f"{case.name}: {name} less {case.baseline}: {difference_text(difference)}"
+                out_console.print(told, markup=False)
+    say(f"Files in {result.folder}: {', '.join(path.name for path in files)}")
+
+
+def _table(result: StudyResult) -> Table:
+    """Scores: a line for each policy, a column for each case."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("score")
+    for case in result.cases:
+        table.add_column(case.name.replace(", ", ",\n"), justify="right")
+    summaries = [case.summaries() for case in result.cases]
+    for name in reversed(ranked(result)):
+        rows = [rows.get(name) for rows in summaries]
+        table.add_row(Text(name), *("" if row is None else percent(row.score, 1) for row in rows))
+    return table

@@ -1,0 +1,199 @@
+"""`ev-marl track`: draw a day, import days from data, look at a day."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from ev_marl.cli.output import console, print_json, say
+from ev_marl.scenario import load_scenario
+from ev_marl.support.errors import TrackError
+from ev_marl.world import Track, World, import_tracks
+from ev_marl.world.grid_day import NetworkDay
+
+MOST_VALUES = 5  # that are listed one by one
+
+
+def sample(scenario: str, seed: int, days: int, out: Path, overwrite: bool) -> None:
+    """Draw tracks and write them; with several days, `out` is a folder."""
+    world = World(load_scenario(scenario))
+    if days == 1:
+        files = [out]
+    else:
+        files = [out / f"{world.scenario.name}-{seed + k}.parquet" for k in range(days)]
+        existing = [file for file in files if file.exists()]
+        if existing and not overwrite:
+            raise TrackError(f"{existing[0]} exists ({len(existing)} such files); choose another folder")
+    for k, file in enumerate(files):
+        track = world.sample(seed + k)
+        track.save(file, overwrite=overwrite)
+        say(f"{file}: {track.start:%Y-%m-%d}, {len(track.sessions)} vehicles")
+
+
+def import_data(
+    kind: str,
+    file: Path,
+    scenario: str,
+    out: Path,
+    timezone: str | None,
+    seed: int,
+    energy: Literal["delivered", "requested"],
+    fill: Literal["previous_day", "interpolate"] | None,
+    area: str | None,
+) -> None:
+    """Write one track for each day of a data file, and say what was imputed."""
+    tracks = import_tracks(
+        kind, file, scenario, out=out, timezone=timezone, seed=seed, energy=energy, fill=fill, area=area
+    )
+    vehicles, turned_away = sum(len(track.sessions) for track in tracks), sum(track.turned_away for track in tracks)
+    say(
+        f"{len(tracks)} tracks in {out}: {tracks[0].start:%Y-%m-%d} to {tracks[-1].start:%Y-%m-%d}, "
+        f"{vehicles} stays, {turned_away} turned away"
+    )
+    for key in tracks[0].source:  # what differs from day to day, such as filled prices, is listed once each
+        values = list(dict.fromkeys(track.source.get(key, "") for track in tracks))
+        values = [value for value in values if value and (value != "none" or len(values) == 1)]
+        said = "; ".join(values) if len(values) <= MOST_VALUES else f"{values[0]} to {values[-1]}, one each day"
+        if said:
+            say(f"  {key}: {said}")
+
+
+def show(file: Path, n_sessions: int, as_json: bool) -> None:
+    """Print what a track holds."""
+    track = Track.load(file)
+    facts = summary(track)
+    if as_json:
+        print_json(facts)
+        return
+    out = console()
+    grid = Table.grid(padding=(0, 2))
+    for name, value in _lines(track, facts):
+        grid.add_row(Text(name, style="bold"), Text(value))
+    out.print(grid)
+    if n_sessions and len(track.sessions):
+        out.print()
+        out.print(_sessions_table(track, n_sessions))
+
+
+def summary(track: Track) -> dict[str, Any]:
+    """A track in a few numbers."""
+    sessions = track.sessions
+    stays_h = (sessions.departure_step - sessions.arrival_step) * track.step_h
+    return {
+        "start": track.start.isoformat(),
+        "timezone": track.timezone,
+        "step_h": track.step_h,
+        "n_steps": track.n_steps,
+        "currency": track.currency,
+        "ports": len(track.ports),
+        "groups": {
+            group: {
+                "lowest_import_limit_kw": float(track.import_limit_kw[:, g].min()),
+                "lowest_export_limit_kw": float(track.export_limit_kw[:, g].min()),
+                "mean_base_load_kw": float(track.base_load_kw[:, g].mean()),
+            }
+            for g, group in enumerate(track.groups)
+        },
+        "sessions": len(sessions),
+        "turned_away": track.turned_away,
+        "wanted_kwh": float(sessions.wanted_kwh.sum()),
+        "mean_stay_h": float(stays_h.mean()) if len(sessions) else 0.0,
+        "parked_at_start": int((sessions.arrival_step == 0).sum()),
+        "stay_beyond_end": int((sessions.departure_step > track.n_steps).sum()),
+        "buy_per_kwh": _range(track.buy_per_kwh),
+        "sell_per_kwh": _range(track.sell_per_kwh),
+        "network": None if track.network is None else _network(track.network),
+        "source": track.source,
+    }
+
+
+def _network(day: NetworkDay) -> dict[str, Any]:
+    return {
+        "loads": len(day.loads),
+        "generators": len(day.generators),
+        "load_kw": _range(day.load_kw.sum(axis=1)),
+        "generator_kw": _range(day.generator_kw.sum(axis=1)),
+    }
+
+
+def _range(values: np.ndarray) -> dict[str, float]:
+    return {"lowest": float(values.min()), "mean": float(values.mean()), "highest": float(values.max())}
+
+
+def _lines(track: Track, facts: dict[str, Any]) -> list[tuple[str, str]]:
+    prices = [
+        (
+            f"{name} price",
+            "{lowest:.3f} to {highest:.3f}, mean {mean:.3f} {currency}/kWh".format(
+                **facts[key], currency=track.currency
+            ),
+        )
+        for name, key in (("Buying", "buy_per_kwh"), ("Selling", "sell_per_kwh"))
+    ]
+    groups = [
+        (
+            f"  {group}",
+            f"import limit {_limit(entry['lowest_import_limit_kw'])}, export limit "
+            f"{_limit(entry['lowest_export_limit_kw'])}, base load {entry['mean_base_load_kw']:.1f} kW on average",
+        )
+        for group, entry in facts["groups"].items()
+    ]
+    return [
+        ("Start", f"{track.start:%A %Y-%m-%d %H:%M} {track.timezone}"),
+        ("Length", f"{track.n_steps} steps of {60 * track.step_h:g} min"),
+        ("Ports", f"{len(track.ports)}"),
+        (
+            "Vehicles",
+            f"{facts['sessions']}: {facts['parked_at_start']} there at the start, {facts['stay_beyond_end']} stay "
+            f"beyond the end, {facts['turned_away']} turned away",
+        ),
+        ("Wanted", f"{facts['wanted_kwh']:.0f} kWh, mean stay {facts['mean_stay_h']:.1f} h"),
+        *prices,
+        ("Groups", ""),
+        *groups,
+        *_network_lines(facts["network"]),
+        *((name.capitalize(), str(value)) for name, value in track.source.items()),
+    ]
+
+
+def _network_lines(facts: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if facts is None:
+        return []
+    return [
+        ("Network", ""),
+        *(
+            (
+                f"  {facts[what]} {what}",
+                "{lowest:.1f} to {highest:.1f} kW together, mean {mean:.1f} kW".format(**facts[f"{what[:-1]}_kw"]),
+            )
+            for what in ("loads", "generators")
+            if facts[what]
+        ),
+    ]
+
+
+def _limit(limit_kw: float) -> str:
+    return f"{limit_kw:.0f} kW" if np.isfinite(limit_kw) else "none"
+
+
+def _sessions_table(track: Track, count: int) -> Table:
+    sessions, times = track.sessions, track.clock.local_times
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("port", "arrival", "stay h", "on arrival kWh", "wanted kWh", "battery kWh", "vehicle"):
+        table.add_column(heading, justify="left" if heading in ("port", "vehicle") else "right")
+    for s in range(min(count, len(sessions))):
+        stay_h = (sessions.departure_step[s] - sessions.arrival_step[s]) * track.step_h
+        table.add_row(
+            track.ports[sessions.port[s]],
+            f"{times[sessions.arrival_step[s]]:%H:%M}",
+            f"{stay_h:.2f}",
+            f"{sessions.energy_kwh[s]:.1f}",
+            f"{sessions.wanted_kwh[s]:.1f}",
+            f"{sessions.capacity_kwh[s]:.0f}",
+            sessions.vehicle[s],
+        )
+    return table

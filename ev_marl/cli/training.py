@@ -1,0 +1,137 @@
+"""`ev-marl train`: policies that learn, by RLlib."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ev_marl.cli.output import console, print_json, say
+from ev_marl.compare.columns import percent
+from ev_marl.rl.config_file import load_training
+from ev_marl.scenario import load_scenario
+from ev_marl.support.errors import EvMarlError, how_to_install
+
+if TYPE_CHECKING:
+    from ev_marl.rl.training import SeedResult
+    from ev_marl.rl.training_log import Progress as Step
+
+PACKAGES = ("torch", "ray", "tensorboardX")
+LINE_SECONDS = 30.0  # between two lines where there is no terminal to draw a bar on
+
+
+def run(
+    file: str,
+    scenario: str,
+    coordinator: str | None,
+    seeds: Sequence[int],
+    out: Path | None,
+    changes: Sequence[str],
+    address: str | None,
+    as_json: bool,
+) -> None:
+    """Train, print a table, and say how to go on."""
+    if coordinator is not None:
+        changes = [*changes, f"coordinator={coordinator!r}"]
+    if seeds:
+        changes = [*changes, f"seeds={list(dict.fromkeys(seeds))}"]
+    config = load_training(file, changes)
+    loaded = load_scenario(scenario)
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EvMarlError(
+            f"training needs {' and '.join(missing)}: {how_to_install('rllib')}; on a machine without a GPU, "
+            "install the CPU build of torch first, or gigabytes for GPUs come with it"
+        )
+    from ev_marl.rl.training import train  # noqa: PLC0415  RLlib takes seconds to load
+
+    shown = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[word]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
+        task = bar.add_task(f"{config.name} on {loaded.name}", total=1.0, word="")
+        watch = _on_terminal(bar, task) if shown.is_terminal else _in_lines()
+
+        def tell(message: str) -> None:
+            bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+        results = train(config, loaded, out, address=address, command=["ev-marl", *sys.argv[1:]], watch=watch, say=tell)
+    if as_json:
+        print_json([{**asdict(result), "folder": str(result.folder)} for result in results])
+    else:
+        console().print(_table(results))
+    folder = results[0].folder.parent
+    kind = "central" if config.agents == "central" else "rllib"
+    under = f" --coordinator {config.coordinator}" if config.coordinator else ""
+    where = f"'{kind}:{folder}'" if set(str(folder)) & set(" ()'") else f"{kind}:{folder}"
+    say(f"Compare it: ev-marl compare {scenario}{under} --policies best-response,{where} --baseline best-response")
+
+
+def _words(step: Step) -> str:
+    rate = step.days / max(step.seconds, 1e-9)
+    return (
+        f"seed {step.seed}  iteration {step.iteration}  {step.days} days  {rate:.1f} days/s  "
+        f"return {step.team_return:.2f}  score {percent(step.score, 1)}  best {percent(step.best_score, 1)}"
+    )
+
+
+def _on_terminal(bar: Progress, task: TaskID) -> Callable[[Step], None]:
+    """Shows every iteration in the bar, which begins anew with each seed."""
+    seeds: list[int] = []
+
+    def watch(step: Step) -> None:
+        if seeds[-1:] != [step.seed]:
+            if seeds:
+                bar.reset(task, total=1.0, word="")
+            seeds.append(step.seed)
+        bar.update(task, completed=step.done, word=_words(step))
+
+    return watch
+
+
+def _in_lines() -> Callable[[Step], None]:
+    """Prints a line now and then, and at the end of a seed."""
+    said = time.monotonic()
+
+    def watch(step: Step) -> None:
+        nonlocal said
+        if time.monotonic() - said > LINE_SECONDS or step.done >= 1.0:
+            said = time.monotonic()
+            left = step.seconds * (1.0 - step.done) / max(step.done, 1e-9)
+            say(f"{_words(step)}  {step.seconds:.0f} s, about {left:.0f} s left")
+
+    return watch
+
+
+def _table(results: Sequence[SeedResult]) -> Table:
+    """A seed a line, with its scores on the validation days."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in ("seed", "days", "time", "score, last", "score, kept", "after days"):
+        table.add_column(name, justify="right")
+    table.add_column("folder", overflow="fold")
+    for result in results:
+        table.add_row(
+            str(result.seed),
+            str(result.days),
+            f"{result.seconds:.0f} s" if result.seconds < 120 else f"{result.seconds / 60:.0f} min",
+            percent(result.score, 1),
+            percent(result.best_score, 1),
+            str(result.best_days),
+            f"{result.folder}{' (finished before)' if result.finished_before else ''}",
+        )
+    return table

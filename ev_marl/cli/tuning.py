@@ -1,0 +1,87 @@
+"""`ev-marl tune`: a policy's constants on training days, and what they are worth on validation days."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+
+from rich import box
+from rich.table import Table
+
+from ev_marl.cli.output import console, print_json, say
+from ev_marl.compare.columns import number, percent
+from ev_marl.compare.progress import progress_bar
+from ev_marl.compare.table import difference_text
+from ev_marl.compare.tuning import Trial, Validation, ranges_of, read_ranges, tune, validate
+from ev_marl.env.setup import Setting
+from ev_marl.policies.make import read_spec, write_spec
+from ev_marl.world.seeds import day_seeds
+
+SHOWN = 5
+
+
+def run(
+    policy: str,
+    scenario: str,
+    days: int,
+    validation_days: int,
+    seed: int,
+    ranges: list[str],
+    coordinator: str | None,
+    as_json: bool,
+) -> None:
+    """Tune, print the best trials, the policy to write in a comparison, and its score on validation days."""
+    setting = Setting.of(scenario, coordinator=coordinator)
+    searched = ranges_of(policy, read_ranges(ranges))
+    tracks = [setting.world.sample(day) for day in day_seeds(seed, days, "train")]
+    with progress_bar(f"{policy}: trials", 0, None) as advance:
+        trials = tune(setting, policy, tracks, searched, seed=seed, advance=advance)
+    name, _ = read_spec(policy)
+    tuned = write_spec(name, trials[0].options)
+    result = None
+    if validation_days:
+        held_out = [setting.world.sample(day) for day in day_seeds(seed, validation_days, "validation")]
+        with progress_bar(f"{tuned}: validation days", 0, validation_days) as advance:
+            result = validate(setting, policy, tuned, held_out, seed, advance)
+    if as_json:
+        print_json(
+            {
+                "scenario": setting.scenario.name,
+                "coordinator": setting.coordinator.name,
+                "policy": policy,
+                "tuned": tuned,
+                "training_days": days,
+                "trials": [asdict(trial) for trial in trials],
+                "validation": None if result is None else {"days": validation_days, **_flat(result)},
+            }
+        )
+        return
+    out = console()
+    out.print(_table(setting, trials))
+    if trials[0].at_end:
+        say(f"At an end of its range: {', '.join(trials[0].at_end)}; --range searches further.")
+    if result is not None:
+        interval = "" if not result.difference.known else f" ({percent(result.low, 1)} … {percent(result.high, 1)})"
+        out.print(
+            f"{validation_days} validation days: score {percent(result.score, 1)}{interval}; "
+            f"less {policy}: {difference_text(result.difference)}",
+            markup=False,
+        )
+    out.print(tuned, markup=False, soft_wrap=True)
+
+
+def _flat(result: Validation) -> dict[str, object]:
+    difference = {
+        f"difference_{entry.name}": getattr(result.difference, entry.name) for entry in fields(result.difference)
+    }
+    return {"score": result.score, "score_low": result.low, "score_high": result.high, **difference}
+
+
+def _table(setting: Setting, trials: list[Trial]) -> Table:
+    """The best trials, one a line."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for option in trials[0].options:
+        table.add_column(option, justify="right")
+    table.add_column(f"return {setting.scenario.currency}/day", justify="right")
+    for trial in trials[:SHOWN]:
+        table.add_row(*(str(value) for value in trial.options.values()), number(trial.mean_return, 3))
+    return table

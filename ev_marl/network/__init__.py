@@ -1,5 +1,0 @@
-"""The network that a site hangs on: what is built, before anything flows."""
-
-from ev_marl.network.spec import NetworkSpec
-
-__all__ = ["NetworkSpec"]

@@ -1,0 +1,209 @@
+"""What the network above the site suffers: voltages beyond their band, overloaded elements, losses.
+
+A step's `GridFlow` comes in, costs by port go out. The limits are the clamped ones: what the network does without any
+charging is not charged to the vehicles. Where a flow has no network, these terms cost nothing. In the optimum they are
+priced from below, see `NetworkModel`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ev_marl.grid.flow import GridFlow
+from ev_marl.objective.base import TERMS, DayModel, Expression, NetworkModel, Variable
+from ev_marl.objective.split import Split, split_cost
+from ev_marl.simulation.simulator import Flow
+from ev_marl.support.compiled import kernel
+from ev_marl.support.errors import ObjectiveError
+
+
+@kernel
+def _beyond_band(vm_pu: np.ndarray, lowest_pu: np.ndarray, highest_pu: np.ndarray, out: np.ndarray) -> None:
+    """Sums over the buses of each row of what is missing below the band and what is too much above it [p.u.]."""
+    n_batch, n_buses = vm_pu.shape
+    for b in range(n_batch):
+        below = 0.0
+        above = 0.0
+        for i in range(n_buses):
+            below += max(0.0, lowest_pu[b, i] - vm_pu[b, i])
+            above += max(0.0, vm_pu[b, i] - highest_pu[b, i])
+        out[0, b] = below
+        out[1, b] = above
+
+
+@kernel
+def _beyond_rating(percent: np.ndarray, limit_percent: np.ndarray, rated_kva: np.ndarray, out: np.ndarray) -> None:
+    """Sum over the elements of each row of what they carry beyond their limits [kVA]."""
+    n_batch, n_elements = percent.shape
+    for b in range(n_batch):
+        beyond = 0.0
+        for i in range(n_elements):
+            beyond += max(0.0, percent[b, i] - limit_percent[b, i]) * rated_kva[i]
+        out[b] = 0.01 * beyond
+
+
+def _responsible_kw(flow: Flow, grid: GridFlow) -> np.ndarray:
+    """Power of the ports that move the vehicles' sum in the direction it has, >= 0, shape (n_batch, n_ports) [kW]."""
+    direction = np.where(grid.charger_kw.sum(axis=1) < 0.0, -1.0, 1.0)
+    return np.asarray(np.maximum(0.0, direction[:, None] * flow.granted_kw))
+
+
+def _daily(
+    name: str, day: DayModel, price: float, quantity: Callable[[NetworkModel], Sequence[Variable]]
+) -> Expression:
+    """price·Δ·Σ of a quantity that the model of the day has from below, so that a bound with it is one.
+
+    Raises
+    ------
+    ObjectiveError
+        If the model has no network.
+    """
+    if day.network is None:
+        raise ObjectiveError(
+            f"objective term '{name}' is about a network, and the model of the day has none: give the network to the "
+            "optimum as well"
+        )
+    return day.linear(quantity(day.network), np.full(day.n_steps, price * day.step_h))
+
+
+@TERMS.register("voltage_deviation")
+class VoltageDeviation:
+    """Price of voltages beyond the band, summed over the buses.
+
+    Parameters
+    ----------
+    price_per_pu_h : float
+        Cost of one p.u. beyond the band at one bus for one hour [currency/(p.u.·h)].
+    split : {"equal", "responsibility"}
+        Among the agents evenly; or what is below the band among the ports that draw, and what is above it among those
+        that feed, by their power, wherever they are.
+    """
+
+    name = "voltage_deviation"
+
+    def __init__(self, price_per_pu_h: float, split: Split = "responsibility") -> None:
+        self.price_per_pu_h = price_per_pu_h
+        self.split = split
+
+    def cost(self, flow: Flow, out: np.ndarray) -> None:
+        """price·Δ·Σ_buses max(0, lowest − voltage, voltage − highest)."""
+        out[:] = 0.0
+        grid = flow.grid
+        if grid is None:
+            return
+        beyond_pu = np.empty((2, len(out)))
+        _beyond_band(grid.vm_pu, grid.lowest_pu, grid.highest_pu, beyond_pu)
+        part = np.empty_like(out)
+        for one_side_pu, sign in zip(beyond_pu, (1.0, -1.0), strict=True):
+            if one_side_pu.any():
+                cost = self.price_per_pu_h * flow.step_h * one_side_pu
+                split_cost(cost, np.maximum(0.0, sign * flow.granted_kw), flow.site, self.split, part)
+                out += part
+
+    def expression(self, day: DayModel) -> Expression:
+        """price·Δ·Σ what is beyond the band, from below."""
+        return _daily(self.name, day, self.price_per_pu_h, lambda network: network.beyond_band_pu())
+
+
+class _PricedEnergy:
+    """A price per kWh, and how the cost is split; base of the terms below."""
+
+    def __init__(self, price_per_kwh: float, split: Split = "responsibility") -> None:
+        self.price_per_kwh = price_per_kwh
+        self.split = split
+
+    def _split(self, flow: Flow, grid: GridFlow, amount_kw: np.ndarray, out: np.ndarray) -> None:
+        """Write each port's part of price·Δ·amount."""
+        if amount_kw.any():
+            cost = self.price_per_kwh * flow.step_h * amount_kw
+            split_cost(cost, _responsible_kw(flow, grid), flow.site, self.split, out)
+
+
+@TERMS.register("line_overload")
+class LineOverload(_PricedEnergy):
+    """Price of what lines carry beyond their limits.
+
+    Parameters
+    ----------
+    price_per_kwh : float
+        Cost of one kVA beyond a limit for one hour [currency/kWh].
+    split : {"equal", "responsibility"}
+        Among the agents evenly; or among the ports that move the vehicles' power in the direction that it has
+        altogether, by their power, wherever they are.
+    """
+
+    name = "line_overload"
+
+    def cost(self, flow: Flow, out: np.ndarray) -> None:
+        """price·Δ·Σ_lines max(0, loading − limit)·rating."""
+        out[:] = 0.0
+        grid = flow.grid
+        if grid is not None:
+            beyond_kva = np.empty(len(out))
+            _beyond_rating(grid.line_percent, grid.line_limit_percent, grid.spec.line_kva, beyond_kva)
+            self._split(flow, grid, beyond_kva, out)
+
+    def expression(self, day: DayModel) -> Expression:
+        """price·Δ·Σ overload, from below."""
+        return _daily(self.name, day, self.price_per_kwh, lambda network: network.line_overload_kva())
+
+
+@TERMS.register("transformer_overload")
+class TransformerOverload(_PricedEnergy):
+    """Price of what the network's transformers carry beyond their limits.
+
+    Parameters
+    ----------
+    price_per_kwh : float
+        Cost of one kVA beyond a limit for one hour [currency/kWh].
+    split : {"equal", "responsibility"}
+        As for `LineOverload`.
+    """
+
+    name = "transformer_overload"
+
+    def cost(self, flow: Flow, out: np.ndarray) -> None:
+        """price·Δ·Σ_transformers max(0, loading − limit)·rating."""
+        out[:] = 0.0
+        grid = flow.grid
+        if grid is not None:
+            beyond_kva = np.empty(len(out))
+            _beyond_rating(
+                grid.transformer_percent, grid.transformer_limit_percent, grid.spec.transformer_kva, beyond_kva
+            )
+            self._split(flow, grid, beyond_kva, out)
+
+    def expression(self, day: DayModel) -> Expression:
+        """price·Δ·Σ overload, from below."""
+        return _daily(self.name, day, self.price_per_kwh, lambda network: network.transformer_overload_kva())
+
+
+@TERMS.register("grid_losses")
+class GridLosses(_PricedEnergy):
+    """Price of the energy that the network loses because of the vehicles: its losses less those without charging.
+
+    What agents cannot change is not in their rewards. Negative, an income, where charging takes up what plants nearby
+    feed in, or discharging feeds loads nearby.
+
+    Parameters
+    ----------
+    price_per_kwh : float
+        Cost of energy lost [currency/kWh].
+    split : {"equal", "responsibility"}
+        As for `LineOverload`.
+    """
+
+    name = "grid_losses"
+
+    def cost(self, flow: Flow, out: np.ndarray) -> None:
+        """price·Δ·(losses − losses without charging)."""
+        out[:] = 0.0
+        grid = flow.grid
+        if grid is not None:
+            self._split(flow, grid, grid.losses_kw - grid.idle_losses_kw, out)
+
+    def expression(self, day: DayModel) -> Expression:
+        """price·Δ·Σ added losses, from below."""
+        return _daily(self.name, day, self.price_per_kwh, lambda network: network.added_losses_kw())

@@ -1,0 +1,1 @@
+"""The network above the site in the optimum."""

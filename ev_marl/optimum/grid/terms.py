@@ -1,0 +1,95 @@
+"""What objective terms may ask of the network in the optimum's model: one variable per step and quantity.
+
+The variables stand at their least until rows lift them (see `grid_prices`), so a term never costs too much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ev_marl.grid.base import PowerFlow
+from ev_marl.objective.base import Variable
+from ev_marl.optimum.grid.problem import GridProblem
+
+_FAR = 1e6  # upper bounds until the ranges are known
+_SAME_KW = 1e-6  # by which a backend's losses of one state may differ from call to call
+
+
+class NetworkTerms:
+    """The network as terms see it; implements `NetworkModel`.
+
+    Parameters
+    ----------
+    problem : GridProblem
+        The network on the day.
+    occupied : bool, shape (n_steps,)
+        Steps in which any vehicle is connected.
+    new_variables : callable
+        `PyomoDay.variables`.
+    """
+
+    def __init__(
+        self,
+        problem: GridProblem,
+        occupied: np.ndarray,
+        new_variables: Callable[[str, np.ndarray, np.ndarray], list[Variable]],
+    ) -> None:
+        self._problem, self._occupied = problem, occupied
+        self._new_variables = new_variables
+        self.made: dict[str, list[Variable]] = {}
+
+    def beyond_band_pu(self) -> Sequence[Variable]:
+        """Σ over buses of what voltages are beyond their band, (T,) [p.u.]."""
+        return self._once("beyond_band_pu")
+
+    def line_overload_kva(self) -> Sequence[Variable]:
+        """Σ over lines of what they carry beyond their limits, (T,) [kVA]."""
+        return self._once("line_overload_kva")
+
+    def transformer_overload_kva(self) -> Sequence[Variable]:
+        """Σ over transformers of what they carry beyond their limits, (T,) [kVA]."""
+        return self._once("transformer_overload_kva")
+
+    def added_losses_kw(self) -> Sequence[Variable]:
+        """Losses less those without charging, (T,) [kW]."""
+        return self._once("added_losses_kw")
+
+    def _once(self, name: str) -> list[Variable]:
+        if name not in self.made:
+            n_steps = self._problem.n_steps
+            least = np.zeros(n_steps)
+            if name == "added_losses_kw":  # no network gains energy
+                idle_kw = np.nan_to_num(self._problem.idle_losses_kw)
+                least = np.where(self._occupied, -idle_kw, -_SAME_KW)
+            self.made[name] = self._new_variables(name, least, np.full(n_steps, _FAR))
+        return self.made[name]
+
+
+def suffered(problem: GridProblem, steps: np.ndarray, flow: PowerFlow) -> dict[str, np.ndarray]:
+    """What the network suffers in exact power flows, by the names of `NetworkModel`'s methods; float64, shape (n,).
+
+    Parameters
+    ----------
+    problem : GridProblem
+        The network.
+    steps : int64, shape (n,)
+        Step of each row.
+    flow : PowerFlow
+        n rows; those without a solution count as nothing.
+    """
+    bounds, spec = problem.bounds.rows(steps), problem.backend.spec
+
+    def beyond(value: np.ndarray, limit: np.ndarray) -> np.ndarray:
+        return np.asarray(np.maximum(0.0, np.nan_to_num(value - limit)))
+
+    band = beyond(flow.vm_pu, bounds.highest_pu) + beyond(-flow.vm_pu, -bounds.lowest_pu)
+    return {
+        "beyond_band_pu": band.sum(axis=1),
+        "line_overload_kva": beyond(flow.line_percent, bounds.line_percent) @ spec.line_kva / 100.0,
+        "transformer_overload_kva": beyond(flow.transformer_percent, bounds.transformer_percent)
+        @ spec.transformer_kva
+        / 100.0,
+        "added_losses_kw": np.nan_to_num(flow.losses_kw - problem.idle_losses_kw[steps]),
+    }

@@ -1,0 +1,1 @@
+"""What is thought of the rest of the episode: known, present, or expected."""

@@ -1,0 +1,363 @@
+"""What lies ahead of a step, as model predictive control sees it: sessions, prices and limits from now on.
+
+Views, tracks or a scenario's models come in; an `Ahead` for one batch row goes out, its steps counted from now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Protocol
+
+import numpy as np
+
+from ev_marl.objective.tracking import SetpointTracking
+from ev_marl.planning.outlook.expected import ExpectedRoom
+from ev_marl.policies.base import SiteView
+from ev_marl.simulation.battery import energy_before
+from ev_marl.simulation.days import SessionLimits, session_limits
+from ev_marl.site.arrays import SiteArrays
+from ev_marl.support.errors import PolicyError
+from ev_marl.world.seeds import day_seeds
+from ev_marl.world.track import Track
+from ev_marl.world.world import World
+
+SEED = 20_240_331  # of all that is drawn here: training days, never one of those that comparisons run
+LOAD_DAYS = 60
+STAY_CLASSES = 2  # expected vehicles that arrive about the same time: those that stay short, those that stay long
+LEAST_ARRIVAL_CLASSES = 4
+_NO_TAPER_H = 1e-9
+_NAMES = tuple(field.name for field in fields(SessionLimits))
+_NOBODY = SessionLimits(
+    **{name: np.empty(0, np.int64 if name == "port" or name.endswith("_step") else np.float64) for name in _NAMES}
+)
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """The rest of an episode, or as much of it as is looked at; K steps from now, G groups, S sessions."""
+
+    step_h: float
+    n_here: int  # the first so many sessions are connected now
+    limits: SessionLimits  # arrivals and deadlines counted from now
+    buy_per_kwh: np.ndarray  # float64 (K,)
+    sell_per_kwh: np.ndarray  # float64 (K,)
+    lower_kw: np.ndarray  # float64 (K, G)
+    upper_kw: np.ndarray  # float64 (K, G)
+    base_load_kw: np.ndarray  # float64 (K,)  of the whole site
+    peak_kw: float  # highest import so far
+    target_kw: np.ndarray | None  # float64 (K,)  that vehicles should draw in all
+
+    @property
+    def n_steps(self) -> int:
+        """K."""
+        return len(self.buy_per_kwh)
+
+
+class Outlook(Protocol):
+    """Where sessions, limits and base load of later steps come from."""
+
+    def coming(self, row: int, step: int) -> SessionLimits:
+        """Sessions that arrive after a step, steps counted from the start of the episode."""
+        ...
+
+    def room_kw(self, row: int, view: SiteView) -> tuple[np.ndarray, np.ndarray]:
+        """Limits of vehicles' power from this step on, float64, shape (n_steps − step, n_groups) each [kW]."""
+        ...
+
+    def base_load_kw(self, row: int, view: SiteView) -> np.ndarray:
+        """Base load of the whole site from this step on, float64, shape (n_steps − step,) [kW]."""
+        ...
+
+    def local_hour(self, row: int, n_steps: int) -> np.ndarray:
+        """Local clock time of every step of the episode, float64, shape (n_steps,) [h]."""
+        ...
+
+
+def look_ahead(
+    view: SiteView,
+    row: int,
+    outlook: Outlook,
+    tracking: SetpointTracking | None,
+    n_steps: int,
+    *,
+    needs_base_load: bool,
+    trust: float = 1.0,
+) -> Ahead:
+    """What lies ahead of one row.
+
+    Parameters
+    ----------
+    view : SiteView
+        What is known now.
+    row : int
+        Row of the batch.
+    outlook : Outlook
+        What is known or expected of later steps.
+    tracking : SetpointTracking, optional
+        Whose target matters.
+    n_steps : int
+        Most steps to look at, this one included. What is due later is owed as far as full power could not make up
+        for it afterwards.
+    needs_base_load : bool
+        Whether the base load is asked for; 0 else.
+    trust : float
+        Share of the import limits of later steps that is planned with [-].
+    """
+    step, n = view.step, min(n_steps, view.n_steps - view.step)
+    here = _connected(view, row)
+    limits = _within(joined([here, _shifted(outlook.coming(row, step), step)]), n, view.step_h)
+    lower_kw, upper_kw = outlook.room_kw(row, view)
+    base_kw = outlook.base_load_kw(row, view)[:n] if needs_base_load else np.zeros(n)
+    target_kw = None
+    if tracking is not None:
+        target_kw = tracking.target_kw(np.arange(view.n_steps), outlook.local_hour(row, view.n_steps))[step : step + n]
+    return Ahead(
+        step_h=view.step_h,
+        n_here=len(here),
+        limits=limits,
+        buy_per_kwh=view.buy_per_kwh[row, :n],
+        sell_per_kwh=view.sell_per_kwh[row, :n],
+        lower_kw=lower_kw[:n],
+        upper_kw=np.concatenate([upper_kw[:1], trust * upper_kw[1:n]]) if trust < 1.0 else upper_kw[:n],
+        base_load_kw=base_kw,
+        peak_kw=0.0 if view.peak_kw is None else float(view.peak_kw[row]),
+        target_kw=target_kw,
+    )
+
+
+def joined(tables: list[SessionLimits]) -> SessionLimits:
+    """Sessions of several tables, one after the other."""
+    return SessionLimits(**{name: np.concatenate([getattr(one, name) for one in tables]) for name in _NAMES})
+
+
+def _picked(limits: SessionLimits, which: np.ndarray) -> SessionLimits:
+    return SessionLimits(**{name: getattr(limits, name)[which] for name in _NAMES})
+
+
+def _connected(view: SiteView, row: int) -> SessionLimits:
+    """The vehicles that are there, as sessions that begin now."""
+    port = np.flatnonzero(view.connected[row])
+
+    def of(values: np.ndarray) -> np.ndarray:
+        picked: np.ndarray = values[row, port]
+        return picked
+
+    left = of(view.deadline_step) - view.step
+    energy_kwh = of(view.energy_kwh)
+    return SessionLimits(
+        port=port,
+        arrival_step=np.zeros(len(port), dtype=np.int64),
+        departure_step=left,
+        deadline_step=left,
+        energy_kwh=energy_kwh,
+        capacity_kwh=of(view.capacity_kwh),
+        charge_kw=of(view.charge_kw),
+        discharge_kw=of(view.discharge_kw),
+        charge_efficiency=of(view.charge_efficiency),
+        discharge_efficiency=of(view.discharge_efficiency),
+        tau_h=of(view.tau_h),
+        floor_kwh=np.minimum(of(view.floor_kwh), energy_kwh),
+        due_kwh=of(view.due_kwh),
+    )
+
+
+def _shifted(limits: SessionLimits, step: int) -> SessionLimits:
+    return replace(
+        limits,
+        arrival_step=limits.arrival_step - step,
+        departure_step=limits.departure_step - step,
+        deadline_step=limits.deadline_step - step,
+    )
+
+
+def _within(limits: SessionLimits, n_steps: int, step_h: float) -> SessionLimits:
+    """Sessions up to the horizon; of what is due later, only what could not be made up for after it."""
+    inside = limits.arrival_step < n_steps
+    if not inside.all():
+        limits = _picked(limits, inside)
+    beyond_h = np.maximum(0, limits.deadline_step - n_steps) * step_h
+    if not beyond_h.any():
+        return limits
+    rate_kw = limits.charge_efficiency * limits.charge_kw
+    due = energy_before(limits.due_kwh, beyond_h, rate_kw, limits.capacity_kwh, limits.tau_h)
+    return replace(
+        limits,
+        deadline_step=np.minimum(limits.deadline_step, n_steps),
+        due_kwh=np.where(beyond_h > 0.0, due, limits.due_kwh),
+    )
+
+
+class KnownOutlook:
+    """The truth: what the tracks hold."""
+
+    def __init__(self, site: SiteArrays, tracks: Sequence[Track]) -> None:
+        self._tracks = tracks
+        self._limits = [session_limits(site, track) for track in tracks]
+
+    def coming(self, row: int, step: int) -> SessionLimits:
+        """Sessions that arrive after a step."""
+        return _picked(self._limits[row], self._limits[row].arrival_step > step)
+
+    def room_kw(self, row: int, view: SiteView) -> tuple[np.ndarray, np.ndarray]:
+        """Limits of vehicles' power from this step on."""
+        return self._tracks[row].lower_kw[view.step :], self._tracks[row].upper_kw[view.step :]
+
+    def base_load_kw(self, row: int, view: SiteView) -> np.ndarray:
+        """Base load of the whole site from this step on."""
+        return self._tracks[row].base_load_kw[view.step :, 0]
+
+    def local_hour(self, row: int, n_steps: int) -> np.ndarray:
+        """Local clock time of every step."""
+        return self._tracks[row].clock.local_hour
+
+
+class ExpectedOutlook:
+    """What the scenario's models let expect, from days drawn with seeds of their own.
+
+    Parameters
+    ----------
+    world : World
+        The scenario's models.
+    n_days : int
+        Days from which the vehicles to come are drawn; 0: nobody is expected.
+    needs_base_load : bool
+        Whether base load will be asked for.
+    """
+
+    def __init__(self, world: World, n_days: int, *, needs_base_load: bool = False) -> None:
+        self._room = ExpectedRoom.of(world, LOAD_DAYS)
+        self._fleets = expected_fleets(world, n_days)
+        self._clock = world.surroundings(world.days[0], SEED).clock
+        self._load_kw = self._lasting = np.zeros(0)
+        if needs_base_load:
+            rng = np.random.default_rng(SEED)
+            days = [world.days[int(rng.integers(len(world.days)))] for _ in range(LOAD_DAYS)]
+            seeds = day_seeds(SEED, LOAD_DAYS, "train")
+            tracks = [world.surroundings(day, seed) for day, seed in zip(days, seeds, strict=True)]
+            load_kw = np.stack([track.base_load_kw[:, 0] for track in tracks])
+            self._load_kw = load_kw.mean(axis=0)
+            shared = (load_kw - self._load_kw).T @ (load_kw - self._load_kw)
+            own = np.diag(shared)[:, None]
+            self._lasting = np.divide(shared, own, out=np.zeros_like(shared), where=own > 1e-9)
+
+    def coming(self, row: int, step: int) -> SessionLimits:
+        """Expected vehicles that arrive after a step."""
+        return _picked(self._fleets, self._fleets.arrival_step > step)
+
+    def room_kw(self, row: int, view: SiteView) -> tuple[np.ndarray, np.ndarray]:
+        """Expected limits of vehicles' power, given those of this step."""
+        one = slice(row, row + 1)
+        lower_kw, upper_kw = self._room.given(view.step, view.lower_kw[one], view.upper_kw[one])
+        return lower_kw[0].T, upper_kw[0].T
+
+    def base_load_kw(self, row: int, view: SiteView) -> np.ndarray:
+        """Expected base load of the whole site, given that of this step."""
+        expected: np.ndarray = self._load_kw[view.step :].copy()
+        if view.base_load_kw is not None:
+            deviation = float(view.base_load_kw[row, 0]) - expected[0]
+            expected += deviation * self._lasting[view.step, view.step :]
+            expected[0] = view.base_load_kw[row, 0]
+        return expected
+
+    def local_hour(self, row: int, n_steps: int) -> np.ndarray:
+        """Local clock time of every step, on a day without change of the clock's time."""
+        return self._clock.local_hour
+
+
+class PresentOutlook:
+    """Nothing is known of later steps: nobody comes, limits and base load stay as they are."""
+
+    def coming(self, row: int, step: int) -> SessionLimits:
+        """Nobody."""
+        return _NOBODY
+
+    def room_kw(self, row: int, view: SiteView) -> tuple[np.ndarray, np.ndarray]:
+        """The present limits."""
+        shape = (view.n_steps - view.step, view.site.n_groups)
+        return np.broadcast_to(view.lower_kw[row], shape), np.broadcast_to(view.upper_kw[row], shape)
+
+    def base_load_kw(self, row: int, view: SiteView) -> np.ndarray:
+        """The present base load."""
+        now_kw = 0.0 if view.base_load_kw is None else float(view.base_load_kw[row, 0])
+        return np.full(view.n_steps - view.step, now_kw)
+
+    def local_hour(self, row: int, n_steps: int) -> np.ndarray:
+        """Unknown.
+
+        Raises
+        ------
+        PolicyError
+            Always.
+        """
+        raise PolicyError("the target of setpoint tracking follows the hour of the day: give the rollout `world=`")
+
+
+def expected_fleets(world: World, n_days: int) -> SessionLimits:
+    """Vehicles that a day lets expect: those of several drawn days, alike ones together, each at 1/n_days of its size.
+
+    Vehicles are alike if they hang on the same group, can or cannot feed back, arrive about the same time, and stay
+    about as long; there are about as many fleets as vehicles on a day. Powers and energies are summed; arrival,
+    deadline and efficiencies are means. A fleet charges at full power until it is full, without taper.
+
+    Parameters
+    ----------
+    world : World
+        The scenario's models.
+    n_days : int
+        Days to draw.
+    """
+    if n_days == 0:
+        return _NOBODY
+    site = world.site.arrays
+    tracks = [world.sample(seed) for seed in day_seeds(SEED, n_days, "train")]
+    one = joined([session_limits(site, track) for track in tracks])
+    n_steps, step_h = tracks[0].n_steps, tracks[0].step_h
+    one = _picked(one, (one.arrival_step > 0) & (one.deadline_step > one.arrival_step))
+    if not len(one):
+        return _NOBODY
+    kind = np.unique(np.stack([site.port_group[one.port], one.discharge_kw > 0.0]), axis=1, return_inverse=True)[1]
+    per_day = np.bincount(kind) / n_days
+    arrival_classes = np.maximum(LEAST_ARRIVAL_CLASSES, np.ceil(per_day / STAY_CLASSES)).astype(np.int64)
+    cell = _quantiles(kind, one.arrival_step, arrival_classes)
+    fleet = _quantiles(cell, one.deadline_step - one.arrival_step, np.full(cell.max() + 1, STAY_CLASSES))
+    size = np.bincount(fleet)
+
+    def total(values: np.ndarray) -> np.ndarray:
+        return np.bincount(fleet, values) / n_days
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.bincount(fleet, values) / size
+
+    arrival = np.rint(mean(one.arrival_step)).astype(np.int64)
+    deadline = np.clip(np.rint(mean(one.deadline_step)).astype(np.int64), arrival + 1, n_steps)
+    first = np.full(len(size), len(one))
+    np.minimum.at(first, fleet, np.arange(len(one)))
+    charge_kw, efficiency, energy_kwh = total(one.charge_kw), mean(one.charge_efficiency), total(one.energy_kwh)
+    full_kwh = energy_kwh + efficiency * charge_kw * (deadline - arrival) * step_h
+    return SessionLimits(
+        port=one.port[first],
+        arrival_step=arrival,
+        departure_step=deadline,
+        deadline_step=deadline,
+        energy_kwh=energy_kwh,
+        capacity_kwh=total(one.capacity_kwh),
+        charge_kw=charge_kw,
+        discharge_kw=total(one.discharge_kw),
+        charge_efficiency=efficiency,
+        discharge_efficiency=mean(one.discharge_efficiency),
+        tau_h=np.full(len(size), _NO_TAPER_H),
+        floor_kwh=np.minimum(total(one.floor_kwh), energy_kwh),
+        due_kwh=np.minimum(total(one.due_kwh), full_kwh),
+    )
+
+
+def _quantiles(cell: np.ndarray, values: np.ndarray, n_classes: np.ndarray) -> np.ndarray:
+    """Split each cell into classes of equal size by value; numbers of the classes from 0, int64, shape (n,)."""
+    order = np.lexsort((values, cell))
+    count = np.bincount(cell)
+    rank = np.empty(len(cell), dtype=np.int64)
+    rank[order] = np.arange(len(cell)) - np.repeat(np.cumsum(count) - count, count)
+    pairs = np.stack([cell, rank * n_classes[cell] // count[cell]])
+    classes: np.ndarray = np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
+    return classes

@@ -1,0 +1,117 @@
+"""States of the network above the site, of this step and later ones, for those who plan with its limits.
+
+What loads and generators do comes in; limits widened to that, exact power flows of any charging on top of it, how far
+they are beyond the limits, and how that changes with the power at each charger bus go out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from ev_marl.grid.base import Injections, PowerFlow, put_rows
+from ev_marl.grid.limits import Bounds
+from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.model.spec import NetworkSpec
+from ev_marl.grid.slopes import moved_powers
+
+INSIDE = 3.0  # tolerances that plans stay inside a limit: linear about a point, it promises a little too much
+_HALVINGS = 8
+
+
+def kinds(spec: NetworkSpec) -> list[slice]:
+    """Where undervoltages, overvoltages, lines and transformers stand among the limits; kinds of none left out."""
+    ends = np.cumsum([0, spec.n_buses, spec.n_buses, spec.n_lines, spec.n_transformers]).tolist()
+    return [slice(first, end) for first, end in pairwise(ends) if end > first]
+
+
+def n_limits(spec: NetworkSpec) -> int:
+    """C: two for each bus, one for each line and transformer."""
+    return 2 * spec.n_buses + spec.n_lines + spec.n_transformers
+
+
+@dataclass
+class NetworkStates:
+    """N states, E charger buses, C limits.
+
+    Parameters
+    ----------
+    loop : GridLoop
+        The network, its limits, and how its chargers behave; its days are not looked at.
+    states : Injections
+        N rows: what flows without charging.
+    tap : int64, shape (N,)
+        Position of the controlled transformer.
+
+    Attributes
+    ----------
+    solvable : bool, shape (N,)
+        Whether there is a power flow without charging.
+    bounds : Bounds
+        Limits, widened to the state without charging.
+    """
+
+    loop: GridLoop
+    states: Injections
+    tap: np.ndarray
+
+    def __post_init__(self) -> None:
+        idle = self.flow(np.arange(self.states.n_batch), np.zeros_like(self.states.charger_kw))
+        self.solvable = idle.converged
+        self.bounds = Bounds.widened(self.loop.limits, idle.vm_pu, idle.line_percent, idle.transformer_percent)
+
+    def flow(self, which: np.ndarray, charger_kw: np.ndarray) -> PowerFlow:
+        """Power flow of some states with charging, float64, shape (n, E) [kW]."""
+        states = self.states.rows(which)
+        states.charger_kw = charger_kw
+        return self.loop.flow_of(states, self.tap[which])
+
+    def excess(self, which: np.ndarray, flow: PowerFlow) -> np.ndarray:
+        """How far some states are beyond each limit [tolerances], shape (n, C); NaN at dead buses."""
+        return self.bounds.rows(which).stacked_excess(flow)
+
+    def nearest_solution(self, which: np.ndarray, charger_kw: np.ndarray) -> tuple[PowerFlow, np.ndarray]:
+        """Power flows of some states; where there is none, of half the charging, a quarter, and so on.
+
+        Returns
+        -------
+        flow : PowerFlow
+            n rows.
+        at_kw : float64, shape (n, E)
+            Its charging [kW].
+        """
+        at_kw = charger_kw.copy()
+        flow = self.flow(which, at_kw)
+        for _ in range(_HALVINGS):
+            lost = np.flatnonzero(~flow.converged)
+            if not len(lost):
+                break
+            at_kw[lost] *= 0.5
+            put_rows(self.flow(which[lost], at_kw[lost]), lost, flow)
+        return flow, at_kw
+
+    def slopes(self, which: np.ndarray, at_kw: np.ndarray, excess: np.ndarray) -> np.ndarray:
+        """Change of each excess per kW at each charger bus, by differences of the exact power flow.
+
+        Parameters
+        ----------
+        which : int64, shape (n,)
+            States.
+        at_kw : float64, shape (n, E)
+            Charging about which they are taken [kW].
+        excess : float64, shape (n, C)
+            Excess there [tolerances].
+
+        Returns
+        -------
+        float64, shape (n, E, C)
+            Tolerances per kW, 0 where there is no solution or no power.
+        """
+        moved_kw, change_kw = moved_powers(at_kw)
+        every = np.repeat(which, moved_kw.shape[1])
+        flow = self.flow(every, moved_kw.reshape(len(every), -1))
+        changed = self.excess(every, flow).reshape(*moved_kw.shape[:2], -1)
+        slopes: np.ndarray = np.nan_to_num((changed - excess[:, None]) / change_kw[:, :, None], posinf=0.0, neginf=0.0)
+        return slopes

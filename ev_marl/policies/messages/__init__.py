@@ -1,0 +1,1 @@
+"""Policies whose stations exchange messages with the nodes of the coupling graph."""

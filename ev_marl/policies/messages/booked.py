@@ -1,0 +1,59 @@
+"""Booked response: best response, hedged by what the group says is overbooked.
+
+Own plans and one round of messages come in: every station announces which steps it would book, its groups answer how
+far they are overbooked. Each plan then counts on the share of its power that it could get.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from ev_marl.planning.booking import LEAST_TRUST, booked_coverage
+from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
+from ev_marl.policies.rules.best_response import best_response, vehicles_of
+from ev_marl.support.errors import OptionError
+
+
+@POLICIES.register("booked-response")
+class BookedResponse:
+    """Each vehicle follows its own plan, counting on the share of its power that all bookings together would leave it.
+
+    Where nothing is overbooked it is `best-response`. Nothing is learned; all that stations exchange in a step is a
+    load profile up and a load profile down.
+
+    Parameters
+    ----------
+    factor : float
+        On the coverage of a vehicle's bookings; below 1 is more careful [-].
+    adder_per_kwh : float
+        Added to this step's price; below 0 charges earlier than the plan alone would [currency/kWh].
+    margin_steps : int
+        The plan ends so many steps before the deadline.
+    """
+
+    name = "booked-response"
+    information: Information = "messages"
+    TUNABLE: ClassVar = {"adder_per_kwh": (-0.1, 0.1), "factor": (0.4, 1.6), "margin_steps": (0, 8)}
+
+    def __init__(self, factor: float = 1.0, adder_per_kwh: float = 0.0, margin_steps: int = 0) -> None:
+        if factor <= 0.0:
+            raise OptionError(f"policy 'booked-response': factor must be above 0, got {factor}")
+        if margin_steps < 0:
+            raise OptionError(f"policy 'booked-response': margin_steps must be 0 or more, got {margin_steps}")
+        self.factor = float(factor)
+        self.adder_per_kwh = float(adder_per_kwh)
+        self.margin_steps = int(margin_steps)
+
+    def reset(self, episode: Episode) -> None:
+        """Nothing to prepare."""
+
+    def act(self, view: StationView) -> np.ndarray:
+        """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
+        site = site_view(view)
+        coverage = booked_coverage(
+            vehicles_of(view), view.step, view.step_h, view.buy_per_kwh, site.site, site.upper_kw
+        )
+        trust = np.clip(self.factor * coverage, LEAST_TRUST, 1.0)
+        return best_response(view, adder_per_kwh=self.adder_per_kwh, trust=trust, margin_steps=self.margin_steps)

@@ -1,0 +1,213 @@
+"""Dual prices: groups announce prices of congestion, stations answer with plans, some rounds in every step.
+
+Goes up the edges of the coupling graph: planned power of each remaining step, and the power that could be planned.
+Goes down: a price for each remaining step. Nothing else is exchanged, and no node knows another's vehicles. A network
+above the site is one more node, that of its operator, with an edge to each bus.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+
+from ev_marl.planning.outlook.expected import ExpectedRoom, ExpectedVehicles, room_ahead
+from ev_marl.planning.outlook.loads import ExpectedLoads, Loads, PresentLoads
+from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
+from ev_marl.policies.messages.grid import NetworkPrices
+from ev_marl.policies.messages.stays import Stays
+from ev_marl.policies.messages.sums import sum_plans
+from ev_marl.site.arrays import SiteArrays
+from ev_marl.support.errors import OptionError
+from ev_marl.world.world import World
+
+
+def add_up(
+    site: SiteArrays,
+    step: int,
+    stays: Stays,
+    plan_kw: np.ndarray,
+    flexible_kw: np.ndarray,
+    total_kw: np.ndarray,
+    able_kw: np.ndarray,
+    weight: float = 1.0,
+) -> None:
+    """Add what goes up the edges to the sums of each group, each vehicle counting `weight` times.
+
+    Parameters
+    ----------
+    site : SiteArrays
+        The tree.
+    step : int
+        Sums are of the steps from this one on.
+    stays : Stays
+        Who answered.
+    plan_kw : float64, shape (n_batch, n_stays, n_steps)
+        Their plans [kW].
+    flexible_kw : float64, shape (n_batch, n_stays)
+        What they could plan in each step of their stay [kW].
+    total_kw, able_kw : float64, shape (n_batch, n_groups, n_steps)
+        Sums of both below each group; added to [kW].
+    """
+    sum_plans(
+        step,
+        stays.session,
+        stays.start_step,
+        stays.deadline_step,
+        plan_kw,
+        flexible_kw,
+        weight,
+        stays.group,
+        site.group_parent,
+        total_kw,
+        able_kw,
+    )
+
+
+def prices_above(site: SiteArrays, price_per_kwh: np.ndarray) -> np.ndarray:
+    """Sum of each group's own price and those of all groups above it, shape (n_batch, n_groups, n_steps)."""
+    summed = price_per_kwh.copy()
+    for g in range(1, site.n_groups):
+        summed[:, g] += summed[:, site.group_parent[g]]
+    return summed
+
+
+def new_prices(
+    price_per_kwh: np.ndarray,
+    total_kw: np.ndarray,
+    able_kw: np.ndarray,
+    lower_kw: np.ndarray,
+    upper_kw: np.ndarray,
+    inertia_per_kwh: float,
+) -> np.ndarray:
+    """Each group's own price after one answer: up with what is planned beyond its limit, down with what is left.
+
+    v = λ + σ S; λ⁺ = v − σ clip(v/σ, lower, upper): above 0 where the import limit binds, below 0 where the export
+    limit does, 0 where neither does. σ = inertia / (power that could be planned below the group).
+    """
+    steepness = inertia_per_kwh / np.maximum(able_kw, 1e-6)
+    aim = price_per_kwh / steepness + total_kw
+    moved: np.ndarray = steepness * (aim - np.clip(aim, lower_kw, upper_kw))
+    moved[able_kw <= 1e-6] = 0.0
+    return moved
+
+
+@POLICIES.register("dual-prices")
+class DualPrices:
+    """Groups put prices on their limits, stations plan at these prices, some rounds in every step.
+
+    Each group keeps one price for each remaining step: what a kWh of its capacity is worth then. In a round, a station
+    adds the prices of the groups above it to the published ones and answers with its vehicles' cheapest plans; each
+    group sums the plans below it and moves its prices up where they go beyond its limit, down where room is left.
+    Prices and plans are kept from step to step, so the rounds of earlier steps count. The first step of each plan is
+    asked for.
+
+    The rounds are those of the primal-dual hybrid gradient method, an ADMM that needs sums only (Chambolle and Pock
+    2011, step lengths as in Pock and Chambolle 2011): plans stay near the last ones by a quadratic term, which is what
+    keeps vehicles that are alike from all jumping to the same cheapest step, and prices are announced with a step
+    ahead. For fixed limits and vehicles they approach the shadow prices of the cooperative optimum.
+
+    What groups expect of later steps, they draw from the scenario's models where the rollout gives them: limits given
+    the present ones, and vehicles still to come, which answer prices as those that are there do.
+
+    Where the site hangs on a network whose limits a coordinator keeps, the network is one more node. It hears the
+    planned power of each bus and announces a price for each bus and step, which stations add to those of their groups.
+
+    Parameters
+    ----------
+    rounds : int
+        Exchanges of prices and plans in every step.
+    inertia_per_kwh : float
+        Moving a step by a vehicle's whole power costs half of this per kWh; the more, the steadier and the slower
+        [currency/kWh].
+    expected_days : int
+        Days from which vehicles to come are drawn; 0: nobody is expected.
+    network : bool
+        Whether the network above the site, where a coordinator keeps its limits, is one more node with prices.
+    """
+
+    name = "dual-prices"
+    information: Information = "messages"
+    TUNABLE: ClassVar = {"inertia_per_kwh": (0.02, 0.5)}
+
+    def __init__(
+        self, rounds: int = 5, inertia_per_kwh: float = 0.1, expected_days: int = 4, network: bool = True
+    ) -> None:
+        if rounds < 1:
+            raise OptionError(f"policy 'dual-prices': rounds must be 1 or more, got {rounds}")
+        if not 0.0 < inertia_per_kwh < np.inf:
+            raise OptionError(f"policy 'dual-prices': inertia_per_kwh must be above 0, got {inertia_per_kwh}")
+        if expected_days < 0:
+            raise OptionError(f"policy 'dual-prices': expected_days must be 0 or more, got {expected_days}")
+        self.rounds = int(rounds)
+        self.inertia_per_kwh = float(inertia_per_kwh)
+        self.expected_days = int(expected_days)
+        self.network = bool(network)
+        self._world: World | None = None
+        self._room: ExpectedRoom | None = None
+        self._vehicles: ExpectedVehicles | None = None
+        self._loads: Loads | None = None
+
+    def reset(self, episode: Episode) -> None:
+        """Start without prices and plans; what is expected of a day is drawn once for each world."""
+        site, world, loop = episode.site, episode.world, episode.network
+        if world is not self._world:
+            self._world = world
+            self._room = None if world is None else ExpectedRoom.of(world)
+            asked = world is not None and self.expected_days > 0
+            self._vehicles = ExpectedVehicles.of(world, site, self.expected_days) if world and asked else None
+            self._loads = None
+        self._site = site
+        self.price_per_kwh = np.zeros((episode.n_batch, site.n_groups, episode.n_steps))  # each group's own
+        self._plan_kw = np.zeros((episode.n_batch, site.n_ports, episode.n_steps))
+        n_expected = 0 if self._vehicles is None else len(self._vehicles.group)
+        self._expected_kw = np.zeros((episode.n_batch, n_expected, episode.n_steps))
+        self.network_prices: NetworkPrices | None = None
+        if loop is not None and loop.curtails and self.network:
+            if self._loads is None:
+                self._loads = ExpectedLoads(world) if world and world.site.network else PresentLoads()
+            self.network_prices = NetworkPrices(
+                loop, self._loads, site, episode.n_batch, episode.n_steps, self.inertia_per_kwh
+            )
+
+    def act(self, view: StationView) -> np.ndarray:
+        """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
+        site, inertia, network = self._site, self.inertia_per_kwh, self.network_prices
+        lower_kw, upper_kw = room_ahead(self._room, site_view(view))
+        there, ports = Stays.of(view, site.port_group), np.arange(site.n_ports)
+        left = (slice(None), slice(None), slice(view.step, None))
+        own = ahead = self.price_per_kwh
+        expected_total_kw, expected_able_kw = np.zeros_like(own), np.zeros_like(own)
+        if network is not None:
+            network.look(site_view(view))
+        if self._vehicles is not None:
+            # Groups answer for those to come once a step: their plans change little from one round to the next.
+            coming = self._vehicles.to_come(view)
+            flexible_kw = self._ask(view, coming, self._vehicles.limits.port, own, self._expected_kw)
+            weight = self._vehicles.weight
+            add_up(site, view.step, coming, self._expected_kw, flexible_kw, expected_total_kw, expected_able_kw, weight)
+            if network is not None:
+                network.expect(coming, self._vehicles.limits.port, self._expected_kw, flexible_kw, weight)
+        for _ in range(self.rounds):
+            flexible_kw = self._ask(view, there, ports, ahead, self._plan_kw)
+            total_kw, able_kw = expected_total_kw.copy(), expected_able_kw.copy()
+            add_up(site, view.step, there, self._plan_kw, flexible_kw, total_kw, able_kw)
+            new = own.copy()
+            new[left] = new_prices(own[left], total_kw[left], able_kw[left], lower_kw, upper_kw, inertia)
+            ahead = 2.0 * new - own
+            own = new
+            if network is not None:
+                network.answer(there, ports, self._plan_kw, flexible_kw)
+        self.price_per_kwh = own
+        return self._plan_kw[:, :, view.step].copy()
+
+    def _ask(
+        self, view: StationView, stays: Stays, ports: np.ndarray, price_per_kwh: np.ndarray, plan_kw: np.ndarray
+    ) -> np.ndarray:
+        """Answers of some vehicles to the groups' own prices and those of the network, as `Stays.plan` gives them."""
+        announced = prices_above(self._site, price_per_kwh)
+        if self.network_prices is not None:
+            announced = self.network_prices.add_to(announced)
+            stays = replace(stays, group=self.network_prices.port_place[ports])
+        return stays.plan(view, announced, plan_kw, inertia_per_kwh=self.inertia_per_kwh)

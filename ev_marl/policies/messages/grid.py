@@ -1,0 +1,210 @@
+"""The network above the site as one more node of the coupling graph: hears plans by bus, announces prices by bus.
+
+The planned power of each charger bus and remaining step comes in; what a kWh there is worth to the network's limits
+goes out: a locational marginal price, the sum of the prices of the limits times how much the bus weighs on them.
+What the node knows itself is its model, what flows on it now, and what it expects of later steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+
+from ev_marl.grid.base import Injections
+from ev_marl.grid.loop import GridLoop
+from ev_marl.planning.outlook.loads import Loads
+from ev_marl.policies.base import SiteView
+from ev_marl.policies.grid_states import INSIDE, NetworkStates, kinds, n_limits
+from ev_marl.policies.messages.stays import Stays
+from ev_marl.policies.messages.sums import sum_plans
+from ev_marl.site.arrays import SiteArrays
+
+ROWS = 8  # limits of a step that have a price
+_ANEW = 16  # where there are so many rounds, in this one and those of twice, four times, ... it is made linear again
+
+
+class NetworkPrices:
+    """Prices of the limits of the network, B batch rows, T steps of the episode, E charger buses.
+
+    Of each step, up to `ROWS` limits have a row weight · powers <= most, the largest weight being 1, and a price >= 0.
+
+    Parameters
+    ----------
+    loop : GridLoop
+        The network, its limits, and how its chargers behave; its days are not looked at.
+    loads : Loads
+        What else flows on it at later steps.
+    site : SiteArrays
+        The site.
+    n_batch, n_steps : int
+        B and T.
+    inertia_per_kwh : float
+        That of the stations [currency/kWh].
+
+    Attributes
+    ----------
+    port_place : int64, shape (n_ports,)
+        Place of each port: its bus, within its group.
+    limit : int64, shape (n_batch, n_steps, n_rows)
+        Which limit each row is of, −1 where it is free; C, one more than the last limit, where nothing may be charged
+        because the network has no power flow even without charging.
+    weight : float64, shape (n_batch, n_steps, n_rows, n_charger_buses)
+        How much each bus weighs on it [-].
+    most_kw : float64, shape (n_batch, n_steps, n_rows)
+        What it leaves, never less than 0 [kW].
+    price_per_kwh : float64, shape (n_batch, n_steps, n_rows)
+        Its price [currency/kWh].
+    """
+
+    def __init__(
+        self, loop: GridLoop, loads: Loads, site: SiteArrays, n_batch: int, n_steps: int, inertia_per_kwh: float
+    ) -> None:
+        self.loop, self.inertia_per_kwh = loop, inertia_per_kwh
+        pairs = np.stack([site.port_group, loop.port_charger], axis=1)
+        pairs, place = np.unique(pairs, axis=0, return_inverse=True)
+        self._place_group, self._place_bus = pairs.T
+        self.port_place = place.reshape(-1)
+        self._loads, self._kinds, self._n_limits = loads, kinds(loop.spec), n_limits(loop.spec)
+        shape = (n_batch, n_steps, ROWS)
+        self.limit = np.full(shape, -1, dtype=np.int64)
+        self.weight = np.zeros((*shape, loop.spec.n_charger_buses))
+        self._per_kw = np.ones(shape)  # tolerances per kW at the bus that weighs most
+        self.most_kw = np.zeros(shape)
+        self.price_per_kwh = np.zeros(shape)
+
+    def look(self, view: SiteView) -> None:
+        """See the present state and expect the later ones; nobody has announced a plan yet."""
+        assert view.network is not None  # there is a loop
+        assert view.tap is not None
+        n_batch, n_left = len(view.connected), view.n_steps - view.step
+        ahead = [self._loads.ahead(b, view.step, view.network.rows(np.array([b])), n_left) for b in range(n_batch)]
+        states = Injections(*(np.concatenate([getattr(a, f.name) for a in ahead]) for f in fields(Injections)))
+        self._states = NetworkStates(self.loop, states, np.repeat(view.tap, n_left))
+        self._step, self._round = view.step, 0
+        self._announced = self.price_per_kwh
+        self._expected_kw = np.zeros((2, n_batch, self.loop.spec.n_charger_buses, view.n_steps))
+
+    def bus_prices(self) -> np.ndarray:
+        """Announced prices at each bus, float64, shape (n_batch, n_charger_buses, n_steps) [currency/kWh]."""
+        prices: np.ndarray = np.einsum("btr,btre->bet", self._announced, self.weight)
+        return prices
+
+    def add_to(self, price_per_kwh: np.ndarray) -> np.ndarray:
+        """Prices within groups, shape (n_batch, n_groups, n_steps), and those at buses, summed for each place."""
+        total: np.ndarray = price_per_kwh[:, self._place_group] + self.bus_prices()[:, self._place_bus]
+        return total
+
+    def expect(self, stays: Stays, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray, weight: float) -> None:
+        """Hear the plans of vehicles that are still to come, each of which counts `weight` times."""
+        self._add_up(stays, port, plan_kw, able_kw, weight, self._expected_kw)
+
+    def answer(self, stays: Stays, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray) -> None:
+        """Hear the plans of the vehicles that are there, and announce new prices, with a step ahead.
+
+        Parameters
+        ----------
+        stays : Stays
+            Who answered.
+        port : int64, shape (n_stays,)
+            Where.
+        plan_kw : float64, shape (n_batch, n_stays, n_steps)
+            Their plans [kW].
+        able_kw : float64, shape (n_batch, n_stays)
+            What they could plan in each step of their stay [kW].
+        """
+        heard = self._expected_kw.copy()
+        self._add_up(stays, port, plan_kw, able_kw, 1.0, heard)
+        again = self._round >= _ANEW and self._round.bit_count() == 1
+        if self._round == 0 or again:
+            self._linearise(heard[0], again)
+        self._round += 1
+        new = self._moved(*heard)
+        self._announced = 2.0 * new - self.price_per_kwh
+        self.price_per_kwh = new
+
+    def _add_up(
+        self, stays: Stays, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray, weight: float, heard: np.ndarray
+    ) -> None:
+        bus = self.loop.port_charger[port]
+        nothing_above = np.full(heard.shape[2], -1)
+        start, end = stays.start_step, stays.deadline_step
+        sum_plans(
+            self._step, stays.session, start, end, plan_kw, able_kw, weight, bus, nothing_above, heard[0], heard[1]
+        )
+
+    def _linearise(self, bus_kw: np.ndarray, again: bool) -> None:
+        """Solve the exact power flow of announced plans, (n_batch, n_charger_buses, n_steps), and make rows of it."""
+        n_batch, n_buses, n_steps = bus_kw.shape
+        n_left = n_steps - self._step
+        planned_kw = bus_kw[:, :, self._step :].transpose(0, 2, 1).reshape(-1, n_buses)
+        place = (n_steps * np.arange(n_batch)[:, None] + np.arange(self._step, n_steps)).reshape(-1)
+        self._darken(place[~self._states.solvable])
+        which = np.flatnonzero(self._states.solvable)
+        place = place[which]
+        flow, at_kw = self._states.nearest_solution(which, planned_kw[which])
+        excess = self._states.excess(which, flow)
+        excess[np.isnan(excess)] = -np.inf  # dead buses
+        of_plan, shrunk = excess.copy(), (at_kw != planned_kw[which]).any(axis=1)
+        if shrunk.any():  # where the plan has no power flow, from the nearest that has
+            slopes = self._states.slopes(which[shrunk], at_kw[shrunk], excess[shrunk])
+            of_plan[shrunk] += np.einsum("nec,ne->nc", slopes, (planned_kw[which] - at_kw)[shrunk])
+        stale = self._choose(place, of_plan)
+        stale |= (self.limit.reshape(-1, ROWS)[place] >= 0).any(axis=1) & (again | shrunk | (which % n_left == 0))
+        if stale.any():
+            self._weigh(which[stale], place[stale], at_kw[stale], excess[stale])
+        weight, per_kw = self.weight.reshape(-1, ROWS, n_buses)[place], self._per_kw.reshape(-1, ROWS)[place]
+        limit = np.maximum(self.limit.reshape(-1, ROWS)[place], 0)
+        beyond_kw = (np.take_along_axis(excess, limit, axis=1) + INSIDE) / per_kw
+        at_most = np.einsum("nre,ne->nr", weight, at_kw) - beyond_kw
+        self.most_kw.reshape(-1, ROWS)[place] = np.maximum(0.0, at_most)
+
+    def _darken(self, place: np.ndarray) -> None:
+        """Rows for steps in which the network has no power flow even without charging: of all buses, with no room."""
+        limit, price = self.limit.reshape(-1, ROWS), self.price_per_kwh.reshape(-1, ROWS)
+        new = place[limit[place, 0] != self._n_limits]
+        limit[new], price[new] = -1, 0.0
+        limit[new, 0] = self._n_limits
+        self.weight.reshape(-1, *self.weight.shape[2:])[place, 0] = 1.0
+        self.most_kw.reshape(-1, ROWS)[place] = 0.0
+
+    def _choose(self, place: np.ndarray, excess: np.ndarray) -> np.ndarray:
+        """Rows for the worst limit of each kind that is broken; whether a step has a new one, bool (n,)."""
+        limit, price = self.limit.reshape(-1, ROWS), self.price_per_kwh.reshape(-1, ROWS)
+        rows, prices = limit[place], price[place]
+        rows[rows == self._n_limits] = -1
+        prices[rows < 0] = 0.0
+        every, changed = np.arange(len(place)), np.zeros(len(place), dtype=bool)
+        for kind in self._kinds:
+            worst = kind.start + excess[:, kind].argmax(axis=1)
+            new = (excess[every, worst] > 0.0) & (rows != worst[:, None]).all(axis=1)
+            slot = np.where(rows < 0, -1.0, prices).argmin(axis=1)  # a free one, or that with the lowest price
+            rows[new, slot[new]] = worst[new]
+            prices[new, slot[new]] = 0.0
+            changed |= new
+        limit[place], price[place] = rows, prices
+        return changed
+
+    def _weigh(self, which: np.ndarray, place: np.ndarray, at_kw: np.ndarray, excess: np.ndarray) -> None:
+        """Weights of all rows of some steps, by differences of the exact power flow."""
+        rows = self.limit.reshape(-1, ROWS)[place]
+        slopes = self._states.slopes(which, at_kw, excess)
+        picked = np.take_along_axis(slopes, np.maximum(rows, 0)[:, None], axis=2).transpose(0, 2, 1)
+        scale = np.maximum(np.abs(picked).max(axis=2), 1e-9)
+        self.weight.reshape(-1, *self.weight.shape[2:])[place] = picked / scale[:, :, None]
+        self._per_kw.reshape(-1, ROWS)[place] = scale
+
+    def _moved(self, bus_kw: np.ndarray, able_kw: np.ndarray) -> np.ndarray:
+        """Prices after an answer: up where plans are beyond a limit, down where room is left, never below 0.
+
+        λ⁺ = max(0, λ + σ (Σ weight · planned − most)), σ = inertia / Σ |weight| · (power that could be planned).
+        """
+        left = slice(self._step, None)
+        weight = self.weight[:, left]
+        load_kw = np.einsum("btre,bet->btr", weight, bus_kw[:, :, left])
+        movable_kw = np.einsum("btre,bet->btr", np.abs(weight), able_kw[:, :, left])
+        price = self.price_per_kwh.copy()
+        steepness = self.inertia_per_kwh / np.maximum(movable_kw, 1e-6)
+        price[:, left] = np.maximum(0.0, price[:, left] + steepness * (load_kw - self.most_kw[:, left]))
+        price[:, left][(movable_kw <= 1e-6) | (self.limit[:, left] < 0)] = 0.0
+        return price

@@ -1,0 +1,221 @@
+"""The network above the site in the programme of model predictive control: rows in the vehicles' powers.
+
+What loads and generators of the network do from now on comes in. The exact power flow of a plan is solved in all its
+steps; where it is beyond a limit, the limit is linearised about the plan, by differences of the exact power flow, and
+added to the programme as a row in powers. Rows that held a plan back are kept for the next step of the episode, where
+they are moved to what is expected then. A limit that the network breaks without charging is widened to that, and no row
+forbids to charge nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ev_marl.grid.base import Injections
+from ev_marl.grid.loop import GridLoop
+from ev_marl.planning.outlook.ahead import Ahead
+from ev_marl.planning.outlook.loads import Loads
+from ev_marl.policies.base import SiteView
+from ev_marl.policies.grid_states import INSIDE, NetworkStates, kinds, n_limits
+from ev_marl.site.arrays import SiteArrays
+
+ROUNDS = 8  # of adding rows, in one step of the episode
+FAR_ROUNDS = 3  # the first so many look at all steps ahead, the others at this step only
+NOW, LATER = 1.0, 500.0  # tolerances that a plan may be beyond a limit: in this step; later, where loads are guesses
+NEAR = 5000.0  # tolerances inside a limit within which its row is kept for the next step
+
+
+@dataclass(frozen=True)
+class PowerRows:
+    """R rows Σ weight·power <= most, each in the powers of one step's sessions."""
+
+    step: np.ndarray  # int64 (R,)  from now
+    weight: np.ndarray  # float64 (R, S)
+    most_kw: np.ndarray  # float64 (R,)
+
+
+@dataclass
+class _Memory:
+    """What one row of the batch keeps from step to step; T steps of the episode, C limits, E charger buses."""
+
+    charger_kw: np.ndarray  # float64 (T, E)  last plan
+    held: np.ndarray  # bool (T, C)  limits that held it back
+    slopes: dict[int, np.ndarray] = field(default_factory=dict)  # step of the episode -> (C, E)  excess per kW
+
+
+class NetworkAhead:
+    """The network of one episode.
+
+    Parameters
+    ----------
+    loop : GridLoop
+        The network, its limits, and how its chargers behave; its days are not looked at.
+    loads : Loads
+        What else flows on it at later steps.
+    site : SiteArrays
+        The site.
+    fleets : bool
+        Whether vehicles to come are fleets that hang on a group, and not vehicles at ports.
+    trust : float
+        Share of what the limits leave at later steps that is planned with [-].
+    """
+
+    def __init__(self, loop: GridLoop, loads: Loads, site: SiteArrays, *, fleets: bool, trust: float = 1.0) -> None:
+        self.loop, self.trust = loop, trust
+        self._loads = loads
+        self._memory: dict[int, _Memory] = {}
+        shape = (site.n_ports, loop.spec.n_charger_buses)
+        self._port_share = np.zeros(shape)
+        self._port_share[np.arange(site.n_ports), loop.port_charger] = 1.0
+        # A fleet may come to any port of its group: it is spread over their buses by rated power.
+        group_kw = np.zeros((site.n_groups, loop.spec.n_charger_buses))
+        np.add.at(group_kw, (site.port_group, loop.port_charger), site.port_charge_kw)
+        spread = group_kw / np.maximum(group_kw.sum(axis=1, keepdims=True), 1e-12)
+        self._coming_share = spread[site.port_group] if fleets else self._port_share
+
+    def rows(self, row: int, view: SiteView, ahead: Ahead) -> NetworkRows:
+        """The network's rows of one programme.
+
+        Parameters
+        ----------
+        row : int
+            Row of the batch.
+        view : SiteView
+            What is known now, the network's state included.
+        ahead : Ahead
+            What lies ahead of that row.
+        """
+        assert view.network is not None  # there is a loop
+        assert view.tap is not None
+        port, here = ahead.limits.port, ahead.n_here
+        states = self._loads.ahead(row, view.step, view.network.rows(np.array([row])), ahead.n_steps)
+        return NetworkRows(
+            self,
+            states,
+            int(view.tap[row]),
+            np.concatenate([self._port_share[port[:here]], self._coming_share[port[here:]]]),
+            self._memory.setdefault(row, self._nothing_known(view.n_steps)),
+            view.step,
+        )
+
+    def _nothing_known(self, n_steps: int) -> _Memory:
+        spec = self.loop.spec
+        return _Memory(np.zeros((n_steps, spec.n_charger_buses)), np.zeros((n_steps, n_limits(spec)), dtype=bool))
+
+
+class NetworkRows:
+    """The network's rows of one programme; K steps from now, S sessions, E charger buses, C limits.
+
+    Parameters
+    ----------
+    network : NetworkAhead
+        The network of the episode.
+    states : Injections
+        K rows: what flows on it without charging.
+    tap : int
+        Position of the controlled transformer, which is taken to stay.
+    share : float64, shape (S, E)
+        How the power of each session is drawn at the charger buses.
+    memory : _Memory
+        Of the earlier steps of the episode; added to.
+    first_step : int
+        The present step of the episode.
+    """
+
+    def __init__(
+        self,
+        network: NetworkAhead,
+        states: Injections,
+        tap: int,
+        share: np.ndarray,
+        memory: _Memory,
+        first_step: int,
+    ) -> None:
+        self._trust, self._share, self._kinds = network.trust, share, kinds(network.loop.spec)
+        self._states = NetworkStates(network.loop, states, np.full(states.n_batch, tap, dtype=np.int64))
+        self._slopes, self._first_step = memory.slopes, first_step
+        here = slice(first_step, first_step + states.n_batch)
+        self._planned_kw, self._held = memory.charger_kw[here], memory.held[here]
+        self._round = 0
+
+    def kept(self) -> PowerRows:
+        """Rows to begin with: those that held the last plan back and are still near, moved to what is expected now."""
+        steps = np.flatnonzero(self._held.any(axis=1) & self._states.solvable)
+        at_kw, excess = self._planned_kw[steps], np.zeros(self._held[steps].shape)
+        if len(steps):
+            excess = self._states.excess(steps, self._states.flow(steps, at_kw))
+        self._held[steps] &= excess > -NEAR  # false where there is no solution
+        place, limit = np.nonzero(self._held[steps])
+        kept = self._tangents(steps[place], limit, at_kw[place], excess[place, limit])
+        # Where the loads alone are more than the network carries, nobody charges.
+        dark = np.repeat(np.flatnonzero(~self._states.solvable), 2)
+        both_ways = np.ones((len(dark), len(self._share)))
+        both_ways[1::2] = -1.0
+        return PowerRows(
+            np.concatenate([kept.step, dark]),
+            np.concatenate([kept.weight, both_ways]),
+            np.concatenate([kept.most_kw, np.zeros(len(dark))]),
+        )
+
+    def broken(self, power_kw: np.ndarray) -> PowerRows | None:
+        """Rows that a plan breaks; None where there are none, or enough was tried.
+
+        Parameters
+        ----------
+        power_kw : float64, shape (K, S)
+            Power of each session [kW].
+        """
+        self._planned_kw[:] = power_kw @ self._share
+        if self._round == ROUNDS:
+            return None
+        reach = len(power_kw) if self._round < FAR_ROUNDS else 1
+        self._round += 1
+        steps = np.flatnonzero((self._states.solvable & (np.abs(self._planned_kw) > 1e-6).any(axis=1))[:reach])
+        if not len(steps):
+            return None
+        flow, at_kw = self._states.nearest_solution(steps, self._planned_kw[steps])
+        excess = np.nan_to_num(self._states.excess(steps, flow), nan=-np.inf)  # dead buses
+        allowed = np.where(steps == 0, NOW, LATER)
+        wrong = (excess.max(axis=1) > allowed) | (at_kw != self._planned_kw[steps]).any(axis=1)
+        if not wrong.any():
+            return None
+        steps, at_kw, excess, allowed = steps[wrong], at_kw[wrong], excess[wrong], allowed[wrong]
+        self._differentiate(steps, at_kw, excess)
+        place, limit = self._chosen(steps, at_kw, excess, allowed)
+        self._held[steps[place], limit] = True
+        return self._tangents(steps[place], limit, at_kw[place], excess[place, limit])
+
+    def _differentiate(self, steps: np.ndarray, at_kw: np.ndarray, excess: np.ndarray) -> None:
+        """Slopes of all limits of some steps, where they are not known; of this step anew, since it must be exact."""
+        known = np.array([step > 0 and self._first_step + step in self._slopes for step in steps.tolist()])
+        if known.all():
+            return
+        steps, excess = steps[~known], excess[~known]
+        slopes = self._states.slopes(steps, at_kw[~known], excess)
+        for k, step in enumerate(steps.tolist()):
+            self._slopes[self._first_step + step] = np.ascontiguousarray(slopes[k].T)
+
+    def _chosen(
+        self, steps: np.ndarray, at_kw: np.ndarray, excess: np.ndarray, allowed: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Limits to add, as places in `steps` and limits: all that this step breaks, the worst of each kind later."""
+        slopes = np.stack([self._slopes[self._first_step + step] for step in steps.tolist()])
+        of_plan = excess + np.einsum("kce,ke->kc", slopes, self._planned_kw[steps] - at_kw)
+        worst = np.zeros(of_plan.shape, dtype=bool)
+        worst[steps == 0] = True
+        for kind in self._kinds:
+            worst[np.arange(len(steps)), kind.start + of_plan[:, kind].argmax(axis=1)] = True
+        place, limit = np.nonzero((of_plan > allowed[:, None]) & worst)
+        return place, limit
+
+    def _tangents(self, steps: np.ndarray, limit: np.ndarray, at_kw: np.ndarray, excess: np.ndarray) -> PowerRows:
+        """Rows: each limit, linear about some powers; no charging is always allowed, whatever the linear model says."""
+        slopes = np.zeros_like(at_kw)
+        for k, (step, c) in enumerate(zip(steps.tolist(), limit.tolist(), strict=True)):
+            slopes[k] = self._slopes[self._first_step + step][c]
+        scale = np.maximum(np.abs(slopes).max(axis=1, initial=0.0), 1e-12)
+        room = np.maximum(0.0, (slopes * at_kw).sum(axis=1) - excess - INSIDE)
+        room[steps > 0] *= self._trust
+        return PowerRows(steps, (slopes / scale[:, None]) @ self._share.T, room / scale)

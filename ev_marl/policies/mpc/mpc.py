@@ -1,0 +1,185 @@
+"""Model predictive control: a central operator plans the rest of the day anew in every step.
+
+What the site knows now and expects of later comes in; the first step of the cheapest plan goes out. The programme
+behind it is in `mpc_program`, which loads HiGHS, and is therefore only loaded when an episode starts.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import ClassVar
+
+import numpy as np
+
+from ev_marl.planning.outlook.ahead import ExpectedOutlook, KnownOutlook, Outlook, PresentOutlook, look_ahead
+from ev_marl.planning.outlook.loads import ExpectedLoads, KnownLoads, Loads, PresentLoads
+from ev_marl.planning.programme.charges import Charges
+from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
+from ev_marl.policies.mpc.grid import NetworkAhead
+from ev_marl.support.errors import OptionError, PolicyError, SolverError
+from ev_marl.world.world import World
+
+
+class _Control:
+    """What both controllers share: look ahead, solve, take the first step."""
+
+    name: str
+    information: Information
+
+    def __init__(
+        self, horizon_h: float | None, waiting_per_kwh_h: float = 0.0, trust: float = 1.0, *, network: bool = True
+    ) -> None:
+        if horizon_h is not None and not horizon_h > 0.0:
+            raise OptionError(f"policy '{self.name}': horizon_h must be above 0, got {horizon_h}")
+        if not 0.0 <= waiting_per_kwh_h < np.inf:
+            raise OptionError(f"policy '{self.name}': waiting_per_kwh_h must be 0 or more, got {waiting_per_kwh_h}")
+        if not 0.0 < trust <= 1.0:
+            raise OptionError(f"policy '{self.name}': trust is a share above 0, at most 1, got {trust}")
+        self.network = bool(network)
+        self.trust = float(trust)
+        self.horizon_h = None if horizon_h is None else float(horizon_h)
+        self.waiting_per_kwh_h = float(waiting_per_kwh_h)
+        self._outlook: Outlook = PresentOutlook()
+
+    def reset(self, episode: Episode) -> None:
+        """Start an episode: what counts, and what is expected."""
+        self._charges = None if episode.objective is None else Charges.of(episode.objective, self.name)
+        self._solver = importlib.import_module("ev_marl.planning.programme.receding").Program
+        self._outlook = self._outlook_of(episode)
+        loop = episode.network
+        self._network = None
+        if loop is not None and loop.curtails and self.network:
+            self._network = NetworkAhead(
+                loop,
+                self._loads_of(episode),
+                episode.site,
+                fleets=self.information != "future",
+                trust=self.trust,
+            )
+        self._n_steps = episode.n_steps
+        if self.horizon_h is not None:
+            self._n_steps = max(1, round(self.horizon_h / episode.step_h))
+
+    def act(self, view: StationView) -> np.ndarray:
+        """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
+        seen = site_view(view)
+        charges = Charges.of_view(view) if self._charges is None else self._charges
+        setpoint_kw = np.zeros(view.energy_kwh.shape)
+        for row in np.flatnonzero(view.connected.any(axis=1)).tolist():
+            ahead = look_ahead(
+                seen,
+                int(row),
+                self._outlook,
+                charges.tracking,
+                self._n_steps,
+                needs_base_load=charges.peak_per_kw > 0.0,
+                trust=self.trust,
+            )
+            network = None if self._network is None else self._network.rows(int(row), seen, ahead)
+            try:
+                program = self._solver(
+                    seen.site, ahead, charges, waiting_per_kwh_h=self.waiting_per_kwh_h, network=network
+                )
+            except SolverError as error:
+                raise PolicyError(f"policy '{self.name}', step {view.step}, row {row}: {error}") from error
+            setpoint_kw[row, view.connected[row]] = program.decision().power_kw
+        return setpoint_kw
+
+    def _outlook_of(self, episode: Episode) -> Outlook:
+        raise NotImplementedError
+
+    def _loads_of(self, episode: Episode) -> Loads:
+        raise NotImplementedError
+
+
+@POLICIES.register("mpc")
+class Mpc(_Control):
+    """Receding horizon: in every step, the cheapest plan for all vehicles together, of which the first step is done.
+
+    It knows what an operator of the site would: published prices, vehicles that are there with their departures and
+    wishes, limits and base load of this step; on a network, its model, loads and generators of this step. Of later
+    steps it expects what the scenario's models say: limits and loads given the present ones, and arrivals as a stream
+    of mean vehicles. Without models, it expects nobody, and that limits and loads stay. The plan is a linear programme,
+    that of the optimum.
+
+    Parameters
+    ----------
+    horizon_h : float, optional
+        How far it looks ahead; left out, to the end of the episode [h].
+    expected_days : int
+        Days from which the vehicles to come are drawn; 0: nobody is expected.
+    waiting_per_kwh_h : float
+        What it takes to be worth putting off a kWh by an hour: hedges against vehicles that nobody expected
+        [currency/(kWh·h)].
+    trust : float
+        Share of the import limits of later steps, and of what the network's leave, that is planned with; less than 1
+        hedges, too [-].
+    network : bool
+        Whether it plans with the limits of the network above the site, where a coordinator keeps them.
+    """
+
+    name = "mpc"
+    information: Information = "site"
+    TUNABLE: ClassVar = {"waiting_per_kwh_h": (0.0, 0.01), "trust": (0.6, 1.0)}
+
+    def __init__(
+        self,
+        horizon_h: float | None = None,
+        expected_days: int = 30,
+        waiting_per_kwh_h: float = 0.001,
+        trust: float = 1.0,
+        network: bool = True,
+    ) -> None:
+        super().__init__(horizon_h, waiting_per_kwh_h, trust, network=network)
+        if expected_days < 0:
+            raise OptionError(f"policy 'mpc': expected_days must be 0 or more, got {expected_days}")
+        self.expected_days = int(expected_days)
+        self._world: World | None = None
+        self._loads_world: World | None = None
+        self._with_load = False
+
+    def _outlook_of(self, episode: Episode) -> Outlook:
+        if episode.world is None:
+            return PresentOutlook()
+        needs_base_load = self._charges is not None and self._charges.peak_per_kw > 0.0
+        known = (episode.world, needs_base_load)
+        if self._world is not known[0] or self._with_load < needs_base_load:
+            self._expected = ExpectedOutlook(episode.world, self.expected_days, needs_base_load=needs_base_load)
+            self._world, self._with_load = known
+        return self._expected
+
+    def _loads_of(self, episode: Episode) -> Loads:
+        if episode.world is None or episode.world.site.network is None:
+            return PresentLoads()
+        if self._loads_world is not episode.world:
+            self._loads, self._loads_world = ExpectedLoads(episode.world), episode.world
+        return self._loads
+
+
+@POLICIES.register("mpc-perfect")
+class MpcPerfect(_Control):
+    """Receding horizon with the truth: the same controller, told all sessions, loads and limits in advance.
+
+    Parameters
+    ----------
+    horizon_h : float, optional
+        How far it looks ahead; left out, to the end of the episode [h].
+    network : bool
+        Whether it plans with the limits of the network above the site, where a coordinator keeps them.
+    """
+
+    name = "mpc-perfect"
+    information: Information = "future"
+
+    def __init__(self, horizon_h: float | None = None, network: bool = True) -> None:
+        super().__init__(horizon_h, network=network)
+
+    def _outlook_of(self, episode: Episode) -> Outlook:
+        if episode.tracks is None:
+            raise PolicyError("policy 'mpc-perfect' needs the tracks of the episode")
+        return KnownOutlook(episode.site, episode.tracks)
+
+    def _loads_of(self, episode: Episode) -> Loads:
+        assert episode.network is not None  # or nobody would ask
+        assert episode.tracks is not None
+        return KnownLoads(episode.network.site, episode.tracks)

@@ -1,0 +1,1 @@
+"""Policies that follow a rule: each port by itself, or one after the other."""

@@ -1,0 +1,124 @@
+"""Best response: every vehicle's own cheapest plan on the published prices, made anew in every step.
+
+What a station knows comes in, the first step of each vehicle's own plan goes out. Nothing is learned and nobody else is
+thought of; where limits bind, all want the same cheap steps.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from ev_marl.planning.own_plan import Vehicles, Worth, own_plans
+from ev_marl.policies.base import POLICIES, Episode, Information, StationView
+from ev_marl.support.errors import OptionError
+
+
+def vehicles_of(view: StationView) -> Vehicles:
+    """The vehicles of a view, one session a port."""
+    connected = view.connected
+    numbers = np.arange(connected.size, dtype=np.int64).reshape(connected.shape)
+    return Vehicles(
+        np.where(connected, numbers, -1),
+        view.energy_kwh,
+        view.lo_kw,
+        view.hi_kw,
+        *(
+            getattr(view, name).reshape(-1)
+            for name in (
+                "capacity_kwh",
+                "floor_kwh",
+                "due_kwh",
+                "deadline_step",
+                "charge_kw",
+                "discharge_kw",
+                "charge_efficiency",
+                "discharge_efficiency",
+                "tau_h",
+            )
+        ),
+    )
+
+
+def best_response(
+    view: StationView,
+    *,
+    adder_per_kwh: np.ndarray | float = 0.0,
+    trust: np.ndarray | float = 1.0,
+    margin_steps: int = 0,
+) -> np.ndarray:
+    """Setpoints with which each vehicle follows its own cheapest plan.
+
+    Parameters
+    ----------
+    view : StationView
+        What is known; only a port's own columns enter its setpoint.
+    adder_per_kwh : float or float64, shape (n_batch, n_ports)
+        Added to this step's buying and selling price: above 0 a vehicle waits for something better, below 0 it pays
+        more to charge now [currency/kWh].
+    trust : float or float64, shape (n_batch, n_ports)
+        Share of its power that the plan assumes to get in later steps, 0..1 [-].
+    margin_steps : int
+        The plan ends so many steps before the deadline.
+
+    Returns
+    -------
+    float64, shape (n_batch, n_ports)
+        Setpoints within the port's box [kW].
+    """
+    vehicles = vehicles_of(view)
+    worth = Worth(view.energy_weight, view.wear_per_kwh, view.unmet_per_kwh)
+    return own_plans(
+        vehicles,
+        view.step,
+        view.step_h,
+        view.buy_per_kwh,
+        view.sell_per_kwh,
+        worth,
+        adder_per_kwh=adder_per_kwh,
+        trust=trust,
+        margin_steps=margin_steps,
+    )
+
+
+@POLICIES.register("best-response")
+class BestResponse:
+    """Each vehicle follows its own cheapest plan on the published prices, planned anew in every step.
+
+    The plan weighs energy bought and sold, wear and unmet energy as the objective does, knows the vehicle's charge
+    curve and its V2G reserve, and assumes that every request is granted: where limits bind, all want the same cheap
+    steps. It is exact for one vehicle alone; only inside the step in which the taper begins is the value of energy
+    interpolated, and where prices are so negative that charging and discharging at once would pay, the plan
+    assumes a mixture of both. Of equally cheap steps it takes the first.
+
+    Parameters
+    ----------
+    trust : float
+        Share of its power that the plan assumes to get in later steps, 0..1; less than 1 hedges against being
+        curtailed [-].
+    adder_per_kwh : float
+        Added to this step's price; below 0 charges earlier than the plan alone would [currency/kWh].
+    margin_steps : int
+        The plan ends so many steps before the deadline.
+    """
+
+    name = "best-response"
+    information: Information = "own"
+    TUNABLE: ClassVar = {"adder_per_kwh": (-0.1, 0.1), "trust": (0.2, 1.0), "margin_steps": (0, 8)}
+
+    def __init__(self, trust: float = 1.0, adder_per_kwh: float = 0.0, margin_steps: int = 0) -> None:
+        if not 0.0 <= trust <= 1.0:
+            raise OptionError(f"policy 'best-response': trust is a share between 0 and 1, got {trust}")
+        if margin_steps < 0:
+            raise OptionError(f"policy 'best-response': margin_steps must be 0 or more, got {margin_steps}")
+        self.trust = float(trust)
+        self.adder_per_kwh = float(adder_per_kwh)
+        self.margin_steps = int(margin_steps)
+
+    def reset(self, episode: Episode) -> None:
+        """Nothing to prepare."""
+
+    def act(self, view: StationView) -> np.ndarray:
+        """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
+        return best_response(view, adder_per_kwh=self.adder_per_kwh, trust=self.trust, margin_steps=self.margin_steps)

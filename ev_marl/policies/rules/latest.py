@@ -1,0 +1,29 @@
+"""As late as possible: every vehicle waits until waiting longer would cost it part of its wish."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.policies.base import POLICIES, Episode, Information, StationView
+from ev_marl.policies.rules.needs import latest_energy_kwh, power_towards_kw
+
+
+@POLICIES.register("as-late-as-possible")
+class AsLateAsPossible:
+    """Charges so late that the wish is met exactly at departure.
+
+    After each step the battery holds the least energy from which what is due can still be reached at full power. That
+    energy is the exact inverse of the charge curve, so the slow last part of a charge is begun in time: where no limit
+    interferes, every reachable wish is met to rounding. It knows nothing of the limits, so where they bind it comes
+    too late.
+    """
+
+    name = "as-late-as-possible"
+    information: Information = "own"
+
+    def reset(self, episode: Episode) -> None:
+        """Nothing to prepare."""
+
+    def act(self, view: StationView) -> np.ndarray:
+        """Power that keeps the wish within reach, float64, shape (n_batch, n_ports) [kW]."""
+        return power_towards_kw(view, latest_energy_kwh(view))

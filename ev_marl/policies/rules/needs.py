@@ -1,0 +1,48 @@
+"""What a vehicle still needs, as power: shared by the policies that serve wishes.
+
+A view comes in, powers of shape (n_batch, n_ports) go out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.policies.base import StationView
+from ev_marl.simulation.battery import energy_before
+
+
+def power_towards_kw(view: StationView, target_kwh: np.ndarray) -> np.ndarray:
+    """Charging power that brings each battery to a target within this step, or as near as the port can.
+
+    Parameters
+    ----------
+    view : StationView
+        What is known.
+    target_kwh : float64, shape (n_batch, n_ports)
+        Energy wanted at the end of the step [kWh].
+
+    Returns
+    -------
+    float64, shape (n_batch, n_ports)
+        Between 0 and `view.hi_kw`; 0 where the target is met already and at empty ports [kW].
+    """
+    power_kw: np.ndarray = target_kwh - view.energy_kwh
+    power_kw /= view.charge_efficiency * view.step_h
+    np.minimum(power_kw, view.hi_kw, out=power_kw)
+    np.maximum(power_kw, 0.0, out=power_kw)
+    return power_kw
+
+
+def power_for_wish_kw(view: StationView) -> np.ndarray:
+    """Full power until what is due is in the battery, shape (n_batch, n_ports) [kW]."""
+    return power_towards_kw(view, view.due_kwh)
+
+
+def latest_energy_kwh(view: StationView) -> np.ndarray:
+    """Least energy at the end of this step from which what is due is still reachable, shape (n_batch, n_ports) [kWh].
+
+    The exact inverse of charging at full power, taper included; it may be negative.
+    """
+    hours = np.maximum(view.deadline_step - view.step - 1, 0) * view.step_h
+    rate_kw = view.charge_efficiency * view.charge_kw
+    return energy_before(view.due_kwh, hours, rate_kw, view.capacity_kwh, view.tau_h)

@@ -1,0 +1,60 @@
+"""Policies that decide for each port by itself and plan nothing: idle, uncontrolled, random."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.policies.base import POLICIES, Episode, Information, StationView
+from ev_marl.policies.rules.needs import power_for_wish_kw
+
+
+@POLICIES.register("idle")
+class Idle:
+    """Never charges: what all the unmet energy costs."""
+
+    name = "idle"
+    information: Information = "own"
+
+    def reset(self, episode: Episode) -> None:
+        """Nothing to prepare."""
+
+    def act(self, view: StationView) -> np.ndarray:
+        """Zeros, float64, shape (n_batch, n_ports) [kW]."""
+        return np.zeros(view.hi_kw.shape)
+
+
+@POLICIES.register("uncontrolled")
+class Uncontrolled:
+    """Charging on plug-in, at full power, until the energy wanted is in the battery: the zero of the score.
+
+    A vehicle that outlasts the episode is charged to what it is owed at the end of the episode, so that the
+    comparison with policies that wait does not hang on energy whose worth lies beyond the horizon. It never
+    discharges and looks at no price and no limit: the coordinator curtails it.
+    """
+
+    name = "uncontrolled"
+    information: Information = "own"
+
+    def reset(self, episode: Episode) -> None:
+        """Nothing to prepare."""
+
+    def act(self, view: StationView) -> np.ndarray:
+        """Full power until the wish is met, float64, shape (n_batch, n_ports) [kW]."""
+        return power_for_wish_kw(view)
+
+
+@POLICIES.register("random")
+class Random:
+    """Any power that the port can do, each as likely as the next: uniform between its lowest and its highest."""
+
+    name = "random"
+    information: Information = "own"
+
+    def reset(self, episode: Episode) -> None:
+        """Take the episode's random numbers."""
+        self._rng = episode.rng
+
+    def act(self, view: StationView) -> np.ndarray:
+        """Random powers, float64, shape (n_batch, n_ports) [kW]."""
+        setpoint_kw: np.ndarray = view.lo_kw + self._rng.random(view.hi_kw.shape) * (view.hi_kw - view.lo_kw)
+        return setpoint_kw

@@ -1,0 +1,111 @@
+"""A rule on the published prices: charge in the cheap steps of the stay, sell in the dear ones."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from ev_marl.policies.base import POLICIES, Episode, Information, StationView
+from ev_marl.policies.rules.needs import latest_energy_kwh, power_for_wish_kw, power_towards_kw
+from ev_marl.support.compiled import kernel
+from ev_marl.support.errors import OptionError
+
+
+@kernel
+def _decide(
+    charge_share: float,
+    discharge_share: float,
+    step: int,
+    step_h: float,
+    wear_per_kwh: float,
+    deadline_step: np.ndarray,
+    buy_per_kwh: np.ndarray,
+    sell_per_kwh: np.ndarray,
+    wish_kw: np.ndarray,
+    must_kw: np.ndarray,
+    lo_kw: np.ndarray,
+    energy_kwh: np.ndarray,
+    latest_kwh: np.ndarray,
+    charge_efficiency: np.ndarray,
+    discharge_efficiency: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    n_batch, n_ports = wish_kw.shape
+    for b in range(n_batch):
+        buy, sell = buy_per_kwh[b, 0], sell_per_kwh[b, 0]
+        for p in range(n_ports):
+            n = deadline_step[b, p] - step
+            cheaper, dearer, cheapest = 0, 0, buy
+            for k in range(1, n):
+                price = buy_per_kwh[b, k]
+                cheapest = min(cheapest, price)
+                if price < buy:
+                    cheaper += 1
+                if sell_per_kwh[b, k] > sell:
+                    dearer += 1
+            out[b, p] = must_kw[b, p]
+            if cheaper < charge_share * n:
+                out[b, p] = wish_kw[b, p]
+            elif lo_kw[b, p] < 0.0 and must_kw[b, p] == 0.0 and dearer < discharge_share * n:
+                earned = (sell - wear_per_kwh) * discharge_efficiency[b, p]
+                if earned > (cheapest + wear_per_kwh) / charge_efficiency[b, p]:
+                    spare_kw = (energy_kwh[b, p] - latest_kwh[b, p]) * discharge_efficiency[b, p] / step_h
+                    out[b, p] = max(lo_kw[b, p], -spare_kw)
+
+
+@POLICIES.register("price-threshold")
+class PriceThreshold:
+    """Charges in the cheapest steps of the stay, and whenever it can wait no longer.
+
+    Of the steps until departure, those in the cheapest `charge_share` (by the published buying price, this step
+    included) are for charging at full power until the wish is met. A vehicle with V2G sells in the dearest
+    `discharge_share` (by the selling price) where that earns more than the cheapest step left costs, wear and losses
+    counted, and only as much as can still be put back in time. The rule knows no limit, and forgets that its cheap
+    steps may be too few for the wish: then it falls back on charging as late as possible.
+
+    Parameters
+    ----------
+    charge_share : float
+        Share of the steps left that count as cheap, 0..1 [-].
+    discharge_share : float
+        Share of the steps left that count as dear, 0..1; 0 never sells [-].
+    """
+
+    name = "price-threshold"
+    information: Information = "own"
+    TUNABLE: ClassVar = {"charge_share": (0.0, 1.0), "discharge_share": (0.0, 1.0)}
+
+    def __init__(self, charge_share: float = 0.2, discharge_share: float = 0.1) -> None:
+        for option, value in (("charge_share", charge_share), ("discharge_share", discharge_share)):
+            if not 0.0 <= value <= 1.0:
+                raise OptionError(f"policy 'price-threshold': {option} is a share between 0 and 1, got {value}")
+        self.charge_share = float(charge_share)
+        self.discharge_share = float(discharge_share)
+
+    def reset(self, episode: Episode) -> None:
+        """Nothing to prepare."""
+
+    def act(self, view: StationView) -> np.ndarray:
+        """Powers by the rule, float64, shape (n_batch, n_ports) [kW]."""
+        latest_kwh = latest_energy_kwh(view)
+        setpoint_kw = np.empty(view.hi_kw.shape)
+        _decide(
+            self.charge_share,
+            self.discharge_share,
+            view.step,
+            view.step_h,
+            view.wear_per_kwh,
+            view.deadline_step,
+            view.buy_per_kwh,
+            view.sell_per_kwh,
+            power_for_wish_kw(view),
+            power_towards_kw(view, latest_kwh),
+            view.lo_kw,
+            view.energy_kwh,
+            latest_kwh,
+            view.charge_efficiency,
+            view.discharge_efficiency,
+            setpoint_kw,
+        )
+        return setpoint_kw

@@ -1,0 +1,1 @@
+"""One batched step of a site: battery, coordinators, simulator."""

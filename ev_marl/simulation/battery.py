@@ -1,0 +1,210 @@
+"""What power does to a battery: constant current, then the exact exponential of the constant-voltage phase.
+
+Charging at full rate, the energy e follows de/dt = min(η·P, (C − e)/τ) with τ = (1 − z)·C/(η·P_ev): z is the state of
+charge where the taper starts at the vehicle's own full power P_ev. Everything here is the closed-form solution, so a
+result does not depend on how a span of time is cut into steps. Kernels that use the scalar functions stand in this
+file, because a compiled kernel's cache does not notice a change in another file.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ev_marl.support.compiled import kernel
+
+
+@kernel
+def _gain(energy_kwh: float, hours: float, rate_kw: float, capacity_kwh: float, tau_h: float) -> float:
+    """Energy gained in `hours` at full power; `rate_kw` is the power at the battery, η·P."""
+    room = capacity_kwh - energy_kwh
+    if rate_kw <= 0.0 or room <= 0.0 or hours <= 0.0:
+        return 0.0
+    knee_room = rate_kw * tau_h
+    if room <= knee_room:
+        return -room * math.expm1(-hours / tau_h)
+    to_knee_h = (room - knee_room) / rate_kw
+    if hours <= to_knee_h:
+        return rate_kw * hours
+    return (room - knee_room) - knee_room * math.expm1(-(hours - to_knee_h) / tau_h)
+
+
+@kernel
+def _energy_before(target_kwh: float, hours: float, rate_kw: float, capacity_kwh: float, tau_h: float) -> float:
+    """Least energy from which `target_kwh` is reached within `hours` at full power; may be negative."""
+    room = capacity_kwh - target_kwh
+    if rate_kw <= 0.0 or hours <= 0.0 or room <= 0.0:
+        return target_kwh
+    knee_room = rate_kw * tau_h
+    if room >= knee_room:
+        return target_kwh - rate_kw * hours
+    from_knee_h = tau_h * math.log(knee_room / room)
+    if hours <= from_knee_h:
+        return capacity_kwh - room * math.exp(hours / tau_h)
+    return capacity_kwh - knee_room - rate_kw * (hours - from_knee_h)
+
+
+@kernel
+def _gain_array(
+    energy_kwh: np.ndarray,
+    hours: np.ndarray,
+    rate_kw: np.ndarray,
+    capacity_kwh: np.ndarray,
+    tau_h: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    for i in range(energy_kwh.size):
+        out[i] = _gain(energy_kwh[i], hours[i], rate_kw[i], capacity_kwh[i], tau_h[i])
+
+
+@kernel
+def _energy_before_array(
+    target_kwh: np.ndarray,
+    hours: np.ndarray,
+    rate_kw: np.ndarray,
+    capacity_kwh: np.ndarray,
+    tau_h: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    for i in range(target_kwh.size):
+        out[i] = _energy_before(target_kwh[i], hours[i], rate_kw[i], capacity_kwh[i], tau_h[i])
+
+
+def _flat(*values: np.ndarray | float) -> tuple[list[np.ndarray], tuple[int, ...]]:
+    arrays = [np.asarray(value, dtype=np.float64) for value in values]
+    shape = np.broadcast_shapes(*(array.shape for array in arrays))
+    whole = [array if array.shape == shape else np.broadcast_to(array, shape) for array in arrays]
+    return [array.flatten() for array in whole], shape
+
+
+def energy_after(
+    energy_kwh: np.ndarray | float,
+    hours: np.ndarray | float,
+    rate_kw: np.ndarray | float,
+    capacity_kwh: np.ndarray | float,
+    tau_h: np.ndarray | float,
+) -> np.ndarray:
+    """F(e): energy in the battery after charging at full power.
+
+    F is concave and once differentiable in e, and composes: F over 5 min three times is F over 15 min.
+
+    Parameters
+    ----------
+    energy_kwh : float64, any shape
+        Energy at the beginning [kWh].
+    hours : float64, broadcastable
+        Length of the charge [h].
+    rate_kw : float64, broadcastable
+        Full power at the battery, efficiency times metered power [kW].
+    capacity_kwh : float64, broadcastable
+        Usable capacity [kWh].
+    tau_h : float64, broadcastable
+        Time constant of the taper [h].
+
+    Returns
+    -------
+    float64, broadcast shape
+        Energy at the end [kWh], never above the capacity.
+    """
+    (energy, span, rate, capacity, tau), shape = _flat(energy_kwh, hours, rate_kw, capacity_kwh, tau_h)
+    gain = np.empty(energy.size)
+    _gain_array(energy, span, rate, capacity, tau, gain)
+    ends: np.ndarray = np.minimum(energy + gain, np.maximum(capacity, energy))
+    return ends.reshape(shape)
+
+
+def energy_before(
+    target_kwh: np.ndarray | float,
+    hours: np.ndarray | float,
+    rate_kw: np.ndarray | float,
+    capacity_kwh: np.ndarray | float,
+    tau_h: np.ndarray | float,
+) -> np.ndarray:
+    """Least energy from which a target is still reached in time at full power: the inverse of `energy_after`.
+
+    Parameters
+    ----------
+    target_kwh : float64, any shape
+        Energy wanted at the end [kWh]; at the capacity itself, which the taper only approaches, the answer is the
+        capacity.
+    hours, rate_kw, capacity_kwh, tau_h : float64, broadcastable
+        As for `energy_after`.
+
+    Returns
+    -------
+    float64, broadcast shape
+        Energy at the beginning [kWh]; negative where even an empty battery would get there.
+    """
+    (target, span, rate, capacity, tau), shape = _flat(target_kwh, hours, rate_kw, capacity_kwh, tau_h)
+    out = np.empty(target.size)
+    _energy_before_array(target, span, rate, capacity, tau, out)
+    return out.reshape(shape)
+
+
+@kernel
+def power_box(
+    session: np.ndarray,
+    energy_kwh: np.ndarray,
+    step: int,
+    step_h: float,
+    deadline_step: np.ndarray,
+    capacity_kwh: np.ndarray,
+    charge_kw: np.ndarray,
+    discharge_kw: np.ndarray,
+    charge_efficiency: np.ndarray,
+    discharge_efficiency: np.ndarray,
+    tau_h: np.ndarray,
+    taper_kw_per_kwh: np.ndarray,
+    hours_per_kwh: np.ndarray,
+    floor_kwh: np.ndarray,
+    due_kwh: np.ndarray,
+    lo_kw: np.ndarray,
+    hi_kw: np.ndarray,
+    laxity_h: np.ndarray,
+) -> None:
+    """What each port can do in the next step, and how long it can wait.
+
+    Parameters
+    ----------
+    session : int64, shape (n_batch, n_ports)
+        Index into the session arrays, −1 at an empty port.
+    energy_kwh : float64, shape (n_batch, n_ports)
+        Energy in the connected battery [kWh].
+    step : int
+        Current step.
+    step_h : float
+        Length of a step [h].
+    deadline_step ... due_kwh : shape (n_sessions,)
+        Session parameters, see `SessionLimits`; `taper_kw_per_kwh` and `hours_per_kwh`, see `Days`.
+    lo_kw, hi_kw : float64, shape (n_batch, n_ports)
+        Written: −min(P⁻, (e − e_min)·η⁻/Δ) and (F(e) − e)/(η⁺Δ) [kW]; 0 at an empty port.
+    laxity_h : float64, shape (n_batch, n_ports)
+        Written: time left less time needed at full power for what is due [h]; inf at an empty port.
+    """
+    n_batch, n_ports = session.shape
+    per_step_h = 1.0 / step_h
+    for b in range(n_batch):
+        for p in range(n_ports):
+            s = session[b, p]
+            if s < 0:
+                lo_kw[b, p] = 0.0
+                hi_kw[b, p] = 0.0
+                laxity_h[b, p] = np.inf
+                continue
+            i = np.uint64(s)  # an unsigned index is not checked for being negative
+            energy = energy_kwh[b, p]
+            rate = charge_efficiency[i] * charge_kw[i]
+            room = max(0.0, capacity_kwh[i] - energy)
+            knee_room = rate * tau_h[i]
+            # Within the taper this is exact; before it, it is more than full power. So only a step that goes over the
+            # knee needs an exponential, and there is little to branch on.
+            hi = min(charge_kw[i], room * taper_kw_per_kwh[i])
+            if knee_room < room < knee_room + rate * step_h:
+                gain = _gain(energy, step_h, rate, capacity_kwh[i], tau_h[i])
+                hi = min(charge_kw[i], gain / (charge_efficiency[i] * step_h))
+            hi_kw[b, p] = hi
+            spare = max(0.0, energy - floor_kwh[i])
+            lo_kw[b, p] = -min(discharge_kw[i], spare * discharge_efficiency[i] * per_step_h)
+            needed_h = max(0.0, due_kwh[i] - energy) * hours_per_kwh[i]
+            laxity_h[b, p] = (deadline_step[i] - step) * step_h - needed_h

@@ -1,0 +1,39 @@
+"""Who gets power when there is not enough: setpoints in, powers that keep every shared limit out.
+
+`none` grants everything, `proportional` scales, `priority` serves the urgent first, `nearest` stays as close to the
+setpoints as the limits allow. Others are a class with the `Coordinator` protocol, named in YAML as `module:Class`.
+"""
+
+from __future__ import annotations
+
+from ev_marl.scenario.schema import CoordinatorOptions
+from ev_marl.simulation.coordinators import nearest, none, priority, proportional
+from ev_marl.simulation.coordinators.base import COORDINATORS, Coordinator, Request
+from ev_marl.support.registry import construct
+
+__all__ = ["COORDINATORS", "Coordinator", "Request", "make_coordinator", "nearest", "none", "priority", "proportional"]
+
+
+def make_coordinator(model: str | CoordinatorOptions) -> Coordinator:
+    """Make the coordinator that a scenario names.
+
+    Parameters
+    ----------
+    model : str or CoordinatorOptions
+        A registered name or `module:Class`, with options where it takes some.
+
+    Returns
+    -------
+    Coordinator
+        A new one.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such coordinator; the message lists those that exist.
+    OptionError
+        If it does not take these options; the message lists those that exist.
+    """
+    if isinstance(model, str):
+        model = CoordinatorOptions(name=model)
+    return construct(f"coordinator '{model.name}'", COORDINATORS.get(model.name), model.options)

@@ -1,0 +1,22 @@
+"""The coordinator that grants everything.
+
+Setpoints come in and go out unchanged, limits or not: the case in which an overload is priced instead of prevented.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.simulation.coordinators.base import COORDINATORS, Request
+
+
+@COORDINATORS.register("none")
+class NoCoordinator:
+    """Grants every setpoint, whatever the limits."""
+
+    name = "none"
+    enforces_limits = False
+
+    def grant(self, request: Request, out: np.ndarray) -> None:
+        """Copy the setpoints to `out`, float64, shape (n_batch, n_ports) [kW]."""
+        np.copyto(out, request.setpoint_kw)

@@ -1,0 +1,164 @@
+"""First come the urgent: power goes to the ports one by one, each getting what its groups have left.
+
+Setpoints, limits and laxities (time left less time needed) come in, granted powers go out. Dischargers are served
+before chargers, since they make room for them; among chargers the least laxity is first, among dischargers the most,
+so that those drain first who can best wait. Equal laxities are served in the order of port numbers.
+
+Why the result keeps every limit: while dischargers are served, sums only fall and each grant stops at the nearest
+export limit above it; while chargers are served, sums only rise and each grant stops at the nearest import limit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.simulation.coordinators.base import COORDINATORS, Request
+from ev_marl.support.compiled import kernel
+
+
+@kernel
+def _sort(
+    key: np.ndarray,
+    port: np.ndarray,
+    n: int,
+) -> None:
+    """Order the first n ports by key, then by port number: Shell's sort, fast for the short lists of a site."""
+    gap = 1
+    while gap < n // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, n):
+            k, p = key[i], port[i]
+            j = i
+            while j >= gap and (key[j - gap] > k or (key[j - gap] == k and port[j - gap] > p)):
+                key[j] = key[j - gap]
+                port[j] = port[j - gap]
+                j -= gap
+            key[j] = k
+            port[j] = p
+        gap //= 3
+
+
+@kernel
+def _serve(
+    sign: float,
+    setpoint_kw: np.ndarray,
+    limit_kw: np.ndarray,
+    laxity_h: np.ndarray,
+    port_group: np.ndarray,
+    group_parent: np.ndarray,
+    room_kw: np.ndarray,
+    wanted_kw: np.ndarray,
+    crowded: np.ndarray,
+    key: np.ndarray,
+    port: np.ndarray,
+    granted_kw: np.ndarray,
+) -> None:
+    """Cut the ports of one sign, which have been granted all, to what there is room for; dischargers come first."""
+    n_ports = len(setpoint_kw)
+    n_groups = len(group_parent)
+    for g in range(n_groups):
+        room_kw[g] = 0.0
+        wanted_kw[g] = 0.0
+    for p in range(n_ports):
+        if sign * setpoint_kw[p] > 0.0:
+            wanted_kw[port_group[p]] += sign * setpoint_kw[p]
+        elif sign > 0.0:
+            room_kw[port_group[p]] -= granted_kw[p]  # dischargers make room for chargers, not the other way round
+    for g in range(n_groups - 1, 0, -1):
+        wanted_kw[group_parent[g]] += wanted_kw[g]
+        room_kw[group_parent[g]] += room_kw[g]
+    # Order matters only below a group that cannot serve all; the ports elsewhere keep all and need no sorting.
+    for g in range(n_groups):
+        room_kw[g] += sign * limit_kw[g]
+        crowded[g] = wanted_kw[g] > room_kw[g] or (g > 0 and crowded[group_parent[g]])
+    n = 0
+    for p in range(n_ports):
+        if sign * setpoint_kw[p] > 0.0 and crowded[port_group[p]]:
+            key[n] = sign * laxity_h[p]
+            port[n] = p
+            n += 1
+    _sort(key, port, n)
+    for i in range(n):
+        p = port[i]
+        power = sign * setpoint_kw[p]
+        g = port_group[p]
+        while g >= 0:
+            power = min(power, room_kw[g])
+            g = group_parent[g]
+        power = max(power, 0.0)
+        granted_kw[p] = sign * power
+        g = port_group[p]
+        while g >= 0:
+            room_kw[g] -= power
+            g = group_parent[g]
+
+
+@kernel
+def _grant(
+    setpoint_kw: np.ndarray,
+    lower_kw: np.ndarray,
+    upper_kw: np.ndarray,
+    laxity_h: np.ndarray,
+    port_group: np.ndarray,
+    group_parent: np.ndarray,
+    granted_kw: np.ndarray,
+) -> None:
+    """Serve the rows that break a limit; a feasible row is only copied."""
+    n_batch, n_ports = setpoint_kw.shape
+    n_groups = len(group_parent)
+    group_kw = np.empty((2, n_groups))
+    crowded = np.empty(n_groups, dtype=np.bool_)
+    key = np.empty(n_ports)
+    port = np.empty(n_ports, dtype=np.int64)
+    for b in range(n_batch):
+        total_kw = group_kw[0]
+        for g in range(n_groups):
+            total_kw[g] = 0.0
+        for p in range(n_ports):
+            granted_kw[b, p] = setpoint_kw[b, p]
+            total_kw[port_group[p]] += setpoint_kw[b, p]
+        feasible = True
+        for g in range(n_groups - 1, -1, -1):
+            if total_kw[g] > upper_kw[b, g] or total_kw[g] < lower_kw[b, g]:
+                feasible = False
+            if g > 0:
+                total_kw[group_parent[g]] += total_kw[g]
+        if feasible:
+            continue
+        for sign, limit_kw in ((-1.0, lower_kw[b]), (1.0, upper_kw[b])):
+            _serve(
+                sign,
+                setpoint_kw[b],
+                limit_kw,
+                laxity_h[b],
+                port_group,
+                group_parent,
+                group_kw[0],
+                group_kw[1],
+                crowded,
+                key,
+                port,
+                granted_kw[b],
+            )
+
+
+@COORDINATORS.register("priority")
+class Priority:
+    """Serves the ports one by one, dischargers first, then chargers from the least laxity to the most."""
+
+    name = "priority"
+    enforces_limits = True
+
+    def grant(self, request: Request, out: np.ndarray) -> None:
+        """Write the granted powers to `out`, float64, shape (n_batch, n_ports) [kW]."""
+        site = request.site
+        _grant(
+            request.setpoint_kw,
+            request.lower_kw,
+            request.upper_kw,
+            request.laxity_h,
+            site.port_group,
+            site.group_parent,
+            out,
+        )

@@ -1,0 +1,71 @@
+"""Equal shares: where a limit is broken, everybody below it is scaled by the same factor.
+
+Setpoints and limits come in, granted powers go out. Groups are visited from the leaves to the root, and a group beyond
+a limit has all its ports scaled towards zero, charging and discharging alike.
+
+Why the result keeps every limit: the powers that a subtree may have contain zero and are convex, so scaling them by a
+factor between 0 and 1 keeps the limits met further down. Scaling from the root down, or scaling only the sign
+that offends, has no such guarantee where charging and discharging offset each other: it breaks limits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.simulation.coordinators.base import COORDINATORS, Request
+from ev_marl.support.compiled import kernel
+
+
+@kernel
+def _grant(
+    setpoint_kw: np.ndarray,
+    lower_kw: np.ndarray,
+    upper_kw: np.ndarray,
+    port_group: np.ndarray,
+    group_parent: np.ndarray,
+    granted_kw: np.ndarray,
+) -> None:
+    """Scale each group to its limits, bottom up; a feasible row is only copied."""
+    n_batch, n_ports = setpoint_kw.shape
+    n_groups = len(group_parent)
+    total_kw = np.empty(n_groups)
+    factor = np.empty(n_groups)
+    for b in range(n_batch):
+        for g in range(n_groups):
+            total_kw[g] = 0.0
+        for p in range(n_ports):
+            granted_kw[b, p] = setpoint_kw[b, p]
+            total_kw[port_group[p]] += setpoint_kw[b, p]
+        feasible = True
+        for g in range(n_groups - 1, -1, -1):
+            total = total_kw[g]
+            factor[g] = 1.0
+            if total > upper_kw[b, g]:
+                factor[g] = upper_kw[b, g] / total
+                total = upper_kw[b, g]
+                feasible = False
+            elif total < lower_kw[b, g]:
+                factor[g] = lower_kw[b, g] / total
+                total = lower_kw[b, g]
+                feasible = False
+            if g > 0:
+                total_kw[group_parent[g]] += total
+        if feasible:
+            continue
+        for g in range(1, n_groups):
+            factor[g] *= factor[group_parent[g]]
+        for p in range(n_ports):
+            granted_kw[b, p] *= factor[port_group[p]]
+
+
+@COORDINATORS.register("proportional")
+class Proportional:
+    """Scales all ports of a group by one factor until the group keeps its limits, from the leaves to the root."""
+
+    name = "proportional"
+    enforces_limits = True
+
+    def grant(self, request: Request, out: np.ndarray) -> None:
+        """Write the granted powers to `out`, float64, shape (n_batch, n_ports) [kW]."""
+        site = request.site
+        _grant(request.setpoint_kw, request.lower_kw, request.upper_kw, site.port_group, site.group_parent, out)

@@ -1,0 +1,257 @@
+"""What happens on a network besides the site: loads and generators of every step.
+
+What a scenario says of its network and the times of an episode come in; a `NetworkDay` goes out. Profiles and sky are
+random about their mean as those of the site are, under the same sky; what a file or SimBench gives is taken as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatch
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from ev_marl.grid.model.network import Network
+from ev_marl.grid.model.simbench_nets import STEPS_OF_THE_YEAR, simbench_profiles
+from ev_marl.grid.model.spec import NetworkSpec
+from ev_marl.scenario.clock import Clock
+from ev_marl.scenario.files import Table
+from ev_marl.scenario.grid import NetworkConstant, NetworkCsv, NetworkProfile, NetworkSimbench, NetworkSun
+from ev_marl.scenario.schema import Pv, Scenario
+from ev_marl.support.errors import DataError
+from ev_marl.support.registry import did_you_mean
+from ev_marl.world.calibration import figures
+from ev_marl.world.grid_day import NetworkDay
+from ev_marl.world.hours import HourGrid, steps_of
+from ev_marl.world.loads import CLEARNESS_SHAPE, LEAST_CLEARNESS, NOISE_TIME_H, clear_sky_kw
+from ev_marl.world.noise import ar1
+
+Model = NetworkProfile | NetworkSimbench | NetworkCsv | NetworkConstant | NetworkSun
+
+ADDED_PV_LATITUDE = 52.0  # of plants that a scenario adds, where its generators name no latitude [degrees north]
+_REACTIVE = ".kvar"  # ends the name of a column with reactive power
+_PROFILE_H, _PROFILE_YEAR, _PROFILE_ZONE = 0.25, 2016, ZoneInfo("Europe/Berlin")  # of SimBench's rows
+
+
+@dataclass(frozen=True)
+class NetworkMean:
+    """A network's day before noise and weather; T steps, L loads, S generators."""
+
+    load_kw: np.ndarray  # float64 (T, L)
+    load_kvar: np.ndarray  # float64 (T, L)
+    generator_kw: np.ndarray  # float64 (T, S)
+    generator_kvar: np.ndarray  # float64 (T, S)
+    noise: float  # of the loads, relative [-]
+    sunny: np.ndarray  # bool (S,)  generators under the common sky
+    day: np.ndarray  # int64 (T,)  local calendar day of each step, 0 for the first
+
+
+class NetworkLoads:
+    """Loads and generators of one network.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        With a network.
+    network : Network
+        The network.
+
+    Raises
+    ------
+    ScenarioError
+        If a file cannot be read, or SimBench's profiles are asked of another network.
+    """
+
+    def __init__(self, scenario: Scenario, network: Network) -> None:
+        assert scenario.grid is not None  # whoever calls this has a network
+        grid = self._grid = scenario.grid
+        spec, n_own = network.spec, network.n_own_loads
+        self.loads, self.generators = spec.loads[:n_own], spec.generators
+        self._load = spec.load_kw[:n_own] + 1j * spec.load_kvar[:n_own]
+        self._generator = spec.generator_kw + 1j * spec.generator_kvar
+        self._n_own = network.n_own_generators
+        self._simbench = network.simbench
+        own = self._generator[: self._n_own]
+        with scenario.places.blamed("grid", "loads"):
+            _check_simbench(grid.loads, network, "{profile: household}, {csv: FILE} or {scale: 1}")
+            self._load_file = _from_csv(grid.loads, self.loads, self._load, scenario.n_steps, spec)
+        with scenario.places.blamed("grid", "generators"):
+            _check_simbench(grid.generators, network, "{sun: 52}, {csv: FILE} or {scale: 1}")
+            names = self.generators[: self._n_own]
+            self._generator_file = _from_csv(grid.generators, names, own, scenario.n_steps, spec)
+
+    def on(self, clock: Clock, hours: HourGrid) -> NetworkMean:
+        """Means over the steps of `clock`; `hours` covers them."""
+        n_own = self._n_own
+        load = self._load_of(clock, hours)
+        generator = np.zeros((clock.n_steps, len(self.generators)), dtype=np.complex128)
+        sunny = np.zeros(len(self.generators), dtype=bool)
+        if n_own:
+            generator[:, :n_own], sunny[:n_own] = self._generators_of(clock, n_own)
+        if n_own < len(self.generators):
+            latitude = self._grid.generators.sun if isinstance(self._grid.generators, NetworkSun) else ADDED_PV_LATITUDE
+            generator[:, n_own:] = _clear(clock, latitude)[:, None] * self._generator[n_own:]
+            sunny[n_own:] = True
+        days = np.array([time.toordinal() for time in clock.local_times], dtype=np.int64)
+        noise = self._grid.loads.noise if isinstance(self._grid.loads, NetworkProfile) else 0.0
+        return NetworkMean(
+            load_kw=np.ascontiguousarray(load.real),
+            load_kvar=np.ascontiguousarray(load.imag),
+            generator_kw=np.ascontiguousarray(generator.real),
+            generator_kvar=np.ascontiguousarray(generator.imag),
+            noise=noise,
+            sunny=sunny,
+            day=days - days[0],
+        )
+
+    def draw(
+        self, mean: NetworkMean, step_h: float, load_rng: np.random.Generator, sky_rng: np.random.Generator
+    ) -> NetworkDay:
+        """A day: every load with noise of its own, all plants under one sky.
+
+        Parameters
+        ----------
+        mean : NetworkMean
+            Of the day.
+        step_h : float
+            Length of a step [h].
+        load_rng, sky_rng : numpy.random.Generator
+            Sources of noise and clearness; the sky's is that of the site's own plants.
+        """
+        load_kw, load_kvar = mean.load_kw.copy(), mean.load_kvar.copy()
+        if mean.noise > 0.0:
+            lag1 = math.exp(-step_h / NOISE_TIME_H)
+            series = [ar1(len(load_kw), lag1, load_rng) for _ in self.loads]
+            factor = np.maximum(0.0, 1.0 + mean.noise * np.array(series).T)
+            load_kw *= factor
+            load_kvar *= factor
+        generator_kw, generator_kvar = mean.generator_kw.copy(), mean.generator_kvar.copy()
+        if mean.sunny.any():
+            sky = LEAST_CLEARNESS + (1.0 - LEAST_CLEARNESS) * sky_rng.beta(*CLEARNESS_SHAPE, size=int(mean.day[-1]) + 1)
+            generator_kw[:, mean.sunny] *= sky[mean.day][:, None]
+            generator_kvar[:, mean.sunny] *= sky[mean.day][:, None]
+        return NetworkDay(self.loads, self.generators, load_kw, load_kvar, generator_kw, generator_kvar)
+
+    def _load_of(self, clock: Clock, hours: HourGrid) -> np.ndarray:
+        model = self._grid.loads
+        if isinstance(model, NetworkProfile):
+            by_hour = figures("load_profiles")["profiles"][model.profile]
+            shape = np.array([by_hour["weekday"], by_hour["weekend"]])[hours.weekend, hours.local_hour]
+            mean = steps_of(shape, hours.start_h, clock.step_h, clock.n_steps)
+            return np.asarray(model.scale * mean[:, None] * self._load)
+        if isinstance(model, NetworkSimbench):
+            assert self._simbench is not None  # checked at the start
+            profiles = simbench_profiles(self._simbench)
+            active = _of_year(profiles.load_p, clock)[:, profiles.load_profile] * (profiles.load_profile >= 0)
+            reactive = _of_year(profiles.load_q, clock)[:, profiles.load_profile] * (profiles.load_profile >= 0)
+            kept = np.array(
+                [
+                    not any(fnmatch(profiles.load_names[k], pattern) for pattern in model.without) if k >= 0 else True
+                    for k in profiles.load_profile.tolist()
+                ]
+            )
+            return np.asarray(model.scale * kept * (active * self._load.real + 1j * reactive * self._load.imag))
+        if self._load_file is not None:
+            return self._load_file
+        return np.asarray(np.full((clock.n_steps, 1), model.scale) * self._load)
+
+    def _generators_of(self, clock: Clock, n_own: int) -> tuple[np.ndarray, np.ndarray]:
+        """Power of the network's own generators, and which of them follow the sky."""
+        model, own = self._grid.generators, self._generator[:n_own]
+        none = np.zeros(n_own, dtype=bool)
+        if isinstance(model, NetworkSun):
+            return model.scale * _clear(clock, model.sun)[:, None] * own, ~none
+        if isinstance(model, NetworkSimbench):
+            assert self._simbench is not None  # checked at the start
+            profiles = simbench_profiles(self._simbench)
+            share = _of_year(profiles.generator_p, clock)[:, profiles.generator_profile]
+            return model.scale * share * (profiles.generator_profile >= 0) * own, none
+        if self._generator_file is not None:
+            return self._generator_file, none
+        assert isinstance(model, NetworkConstant)
+        return np.full((clock.n_steps, 1), model.scale) * own, none
+
+
+def _clear(clock: Clock, latitude: float) -> np.ndarray:
+    """Share of its peak that a plant gives under clear sky, float64, shape (n_steps,)."""
+    return clear_sky_kw(Pv(peak=1.0, latitude=latitude), clock)
+
+
+def _of_year(profile: np.ndarray, clock: Clock) -> np.ndarray:
+    """Mean of a year's profile over each step, by date and clock time; shape (n_steps, n).
+
+    The rows are the quarters of an hour of 2016 in Germany: by their own labels one hour is absent in March, and one
+    comes twice in October.
+    """
+    times = clock.local_times
+    begin = datetime(_PROFILE_YEAR, 1, 1, tzinfo=_PROFILE_ZONE).timestamp()
+    start = np.array(
+        [
+            (time.replace(year=_PROFILE_YEAR, tzinfo=_PROFILE_ZONE).timestamp() - begin) / (3600.0 * _PROFILE_H)
+            + (time.year - times[0].year) * STEPS_OF_THE_YEAR
+            for time in times
+        ]
+    )
+    length = clock.step_h / _PROFILE_H
+    first = int(start.min())
+    # A running sum of the year would give the same, at ten times the price: a year of days is drawn in seconds.
+    part = profile[np.arange(first, int(start.max() + length) + 2) % STEPS_OF_THE_YEAR]
+    total = np.concatenate([np.zeros((1, profile.shape[1])), np.cumsum(part, axis=0)])
+
+    def until(edge: np.ndarray) -> np.ndarray:
+        whole = np.floor(edge + 1e-9).astype(np.int64)
+        return np.asarray(total[whole] + (edge - whole)[:, None] * part[whole])
+
+    return np.asarray((until(start - first + length) - until(start - first)) / length)
+
+
+def _check_simbench(model: Model, network: Network, instead: str) -> None:
+    """Raise a DataError where profiles are asked of a network that has none."""
+    if isinstance(model, NetworkSimbench) and network.simbench is None:
+        raise DataError(f"network '{network.spec.name}' is none of SimBench's, so it has no profiles; take {instead}")
+
+
+def _from_csv(
+    model: Model, names: tuple[str, ...], own: np.ndarray, n_steps: int, spec: NetworkSpec
+) -> np.ndarray | None:
+    """Complex power of elements from a file, shape (n_steps, n_elements) [kVA]; None where there is no file.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, lacks an element, or has another number of rows.
+    """
+    if not isinstance(model, NetworkCsv):
+        return None
+    try:
+        table = Table.read(Path(model.csv))
+        missing = [name for name in names if name not in table.names]
+        elements = (*spec.loads, *spec.generators)
+        reactive = [f"{name}{_REACTIVE}" for name in elements]
+        others = [column for column in table.names if column not in {*elements, *reactive}]
+        if missing:
+            near = did_you_mean(missing[0], others)
+            ours = f"; columns that are no element's: {', '.join(others[:6])}" if others else ""
+            raise ValueError(
+                f"file {table.path} has no column '{missing[0]}'.{near} Each of the {len(names)} elements needs one, "
+                f"by name; {len(missing)} are missing{ours}"
+            )
+        absent = [name for name in (*elements, *reactive) if name not in table.names]
+        for column in others:  # such as one of times, but no misspelt one
+            near = did_you_mean(column, absent)
+            if near or column.endswith(_REACTIVE):
+                raise ValueError(f"file {table.path} has the column '{column}', and there is no such element.{near}")
+        power = np.zeros((n_steps, len(names)), dtype=np.complex128)
+        for k, name in enumerate(names):
+            active = np.array(table.column(name, n_steps))
+            ratio = own[k].imag / own[k].real if own[k].real else 0.0
+            given = f"{name}{_REACTIVE}" in table.names
+            kvar = np.array(table.column(f"{name}{_REACTIVE}", n_steps)) if given else active * ratio
+            power[:, k] = active + 1j * kvar
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    return model.scale * power
