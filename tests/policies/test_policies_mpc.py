@@ -49,7 +49,7 @@ def first_program(site, track, objective, **options) -> Program:
     charges = Charges.of(objective, "test")
     view = make_view(simulator, objective, MpcPerfect())
     outlook = KnownOutlook(site.arrays, [track])
-    ahead = look_ahead(view, 0, outlook, charges.tracking, track.n_steps, needs_base_load=charges.peak_per_kw > 0.0)
+    ahead = look_ahead(view, 0, outlook, charges.tracking, track.n_steps)
     return Program(site.arrays, ahead, charges, **options)
 
 

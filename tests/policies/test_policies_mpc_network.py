@@ -133,7 +133,7 @@ def test_a_plan_keeps_the_limits_in_the_exact_power_flow(seed: int, tmp_path: Pa
     simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], loop)
     simulator.reset()
     view = make_view(simulator, MONEY, MpcPerfect())
-    ahead = look_ahead(view, 0, KnownOutlook(site.arrays, [track]), None, track.n_steps, needs_base_load=False)
+    ahead = look_ahead(view, 0, KnownOutlook(site.arrays, [track]), None, track.n_steps)
     network = NetworkAhead(replace(loop), KnownLoads(site, [track]), site.arrays, fleets=False)
     program = Program(site.arrays, ahead, Charges.of(MONEY, "test"), network=network.rows(0, view, ahead))
     blind = Program(site.arrays, ahead, Charges.of(MONEY, "test"))
@@ -224,7 +224,7 @@ def test_no_row_forbids_to_charge_nothing_and_fleets_are_spread_over_their_buses
     class Looking(Mpc):
         def act(self, view):
             nonlocal seen
-            ahead = look_ahead(view, 0, self._outlook, None, 48, needs_base_load=False)
+            ahead = look_ahead(view, 0, self._outlook, None, 48)
             rows = self._network.rows(0, view, ahead)
             np.testing.assert_allclose(rows._share.sum(axis=1), 1.0)
             coming = rows._share[ahead.n_here :]

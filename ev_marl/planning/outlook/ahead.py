@@ -44,7 +44,7 @@ class Ahead:
     sell_per_kwh: np.ndarray  # float64 (K,)
     lower_kw: np.ndarray  # float64 (K, G)
     upper_kw: np.ndarray  # float64 (K, G)
-    base_load_kw: np.ndarray  # float64 (K,)  of the whole site
+    base_load_kw: np.ndarray  # float64 (K, G)  inflexible load − PV below each group
     peak_kw: float  # highest import so far
     target_kw: np.ndarray | None  # float64 (K,)  that vehicles should draw in all
 
@@ -66,7 +66,7 @@ class Outlook(Protocol):
         ...
 
     def base_load_kw(self, row: int, view: SiteView) -> np.ndarray:
-        """Base load of the whole site from this step on, float64, shape (n_steps − step,) [kW]."""
+        """Base load below each group from this step on, float64, shape (n_steps − step, n_groups) [kW]."""
         ...
 
     def local_hour(self, row: int, n_steps: int) -> np.ndarray:
@@ -81,7 +81,6 @@ def look_ahead(
     tracking: SetpointTracking | None,
     n_steps: int,
     *,
-    needs_base_load: bool,
     trust: float = 1.0,
 ) -> Ahead:
     """What lies ahead of one row.
@@ -99,8 +98,6 @@ def look_ahead(
     n_steps : int
         Most steps to look at, this one included. What is due later is owed as far as full power could not make up
         for it afterwards.
-    needs_base_load : bool
-        Whether the base load is asked for; 0 else.
     trust : float
         Share of the import limits of later steps that is planned with [-].
     """
@@ -108,7 +105,6 @@ def look_ahead(
     here = _connected(view, row)
     limits = _within(joined([here, _shifted(outlook.coming(row, step), step)]), n, view.step_h)
     lower_kw, upper_kw = outlook.room_kw(row, view)
-    base_kw = outlook.base_load_kw(row, view)[:n] if needs_base_load else np.zeros(n)
     target_kw = None
     if tracking is not None:
         target_kw = tracking.target_kw(np.arange(view.n_steps), outlook.local_hour(row, view.n_steps))[step : step + n]
@@ -120,7 +116,7 @@ def look_ahead(
         sell_per_kwh=view.sell_per_kwh[row, :n],
         lower_kw=lower_kw[:n],
         upper_kw=np.concatenate([upper_kw[:1], trust * upper_kw[1:n]]) if trust < 1.0 else upper_kw[:n],
-        base_load_kw=base_kw,
+        base_load_kw=outlook.base_load_kw(row, view)[:n],
         peak_kw=0.0 if view.peak_kw is None else float(view.peak_kw[row]),
         target_kw=target_kw,
     )
@@ -204,8 +200,8 @@ class KnownOutlook:
         return self._tracks[row].lower_kw[view.step :], self._tracks[row].upper_kw[view.step :]
 
     def base_load_kw(self, row: int, view: SiteView) -> np.ndarray:
-        """Base load of the whole site from this step on."""
-        return self._tracks[row].base_load_kw[view.step :, 0]
+        """Base load below each group from this step on."""
+        return self._tracks[row].base_load_kw[view.step :]
 
     def local_hour(self, row: int, n_steps: int) -> np.ndarray:
         """Local clock time of every step."""
@@ -221,25 +217,18 @@ class ExpectedOutlook:
         The scenario's models.
     n_days : int
         Days from which the vehicles to come are drawn; 0: nobody is expected.
-    needs_base_load : bool
-        Whether base load will be asked for.
     """
 
-    def __init__(self, world: World, n_days: int, *, needs_base_load: bool = False) -> None:
+    def __init__(self, world: World, n_days: int) -> None:
         self._room = ExpectedRoom.of(world, LOAD_DAYS)
         self._fleets = expected_fleets(world, n_days)
         self._clock = world.surroundings(world.days[0], SEED).clock
-        self._load_kw = self._lasting = np.zeros(0)
-        if needs_base_load:
-            rng = np.random.default_rng(SEED)
-            days = [world.days[int(rng.integers(len(world.days)))] for _ in range(LOAD_DAYS)]
-            seeds = day_seeds(SEED, LOAD_DAYS, "train")
-            tracks = [world.surroundings(day, seed) for day, seed in zip(days, seeds, strict=True)]
-            load_kw = np.stack([track.base_load_kw[:, 0] for track in tracks])
-            self._load_kw = load_kw.mean(axis=0)
-            shared = (load_kw - self._load_kw).T @ (load_kw - self._load_kw)
-            own = np.diag(shared)[:, None]
-            self._lasting = np.divide(shared, own, out=np.zeros_like(shared), where=own > 1e-9)
+        rng = np.random.default_rng(SEED)
+        days = [world.days[int(rng.integers(len(world.days)))] for _ in range(LOAD_DAYS)]
+        seeds = day_seeds(SEED, LOAD_DAYS, "train")
+        drawn_kw = np.stack([world.surroundings(day, seed).base_load_kw for day, seed in zip(days, seeds, strict=True)])
+        self._load_kw = drawn_kw.mean(axis=0)
+        self._off_kw = drawn_kw - self._load_kw
 
     def coming(self, row: int, step: int) -> SessionLimits:
         """Expected vehicles that arrive after a step."""
@@ -252,12 +241,14 @@ class ExpectedOutlook:
         return lower_kw[0].T, upper_kw[0].T
 
     def base_load_kw(self, row: int, view: SiteView) -> np.ndarray:
-        """Expected base load of the whole site, given that of this step."""
+        """Expected base load below each group, given that of this step."""
         expected: np.ndarray = self._load_kw[view.step :].copy()
         if view.base_load_kw is not None:
-            deviation = float(view.base_load_kw[row, 0]) - expected[0]
-            expected += deviation * self._lasting[view.step, view.step :]
-            expected[0] = view.base_load_kw[row, 0]
+            seen = self._off_kw[:, view.step]
+            own, shared = (seen**2).sum(axis=0), np.einsum("dg,dkg->kg", seen, self._off_kw[:, view.step :])
+            per_kw = np.divide(shared, own, out=np.zeros_like(expected), where=own > 1e-9)
+            expected += (view.base_load_kw[row] - expected[0]) * per_kw
+            expected[0] = view.base_load_kw[row]
         return expected
 
     def local_hour(self, row: int, n_steps: int) -> np.ndarray:
@@ -279,8 +270,8 @@ class PresentOutlook:
 
     def base_load_kw(self, row: int, view: SiteView) -> np.ndarray:
         """The present base load."""
-        now_kw = 0.0 if view.base_load_kw is None else float(view.base_load_kw[row, 0])
-        return np.full(view.n_steps - view.step, now_kw)
+        shape = (view.n_steps - view.step, view.site.n_groups)
+        return np.broadcast_to(0.0 if view.base_load_kw is None else view.base_load_kw[row], shape)
 
     def local_hour(self, row: int, n_steps: int) -> np.ndarray:
         """Unknown.

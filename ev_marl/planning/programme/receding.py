@@ -217,11 +217,12 @@ class Program:
     def _add_peak(self) -> None:
         """peak >= power + base load in every step, peak >= the highest so far, which is paid already."""
         ahead = self._ahead
-        most_kw = max(ahead.peak_kw, float(ahead.base_load_kw.max())) + float(ahead.limits.charge_kw.sum())
+        base_kw = ahead.base_load_kw[:, 0]
+        most_kw = max(ahead.peak_kw, float(base_kw.max())) + float(ahead.limits.charge_kw.sum())
         price = self._charges.peak_per_kw
         peak = self._add_columns(np.array([price]), np.array([ahead.peak_kw]), np.array([most_kw]))
         self._offset -= price * ahead.peak_kw
-        row = self._rows.begin(ahead.base_load_kw, np.full(ahead.n_steps, np.inf))
+        row = self._rows.begin(base_kw, np.full(ahead.n_steps, np.inf))
         self._rows.put(row, np.full(ahead.n_steps, peak), 1.0)
         self._put_totals(row, np.arange(ahead.n_steps), np.zeros(ahead.n_steps, dtype=np.int64), -1.0)
 

@@ -72,7 +72,6 @@ class _Control:
                 self._outlook,
                 charges.tracking,
                 self._n_steps,
-                needs_base_load=charges.peak_per_kw > 0.0,
                 trust=self.trust,
             )
             network = None if self._network is None else self._network.rows(int(row), seen, ahead)
@@ -136,16 +135,12 @@ class Mpc(_Control):
         self.expected_days = int(expected_days)
         self._world: World | None = None
         self._loads_world: World | None = None
-        self._with_load = False
 
     def _outlook_of(self, episode: Episode) -> Outlook:
         if episode.world is None:
             return PresentOutlook()
-        needs_base_load = self._charges is not None and self._charges.peak_per_kw > 0.0
-        known = (episode.world, needs_base_load)
-        if self._world is not known[0] or self._with_load < needs_base_load:
-            self._expected = ExpectedOutlook(episode.world, self.expected_days, needs_base_load=needs_base_load)
-            self._world, self._with_load = known
+        if self._world is not episode.world:
+            self._expected, self._world = ExpectedOutlook(episode.world, self.expected_days), episode.world
         return self._expected
 
     def _loads_of(self, episode: Episode) -> Loads:
