@@ -71,7 +71,9 @@ class Search:
     least_cost : float
         Proven lower bound of the cost [currency].
     x : float64, shape (n_columns,)
-        Last solution.
+        Last solution; as long as the solver gave none, no vehicle is charged.
+    out_of_time : bool
+        Whether the solver stopped at the time limit.
     relaxed_x : float64, shape (n_columns,)
         Last solution while it was `proving`.
     multipliers : float64, shape (n_rows,), or None
@@ -119,6 +121,8 @@ class Search:
         self.binary_pairs = np.zeros(len(self.hull.position), dtype=bool)
         self.stages: list[Stage] = []
         self.proving = True
+        self.out_of_time = False
+        self.x = self.relaxed_x = self._idle()
         self._solver = make_solver(solver, self.program, tolerance=tolerance)
         self._deadline = time.perf_counter() + time_limit
 
@@ -147,7 +151,7 @@ class Search:
         Raises
         ------
         SolverError
-            If the solver gives no solution at all.
+            If the solver fails for another reason than the time limit.
         """
         self._settle()
         if self.grid is None:
@@ -187,13 +191,13 @@ class Search:
         Raises
         ------
         SolverError
-            If the solver gives no solution at all.
+            If the solver fails for another reason than the time limit.
         """
         answer = self._solver.solve(self.time_left)
         self.rounds += 1
         self._learn(answer)
-        rows = self._broken()
-        if not answer.optimal or not len(rows):
+        rows = self._broken() if answer.optimal else Rows.stack([])
+        if not len(rows):
             return False
         self.cuts += len(rows)
         self.program.add_rows(rows)
@@ -270,24 +274,38 @@ class Search:
                 exports[step, group] = max(0.0, multiplier)
         return imports, exports
 
+    def _idle(self) -> np.ndarray:
+        """The columns when no vehicle is charged; costs that terms ask for are left at their bounds."""
+        pairs = self.day.pairs
+        x: np.ndarray = np.clip(0.0, self.program.lower, self.program.upper)
+        arrival_kwh = pairs.limits.energy_kwh[pairs.session]
+        x[self.program.columns(self.day.energy)] = np.clip(arrival_kwh, pairs.least_kwh, pairs.end_most_kwh)
+        return x
+
     def _learn(self, answer: Answer) -> None:
         if answer.x is not None:
             self.x = answer.x
-        elif not hasattr(self, "x"):
+        elif not answer.out_of_time:
             raise SolverError(f"solver '{self._solver.name}' gave no solution: {answer.status}")
-        self.status = answer.status
+        self.status, self.out_of_time = answer.status, answer.out_of_time
         if not self.proving:
             return
         self.relaxed_x = self.x
         if answer.multipliers is not None:
             self.multipliers = answer.multipliers
             self.dual_value = self.program.dual_value(answer.multipliers)
-            proven, source = self.dual_value, "dual value, recomputed from the row multipliers"
+            self._prove(self.dual_value, "dual value, recomputed from the row multipliers")
         else:
             proven = answer.claimed_bound - MIXED_INTEGER_MARGIN * max(1.0, abs(answer.claimed_bound))
-            source = f"the bound that solver '{self._solver.name}' reports"
-        if proven > self.least_cost:
-            self.least_cost, self.source = proven, source
+            self._prove(proven, f"the bound that solver '{self._solver.name}' reports")
+        if answer.out_of_time:
+            nothing = self.program.dual_value(np.zeros(self.program.matrix.shape[0]))
+            self._prove(nothing, "the bounds of the variables alone: the solver had no better multipliers in time")
+
+    def _prove(self, cost: float, source: str) -> None:
+        """Keep a lower bound of the cost if it is the highest so far."""
+        if cost > self.least_cost:
+            self.least_cost, self.source = cost, source
 
     def _broken(self) -> Rows:
         share = self._share()

@@ -20,6 +20,7 @@ from ev_marl.optimum.search import SIMULTANEOUS_KW2, Search
 from ev_marl.optimum.solution import Certificate, Looseness, Seconds, Solution
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.support.errors import SolverError
 from ev_marl.world.track import Track
 
 
@@ -58,7 +59,8 @@ def solve(
         Relative gap that counts as closed [-].
     time_limit : float
         Most time for the solver [s], far more than a day needs, so that results do not depend on how busy the machine
-        is; when it is up, the bound is valid but may be loose.
+        is. When it is up, the bound is what the last multipliers prove, or what the bounds of the variables alone prove
+        if there are none: valid, but it may be loose. The certificate says so.
     levels : array-like, optional
         Discrete action levels as shares of the rated power, −1 to 1. The bound stays that of continuous power; the
         certificate then says by how much it may be loose for agents with these levels.
@@ -76,7 +78,7 @@ def solve(
     ObjectiveError
         If a term has no expression.
     SolverError
-        If the solver is not available or gives no solution.
+        If the solver is not available, or fails for another reason than the time limit.
     """
     arrays = site.arrays if isinstance(site, Site) else site
     begin = time.perf_counter()
@@ -228,6 +230,8 @@ def shadow_price_interval(
     ------
     ValueError
         If limits are not hard, or the group has no import limit.
+    SolverError
+        If a program is not solved within the time limit.
     """
     arrays = site.arrays if isinstance(site, Site) else site
     headroom_kw = float(track.upper_kw[step, group])
@@ -240,6 +244,8 @@ def shadow_price_interval(
         moved = replace(track, import_limit_kw=limit_kw)
         search = Search(arrays, moved, objective, solver=solver, tolerance=1e-9, time_limit=time_limit, grid=grid)
         search.run()
+        if search.out_of_time:
+            raise SolverError(f"no shadow price: the linear program was not solved within {time_limit:g} s")
         return -search.least_cost
 
     here, less_kw = value(0.0), min(width_kw, headroom_kw)
@@ -255,7 +261,9 @@ def _certificate(search: Search, objective: Objective, gap: float) -> Certificat
     violation_kwh = float(search.taper.excess_kwh(search.relaxed_x).max(initial=0.0))
     exact = search.closed(-search.least_cost - gap)
     reasons = []
-    if not exact:
+    if not exact and search.out_of_time:
+        reasons.append(Looseness("the solver stopped at its time limit", gap))
+    elif not exact:
         if search.mixed_integer:
             reasons.append(Looseness("search over binaries not finished", max(0.0, primal - search.least_cost)))
         if upper > primal:

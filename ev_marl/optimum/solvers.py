@@ -45,6 +45,7 @@ class Answer:
     multipliers: np.ndarray | None  # float64 (n_rows,)  of the rows, None for a mixed-integer program
     claimed_bound: float  # least cost that the solver claims to have proven, −inf: none
     optimal: bool  # whether it finished
+    out_of_time: bool  # whether it stopped at its time limit: point and multipliers may be missing or far off
     status: str  # in its words
 
 
@@ -145,7 +146,7 @@ class HighsSolver:
         self._highs.setOptionValue("time_limit", spent + max(0.0, time_limit))
         self._highs.run()
         if not self._program.n_columns:
-            return Answer(np.zeros(0), np.zeros(0), -math.inf, True, "optimal")
+            return Answer(np.zeros(0), np.zeros(0), -math.inf, True, False, "optimal")
         status, info, solution = self._highs.getModelStatus(), self._highs.getInfo(), self._highs.getSolution()
         has_point = info.primal_solution_status == int(highspy.SolutionStatus.kSolutionStatusFeasible)
         return Answer(
@@ -153,6 +154,7 @@ class HighsSolver:
             multipliers=np.array(solution.row_dual) if solution.dual_valid and not mixed else None,
             claimed_bound=info.mip_dual_bound if mixed else -math.inf,
             optimal=status == highspy.HighsModelStatus.kOptimal,
+            out_of_time=status == highspy.HighsModelStatus.kTimeLimit,
             status=self._highs.modelStatusToString(status).lower(),
         )
 
@@ -200,9 +202,11 @@ class PyomoSolver:
                 self._ask_no_multipliers()
                 results = self._solver.solve(model, load_solutions=False, timelimit=max(1.0, time_limit))
             condition = results.solver.termination_condition
-            stopped = condition not in (TerminationCondition.optimal, TerminationCondition.maxTimeLimit)
-            if stopped or results.solver.status not in (SolverStatus.ok, SolverStatus.aborted):
-                return Answer(None, None, -math.inf, False, str(condition))
+            out_of_time = condition == TerminationCondition.maxTimeLimit
+            fine = results.solver.status in (SolverStatus.ok, SolverStatus.aborted)
+            finished = condition == TerminationCondition.optimal or out_of_time
+            if not fine or not finished or not len(results.solution):
+                return Answer(None, None, -math.inf, False, out_of_time, str(condition))
             model.solutions.load_from(results)
         point = [variable.value for variable in self._program.variables]
         dual = model.component("dual")
@@ -213,6 +217,7 @@ class PyomoSolver:
             multipliers=None if None in duals else np.array(duals, dtype=np.float64),
             claimed_bound=float(lower_bound) if isinstance(lower_bound, int | float) else -math.inf,
             optimal=condition == TerminationCondition.optimal,
+            out_of_time=out_of_time,
             status=str(condition),
         )
 

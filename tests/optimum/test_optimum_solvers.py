@@ -11,8 +11,9 @@ from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
-from ev_marl.optimum import solve
+from ev_marl.optimum import shadow_price_interval, solve
 from ev_marl.optimum.model import PyomoDay
+from ev_marl.optimum.search import Search
 from ev_marl.planning.programme.linear import LinearProgram, Rows
 from ev_marl.scenario.series import Series
 from ev_marl.support.errors import ObjectiveError, SolverError
@@ -69,9 +70,64 @@ def test_a_missing_solver_is_an_error_that_says_how_to_get_one(name: str, capfd:
     assert capfd.readouterr() == ("", "")
 
 
-def test_no_time_at_all_is_an_error() -> None:
-    with pytest.raises(SolverError, match="gave no solution"):
-        solve(*random_day(5, n_steps=24), money(), time_limit=0.0)
+def test_without_time_there_is_still_a_bound_and_the_certificate_says_why_it_is_loose() -> None:
+    """One step at 0.30 per kWh and nothing to discharge: without multipliers the cost is at least 0."""
+    short = solve(*one_port_day([0.30], wanted_kwh=5.0), money(), time_limit=0.0)
+    assert short.bound == 0.0
+    assert short.achieved == pytest.approx(-5.0)  # nobody charges, and what is missing is paid
+    assert not short.certificate.exact
+    assert [reason.reason for reason in short.certificate.reasons] == ["the solver stopped at its time limit"]
+    assert short.certificate.reasons[0].amount == pytest.approx(short.gap)
+    assert short.status == "time limit reached"
+
+
+def test_another_solver_that_has_nothing_in_time_leaves_the_bounds_of_the_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    highs = pyo.SolverFactory("appsi_highs")
+
+    class Slow:
+        options: dict[str, float] = {}  # noqa: RUF012
+
+        def available(self, exception_flag: bool) -> bool:
+            return True
+
+        def solve(self, model, *, load_solutions: bool, timelimit: float):
+            return highs.solve(model, load_solutions=load_solutions, timelimit=1e-9)
+
+    monkeypatch.setattr("ev_marl.optimum.solvers.pyo.SolverFactory", lambda name: Slow())
+    day = random_day(5, n_steps=24)
+    slow = solve(*day, money(), solver="slow")
+    assert slow.bound >= solve(*day, money()).bound
+    assert "bounds of the variables alone" in slow.certificate.source
+    assert [reason.reason for reason in slow.certificate.reasons] == ["the solver stopped at its time limit"]
+
+
+@pytest.mark.parametrize("seed", [5, 13, 77])
+def test_a_bound_from_too_little_time_is_above_the_optimum(seed: int) -> None:
+    day = random_day(seed, n_steps=24)
+    best, short = solve(*day, money()), solve(*day, money(), time_limit=0.0)
+    assert short.achieved <= best.achieved + 1e-9 <= best.bound + 2e-9 <= short.bound + 3e-9
+    assert np.isfinite(short.bound)
+
+
+def test_time_that_is_up_between_two_rounds_leaves_the_bound_of_the_first() -> None:
+    day = random_day(2)
+    search = Search(day[0].arrays, day[1], money(), solver="highs", tolerance=1e-6, time_limit=60.0)
+    assert search.run_once()
+    first = search.least_cost
+    search._deadline = 0.0
+    assert not search.run_once()
+    assert search.out_of_time
+    assert search.least_cost >= first > -np.inf
+    assert "row multipliers" in search.source
+
+
+def test_a_shadow_price_needs_a_solved_program() -> None:
+    site, track = random_day(5, n_steps=24)
+    step, group = np.argwhere(np.isfinite(track.upper_kw))[0]
+    with pytest.raises(SolverError, match=r"not solved within 0 s"):
+        shadow_price_interval(site, track, money(), step=int(step), group=int(group), time_limit=0.0)
 
 
 def test_a_term_without_an_expression_is_named() -> None:
