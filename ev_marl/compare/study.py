@@ -24,10 +24,11 @@ from ev_marl.scenario.loader import validate_document
 from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.reading import Document, read_document
 from ev_marl.scenario.schema import CoordinatorChoice, CoordinatorOptions, Name
+from ev_marl.scenario.units import WHOLE
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.support.errors import EvMarlError
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
 TUNED = ", tuned"
 
 
@@ -69,7 +70,7 @@ class Study(Model):
     """Days on which the baseline is chosen."""
     tuning_days: Count = 60
     """Training days on which constants are tuned."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0), WHOLE] = 0
     """Which days."""
     policies: Annotated[tuple[str, ...], Field(min_length=1)]
     """Policies of every case: names, `name(option=...)`, or module:Class."""

@@ -11,11 +11,13 @@ from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, Tag, 
 
 from ev_marl.scenario.base import Model, choice, fault
 from ev_marl.scenario.schema import Action, Block, Levels
+from ev_marl.scenario.units import NUMBER, WHOLE
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Days = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0), NUMBER]
+Count = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
+Units = Annotated[int, Field(ge=1, le=16_384), WHOLE]
+Share = Annotated[float, Field(ge=0, le=1), NUMBER]
+Days = Annotated[int, Field(ge=0), WHOLE]
 
 
 def _rising(points: tuple[tuple[int, float], ...]) -> tuple[tuple[int, float], ...]:
@@ -31,9 +33,9 @@ Rising = AfterValidator(_rising)
 class Network(Model):
     """The policy's and the critic's networks: fully connected, one each."""
 
-    hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 64)
+    hidden: Annotated[tuple[Units, ...], Field(min_length=1, max_length=16)] = (64, 64)
     """Units of each hidden layer."""
-    critic_hidden: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
+    critic_hidden: Annotated[tuple[Units, ...], Field(min_length=1, max_length=16)] | None = None
     """Units of the critic's hidden layers; left out, as `hidden`."""
     activation: Literal["tanh", "relu", "silu"] = "tanh"
     """Between layers."""
@@ -66,7 +68,7 @@ class Ppo(Model):
     """Clipping of the probability ratio [-]."""
     gae_lambda: Share = 0.95
     """λ of generalised advantage estimation [-]."""
-    entropy: Annotated[float, Field(ge=0)] = 0.0
+    entropy: Annotated[float, Field(ge=0), NUMBER] = 0.0
     """Weight of the entropy bonus [-]."""
     value_loss: Positive = 0.5
     """Weight of the critic's loss [-]."""
@@ -87,7 +89,7 @@ class Dqn(Model):
     numbers a quarter of an hour takes 0.6 MB."""
     start_days: Count = 64
     """Days that are played before the first update."""
-    batch: Annotated[int, Field(ge=2)] = 512
+    batch: Annotated[int, Field(ge=2), WHOLE] = 512
     """Agent steps drawn from memory for an update."""
     updates_per_day: Positive = 4.0
     """Updates for each day that is played; rounded to whole updates for a batch of days."""
@@ -104,7 +106,7 @@ class Dqn(Model):
     2016), which makes values less optimistic."""
     dueling: bool = True
     """Learn the value of a situation apart from what each level adds to it (Wang and others 2016)."""
-    target_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
+    target_rate: Annotated[float, Field(gt=0, le=1), NUMBER] = 0.01
     """Share by which the slow copy of the network follows after each update [-]."""
     loss: Literal["huber", "mse"] = "huber"
     """Of the error of a value."""
@@ -121,9 +123,9 @@ class Dqn(Model):
 class Sampling(Model):
     """How days are played."""
 
-    envs: Count = 32
+    envs: Annotated[int, Field(ge=1, le=65_536), WHOLE] = 32
     """Days played side by side by each runner; a batch is `envs` whole days of every runner."""
-    runners: Annotated[int, Field(ge=0)] = 0
+    runners: Annotated[int, Field(ge=0, le=1000), WHOLE] = 0
     """Processes that sample; 0: the training process itself, best on one machine."""
     pipeline: Literal["arrays", "episodes", "stock"] = "arrays"
     """`arrays`: fastest; `episodes`: RLlib's own learner connectors; `stock`: RLlib's own environment runner too, which
@@ -146,12 +148,12 @@ class Sampling(Model):
 class Stop(Model):
     """When to stop: at whichever comes first, at the end of an iteration."""
 
-    days: Annotated[int, Field(ge=1)] | None = None
+    days: Annotated[int, Field(ge=1), WHOLE] | None = None
     """Simulated days."""
     minutes: Positive | None = None
     """Wall time of training and validation, over all sittings [min]. How many days fit into it depends on the machine
     and on what else it does, so that such a run is not reproducible."""
-    iterations: Annotated[int, Field(ge=1)] | None = None
+    iterations: Annotated[int, Field(ge=1), WHOLE] | None = None
     """Training iterations."""
 
     @model_validator(mode="after")
@@ -195,7 +197,7 @@ class TrainingConfig(Model):
     """What learns."""
     reward: Reward = Reward()
     """What it learns for."""
-    discount: Annotated[float, Field(gt=0, le=1)] = 0.99
+    discount: Annotated[float, Field(gt=0, le=1), NUMBER] = 0.99
     """γ per step [-]."""
     learning_rate: Annotated[
         Annotated[Positive, Tag("<plain>")] | Annotated[tuple[tuple[Days, Positive], ...], Rising, Tag("<list>")],
@@ -212,10 +214,10 @@ class TrainingConfig(Model):
     """When training is over."""
     validation: Validation = Validation()
     """By which days the best policy is chosen."""
-    checkpoint_minutes: Annotated[float, Field(ge=0)] = 1.0
+    checkpoint_minutes: Annotated[float, Field(ge=0), NUMBER] = 1.0
     """Wall time after which the state is saved again, at the end of an iteration, to go on from after an interruption
     [min]; 0: after every iteration."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0), WHOLE], ...], Field(min_length=1)] = (0,)
     """One training run each."""
 
     @model_validator(mode="after")

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from ev_marl.scenario.files import Table, read_column
 from ev_marl.scenario.grid_checks import NETWORK_BLOCKS, NETWORK_TERMS, grid_problems
-from ev_marl.scenario.problems import KeyPath, Problem
+from ev_marl.scenario.problems import MOST_PROBLEMS, KeyPath, Problem
 from ev_marl.scenario.reading import PLUG_IN_KEYS, Document
 from ev_marl.scenario.schema import CURRENCY_PATTERN
+from ev_marl.scenario.sizes import size_problems, steps_of
 from ev_marl.scenario.tree import tree_problems
-from ev_marl.scenario.units import currency_of, duration
+from ev_marl.scenario.units import currency_of
+from ev_marl.support.files import is_file
 from ev_marl.support.registry import did_you_mean, known_names
 
 COORDINATORS = ("none", "proportional", "priority", "nearest")
@@ -64,25 +67,29 @@ MODEL_CURRENCY = "EUR"  # of every fitted price model
 
 
 def whole_scenario_problems(document: Document) -> list[Problem]:
-    """Every fault that no single key shows."""
-    return [
-        *tree_problems(document),
-        *grid_problems(document),
-        *_file_problems(document),
-        *_name_problems(document),
-        *_coordination_problems(document),
-        *_currency_problems(document),
-    ]
+    """Every fault that no single key shows; of what is too large, only that."""
+    too_large = list(size_problems(document))
+    if too_large:
+        return too_large
+    problems = chain(
+        tree_problems(document),
+        grid_problems(document),
+        _file_problems(document),
+        _name_problems(document),
+        _coordination_problems(document),
+        _currency_problems(document),
+    )
+    return list(islice(problems, MOST_PROBLEMS))
 
 
 def _file_problems(document: Document) -> Iterator[Problem]:
-    n_steps = _n_steps(document.data)
+    n_steps = steps_of(document.data)
     for path, mapping in _walk(document.data, ()):
         file = mapping.get("csv") if isinstance(mapping, dict) else None
         if not isinstance(file, str):
             continue
         here = (*path, "csv")
-        if not Path(file).is_file():
+        if not is_file(file):
             yield document.problem(here, f"there is no file {file}; paths are relative to the scenario file")
         elif n_steps is not None and path != ("prices",):
             column = mapping.get("column")
@@ -124,13 +131,6 @@ def _currency_problems(document: Document) -> Iterator[Problem]:
     if model is not None and currency != MODEL_CURRENCY:
         message = f"found '{model}', a model of prices in {MODEL_CURRENCY}; the scenario counts in {currency}"
         yield document.problem(("prices", "model"), message)
-
-
-def _n_steps(data: dict[str, Any]) -> int | None:
-    try:
-        return round(duration(data.get("horizon", 24.0)) / duration(data.get("step", 0.25)))
-    except (ValueError, OverflowError, ZeroDivisionError):
-        return None  # the key itself is reported
 
 
 def _name_problems(document: Document) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, Tag, field_validator, model_validator
 
 from ev_marl.scenario.base import Model, choice, fault
-from ev_marl.scenario.units import Fraction, Loading, PositiveFraction, Power, shown
+from ev_marl.scenario.units import NUMBER, Fraction, Loading, PositiveFraction, Power, PowerFactor, shown
 
 
 def _named(what: str, lists: Literal["no", "too", "only"] = "no") -> BeforeValidator:
@@ -82,7 +82,7 @@ class NetworkProfile(Model):
     """Shape over the day and week."""
     noise: Fraction = 0.1
     """Standard deviation of each load about its profile, as a share of the profile [-]."""
-    scale: Annotated[float, Field(ge=0)] = 1.0
+    scale: Annotated[float, Field(ge=0), NUMBER] = 1.0
     """Factor on the network's own values [-]."""
 
 
@@ -94,7 +94,7 @@ class NetworkSimbench(Model):
     without: list[str] = []
     """Patterns of profiles, such as `HLS_*` for SimBench's own charging stations at home; loads with these draw
     nothing."""
-    scale: Annotated[float, Field(ge=0)] = 1.0
+    scale: Annotated[float, Field(ge=0), NUMBER] = 1.0
     """Factor on all values [-]."""
 
 
@@ -104,23 +104,23 @@ class NetworkCsv(Model):
     csv: str
     """CSV file, relative to the scenario file: one row per step of the horizon, one column per element, by name [kW].
     A column `NAME.kvar` gives reactive power; without it the ratio of the network's own values stays."""
-    scale: Annotated[float, Field(ge=0)] = 1.0
+    scale: Annotated[float, Field(ge=0), NUMBER] = 1.0
     """Factor on all values [-]."""
 
 
 class NetworkConstant(Model):
     """The network's own values, all day."""
 
-    scale: Annotated[float, Field(ge=0)] = 1.0
+    scale: Annotated[float, Field(ge=0), NUMBER] = 1.0
     """Factor on them [-]."""
 
 
 class NetworkSun(Model):
     """Photovoltaics under a common sky; the network's own values are the power under clear sky at noon in midsummer."""
 
-    sun: Annotated[float, Field(ge=-66, le=66)]
+    sun: Annotated[float, Field(ge=-66, le=66), NUMBER]
     """Latitude [degrees north]."""
-    scale: Annotated[float, Field(ge=0)] = 1.0
+    scale: Annotated[float, Field(ge=0), NUMBER] = 1.0
     """Factor on the network's own values [-]."""
 
 
@@ -168,7 +168,7 @@ class AddedPv(Model):
 class VoltageDroop(Model):
     """Q(V) of the chargers: reactive power that follows the voltage at the bus."""
 
-    voltages: Annotated[list[float], Field(min_length=4, max_length=4)] = [0.94, 0.97, 1.03, 1.06]
+    voltages: Annotated[list[Annotated[float, NUMBER]], Field(min_length=4, max_length=4)] = [0.94, 0.97, 1.03, 1.06]
     """Rising corners [p.u.]: full feeding of reactive power up to the first, none between the second and third, full
     drawing from the fourth on. Default: the shape of VDE-AR-N 4105's Q(U) curve."""
     share: PositiveFraction = 0.3287
@@ -185,7 +185,7 @@ class VoltageDroop(Model):
 class Chargers(Model):
     """Reactive power of the chargers."""
 
-    power_factor: PositiveFraction = 1.0
+    power_factor: PowerFactor = 1.0
     """cos φ of charging; reactive power is drawn with the active power, in proportion [-]."""
     q_of_v: VoltageDroop | None = None
     """Reactive power by the voltage at the bus, instead of a power factor."""
@@ -209,7 +209,7 @@ LEAST_PERCENT = 2.0
 class NetworkLimits(Model):
     """What the network may be asked to carry."""
 
-    voltage: Annotated[list[float], Field(min_length=2, max_length=2)] = [0.90, 1.10]
+    voltage: Annotated[list[Annotated[float, NUMBER]], Field(min_length=2, max_length=2)] = [0.90, 1.10]
     """Lowest and highest voltage [p.u.]; EN 50160 allows ±10 %."""
     line: Loading = 100.0
     """Highest loading of lines [%]."""
@@ -236,7 +236,7 @@ class TapControl(Model):
 
     transformer: Annotated[int | str, _named("a transformer, by name or index")] = 0
     """Name or index of the transformer in the network."""
-    voltage: Annotated[list[float], Field(min_length=2, max_length=2)] = [0.98, 1.02]
+    voltage: Annotated[list[Annotated[float, NUMBER]], Field(min_length=2, max_length=2)] = [0.98, 1.02]
     """Band within which it does not move [p.u.]."""
 
     @field_validator("voltage")

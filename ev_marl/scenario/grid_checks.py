@@ -13,6 +13,7 @@ from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.reading import Document
 from ev_marl.scenario.tree import ROOT, parent_of
 from ev_marl.scenario.units import price
+from ev_marl.support.files import is_file
 
 NETWORK_BLOCKS = ("voltage", "network")
 NETWORK_TERMS = ("voltage_deviation", "line_overload", "transformer_overload", "grid_losses")
@@ -58,7 +59,7 @@ def _file_problems(document: Document) -> Iterator[Problem]:
     if Path(file).suffix != ".json":
         message = f"found '{file}'; a network file is JSON, written by pandapower.to_json; pickle is never opened"
         yield document.problem(path, message)
-    elif not Path(file).is_file():
+    elif not is_file(file):
         yield document.problem(path, f"there is no file {file}; paths are relative to the scenario file")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from ev_marl.scenario.problems import KeyPath, Problem
+from ev_marl.scenario.problems import MOST_PROBLEMS, KeyPath, Problem
 from ev_marl.scenario.reading import Document
 from ev_marl.scenario.schema import CURRENCY_PATTERN, NAME_PATTERN, TYPE_PATTERN
 from ev_marl.scenario.units import shown
@@ -43,8 +43,9 @@ _PATTERNS = {
 
 
 def problems_of(error: ValidationError, root: type[BaseModel], document: Document) -> list[Problem]:
-    """One problem for each of pydantic's errors."""
-    return [_problem(details, root, document) for details in error.errors()]
+    """One problem for each of pydantic's errors, of many the first ones."""
+    found = error.errors(include_url=False)[:MOST_PROBLEMS]
+    return [_problem(details, root, document) for details in found]
 
 
 def _problem(details: ErrorDetails, root: type[BaseModel], document: Document) -> Problem:
@@ -72,8 +73,9 @@ def _problem(details: ErrorDetails, root: type[BaseModel], document: Document) -
             near = "".join(did_you_mean(str(key), keys) for key in value) if isinstance(value, dict) else ""
             message = f"{found}; {details['msg']}.{near}" if near else f"{found}; {details['msg']}"
         case "too_short" | "too_long":
-            least = context.get("min_length")
-            needed = "24, for the clock hours 0 to 23" if path[-1] == "by_hour" else f"at least {least}"
+            least, most = context.get("min_length"), context.get("max_length")
+            needed = f"at least {least}" if details["type"] == "too_short" else f"at most {most}"
+            needed = "24, for the clock hours 0 to 23" if path[-1] == "by_hour" else needed
             message = f"found {context['actual_length']} values; expected {needed}"
         case "model_type" | "model_attributes_type":
             keys = [key for expected in list(_models_at(model, path).values())[:1] for key in expected.model_fields]

@@ -10,6 +10,8 @@ from ev_marl.support.errors import EvMarlError
 
 KeyPath = tuple[str | int, ...]
 
+MOST_PROBLEMS = 100  # that are told at a time; a file with more is not mended from a list
+
 
 def key_text(path: KeyPath) -> str:
     """A key path as people read it: `site.groups[0].name`."""

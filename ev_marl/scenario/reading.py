@@ -5,15 +5,15 @@ Comes in: a path. Goes out: a `Document`, plain data and the file and line of ev
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import yaml
-
-from ev_marl.scenario.problems import KeyPath, Places, Problem, ScenarioError, key_text
+from ev_marl.scenario.problems import KeyPath, Places, Problem, ScenarioError
+from ev_marl.scenario.units import shown
+from ev_marl.scenario.yaml_text import MOST_BYTES, read_yaml
+from ev_marl.support.files import FileError, is_file, read_text
 
 ALTERNATIVES = (
     "model",
@@ -31,24 +31,8 @@ ALTERNATIVES = (
     "q_of_v",
 )  # a mapping has at most one of these keys
 FILE_KEYS = ("csv", "file")  # whose text is a path
+LONGEST_CHAIN = 20  # of files that extend each other
 PLUG_IN_KEYS = ("options", "extra")  # below these stands what a plug-in takes; this program does not look inside
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML as people read it: only true and false are Booleans (NO is Norway), 12:30 is no number, dates are text."""
-
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
-
-
-for _tag, _pattern, _first in (
-    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
-    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
-    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", list("-+0123456789")),
-    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+\.?[0-9]*)(?:[eE][-+]?[0-9]+)?$", list("-+.0123456789")),
-    ("float", r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", list("-+.")),
-    ("merge", r"^<<$", ["<"]),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
 
 
 @dataclass
@@ -117,9 +101,10 @@ def read_setting(text: str, source: str) -> Document:
     if not equals or not all(path):
         raise ScenarioError([Problem(source, 0, "", f"found '{text}'; expected KEY=VALUE, such as ppo.epochs=2")])
     try:
-        value = yaml.load(written, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ScenarioError([Problem(source, 0, key, f"found '{written}', which is not YAML")]) from error
+        value, _ = read_yaml(written, source, line=0)
+    except ScenarioError as error:
+        why = [Problem(source, 0, key, f"found {shown(written)}; {one.message}") for one in error.problems]
+        raise ScenarioError(why) from error
     for part in reversed(path):
         value = {part: value}
     return Document(value, Places({path[: length + 1]: (source, 0) for length in range(len(path))}))
@@ -132,73 +117,45 @@ def _read(path: Path, find: Callable[[str], Path | None], what: str, chain: tupl
         return own
     place = own.places[("extends",)]
     if not isinstance(base, str):
-        raise ScenarioError([Problem(*place, "extends", f"found {base!r}; expected a {what}'s name or a path")])
+        raise ScenarioError([Problem(*place, "extends", f"found {shown(base)}; expected a {what}'s name or a path")])
     parent = find(base) or path.parent / base
+    if not is_file(parent):
+        message = f"found {shown(base)}, which is neither a shipped {what} nor a file beside {path.name}"
+        raise ScenarioError([Problem(*place, "extends", message)])
     chain = (*chain, path.resolve())
     if parent.resolve() in chain:
         loop = " -> ".join(str(step.name) for step in (*chain, parent))
         raise ScenarioError([Problem(*place, "extends", f"the {what}s extend each other in a cycle: {loop}")])
-    if not parent.is_file():
-        message = f"found '{base}', which is neither a shipped {what} nor a file beside {path.name}"
+    if len(chain) > LONGEST_CHAIN:
+        message = f"more than {LONGEST_CHAIN} {what}s extend each other in a row"
         raise ScenarioError([Problem(*place, "extends", message)])
     return merge(_read(parent, find, what, chain), own)
 
 
 def _parse(path: Path) -> Document:
+    data, places = _read_file(path)
     name = str(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ScenarioError([Problem(name, 0, "", "there is no such file")]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError([Problem(name, 0, "", f"cannot be read: {error}")]) from error
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-        data = yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        context = f" {error.context}" if error.context else ""
-        raise ScenarioError([Problem(name, line, "", f"this is not YAML: {error.problem}{context}")]) from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise ScenarioError([Problem(name, line, "", f"this is not YAML: {error.reason}")]) from error
-    except RecursionError:
-        raise ScenarioError([Problem(name, 0, "", "this is nested too deeply")]) from None
-    if not isinstance(node, yaml.MappingNode) or not isinstance(data, dict):
+    if not isinstance(data, dict):
         raise ScenarioError([Problem(name, 1, "", "expected a mapping of keys, such as `name: workplace`")])
-    document = Document(data, Places({(): (name, 1)}))
-    twice: list[Problem] = []
-    try:
-        _locate(node, (), name, document.places, twice)
-    except RecursionError:
-        raise ScenarioError([Problem(name, 1, "", "an anchor stands inside itself")]) from None
-    if twice:
-        raise ScenarioError(twice)
+    document = Document(data, places)
+    document.places[()] = (name, 1)
     folder = path.parent.resolve()
     for mapping, key in _files(document.data):
         mapping[key] = str(folder / mapping[key])
     return document
 
 
-def _locate(node: yaml.Node, path: KeyPath, file: str, places: Places, twice: list[Problem]) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            below = (*path, key.value)
-            line = key.start_mark.line + 1
-            if below in places:
-                first = places[below][1]
-                twice.append(Problem(file, line, key_text(below), f"this key stands here twice, first in line {first}"))
-            places[below] = (file, line)
-            _locate(value, below, file, places, twice)
-    elif isinstance(node, yaml.SequenceNode):
-        for i, value in enumerate(node.value):
-            places[(*path, i)] = (file, value.start_mark.line + 1)
-            _locate(value, (*path, i), file, places, twice)
+def _read_file(path: Path) -> tuple[Any, Places]:
+    try:
+        text = read_text(path, MOST_BYTES)
+    except FileError as error:
+        raise ScenarioError([Problem(str(path), error.line, "", str(error))]) from error
+    return read_yaml(text, str(path))
 
 
 def named_files(path: Path) -> list[str]:
     """Files that a scenario file names, as it writes them; paths are relative to the file that names them."""
-    return [mapping[key] for mapping, key in _files(yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader))]
+    return [mapping[key] for mapping, key in _files(_read_file(path)[0])]
 
 
 def _files(data: Any) -> Iterator[tuple[dict[str, Any], str]]:
@@ -229,7 +186,7 @@ def _replaces(below: Mapping[str, Any], above: Mapping[str, Any], path: KeyPath)
 def merge(base: Document, own: Document) -> Document:
     """A document with the keys of another one over its own: mappings are merged, anything else is replaced, and null
     takes a key back."""
-    places = Places(base.places)
+    replaced: set[KeyPath] = set()
 
     def deep(below: dict[str, Any], above: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
         merged = dict(below)
@@ -244,12 +201,18 @@ def merge(base: Document, own: Document) -> Document:
             ):
                 merged[key] = deep(merged[key], value, here)
             else:
-                for old in [old for old in places if old[: len(here)] == here]:
-                    del places[old]
+                replaced.add(here)
                 merged[key] = value
         return merged
 
     data = deep(base.data, own.data, ())
+    places = Places(
+        {
+            path: place
+            for path, place in base.places.items()
+            if not any(path[: k + 1] in replaced for k in range(len(path)))
+        }
+    )
     places.update(own.places)
     places.pop(("extends",), None)
     return Document(data, places)

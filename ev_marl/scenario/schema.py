@@ -6,7 +6,7 @@ people who write scenarios. Quantities are plain numbers in the documented unit 
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -15,9 +15,14 @@ from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, mo
 from ev_marl.scenario.base import Model, choice, fault
 from ev_marl.scenario.grid import Buses, BusName, Grid
 from ev_marl.scenario.problems import Places
+from ev_marl.scenario.sizes import MOST_LEVELS, MOST_PORTS, MOST_STEPS
 from ev_marl.scenario.units import (
+    NUMBER,
+    WHOLE,
     Current,
+    Day,
     Duration,
+    Efficiency,
     Energy,
     Fraction,
     NonNegativePrice,
@@ -35,7 +40,7 @@ from ev_marl.support.registry import did_you_mean
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
 TYPE_PATTERN = r"^[a-z]+$"
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
 
 
 class PowerByHour(Model):
@@ -99,18 +104,18 @@ class Pv(Model):
 
     peak: Power
     """Power under clear sky at noon on midsummer's day [kW]."""
-    latitude: Annotated[float, Field(ge=-66, le=66)] = 52.0
+    latitude: Annotated[float, Field(ge=-66, le=66), NUMBER] = 52.0
     """Latitude [degrees north]."""
 
 
 class Stations(Model):
     """Charging stations of one kind; each is an agent."""
 
-    type: Annotated[str, Field(pattern=TYPE_PATTERN)]
+    type: Annotated[str, Field(pattern=TYPE_PATTERN, max_length=64)]
     """Letters that the agents of this kind are called by: `ac` gives `ac_0`, `ac_1`, ..."""
-    count: Annotated[int, Field(ge=1)] = 1
+    count: Annotated[int, Field(ge=1, le=MOST_PORTS), WHOLE] = 1
     """How many of them."""
-    ports: Annotated[int, Field(ge=1)] = 1
+    ports: Annotated[int, Field(ge=1, le=MOST_PORTS), WHOLE] = 1
     """Ports (connectors) of each station."""
     supply: Literal["ac", "dc"] | None = None
     """Whether the port feeds the vehicle's on-board charger (`ac`) or its battery (`dc`). Left out: `dc` for type
@@ -129,9 +134,9 @@ class Stations(Model):
     """Whether the ports can discharge vehicles."""
     discharge_power: Power | None = None
     """Highest discharging power of each port [kW]; left out: as charging. Needs `v2g: true`."""
-    efficiency: PositiveFraction = 0.93
+    efficiency: Efficiency = 0.93
     """Share of the metered power that reaches the battery [-]."""
-    discharge_efficiency: PositiveFraction | None = None
+    discharge_efficiency: Efficiency | None = None
     """Share of the battery's power that reaches the meter [-]; left out: as `efficiency`."""
     bus: Buses | None = None
     """Bus of the network, by name or index, or one bus after the other for one station after the other, from the start
@@ -190,13 +195,13 @@ class Sessions(Model):
     model: str = "elaadnl/workplace"
     """`elaadnl/workplace`, `elaadnl/private`, `elaadnl/public`, `acn/caltech`, `acn/jpl`, `highway`, or
     module:Class."""
-    per_port_per_day: Annotated[float, Field(ge=0)] = 1.0
+    per_port_per_day: Annotated[float, Field(ge=0, le=1000), NUMBER] = 1.0
     """Mean number of vehicles that come per port and weekday [1/day]."""
-    weekend_factor: Annotated[float, Field(ge=0)] | None = None
+    weekend_factor: Annotated[float, Field(ge=0, le=1000), NUMBER] | None = None
     """Arrivals on a weekend day over those on a weekday [-]; left out: as the model says."""
-    energy_scale: Annotated[float, Field(gt=0)] = 1.0
+    energy_scale: Annotated[float, Field(gt=0, le=1000), NUMBER] = 1.0
     """Factor on the energy wanted [-]."""
-    stay_scale: Annotated[float, Field(gt=0)] = 1.0
+    stay_scale: Annotated[float, Field(gt=0, le=1000), NUMBER] = 1.0
     """Factor on the length of stay [-]."""
 
 
@@ -205,7 +210,7 @@ class Vehicle(Model):
 
     name: Name
     """Name of the vehicle."""
-    share: Annotated[float, Field(gt=0)] = 1.0
+    share: Annotated[float, Field(gt=0), NUMBER] = 1.0
     """Weight of this model among the arriving vehicles."""
     capacity: Energy
     """Usable battery capacity [kWh]."""
@@ -213,7 +218,7 @@ class Vehicle(Model):
     """Highest power of the on-board charger [kW]."""
     dc_power: Power = 0.0
     """Highest DC charging power [kW]; 0: cannot charge at DC stations."""
-    taper_start: Annotated[PositiveFraction, Field(lt=1)] = 0.8
+    taper_start: Annotated[PositiveFraction, Field(le=0.999)] = 0.8
     """State of charge from which charging slows down [-]."""
 
 
@@ -313,7 +318,7 @@ CoordinatorChoice = Annotated[
 class SetpointTracking(Model):
     """Follow a given charging power."""
 
-    weight: Annotated[float, Field(ge=0)]
+    weight: Annotated[float, Field(ge=0), NUMBER]
     """Cost of one kW off the target for one hour, squared [currency/(kW²·h)]."""
     target: PowerSeries
     """Charging power that the site should draw [kW]."""
@@ -322,7 +327,7 @@ class SetpointTracking(Model):
 class Objective(Model):
     """What the team pays; rewards are its negative. A term left out has its default, and one of 0 costs nothing."""
 
-    energy_cost: Annotated[float, Field(ge=0)] = 1.0
+    energy_cost: Annotated[float, Field(ge=0), NUMBER] = 1.0
     """Weight of what the site pays for energy, less what it earns [-]."""
     unmet_energy: NonNegativePrice = 0.40
     """Cost of energy that was wanted, could have been delivered, and was not in the battery at departure
@@ -333,7 +338,7 @@ class Objective(Model):
     """Cost of power beyond a limit [currency/kWh of overload]; needed with coordinator `none`, useless with others."""
     setpoint_tracking: SetpointTracking | None = None
     """Quadratic cost of deviating from a charging power."""
-    voltage_deviation: Annotated[float, Field(ge=0)] = 0.0
+    voltage_deviation: Annotated[float, Field(ge=0), NUMBER] = 0.0
     """Cost of one p.u. beyond the voltage band at one bus for one hour [currency/(p.u.·h)]; needs `grid`."""
     line_overload: NonNegativePrice = 0.0
     """Cost of each kVA that a line carries beyond its limit for one hour [currency/kWh]; needs `grid`."""
@@ -383,8 +388,8 @@ class Levels(Model):
     """Discrete actions."""
 
     levels: Annotated[
-        Annotated[int, Field(ge=3), Tag("<plain>")]
-        | Annotated[list[Annotated[float, Field(ge=-1, le=1)]], Tag("<list>")],
+        Annotated[int, Field(ge=3, le=MOST_LEVELS), WHOLE, Tag("<plain>")]
+        | Annotated[list[Annotated[float, Field(ge=-1, le=1), NUMBER]], Field(max_length=MOST_LEVELS), Tag("<list>")],
         choice("an odd number such as 5, or a list such as [-1, 0, 0.5, 1]", "list"),
     ]
     """How many evenly spaced levels (odd: from −100 % to 100 % through 0), or the levels themselves as shares of the
@@ -423,9 +428,9 @@ class BidOptions(Model):
     would book."""
     trust_range: PositiveFraction = 0.5
     """How far an action moves the trust [-]."""
-    margin_steps: Annotated[int, Field(ge=0)] = 0
+    margin_steps: Annotated[int, Field(ge=0, le=MOST_STEPS), WHOLE] = 0
     """The plan ends so many steps before the deadline."""
-    hold_steps: Annotated[int, Field(ge=1)] = 1
+    hold_steps: Annotated[int, Field(ge=1, le=MOST_STEPS), WHOLE] = 1
     """A bid stands for so many steps; what is said in between is not heard."""
     share: Fraction = 1.0
     """Middle of the share, between 0 and 1 [-]."""
@@ -462,9 +467,9 @@ class Scenario(Model):
     """Short name."""
     about: str = ""
     """What it is, in a sentence or two."""
-    start: date
+    start: Day
     """First day; an episode starts at local midnight or at `start_hour`."""
-    until: date | None = None
+    until: Day | None = None
     """Last day: given this, each track starts on a day drawn from start to until."""
     days: Literal["all", "weekdays", "weekends"] = "all"
     """Which days are drawn between start and until."""

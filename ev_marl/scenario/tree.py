@@ -6,6 +6,8 @@ parents, parent that does not exist, cycle, and group with no station.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +16,12 @@ import networkx as nx
 
 from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.reading import Document
+from ev_marl.scenario.sizes import DEEPEST_SITE, groups_of
+from ev_marl.scenario.units import listed, shown
 from ev_marl.support.registry import did_you_mean
 
 ROOT: KeyPath = ("site",)
+_STATION = re.compile(r"([a-z]+)_(0|[1-9][0-9]{0,8})\Z")
 
 
 @dataclass(frozen=True)
@@ -61,9 +66,21 @@ def tree_problems(document: Document) -> Iterator[Problem]:
         yield document.problem((*loop[0], "parent"), message)
     if cycles:
         return  # what hangs in a cycle is not below the groups that it should be below
+    above: dict[KeyPath, KeyPath | None] = {path: next(iter(tree.predecessors(path)), None) for path in tree}
+    depth: dict[KeyPath | None, int] = {None: 0}
+    for path in nx.topological_sort(tree):
+        depth[path] = depth[above[path]] + 1
+        if depth[path] > DEEPEST_SITE:
+            yield document.problem(path, f"more than {DEEPEST_SITE} groups hang below each other; that is the most")
+            return
+    fed: set[KeyPath] = set()
     for group in groups:
-        below = (by_path[path] for path in (group.path, *nx.descendants(tree, group.path)))
-        if not any(other.data.get("stations") for other in below):
+        here: KeyPath | None = group.path if group.data.get("stations") else None
+        while here is not None and here not in fed:
+            fed.add(here)
+            here = above[here]
+    for group in groups:
+        if group.path not in fed:
             called = f"'{group.name}' " if group.name else ""
             message = f"the group {called}has no station below it; give it `stations:`, or remove it"
             yield document.problem(group.path, message)
@@ -82,16 +99,12 @@ def parent_of(document: Document) -> Iterator[tuple[KeyPath, dict[str, Any], Key
 
 def _listed(data: Any, path: KeyPath, above: KeyPath | None) -> Iterator[_Listed]:
     """Every group, the root first."""
-    if not isinstance(data, dict):
-        return
-    yield _Listed(path, data, above)
-    children = data.get("groups")
-    for i, child in enumerate(children if isinstance(children, list) else []):
-        yield from _listed(child, (*path, "groups", i), path)
+    for here, group in groups_of(data, path):
+        yield _Listed(here, group, above if here == path else here[:-2])
 
 
 def _name_problems(document: Document, groups: list[_Listed], named: Mapping[str, _Listed]) -> Iterator[Problem]:
-    agents = set(_agents(groups))
+    counts = _stations(groups)
     for group in groups:
         if group.name is None:
             continue
@@ -101,13 +114,14 @@ def _name_problems(document: Document, groups: list[_Listed], named: Mapping[str
             line = document.place((*first.path, "name"))[1]
             where = f", in line {line}" if line else ""
             yield document.problem(here, f"a group called '{group.name}' exists already{where}; names must be unique")
-        if group.name in agents:
+        station = _STATION.match(group.name)
+        if station is not None and int(station[2]) < counts[station[1]]:
             yield document.problem(here, f"'{group.name}' is the name of a station; call the group something else")
 
 
-def _agents(groups: list[_Listed]) -> Iterator[str]:
-    """Names that the stations will have."""
-    counts: dict[str, int] = {}
+def _stations(groups: list[_Listed]) -> Counter[str]:
+    """How many stations there will be of each type; they are called `type_0`, `type_1`, ..."""
+    counts: Counter[str] = Counter()
     for group in groups:
         stations = group.data.get("stations")
         for entry in stations if isinstance(stations, list) else []:
@@ -115,9 +129,8 @@ def _agents(groups: list[_Listed]) -> Iterator[str]:
                 continue
             kind, count = entry.get("type"), entry.get("count", 1)
             if isinstance(kind, str) and isinstance(count, int):
-                first = counts.get(kind, 0)
-                counts[kind] = first + count
-                yield from (f"{kind}_{k}" for k in range(first, first + count))
+                counts[kind] += count
+    return counts
 
 
 def _parent(document: Document, group: _Listed, named: Mapping[str, _Listed]) -> tuple[Problem | None, KeyPath | None]:
@@ -129,7 +142,7 @@ def _parent(document: Document, group: _Listed, named: Mapping[str, _Listed]) ->
         return document.problem(here, "the root is the grid connection and has no parent; remove this key"), None
     if parent not in named:
         near = did_you_mean(parent, list(named))
-        message = f"there is no group '{parent}'.{near} Groups: {', '.join(named)}"
+        message = f"there is no group {shown(parent)}.{near} Groups: {listed(named)}"
         return document.problem(here, message), group.above
     fed_by = named[parent].path
     if group.above not in (ROOT, fed_by):

@@ -8,10 +8,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
+
+LEAST, MOST = 1e-9, 1e9
+"""A number is 0, or of a magnitude between these, in its documented unit: what is beyond is a slip of the pen, and
+would make sums and quotients that are no numbers."""
+LONGEST_H = 1e5
+"""Longest duration, eleven years [h]."""
+LONGEST_TEXT = 100
+"""Of a quantity [characters]."""
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2199, 12, 31)
+"""Days that a scenario may speak of."""
 
 _TEXT = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")
 _DECIMAL_COMMA = re.compile(r"^\s*[-+]?\d+,\d")
@@ -43,13 +54,18 @@ class Quantity:
         A quantity as people write it.
     priced : bool
         Whether the units stand below a currency, as in `EUR/kWh`.
+    most : float
+        Largest magnitude, in the documented unit.
     """
 
-    def __init__(self, documented: str, units: Units, example: str, *, priced: bool = False) -> None:
+    def __init__(
+        self, documented: str, units: Units, example: str, *, priced: bool = False, most: float = MOST
+    ) -> None:
         self.documented = documented
         self.units = units
         self.example = example
         self.priced = priced
+        self.most = most
 
     def __call__(self, value: object) -> float:
         """The quantity in the documented unit.
@@ -57,22 +73,18 @@ class Quantity:
         Raises
         ------
         ValueError
-            If it is no finite number, or its unit is unknown; the message lists the units.
+            If it is no finite number of a sensible magnitude, or its unit is unknown; the message lists the units.
         """
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError(f"found {shown(value)}; expected {self._allowed()}")
         if isinstance(value, str):
-            match = _TEXT.match(value)
+            match = _TEXT.match(value) if len(value) <= LONGEST_TEXT else None
             if match is None or match[2][:1] in (",", "."):
                 comma = "; decimals have a point" if _DECIMAL_COMMA.match(value) else ""
-                raise ValueError(f"found '{value}', which is no quantity{comma}; expected {self._allowed()}")
+                raise ValueError(f"found {shown(value)}, which is no quantity{comma}; expected {self._allowed()}")
             times, over = self._factor(match[2], value)
-            result = float(match[1]) * times / over
-        else:
-            result = float(value)
-        if not math.isfinite(result):
-            raise ValueError(f"found {value!r}; expected a finite number")
-        return result
+            return in_range(float(match[1]) * times / over, value, self.documented, self.most)
+        return in_range(value, value, self.documented, self.most)
 
     def _factor(self, unit: str, text: str) -> tuple[int, int]:
         if not unit:
@@ -115,6 +127,51 @@ def currency_of(text: str) -> str | None:
     return unit[1] if unit and unit[2] in {*PER_ENERGY, *PER_POWER} else None
 
 
+def in_range(number: float, found: object, documented: str = "", most: float = MOST) -> float:
+    """A number as a float.
+
+    Raises
+    ------
+    ValueError
+        If it is not finite, or neither 0 nor of a magnitude from `LEAST` to `most`.
+    """
+    try:
+        value = float(number)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise ValueError(f"found {shown(found)}; expected a finite number")
+    if value and not LEAST <= abs(value) <= most:
+        unit = f" [{documented}]" if documented else ""
+        raise ValueError(f"found {shown(found)}; expected 0, or a magnitude from {LEAST:g} to {most:g}{unit}")
+    return value
+
+
+def number(value: object) -> float:
+    """A number without a unit; ValueError where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"found {shown(value)}; expected a number")
+    return in_range(value, value)
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        raise ValueError(f"found {shown(value)}; expected a whole number")
+    return int(value)
+
+
+def _day(value: object) -> date:
+    try:
+        day = value if type(value) is date else date.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        day = None
+    if day is None:
+        raise ValueError(f"found {shown(value)}; expected a date such as 2023-05-15")
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ValueError(f"found {day}; expected a day from {FIRST_DAY} to {LAST_DAY}")
+    return day
+
+
 def shown(value: object) -> str:
     """A value as a message shows what was found."""
     if value is None:
@@ -125,19 +182,34 @@ def shown(value: object) -> str:
         return f"a mapping with the keys {', '.join(str(key) for key in value)}" if value else "an empty mapping"
     if isinstance(value, list | tuple) and len(value) > 6:
         return f"a list of {len(value)} entries"
+    if isinstance(value, int) and abs(value) >= 10**60:
+        return "a whole number of more than 60 digits"  # Python refuses to write the longest ones
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def listed(names: Iterable[object], most: int = 20) -> str:
+    """Names as a message lists them, the first ones of many."""
+    first = [str(name) for name, _ in zip(names, range(most + 1), strict=False)]
+    return ", ".join([*first[:most], "..."] if len(first) > most else first)
+
+
 power = Quantity("kW", POWER, "22 kW")
 energy = Quantity("kWh", ENERGY, "58 kWh")
-duration = Quantity("h", DURATION, "15 min")
+duration = Quantity("h", DURATION, "15 min", most=LONGEST_H)
 current = Quantity("A", CURRENT, "16 A")
 voltage = Quantity("V", VOLTAGE, "230 V")
 fraction = Quantity("share from 0 to 1", FRACTION, "90 %")
 loading = Quantity("%", LOADING, "90 %")
 price = Quantity("currency/kWh", PER_ENERGY, "0.25 EUR/kWh", priced=True)
 peak_price = Quantity("currency/kW", PER_POWER, "2 EUR/kW", priced=True)
+
+NUMBER = BeforeValidator(number)
+"""Takes a number without a unit: no text, no Boolean."""
+WHOLE = BeforeValidator(_whole)
+"""Takes a whole number: no text, no Boolean."""
+Day = Annotated[date, BeforeValidator(_day)]
+"""A day, such as 2023-05-15."""
 
 Power = Annotated[float, Field(ge=0), BeforeValidator(power), power.json_schema(low=0)]
 PositivePower = Annotated[float, Field(gt=0), BeforeValidator(power), power.json_schema(above=0)]
@@ -148,6 +220,8 @@ PositiveDuration = Annotated[float, Field(gt=0), BeforeValidator(duration), dura
 Current = Annotated[float, Field(gt=0), BeforeValidator(current), current.json_schema(above=0)]
 Voltage = Annotated[float, Field(gt=0), BeforeValidator(voltage), voltage.json_schema(above=0)]
 Fraction = Annotated[float, Field(ge=0, le=1), BeforeValidator(fraction), fraction.json_schema(low=0, high=1)]
+PowerFactor = Annotated[float, Field(ge=0.1, le=1), BeforeValidator(fraction), fraction.json_schema(low=0.1, high=1)]
+Efficiency = Annotated[float, Field(ge=0.01, le=1), BeforeValidator(fraction), fraction.json_schema(low=0.01, high=1)]
 PositiveFraction = Annotated[float, Field(gt=0, le=1), BeforeValidator(fraction), fraction.json_schema(above=0, high=1)]
 Loading = Annotated[float, Field(gt=0), BeforeValidator(loading), loading.json_schema(above=0)]
 Price = Annotated[float, BeforeValidator(price), price.json_schema()]

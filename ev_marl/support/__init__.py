@@ -1,1 +1,1 @@
-"""What every room may use: compiled kernels and their cache, errors, registries, HiGHS, Ray."""
+"""What every room may use: compiled kernels and their cache, files, errors, registries, HiGHS, Ray."""

@@ -20,9 +20,12 @@ T = TypeVar("T")
 _registered: dict[str, set[str]] = {}  # names in every registry, by entry-point group
 
 
+MOST_COMPARED = 1000  # words; more take too long to compare, and are more than a person remembers
+
+
 def did_you_mean(word: str, known: list[str]) -> str:
     """` Did you mean 'x'?` for the nearest known word, or an empty string."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word[:100], known[:MOST_COMPARED], n=1, cutoff=0.6)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 

@@ -297,7 +297,7 @@ def test_files_that_are_no_scenario(text: str, line: int, part: str, tmp_path: P
 
 def test_not_even_text(tmp_path: Path) -> None:
     (tmp_path / "yard.yaml").write_bytes(b"\xff\xfe\x00name")
-    with pytest.raises(ScenarioError, match=r"yard\.yaml: cannot be read"):
+    with pytest.raises(ScenarioError, match=r"yard\.yaml:1: this is not UTF-8 text: byte 0xff"):
         load_scenario(tmp_path / "yard.yaml")
 
 

@@ -1,0 +1,117 @@
+"""How large a scenario may be: one check of what its numbers multiply to, before anything is built of them.
+
+Comes in: the plain data, whatever else is wrong with it. Goes out: a problem for each count that is too large, at the
+key that makes it so, with the limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ev_marl.scenario.problems import KeyPath, Problem
+from ev_marl.scenario.reading import Document
+from ev_marl.scenario.units import duration, number
+
+MOST_STEPS = 600_000
+"""Steps of an episode; a year of minutes has 527,040."""
+MOST_PORTS = 200_000
+"""Ports of a site, and stations."""
+MOST_GROUPS = 20_000
+"""Groups of a site."""
+DEEPEST_SITE = 50
+"""Groups above each other."""
+MOST_CELLS = 50_000_000
+"""Steps times groups, or times loads of a network: each is a number in several arrays."""
+MOST_SESSIONS = 5_000_000
+"""Vehicles that come in an episode."""
+MOST_LEVELS = 1001
+"""Levels of a discrete action."""
+MOST_AHEAD_H = 8784.0
+"""How far ahead an observation may look, one year [h]."""
+MOST_OBSERVED = 50_000_000
+"""Numbers that all agents observe together."""
+
+
+def size_problems(document: Document) -> Iterator[Problem]:
+    """Every count that is too large."""
+    n_groups = n_ports = n_stations = 0
+    for path, group in groups_of(document.data.get("site")):
+        n_groups += 1
+        if n_groups > MOST_GROUPS:
+            yield document.problem(path, f"there are more than {MOST_GROUPS:,} groups; that is the most")
+            return
+        stations = group.get("stations")
+        for i, entry in enumerate(stations if isinstance(stations, list) else []):
+            count, ports = (_count(entry, key) for key in ("count", "ports"))
+            n_stations += count
+            n_ports += count * ports
+            if n_ports > MOST_PORTS:
+                here = (*path, "stations", i)
+                message = (
+                    f"with these, the site has {n_stations:,} stations with {n_ports:,} ports; it may have "
+                    f"{MOST_PORTS:,} ports"
+                )
+                yield document.problem(here, message)
+                return
+    yield from _step_problems(document, n_groups)
+    yield from _session_problems(document, n_ports)
+
+
+def groups_of(data: Any, path: KeyPath = ("site",)) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    """Every group that is written as a mapping, the root first, and its key."""
+    if not isinstance(data, dict):
+        return
+    yield path, data
+    children = data.get("groups")
+    for i, child in enumerate(children if isinstance(children, list) else []):
+        yield from groups_of(child, (*path, "groups", i))
+
+
+def _step_problems(document: Document, n_groups: int) -> Iterator[Problem]:
+    n_steps = steps_of(document.data)
+    if n_steps is None:
+        return
+    key = ("step",) if "step" in document.data else ("horizon",)
+    if n_steps > MOST_STEPS:
+        yield document.problem(key, f"this makes {n_steps:,} steps; an episode may have {MOST_STEPS:,}")
+    elif n_steps * n_groups > MOST_CELLS:
+        message = f"this makes {n_steps:,} steps of {n_groups:,} groups; the product may be {MOST_CELLS:,}"
+        yield document.problem(key, message)
+
+
+def _session_problems(document: Document, n_ports: int) -> Iterator[Problem]:
+    sessions = document.data.get("sessions")
+    said = sessions if isinstance(sessions, dict) else {}
+    horizon_h = _read(duration, document.data, "horizon", 24.0)
+    rate, weekend = (_read(number, said, key, 1.0) for key in ("per_port_per_day", "weekend_factor"))
+    if horizon_h is None or rate is None or weekend is None:
+        return
+    days = horizon_h / 24.0 + 3.0  # and those before it, of which some are still there when it starts
+    n_sessions = n_ports * rate * max(1.0, weekend) * days
+    if n_sessions > MOST_SESSIONS:
+        message = (
+            f"this makes about {n_sessions:,.0f} vehicles in an episode at {n_ports:,} ports; there may be "
+            f"{MOST_SESSIONS:,}"
+        )
+        yield document.problem(("sessions", "per_port_per_day"), message)
+
+
+def steps_of(data: dict[str, Any]) -> int | None:
+    """Steps of an episode; None where the keys do not say."""
+    step_h, horizon_h = _read(duration, data, "step", 0.25), _read(duration, data, "horizon", 24.0)
+    return round(horizon_h / step_h) if step_h and horizon_h is not None else None
+
+
+def _read(read: Callable[[Any], float], data: dict[str, Any], key: str, default: float) -> float | None:
+    """A number of a mapping; None where it is none, since the key itself is reported."""
+    value = data.get(key)
+    try:
+        return default if value is None else read(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _count(entry: Any, key: str) -> int:
+    value = entry.get(key, 1) if isinstance(entry, dict) else 1
+    return value if isinstance(value, int) and value > 0 else 1
