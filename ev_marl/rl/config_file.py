@@ -14,11 +14,11 @@ import ev_marl
 from ev_marl.env.blocks import BLOCKS
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.scenario.loader import validate_document
-from ev_marl.scenario.problems import KeyPath, Problem, ScenarioError
-from ev_marl.scenario.reading import Document, merge, read_document, read_setting
+from ev_marl.scenario.problems import KeyPath, Problem
+from ev_marl.scenario.reading import Document, find_file, merge, read_document, read_setting
 from ev_marl.simulation.coordinators import COORDINATORS
 from ev_marl.support.errors import UnknownNameError
-from ev_marl.support.registry import Registry, did_you_mean
+from ev_marl.support.registry import Registry
 
 WHAT = "training file"
 _OTHERS = "study"  # files beside the training files that are none begin with this
@@ -50,14 +50,7 @@ def load_training(name_or_path: str | Path, changes: Sequence[str] = ()) -> Trai
         If there is anything wrong; all problems at once, each with file, line and key.
     """
     shipped = shipped_trainings()
-    path = shipped.get(str(name_or_path), Path(name_or_path))
-    if not path.is_file() and path.suffix not in (".yaml", ".yml"):
-        near = did_you_mean(str(name_or_path), list(shipped))
-        known = f"Shipped: {', '.join(shipped)}; or" if shipped else "Please"
-        raise ScenarioError(
-            [Problem("", 0, "", f"no {WHAT} is called '{name_or_path}'.{near} {known} give a YAML file")]
-        )
-    document = read_document(path, shipped.get, WHAT)
+    document = read_document(find_file(name_or_path, shipped, WHAT), shipped.get, WHAT)
     for change in changes:
         document = merge(document, read_setting(change, "--set"))
     return validate_document(document, TrainingConfig, _unknown_names(document))

@@ -16,9 +16,8 @@ from ev_marl.scenario.base import Model
 from ev_marl.scenario.checks import whole_scenario_problems
 from ev_marl.scenario.messages import problems_of
 from ev_marl.scenario.problems import Problem, ScenarioError
-from ev_marl.scenario.reading import Document, read_document
+from ev_marl.scenario.reading import Document, find_file, read_document
 from ev_marl.scenario.schema import Scenario
-from ev_marl.support.registry import did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -51,13 +50,7 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
         If there is anything wrong; all problems at once, each with file, line and key.
     """
     shipped = shipped_scenarios()
-    path = shipped.get(str(name_or_path), Path(name_or_path))
-    if not path.is_file() and path.suffix not in (".yaml", ".yml"):
-        file = path.with_name(f"{path.name}.yaml")
-        near = f" Did you mean the file '{file}'?" if file.is_file() else did_you_mean(str(name_or_path), list(shipped))
-        message = f"no scenario is called '{name_or_path}'.{near} Shipped: {', '.join(shipped)}; or give a YAML file"
-        raise ScenarioError([Problem("", 0, "", message)])
-    return _validate(read_document(path, shipped.get))
+    return _validate(read_document(find_file(name_or_path, shipped, "scenario"), shipped.get))
 
 
 def scenario_from_dict(data: Mapping[str, Any]) -> Scenario:

@@ -14,6 +14,7 @@ from ev_marl.scenario.problems import KeyPath, Places, Problem, ScenarioError
 from ev_marl.scenario.units import shown
 from ev_marl.scenario.yaml_text import MOST_BYTES, read_yaml
 from ev_marl.support.files import FileError, is_file, read_text
+from ev_marl.support.registry import did_you_mean
 
 ALTERNATIVES = (
     "model",
@@ -59,6 +60,24 @@ class Document:
     def problem(self, path: KeyPath, message: str) -> Problem:
         """A problem at a key."""
         return self.places.problem(path, message)
+
+
+def find_file(name_or_path: str | Path, shipped: Mapping[str, Path], what: str) -> Path:
+    """Path of a shipped file by its name, or of a YAML file.
+
+    Raises
+    ------
+    ScenarioError
+        If nothing is called so; the message lists what is shipped.
+    """
+    path = shipped.get(str(name_or_path), Path(name_or_path))
+    if is_file(path) or path.suffix in (".yaml", ".yml"):
+        return path
+    file = Path(f"{path}.yaml")
+    near = f" Did you mean the file '{file}'?" if is_file(file) else did_you_mean(str(name_or_path), list(shipped))
+    known = f"Shipped: {', '.join(shipped)}; or" if shipped else "Please"
+    message = f"no {what} is called {shown(str(name_or_path))}.{near} {known} give a YAML file"
+    raise ScenarioError([Problem("", 0, "", message)])
 
 
 def read_document(path: Path, find: Callable[[str], Path | None], what: str = "scenario") -> Document:

@@ -87,7 +87,10 @@ def read_yaml(text: str, file: str, line: int | None = None) -> tuple[Any, Place
         problem = Problem(file, at if line is None else line, "", f"this is not YAML: {reason}")
         raise ScenarioError([problem]) from error
     builder = _Builder(file, line)
-    data = None if node is None else builder.value(node, ())
+    if node is None:
+        return None, builder.places
+    _Extent(file).of(node)
+    data = builder.value(node, ())
     if builder.problems:
         raise ScenarioError(builder.problems)
     return data, builder.places
@@ -118,13 +121,40 @@ def _line(part: yaml.Event | yaml.Node) -> int:
     return part.start_mark.line + 1 if part.start_mark else 0
 
 
-def _too_deep(file: str, line: int, key: str = "") -> ScenarioError:
-    return ScenarioError([Problem(file, line, key, f"this is nested too deeply; at most {DEEPEST} levels are read")])
+def _too_deep(file: str, line: int) -> ScenarioError:
+    return ScenarioError([Problem(file, line, "", f"this is nested too deeply; at most {DEEPEST} levels are read")])
 
 
-def _too_much(file: str, line: int, key: str = "") -> ScenarioError:
+def _too_much(file: str, line: int) -> ScenarioError:
     message = f"there are more than {MOST_VALUES:,} values in this file, aliases counted as often as they stand"
-    return ScenarioError([Problem(file, line, key, message)])
+    return ScenarioError([Problem(file, line, "", message)])
+
+
+class _Extent:
+    """How many values a node has with its aliases written out, and how deep they lie; each node is counted once."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._known: dict[int, tuple[int, int] | None] = {}  # by identity; None while a node is being counted
+
+    def of(self, node: yaml.Node) -> tuple[int, int]:
+        """Values and levels; refuses a node that has too many."""
+        if isinstance(node, yaml.ScalarNode):
+            return 1, 0
+        if id(node) not in self._known:
+            self._known[id(node)] = None
+            parts = [part for entry in node.value for part in (entry if isinstance(entry, tuple) else (entry,))]
+            below = [self.of(part) for part in parts]
+            amount, levels = 1 + sum(count for count, _ in below), 1 + max((deep for _, deep in below), default=0)
+            if amount > 2 * MOST_VALUES:  # a key and its value are two
+                raise _too_much(self._file, _line(node))
+            if levels > DEEPEST:
+                raise _too_deep(self._file, _line(node))
+            self._known[id(node)] = amount, levels
+        found = self._known[id(node)]
+        if found is None:
+            raise ScenarioError([Problem(self._file, _line(node), "", "an anchor stands inside itself")])
+        return found
 
 
 class _Builder:
@@ -135,24 +165,14 @@ class _Builder:
         self.problems: list[Problem] = []
         self._file = file
         self._line = line
-        self._left = MOST_VALUES
-        self._around: list[yaml.Node] = []  # the mappings and lists that are being read
 
     def value(self, node: yaml.Node, path: KeyPath) -> Any:
         """What a node says."""
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
-        if any(node is outer for outer in self._around):
-            message = "an anchor stands inside itself"
-            raise ScenarioError([Problem(self._file, self._at(node), key_text(path), message)])
-        if len(self._around) >= DEEPEST:
-            raise _too_deep(self._file, self._at(node), key_text(path))
         if node.tag not in (_TAG + "map", _TAG + "seq"):
             self._refuse(node, path)
-        self._around.append(node)
-        data = self._mapping(node, path) if isinstance(node, yaml.MappingNode) else self._list(node, path)
-        self._around.pop()
-        return data
+        return self._mapping(node, path) if isinstance(node, yaml.MappingNode) else self._list(node, path)
 
     def _list(self, node: yaml.Node, path: KeyPath) -> list[Any]:
         values = []
@@ -215,9 +235,6 @@ class _Builder:
         self._problem(node, path, f"found {found}, which is not understood; write it without a tag")
 
     def _note(self, node: yaml.Node, path: KeyPath) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise _too_much(self._file, self._at(node), key_text(path))
         self.places[path] = (self._file, self._at(node))
 
     def _problem(self, node: yaml.Node, path: KeyPath, message: str) -> None:

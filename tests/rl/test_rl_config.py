@@ -115,7 +115,7 @@ def test_all_faults_come_at_once_with_their_lines(write: Write) -> None:
     [
         ("ppo.epochs", "--set: found 'ppo.epochs'; expected KEY=VALUE, such as ppo.epochs=2"),
         ("ppo..epochs=1", "--set: found 'ppo..epochs=1'; expected KEY=VALUE, such as ppo.epochs=2"),
-        ("seeds=[1", "--set: seeds: found '[1', which is not YAML"),
+        ("seeds=[1", "--set: seeds: found '[1'; this is not YAML"),
         ("seeds=[]", "--set: seeds: found 0 values; expected at least 1"),
         ("ppo=3", "--set: ppo: found 3; expected a mapping with keys among clip"),
         ("learning_rate=fast", "--set: learning_rate: found 'fast'; expected a number"),

@@ -24,7 +24,7 @@ def fits(schema: dict[str, Any], value: Any) -> bool:
     """Whether a value fits a schema, for the keywords that the scenario schema has."""
     known = {"title", "description", "default", "examples", "x-unit", "$schema", "$defs", "then", "else", "format"}
     known |= {"$ref", "anyOf", "oneOf", "if", "type", "const", "enum", "pattern", "minimum", "maximum", "items"}
-    known |= {"exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "properties", "required"}
+    known |= {"exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "properties", "required", "maxLength"}
     assert schema.keys() <= known | {"additionalProperties"}
     if "$ref" in schema and not fits(SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]], value):
         return False
@@ -44,7 +44,8 @@ def fits(schema: dict[str, Any], value: Any) -> bool:
     if kind is not None and (not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")):
         return False
     if isinstance(value, str):
-        return "pattern" not in schema or re.search(schema["pattern"], value) is not None
+        short = len(value) <= schema.get("maxLength", len(value))
+        return short and ("pattern" not in schema or re.search(schema["pattern"], value) is not None)
     if isinstance(value, int | float):
         return (
             schema.get("minimum", value) <= value <= schema.get("maximum", value)

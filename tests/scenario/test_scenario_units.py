@@ -87,9 +87,19 @@ def test_percent_and_minutes_are_exactly_the_fraction(n: int) -> None:
     assert units.duration(f"{n} min") == n / 60
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False))
+MAGNITUDES = st.floats(min_value=units.LEAST, max_value=units.MOST)
+
+
+@given(st.just(0.0) | MAGNITUDES | MAGNITUDES.map(lambda value: -value))
 def test_a_number_as_text_is_the_number(value: float) -> None:
     assert units.power(repr(value)) == value == units.power(f"{value!r} kW")
+
+
+@given(st.floats().filter(lambda value: not (value == 0.0 or units.LEAST <= abs(value) <= units.MOST)))
+def test_numbers_beyond_all_sense_are_told(value: float) -> None:
+    for written in (value, f"{value!r}", f"{value!r} kW"):
+        with pytest.raises(ValueError, match=r"expected 0, or a magnitude|a finite number|no quantity"):
+            units.power(written)
 
 
 @pytest.mark.parametrize(
