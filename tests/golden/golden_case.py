@@ -32,6 +32,7 @@ class Case:
     play: str
     scenario: str = "scenario.yaml"
     tracks: tuple[str, ...] = ("track.json",)
+    actions: str = "actions.csv"
     options: dict[str, Any] = field(default_factory=dict)
     record: tuple[str, ...] = ()
     tolerance: float = 1e-12
@@ -54,7 +55,7 @@ class Case:
 
     @property
     def actions_path(self) -> Path:
-        return self.folder / "actions.csv"
+        return self.folder / self.actions
 
     @property
     def expected_path(self) -> Path:
@@ -96,11 +97,10 @@ def write_numbers(path: Path, numbers: Numbers) -> None:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        if value.dtype == np.float32:  # its own shortest digits, not those of the float64 of the same value
-            return np.vectorize(lambda x: float(str(x)), otypes=[np.float64])(value).tolist() if value.size else []
-        return value.tolist()
-    return value
+    array = np.asarray(value)
+    if array.dtype == np.float32:  # its own shortest digits, not those of the float64 of the same value
+        array = np.vectorize(lambda x: float(str(x)), otypes=[np.float64])(array)
+    return array.tolist()
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,8 @@ def changes(expected: Numbers, got: Numbers, tolerance: float) -> list[Change]:
 
 
 def _change(name: str, old: Any, new: Any, tolerance: float) -> Change | None:
-    if not isinstance(new, np.ndarray | np.generic | float) or isinstance(new, str):
-        return None if old == new else Change(name, f"was {old}, is {new}", True)
     now = np.asarray(new)
-    if now.dtype.kind in "US":
+    if now.dtype.kind == "U":
         return None if old == now.tolist() else Change(name, f"was {old}, is {now.tolist()}", True)
     if np.shape(old) != now.shape:
         return Change(name, f"had shape {np.shape(old)}, has {now.shape}", True)

@@ -24,6 +24,8 @@ GRID_FLOW = (
     "idle_losses_kw", "curtailed_kw", "cut", "failed", "tap", "hot_spot_c",
 )  # fmt: skip
 
+TRACK = ("buy_per_kwh", "sell_per_kwh", "base_load_kw", "turned_away")
+
 
 class Record:
     """Collects values step by step."""
@@ -149,8 +151,21 @@ def _optimum(case: Case) -> Numbers:
             looseness=sum(reason.amount for reason in certificate.reasons),
         )
         if solution.grid is not None:
-            record.add(curtailed_kwh=solution.grid.curtailed_kwh, network_steps=solution.grid.steps)
+            record.add(curtailed_kwh=solution.grid.curtailed_kwh)
     return record.arrays()
+
+
+def _world(case: Case) -> Numbers:
+    """Tracks drawn with some seeds."""
+    world = Setting.of(case.scenario_path).world
+    numbers: dict[str, Any] = {}
+    for seed in case.options["seeds"]:
+        track = world.sample(seed)
+        content = {name: getattr(track, name) for name in TRACK}
+        content |= {f"sessions.{name}": value for name, value in vars(track.sessions).items()}
+        content |= {} if track.network is None else {f"network.{name}": x for name, x in vars(track.network).items()}
+        numbers |= {f"{seed}.{name}": value for name, value in content.items()} | {f"{seed}.start": str(track.start)}
+    return numbers
 
 
 PLAYERS: dict[str, Callable[[Case], Numbers]] = {
@@ -160,6 +175,7 @@ PLAYERS: dict[str, Callable[[Case], Numbers]] = {
     "batched": _batched,
     "policy": _policy,
     "optimum": _optimum,
+    "world": _world,
 }
 
 

@@ -22,6 +22,8 @@ from ev_marl.env import Setting
 
 def draw_missing(case: Case, seed: int) -> None:
     """Tracks and actions of a new case."""
+    if case.play == "world":
+        return
     for k, path in enumerate(case.track_paths):
         if not path.exists():
             track: ev_marl.Track = Setting.of(case.scenario_path).world.sample(seed + k)
