@@ -78,6 +78,25 @@ def _flat(*values: np.ndarray | float) -> tuple[list[np.ndarray], tuple[int, ...
     return [array.flatten() for array in whole], shape
 
 
+def taper_time_h(
+    taper_start: np.ndarray | float,
+    capacity_kwh: np.ndarray | float,
+    efficiency: np.ndarray | float,
+    vehicle_kw: np.ndarray | float,
+) -> np.ndarray:
+    """Time constant of the taper, τ = (1 − z)·C/(η·P_ev) [h].
+
+    Parameters
+    ----------
+    taper_start : float64, any shape
+        State of charge z where charging at the vehicle's own full power slows down [-].
+    capacity_kwh, efficiency, vehicle_kw : float64, broadcastable
+        Usable capacity C [kWh], charging efficiency η [-], the vehicle's own highest power P_ev [kW].
+    """
+    time_h: np.ndarray = (1.0 - np.asarray(taper_start)) * capacity_kwh / (np.asarray(efficiency) * vehicle_kw)
+    return time_h
+
+
 def energy_after(
     energy_kwh: np.ndarray | float,
     hours: np.ndarray | float,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from ev_marl.simulation.battery import energy_after, energy_before
+from ev_marl.simulation.battery import energy_after, energy_before, taper_time_h
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import TrackError
 from ev_marl.world.track import Track
@@ -60,7 +60,7 @@ def session_limits(site: SiteArrays, track: Track) -> SessionLimits:
     charge_kw = np.minimum(site.port_charge_kw[port], sessions.charge_kw)
     discharge_kw = np.minimum(site.port_discharge_kw[port], sessions.discharge_kw)
     efficiency = site.charge_efficiency[port]
-    tau_h = (1.0 - sessions.taper_start) * sessions.capacity_kwh / (efficiency * sessions.charge_kw)
+    tau_h = taper_time_h(sessions.taper_start, sessions.capacity_kwh, efficiency, sessions.charge_kw)
     rate_kw = efficiency * charge_kw
     stay_h = (sessions.departure_step - sessions.arrival_step) * track.step_h
     most = energy_after(sessions.energy_kwh, stay_h, rate_kw, sessions.capacity_kwh, tau_h)

@@ -117,7 +117,8 @@ def sessions_to_tracks(
     """One track for each calendar day from the first recorded arrival to the last, on the data's own clock.
 
     Prices, base load and limits are the scenario's for that day, in the data's time zone. A session that stays beyond
-    a day outlasts that day's track and is parked at the start of the next, part of its wish fulfilled (see `park`).
+    a day outlasts that day's track and is parked at the start of the next; until then it charged at full power (see
+    `park`).
 
     Imputed: the vehicle, drawn by share among those of the scenario whose battery takes the energy; and the energy on
     arrival, such that the wish ends at a state of charge uniform from 70 % to 95 %, as far as at least 5 % are there

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ev_marl.scenario import schema
+from ev_marl.simulation.battery import energy_after, taper_time_h
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import SiteError
@@ -155,8 +156,9 @@ def park(
     """Sessions of one episode, and how many vehicles it turned away.
 
     Arrival and departure are rounded to the nearest step; every stay lasts one step at least. A vehicle that came
-    before the episode is there from step 0, with the part of its wish fulfilled that an even service over its stay
-    would have fulfilled by then.
+    before the episode is there from step 0. Until then it charged at full power of its port and of its own, taper
+    included, and stopped at its wish; what is missing remains its wish. V2G takes it to the reserve, or to what it
+    really arrived with if that was less.
 
     Parameters
     ----------
@@ -187,22 +189,31 @@ def park(
     kept = np.flatnonzero((port >= 0) & (departure > 0) & (arrival < n_steps))
     kept = kept[np.lexsort((port[kept], np.maximum(arrival[kept], 0)))]
     port, arrival, departure, model = port[kept], arrival[kept], departure[kept], visitors.model[kept]
-    served = np.maximum(0, -arrival) / (departure - arrival)
     capacity = fleet.capacity_kwh[model]
     vehicle_kw = np.where(site.port_is_dc[port], fleet.dc_kw[model], fleet.ac_kw[model])
-    wanted = visitors.wanted_kwh[kept]
-    energy = visitors.energy_kwh[kept] + served * wanted
+    efficiency = site.charge_efficiency[port]
+    on_arrival = visitors.energy_kwh[kept]
+    wish = np.minimum(on_arrival + visitors.wanted_kwh[kept], capacity)
+    charged = energy_after(
+        on_arrival,
+        np.maximum(0, -arrival) * step_h,
+        efficiency * np.minimum(site.port_charge_kw[port], vehicle_kw),
+        capacity,
+        taper_time_h(fleet.taper_start[model], capacity, efficiency, vehicle_kw),
+    )
+    energy = np.minimum(charged, wish)
+    reserve = fleet.reserve * capacity
     sessions = Sessions(
         port=port,
         arrival_step=np.maximum(arrival, 0),
         departure_step=departure,
         energy_kwh=energy,
-        wanted_kwh=np.minimum((1.0 - served) * wanted, capacity - energy),
+        wanted_kwh=wish - energy,
         capacity_kwh=capacity,
         charge_kw=vehicle_kw,
         discharge_kw=np.where(visitors.is_v2g[kept], vehicle_kw, 0.0),
         taper_start=fleet.taper_start[model],
-        reserve_kwh=fleet.reserve * capacity,
+        reserve_kwh=np.where(arrival < 0, np.minimum(on_arrival, reserve), reserve),
         vehicle=tuple(fleet.names[k] for k in model),
     )
     return sessions, turned_away

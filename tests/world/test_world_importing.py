@@ -36,11 +36,12 @@ def test_acn_days(scenario: Make, data: Path, name: str) -> None:
     assert first.sessions.arrival_step.tolist() == [32, 37, 84]
     assert first.sessions.departure_step.tolist() == [66, 72, 96 + 33]
     assert first.sessions.wanted_kwh.tolist() == [12.5, 8.25, 30.0]
-    # the overnight session: came at 21:00, leaves at 08:20; 33 of its 45 steps are left
+    # the overnight session came at 21:00 and leaves at 08:20; until midnight it charged at full power
     assert second.sessions.port.tolist() == [0, 1]
     assert second.sessions.arrival_step.tolist() == [0, 42]
     assert second.sessions.departure_step.tolist() == [33, 48]
-    assert second.sessions.wanted_kwh == pytest.approx([30.0 * 33 / 45, 5.0])
+    assert second.sessions.charge_kw[0] == 7.4
+    assert second.sessions.wanted_kwh == pytest.approx([30.0 - 3 * 7.4 * 0.93, 5.0])
     assert second.sessions.vehicle[0] == first.sessions.vehicle[2]
     total = first.sessions.energy_kwh + first.sessions.wanted_kwh
     assert np.all(total <= 0.95 * first.sessions.capacity_kwh + 1e-9)

@@ -87,18 +87,30 @@ def test_parked_at_the_start_and_staying_beyond_the_end(residential: Scenario) -
     assert parked.mean() == pytest.approx(outlasting.mean(), rel=0.1)
 
 
-def test_energy_at_the_start_is_as_if_served_evenly(scenario: Make) -> None:
-    sessions = Sessions(model="tests_world_models:OneBefore")
+def test_a_vehicle_there_at_the_start_has_charged_at_full_power_since_it_came(scenario: Make) -> None:
     sys.modules["tests_world_models"] = sys.modules[__name__]
-    fleet = Vehicles(mix=[Vehicle(name="only", capacity=100, ac_power=11)])
-    track = World(scenario(sessions=sessions, vehicles=fleet, step=0.5)).sample(0)
+    sessions = Sessions(model="tests_world_models:OneBefore")
+    fleet = Vehicles(mix=[Vehicle(name="only", capacity=100, ac_power=4)], reserve=0.5)
+    site = Group(name="grid", stations=[Stations(type="ac", power=11, efficiency=0.9)])
+    track = World(scenario(sessions=sessions, vehicles=fleet, site=site, step=0.5)).sample(0)
     assert len(track.sessions) == 1
-    # came 6 h ago, stays 8 h in all, wanted 40 kWh: 10 kWh are left for the last 2 h
+    # It came 6 h ago and stays 8 h, wants 40 kWh, and the last 6 h gave 6 h * 4 kW * 0.9 = 21.6 kWh.
     assert track.sessions.arrival_step[0] == 0
     assert track.sessions.departure_step[0] == 4
-    assert track.sessions.wanted_kwh[0] == pytest.approx(10.0, abs=1e-12)
+    assert track.sessions.wanted_kwh[0] == pytest.approx(18.4, abs=1e-12)
     target = track.sessions.energy_kwh[0] + track.sessions.wanted_kwh[0]
     assert 70.0 <= target <= 95.0
+    # It arrived with less than the reserve of 50 kWh: V2G may take it down to that again.
+    assert track.sessions.reserve_kwh[0] == pytest.approx(target - 40.0, abs=1e-12) == min(target - 40.0, 50.0)
+
+
+def test_a_vehicle_there_at_the_start_stopped_at_its_wish(scenario: Make) -> None:
+    sys.modules["tests_world_models"] = sys.modules[__name__]
+    sessions = Sessions(model="tests_world_models:OneBefore", energy_scale=0.5)
+    fleet = Vehicles(mix=[Vehicle(name="only", capacity=100, ac_power=11)])
+    track = World(scenario(sessions=sessions, vehicles=fleet, step=0.5)).sample(0)
+    assert track.sessions.wanted_kwh[0] == pytest.approx(0.0, abs=1e-12)
+    assert 70.0 <= track.sessions.energy_kwh[0] <= 95.0
 
 
 class OneBefore:
@@ -205,7 +217,8 @@ def test_v2g_share_and_reserve(residential: Scenario) -> None:
     share = np.concatenate([sessions.discharge_kw > 0 for sessions in tracks]).mean()
     assert share == pytest.approx(0.25, abs=0.04)
     for sessions in tracks:
-        assert np.array_equal(sessions.reserve_kwh, 0.4 * sessions.capacity_kwh)
+        later = sessions.arrival_step > 0
+        assert np.array_equal(sessions.reserve_kwh[later], 0.4 * sessions.capacity_kwh[later])
 
 
 def test_days_between_start_and_until(scenario: Make) -> None:

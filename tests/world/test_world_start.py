@@ -1,0 +1,79 @@
+"""The start of an episode is like any other hour: who is there, and what they still draw."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from ev_marl.env.setup import Setting
+from ev_marl.scenario import load_scenario
+from ev_marl.scenario.schema import Sessions
+from ev_marl.simulation.simulator import Simulator
+from ev_marl.world import world as world_module
+from ev_marl.world.hours import HourGrid
+from ev_marl.world.sessions import SESSION_MODELS
+from ev_marl.world.track import Track
+from ev_marl.world.world import WARM_UP_H, World
+
+DAYS_BEFORE = 2
+LEAST_LOAD = 0.01  # of the highest hour: hours with less are compared with this
+
+
+def uncontrolled_load_kw(setting: Setting, tracks: list[Track]) -> np.ndarray:
+    """Load of all vehicles when each charges at full power until its wish is met, shape (n_tracks, n_steps)."""
+    simulator = Simulator(setting.site.arrays, setting.coordinator, tracks)
+    simulator.reset(np.arange(len(tracks)))
+    orders = [np.lexsort((track.sessions.arrival_step, track.sessions.port)) for track in tracks]
+    wishes = [track.sessions.energy_kwh + track.sessions.wanted_kwh for track in tracks]
+    wish = np.concatenate([values[order] for values, order in zip(wishes, orders, strict=True)])
+    load_kw = np.empty((len(tracks), tracks[0].n_steps))
+    for step in range(tracks[0].n_steps):
+        missing_kwh = np.where(simulator.session >= 0, wish[simulator.session] - simulator.energy_kwh, 0.0)
+        setpoint_kw = np.maximum(0.0, missing_kwh / (setting.site.arrays.charge_efficiency * tracks[0].step_h))
+        load_kw[:, step] = simulator.step(setpoint_kw).granted_kw.sum(axis=1)
+    return load_kw
+
+
+@pytest.mark.parametrize(
+    ("name", "n_days"),
+    [("residential-v2g", 150), ("depot-100", 60), ("workplace", 300), ("highway", 60), ("town-mv", 30)],
+)
+def test_the_first_day_of_an_episode_draws_what_its_third_would(
+    name: str, n_days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hour by hour within 5 %: one-day episodes against the third days of three-day ones with the very same vehicles.
+
+    The long episodes begin two days earlier. The short ones are warmed up two days longer, so that both draw the same
+    vehicles from the same seed, and all that differs is what the vehicles there at the start hold.
+    """
+    scenario = load_scenario(name).model_copy(update={"grid": None})
+    setting = Setting.of(scenario)
+    one_day = World(scenario, setting.site)
+    three_days = World(scenario.model_copy(update={"horizon": (DAYS_BEFORE + 1) * scenario.horizon}), setting.site)
+    chosen = np.random.default_rng(0).integers(len(one_day.days), size=n_days)
+    days = [one_day.days[k] for k in chosen]
+    long = [three_days.sample(seed, day - timedelta(days=DAYS_BEFORE)) for seed, day in enumerate(days)]
+    monkeypatch.setattr(world_module, "WARM_UP_H", WARM_UP_H + 24.0 * DAYS_BEFORE)
+    short = [
+        one_day.sample(seed, day).replace(base_load_kw=track.base_load_kw[-scenario.n_steps :])
+        for (seed, day), track in zip(enumerate(days), long, strict=True)
+    ]
+    first, third = (
+        uncontrolled_load_kw(setting, tracks)[:, -scenario.n_steps :].reshape(n_days, 24, -1).mean(axis=(0, 2))
+        for tracks in (short, long)
+    )
+    assert third.max() > 0.0
+    assert np.all(np.abs(first - third) < 0.05 * np.maximum(third, LEAST_LOAD * third.max()))
+
+
+@pytest.mark.parametrize("model", list(SESSION_MODELS))
+def test_the_warm_up_is_long_enough(model: str) -> None:
+    """Of all vehicles that are there at a moment, fewer than 0.2 % came before the warm-up."""
+    hours = HourGrid.around(datetime(2023, 5, 17, tzinfo=UTC), "Europe/Amsterdam", -4.0 * WARM_UP_H, 0.0)
+    rng = np.random.default_rng(0)
+    drawn = SESSION_MODELS.get(model)(Sessions(model=model)).draw(hours, 100_000, rng, rng)
+    there = drawn.arrival_h + drawn.stay_h > 0.0
+    assert there.sum() > 100
+    assert (there & (drawn.arrival_h < -WARM_UP_H)).sum() < 0.002 * there.sum()
