@@ -14,7 +14,7 @@ from ev_marl.grid.base import GridBackend, Injections, PowerFlow
 from ev_marl.grid.model.network import Network
 from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend
 from ev_marl.grid.solvers.zbus import ZBusBackend
-from ev_marl.scenario.grid import Grid
+from ev_marl.scenario.schema.grid import Grid
 
 LINE_OHM, LINE_REACTANCE_OHM, LINE_KA, TWO_BUS_KV = 0.3, 0.12, 0.2, 0.4
 

@@ -14,7 +14,7 @@ from ev_marl.grid.loop import GridLoop
 from ev_marl.grid.model.network import Network
 from ev_marl.grid.solvers import newton, zbus  # noqa: F401  they register themselves
 from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend
-from ev_marl.scenario.grid import Chargers, Grid, NetworkFile, NetworkLimits
+from ev_marl.scenario.schema.grid import Chargers, Grid, NetworkFile, NetworkLimits
 from ev_marl.site import Site
 from ev_marl.world.grid_day import NetworkDay
 from ev_marl.world.track import Track

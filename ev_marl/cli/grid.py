@@ -17,7 +17,7 @@ from ev_marl.compare.progress import progress_bar
 from ev_marl.env.setup import Setting
 from ev_marl.grid.studies.unbalanced_day import Connection, LoadSplit, Steps
 from ev_marl.scenario import Scenario, load_scenario
-from ev_marl.scenario.grid import Grid
+from ev_marl.scenario.schema.grid import Grid
 from ev_marl.support.errors import EvMarlError, NetworkError
 from ev_marl.world import Track
 

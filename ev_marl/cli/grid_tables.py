@@ -14,7 +14,7 @@ from ev_marl.grid.studies.unbalanced_day import UnbalancedDay
 from ev_marl.grid.studies.year import Year
 from ev_marl.grid.studies.year_files import summary
 from ev_marl.grid.studies.year_record import RANDOM
-from ev_marl.scenario.grid import Grid
+from ev_marl.scenario.schema.grid import Grid
 
 
 def print_facts(out: Console, grid: Grid, facts: NetworkFacts, idle: IdleDay, top: int) -> None:

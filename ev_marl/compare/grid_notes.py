@@ -11,7 +11,7 @@ import numpy as np
 
 from ev_marl.compare.columns import number
 from ev_marl.compare.comparison import Comparison
-from ev_marl.scenario.grid import NetworkFile, PandapowerNetwork, SimbenchNetwork
+from ev_marl.scenario.schema.grid import NetworkFile, PandapowerNetwork, SimbenchNetwork
 
 _MEANING = {
     "bound": "a bound: nobody earns more",

@@ -13,7 +13,7 @@ import numpy as np
 
 from ev_marl.grid.base import PowerFlow
 from ev_marl.grid.model.spec import NetworkSpec
-from ev_marl.scenario.grid import NetworkLimits
+from ev_marl.scenario.schema.grid import NetworkLimits
 from ev_marl.support.compiled import kernel
 
 VOLTAGE_TOLERANCE_PU = 1e-6

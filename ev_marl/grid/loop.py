@@ -20,7 +20,7 @@ from ev_marl.grid.days import NetworkDays
 from ev_marl.grid.flow import GridFlow
 from ev_marl.grid.limits import Bounds
 from ev_marl.grid.taps import TapChanger
-from ev_marl.scenario.grid import Chargers, NetworkLimits, VoltageDroop
+from ev_marl.scenario.schema.grid import Chargers, NetworkLimits, VoltageDroop
 from ev_marl.simulation.coordinators.base import Request
 from ev_marl.site.site import Site
 from ev_marl.world.track import Track

@@ -22,7 +22,7 @@ from ev_marl.scenario.units import fraction
 
 INTRODUCTION = """# Scenario files
 
-<!-- Generated from ev_marl/scenario/schema.py; `make docs` writes it anew. -->
+<!-- Generated from ev_marl/scenario/schema/; `make docs` writes it anew. -->
 
 A scenario is one YAML file: what is built at a site, what happens there, and what counts. `ev-marl check FILE` says
 what is wrong with one, all of it at once; `ev-marl describe FILE` shows the site as a tree.

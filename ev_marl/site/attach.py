@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import networkx as nx
 import numpy as np
 
-from ev_marl.scenario.grid import BusName, Grid
 from ev_marl.scenario.problems import KeyPath, ScenarioError
 from ev_marl.scenario.schema import Group, Scenario
+from ev_marl.scenario.schema.grid import BusName, Grid
 from ev_marl.support.errors import SiteError
 
 if TYPE_CHECKING:

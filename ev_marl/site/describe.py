@@ -14,8 +14,8 @@ from typing import Any
 from rich.markup import escape
 from rich.tree import Tree
 
-from ev_marl.scenario.grid import Grid
 from ev_marl.scenario.schema import LoadProfile, Pv, Scenario
+from ev_marl.scenario.schema.grid import Grid
 from ev_marl.scenario.series import Series
 from ev_marl.site.site import Site
 

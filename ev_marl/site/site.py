@@ -14,8 +14,8 @@ import networkx as nx
 import numpy as np
 
 from ev_marl.scenario.clock import Clock
-from ev_marl.scenario.grid import Grid
 from ev_marl.scenario.schema import LoadProfile, Pv, Scenario
+from ev_marl.scenario.schema.grid import Grid
 from ev_marl.scenario.series import Series
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.attach import attach, check_network

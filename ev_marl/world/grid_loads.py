@@ -20,8 +20,8 @@ from ev_marl.grid.model.simbench_nets import STEPS_OF_THE_YEAR, simbench_profile
 from ev_marl.grid.model.spec import NetworkSpec
 from ev_marl.scenario.clock import Clock
 from ev_marl.scenario.files import Table
-from ev_marl.scenario.grid import NetworkConstant, NetworkCsv, NetworkProfile, NetworkSimbench, NetworkSun
 from ev_marl.scenario.schema import Pv, Scenario
+from ev_marl.scenario.schema.grid import NetworkConstant, NetworkCsv, NetworkProfile, NetworkSimbench, NetworkSun
 from ev_marl.support.errors import DataError
 from ev_marl.support.registry import did_you_mean
 from ev_marl.world.calibration import figures

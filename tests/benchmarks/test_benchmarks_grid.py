@@ -16,7 +16,7 @@ pytest.importorskip("lightsim2grid")
 
 import ev_marl
 from ev_marl.grid.studies.agreement import CASES, measure
-from ev_marl.scenario.grid import Grid
+from ev_marl.scenario.schema.grid import Grid
 
 ROUNDS = 7
 

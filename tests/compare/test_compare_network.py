@@ -26,7 +26,7 @@ from ev_marl.compare.records import DayResult, FormulationValue, OnNetwork, Opti
 from ev_marl.compare.report import report_markdown, results_table, summary_csv, summary_rows
 from ev_marl.compare.table import markdown_table, notes, print_table
 from ev_marl.env.setup import Setting
-from ev_marl.scenario.grid import NetworkLimits
+from ev_marl.scenario.schema.grid import NetworkLimits
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 

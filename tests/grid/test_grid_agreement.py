@@ -26,7 +26,7 @@ from ev_marl.grid.solvers.newton import NewtonBackend  # noqa: E402
 from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend  # noqa: E402
 from ev_marl.grid.solvers.zbus import MOST_ITERATIONS, ZBusBackend  # noqa: E402
 from ev_marl.grid.studies import agreement  # noqa: E402
-from ev_marl.scenario.grid import Grid  # noqa: E402
+from ev_marl.scenario.schema.grid import Grid  # noqa: E402
 from ev_marl.support.errors import NetworkError  # noqa: E402
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "grid-agreement.md"

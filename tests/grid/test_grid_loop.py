@@ -14,7 +14,7 @@ from ev_marl.grid.base import Injections
 from ev_marl.grid.limits import Bounds
 from ev_marl.grid.loop import GridLoop, droop_ratio
 from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
-from ev_marl.scenario.grid import Chargers, NetworkLimits, VoltageDroop
+from ev_marl.scenario.schema.grid import Chargers, NetworkLimits, VoltageDroop
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site

@@ -18,7 +18,7 @@ from ev_marl.grid.model.network import Network, bus_index, load_buses  # noqa: E
 from ev_marl.grid.model.sources import network_functions  # noqa: E402
 from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend  # noqa: E402
 from ev_marl.grid.solvers.zbus import ZBusBackend  # noqa: E402
-from ev_marl.scenario.grid import AddedPv, Grid  # noqa: E402
+from ev_marl.scenario.schema.grid import AddedPv, Grid  # noqa: E402
 from ev_marl.site import Site  # noqa: E402
 from ev_marl.support.errors import NetworkError  # noqa: E402
 

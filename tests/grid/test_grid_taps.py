@@ -18,7 +18,7 @@ from ev_marl.grid.loop import GridLoop
 from ev_marl.grid.model.network import Network
 from ev_marl.grid.solvers.zbus import ZBusBackend
 from ev_marl.grid.taps import TapChanger
-from ev_marl.scenario.grid import Chargers, NetworkLimits, TapControl
+from ev_marl.scenario.schema.grid import Chargers, NetworkLimits, TapControl
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site

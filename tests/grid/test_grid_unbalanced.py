@@ -16,7 +16,7 @@ from ev_marl.grid.model.spec import NetworkSpec
 from ev_marl.grid.solvers.checks import random_states
 from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend
 from ev_marl.grid.studies.unbalanced import ThreePhase
-from ev_marl.scenario.grid import Grid
+from ev_marl.scenario.schema.grid import Grid
 from ev_marl.support.errors import NetworkError
 
 ALIKE = np.full(3, 1.0 / 3.0)

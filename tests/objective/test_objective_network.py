@@ -16,7 +16,7 @@ from ev_marl.objective import TERMS, Objective
 from ev_marl.objective.base import Term
 from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.scenario import load_scenario
-from ev_marl.scenario.grid import Grid
+from ev_marl.scenario.schema.grid import Grid
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Flow, Simulator
 from ev_marl.site import Site

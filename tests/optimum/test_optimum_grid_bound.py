@@ -23,7 +23,7 @@ from ev_marl.optimum.grid.terms import suffered
 from ev_marl.optimum.search import Search
 from ev_marl.policies.base import Episode, StationView
 from ev_marl.policies.rollout import rollout
-from ev_marl.scenario.grid import Chargers, NetworkLimits, VoltageDroop
+from ev_marl.scenario.schema.grid import Chargers, NetworkLimits, VoltageDroop
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site

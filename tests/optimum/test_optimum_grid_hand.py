@@ -20,7 +20,7 @@ from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.grid import GridLosses, LineOverload, VoltageDeviation
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.optimum import GridProblem, Solution, solve
-from ev_marl.scenario.grid import NetworkLimits
+from ev_marl.scenario.schema.grid import NetworkLimits
 
 # 0.4 kV and a resistance of 1.6 ohm: on a base of 1 MVA, 0.16 ohm, that is r = 10 p.u. A power p drawn at the end
 # leaves V² − V + r·p = 0 there.

@@ -23,7 +23,7 @@ from ev_marl.env.setup import Setting
 from ev_marl.grid.loop import GridLoop
 from ev_marl.policies import DualPrices, MpcPerfect, Policy, make_view, rollout
 from ev_marl.policies.base import Episode
-from ev_marl.scenario.grid import NetworkLimits
+from ev_marl.scenario.schema.grid import NetworkLimits
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site

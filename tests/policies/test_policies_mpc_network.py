@@ -34,7 +34,7 @@ from ev_marl.planning.programme.charges import Charges
 from ev_marl.planning.programme.receding import Program
 from ev_marl.policies import Mpc, MpcPerfect, Policy, make_view, rollout
 from ev_marl.policies.mpc.grid import LATER, NetworkAhead
-from ev_marl.scenario.grid import Chargers, NetworkLimits, TapControl, VoltageDroop
+from ev_marl.scenario.schema.grid import Chargers, NetworkLimits, TapControl, VoltageDroop
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site

@@ -18,8 +18,8 @@ pytest.importorskip("pandapower")
 
 import ev_marl
 from ev_marl.cli import app
-from ev_marl.scenario.grid import Grid
 from ev_marl.scenario.schema import Group, LoadProfile, Pv, Scenario, Stations
+from ev_marl.scenario.schema.grid import Grid
 from ev_marl.support.errors import TrackError
 from ev_marl.world import Track, World
 from ev_marl.world.grid_day import NetworkDay

@@ -16,7 +16,7 @@ import numpy as np
 
 from ev_marl.grid.model.sources import Net, name_of, opened, simbench_code
 from ev_marl.grid.model.spec import NetworkSpec
-from ev_marl.scenario.grid import AddedPv, BusName, Grid
+from ev_marl.scenario.schema.grid import AddedPv, BusName, Grid
 from ev_marl.support.errors import NetworkError
 from ev_marl.support.registry import did_you_mean
 

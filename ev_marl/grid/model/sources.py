@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ev_marl.scenario.grid import NetworkChoice, NetworkFile, PandapowerNetwork, SimbenchNetwork
+from ev_marl.scenario.schema.grid import NetworkChoice, NetworkFile, PandapowerNetwork, SimbenchNetwork
 from ev_marl.support.errors import NetworkError, how_to_install
 from ev_marl.support.registry import did_you_mean
 

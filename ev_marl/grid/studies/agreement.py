@@ -23,7 +23,7 @@ from ev_marl.grid.model.network import Network, load_buses
 from ev_marl.grid.solvers.checks import Differences, compare, solvable_states, tolerances
 from ev_marl.grid.solvers.choose import IN_TURN, make_backend
 from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend
-from ev_marl.scenario.grid import Grid
+from ev_marl.scenario.schema.grid import Grid
 from ev_marl.support.errors import NetworkError
 
 STATES, LOW_SLACK_PU = 64, 0.85

@@ -26,7 +26,7 @@ from ev_marl.grid.flow import GridFlow
 from ev_marl.grid.studies.unbalanced import LOW_VOLTAGE_KV, PHASES, PhaseFlow, ThreePhase
 from ev_marl.policies.make import make_policy
 from ev_marl.policies.rollout import rollout
-from ev_marl.scenario.grid import Chargers
+from ev_marl.scenario.schema.grid import Chargers
 from ev_marl.simulation.days import session_limits
 from ev_marl.simulation.simulator import Flow
 from ev_marl.site.site import Site

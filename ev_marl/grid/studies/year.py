@@ -22,7 +22,7 @@ from ev_marl.grid.studies.year_record import Checked, Moment, YearRecorder, Year
 from ev_marl.policies.make import make_policy
 from ev_marl.policies.rollout import rollout
 from ev_marl.scenario.clock import Clock
-from ev_marl.scenario.grid import NetworkLimits
+from ev_marl.scenario.schema.grid import NetworkLimits
 from ev_marl.support.errors import NetworkError
 
 DAYS_OF_A_YEAR = 365

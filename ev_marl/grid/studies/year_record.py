@@ -15,7 +15,7 @@ from ev_marl.grid.base import Injections
 from ev_marl.grid.flow import GridFlow
 from ev_marl.grid.limits import VOLTAGE_TOLERANCE_PU
 from ev_marl.grid.loop import GridLoop
-from ev_marl.scenario.grid import NetworkLimits
+from ev_marl.scenario.schema.grid import NetworkLimits
 from ev_marl.simulation.simulator import Flow, Simulator
 
 Moment = tuple[int, int]  # day and step

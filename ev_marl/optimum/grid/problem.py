@@ -14,7 +14,7 @@ import numpy as np
 from ev_marl.grid.base import GridBackend, Injections, PowerFlow
 from ev_marl.grid.limits import Bounds
 from ev_marl.grid.loop import GridLoop, droop_ratio
-from ev_marl.scenario.grid import VoltageDroop
+from ev_marl.scenario.schema.grid import VoltageDroop
 from ev_marl.world.track import Track
 
 if TYPE_CHECKING:  # pandapower is heavy, and optional

@@ -17,7 +17,7 @@ from ev_marl.env.setup import Setting
 from ev_marl.grid.studies import year
 from ev_marl.grid.studies.unbalanced_day import PlayedDay, drawn_kva, port_phases, unbalanced_day
 from ev_marl.grid.studies.year_files import FILES
-from ev_marl.scenario.grid import Chargers
+from ev_marl.scenario.schema.grid import Chargers
 
 
 def run(*arguments: object) -> Result:

@@ -1,0 +1,56 @@
+"""What a scenario file may say: pydantic models, a file for each key, an attribute for each key below it.
+
+Attribute docstrings are the descriptions in the JSON Schema and in the scenario reference, so they are written for
+people who write scenarios. Quantities are plain numbers in the documented unit or text with a unit ("22 kW").
+"""
+
+from ev_marl.scenario.schema.action import Action, Bid, BidOptions, Levels
+from ev_marl.scenario.schema.coordinator import CoordinatorChoice, CoordinatorOptions
+from ev_marl.scenario.schema.grid import Grid
+from ev_marl.scenario.schema.objective import Objective, SetpointTracking
+from ev_marl.scenario.schema.observation import Block, BlockOptions, PricesBlock
+from ev_marl.scenario.schema.patterns import CURRENCY_PATTERN, NAME_PATTERN, TYPE_PATTERN, Name
+from ev_marl.scenario.schema.prices import PriceByHour, PriceConstant, PriceFile, PriceModel, Prices
+from ev_marl.scenario.schema.scenario import Scenario
+from ev_marl.scenario.schema.series import LimitByHour, LimitSeries, PowerByHour, PowerFile, PowerSeries
+from ev_marl.scenario.schema.sessions import Sessions
+from ev_marl.scenario.schema.site import BaseLoad, Group, LoadProfile, Pv, Stations
+from ev_marl.scenario.schema.vehicles import Vehicle, Vehicles
+
+__all__ = [
+    "CURRENCY_PATTERN",
+    "NAME_PATTERN",
+    "TYPE_PATTERN",
+    "Action",
+    "BaseLoad",
+    "Bid",
+    "BidOptions",
+    "Block",
+    "BlockOptions",
+    "CoordinatorChoice",
+    "CoordinatorOptions",
+    "Grid",
+    "Group",
+    "Levels",
+    "LimitByHour",
+    "LimitSeries",
+    "LoadProfile",
+    "Name",
+    "Objective",
+    "PowerByHour",
+    "PowerFile",
+    "PowerSeries",
+    "PriceByHour",
+    "PriceConstant",
+    "PriceFile",
+    "PriceModel",
+    "Prices",
+    "PricesBlock",
+    "Pv",
+    "Scenario",
+    "Sessions",
+    "SetpointTracking",
+    "Stations",
+    "Vehicle",
+    "Vehicles",
+]

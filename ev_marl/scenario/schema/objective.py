@@ -1,0 +1,58 @@
+"""The key `objective`: what the team pays."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from ev_marl.scenario.base import Model
+from ev_marl.scenario.schema.series import PowerSeries
+from ev_marl.scenario.units import NUMBER, NonNegativePrice, PeakPrice
+
+
+class SetpointTracking(Model):
+    """Follow a given charging power."""
+
+    weight: Annotated[float, Field(ge=0), NUMBER]
+    """Cost of one kW off the target for one hour, squared [currency/(kW²·h)]."""
+    target: PowerSeries
+    """Charging power that the site should draw [kW]."""
+
+
+class Objective(Model):
+    """What the team pays; rewards are its negative. A term left out has its default, and one of 0 costs nothing."""
+
+    energy_cost: Annotated[float, Field(ge=0), NUMBER] = 1.0
+    """Weight of what the site pays for energy, less what it earns [-]."""
+    unmet_energy: NonNegativePrice = 0.40
+    """Cost of energy that was wanted, could have been delivered, and was not in the battery at departure
+    [currency/kWh]."""
+    battery_wear: NonNegativePrice = 0.0
+    """Cost of throughput: each kWh metered in or out of a vehicle [currency/kWh]."""
+    overload: NonNegativePrice | None = None
+    """Cost of power beyond a limit [currency/kWh of overload]; needed with coordinator `none`, useless with others."""
+    setpoint_tracking: SetpointTracking | None = None
+    """Quadratic cost of deviating from a charging power."""
+    voltage_deviation: Annotated[float, Field(ge=0), NUMBER] = 0.0
+    """Cost of one p.u. beyond the voltage band at one bus for one hour [currency/(p.u.·h)]; needs `grid`."""
+    line_overload: NonNegativePrice = 0.0
+    """Cost of each kVA that a line carries beyond its limit for one hour [currency/kWh]; needs `grid`."""
+    transformer_overload: NonNegativePrice = 0.0
+    """Cost of each kVA that a transformer of the network carries beyond its limit for one hour [currency/kWh]; needs
+    `grid`."""
+    grid_losses: NonNegativePrice = 0.0
+    """Cost of the energy that the network loses [currency/kWh]; needs `grid`."""
+    peak_power: PeakPrice = 0.0
+    """Cost of the highest power that the site draws in the episode, base load included [currency/kW]."""
+    split: Literal["equal", "responsibility"] = "responsibility"
+    """How shared terms (overload, tracking, peak) are split among the agents: evenly, or by who caused them."""
+    extra: dict[str, dict[str, Any]] = {}
+    """Terms of your own: module:Class and its keyword arguments."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Objective:
+        weights = (self.energy_cost, self.unmet_energy, self.battery_wear, self.peak_power)
+        if not any(weights) and self.overload is None and self.setpoint_tracking is None and not self.extra:
+            raise ValueError("nothing counts; give at least one term a weight above 0")
+        return self

@@ -1,0 +1,116 @@
+"""A scenario as a whole: the keys that stand alone, and those that have a file of their own."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from ev_marl.scenario.base import Model, fault
+from ev_marl.scenario.problems import Places
+from ev_marl.scenario.schema.action import Action
+from ev_marl.scenario.schema.coordinator import CoordinatorChoice
+from ev_marl.scenario.schema.grid import Grid
+from ev_marl.scenario.schema.objective import Objective
+from ev_marl.scenario.schema.observation import Block
+from ev_marl.scenario.schema.patterns import CURRENCY_PATTERN, Name
+from ev_marl.scenario.schema.prices import PriceConstant, Prices
+from ev_marl.scenario.schema.sessions import Sessions
+from ev_marl.scenario.schema.site import Group
+from ev_marl.scenario.schema.vehicles import Vehicles
+from ev_marl.scenario.units import Day, Duration, PositiveDuration
+from ev_marl.support.registry import did_you_mean
+
+
+class Scenario(Model):
+    """One scenario: a site, what happens there, and what counts."""
+
+    name: Name
+    """Short name."""
+    about: str = ""
+    """What it is, in a sentence or two."""
+    start: Day
+    """First day; an episode starts at local midnight or at `start_hour`."""
+    until: Day | None = None
+    """Last day: given this, each track starts on a day drawn from start to until."""
+    days: Literal["all", "weekdays", "weekends"] = "all"
+    """Which days are drawn between start and until."""
+    start_hour: Annotated[Duration, Field(lt=24)] = 0.0
+    """Local clock hour at which an episode starts [h]."""
+    timezone: str = "Europe/Amsterdam"
+    """IANA time zone; arrivals, profiles and prices follow its local clock."""
+    step: PositiveDuration = 0.25
+    """Length of a step [h]."""
+    horizon: PositiveDuration = 24.0
+    """Length of an episode [h]; a whole number of steps."""
+    currency: Annotated[str, Field(pattern=CURRENCY_PATTERN)] = "EUR"
+    """Currency of every price and cost, in three letters."""
+    site: Group
+    """The site: its root is the grid connection."""
+    sessions: Sessions = Sessions()
+    """Arrivals, stays and wishes."""
+    vehicles: Vehicles = Vehicles()
+    """Vehicle mix."""
+    prices: Prices = PriceConstant(constant=0.25)
+    """Energy prices."""
+    grid: Grid | None = None
+    """The network above the site; left out: the grid connection is ideal."""
+    coordinator: CoordinatorChoice = "nearest"
+    """Who gets power when there is not enough: `none`, `proportional`, `priority`, `nearest`, or module:Class."""
+    objective: Objective = Objective()
+    """What counts."""
+    observation: list[Block] = ["identity", "clock", "ports", "prices", "headroom"]
+    """What each agent sees, block by block: `identity`, `clock`, `calendar`, `ports`, `prices`, `headroom`,
+    `demand`, `neighbours`, `plans`, `booking`, with `grid:` also `voltage` and `network`, or your own."""
+    action: Action = "continuous"
+    """`continuous`: share of the port's rated power; `fraction`: share of what is possible this step; `bid`: a price
+    added to the vehicle's own plan; or discrete levels."""
+    policies: Annotated[list[str], Field(min_length=1)] | None = None
+    """Policies that `ev-marl compare` runs where none are named: names, `name(option=...)`, or module:Class; left out,
+    the usual ones."""
+
+    _places: Places = PrivateAttr(default_factory=Places)
+
+    @property
+    def places(self) -> Places:
+        """Where its keys stand, for messages; empty for a scenario that was not read from a file."""
+        return self._places
+
+    def read_from(self, places: Places) -> Scenario:
+        """The same scenario, which knows where its keys stand."""
+        self._places = places
+        return self
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_timezone(cls, timezone: str) -> str:
+        try:
+            ZoneInfo(timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: `Europe` is a folder of zones
+            near = did_you_mean(timezone, sorted(available_timezones()))
+            message = f"found '{timezone}'; expected an IANA time zone such as Europe/Amsterdam.{near}"
+            raise ValueError(message) from error
+        return timezone
+
+    @model_validator(mode="after")
+    def _check(self) -> Scenario:
+        steps = self.horizon / self.step
+        if abs(steps - round(steps)) > 1e-9 or round(steps) == 0:
+            raise fault(
+                "horizon",
+                f"found {self.horizon:g} h, which is {steps:.4g} steps of {self.step:.4g} h; make it a whole number",
+            )
+        if self.until is not None and self.until < self.start:
+            raise fault("until", f"found {self.until}, which lies before `start`, {self.start}")
+        if self.until is not None and self.days != "all" and (self.until - self.start).days < 6:
+            drawn = {(self.start + timedelta(days=k)).weekday() >= 5 for k in range((self.until - self.start).days + 1)}
+            if (self.days == "weekends") not in drawn:
+                raise fault("days", f"there are no {self.days} between {self.start} and {self.until}")
+        return self
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of an episode."""
+        return round(self.horizon / self.step)

@@ -1,0 +1,124 @@
+"""The key `site`: groups with shared limits, their loads and plants, and the stations at them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, Tag, model_validator
+
+from ev_marl.scenario.base import Model, choice, fault
+from ev_marl.scenario.schema.grid import Buses, BusName
+from ev_marl.scenario.schema.patterns import TYPE_PATTERN, Name
+from ev_marl.scenario.schema.series import _SERIES, LimitSeries, PowerByHour, PowerFile
+from ev_marl.scenario.sizes import MOST_PORTS
+from ev_marl.scenario.units import NUMBER, WHOLE, Current, Efficiency, Fraction, Power, SignedPower, Voltage
+
+
+class LoadProfile(Model):
+    """An inflexible load of a typical shape."""
+
+    profile: Literal["office", "household", "retail", "flat"]
+    """Shape over the day and week."""
+    peak: Power
+    """Highest value of the mean profile on a weekday [kW]."""
+    noise: Fraction = 0.05
+    """Standard deviation of the load about its profile, as a share of the profile [-]."""
+
+
+BaseLoad = Annotated[
+    Annotated[SignedPower, Tag("<plain>")]
+    | Annotated[PowerByHour, Tag("<by_hour>")]
+    | Annotated[PowerFile, Tag("<csv>")]
+    | Annotated[LoadProfile, Tag("<profile>")],
+    choice(_SERIES + ", or {profile: office, peak: 120 kW}", "by_hour", "csv", "profile"),
+]
+
+
+class Pv(Model):
+    """A photovoltaic plant."""
+
+    peak: Power
+    """Power under clear sky at noon on midsummer's day [kW]."""
+    latitude: Annotated[float, Field(ge=-66, le=66), NUMBER] = 52.0
+    """Latitude [degrees north]."""
+
+
+class Stations(Model):
+    """Charging stations of one kind; each is an agent."""
+
+    type: Annotated[str, Field(pattern=TYPE_PATTERN, max_length=64)]
+    """Letters that the agents of this kind are called by: `ac` gives `ac_0`, `ac_1`, ..."""
+    count: Annotated[int, Field(ge=1, le=MOST_PORTS), WHOLE] = 1
+    """How many of them."""
+    ports: Annotated[int, Field(ge=1, le=MOST_PORTS), WHOLE] = 1
+    """Ports (connectors) of each station."""
+    supply: Literal["ac", "dc"] | None = None
+    """Whether the port feeds the vehicle's on-board charger (`ac`) or its battery (`dc`). Left out: `dc` for type
+    `dc`, else `ac`."""
+    power: Power | None = None
+    """Highest charging power of each port [kW]. Give this, or `current` and `phases`."""
+    current: Current | None = None
+    """Highest current of each port and phase [A]; with `phases` and `voltage` it gives the power."""
+    phases: Literal[1, 2, 3] | None = None
+    """Phases of each port; needed with `current`."""
+    voltage: Voltage = 230.0
+    """Phase-to-neutral voltage that turns current into power [V]."""
+    station_power: Power | None = None
+    """Highest charging power of the whole station [kW], where its ports share less than the sum of theirs."""
+    v2g: bool = False
+    """Whether the ports can discharge vehicles."""
+    discharge_power: Power | None = None
+    """Highest discharging power of each port [kW]; left out: as charging. Needs `v2g: true`."""
+    efficiency: Efficiency = 0.93
+    """Share of the metered power that reaches the battery [-]."""
+    discharge_efficiency: Efficiency | None = None
+    """Share of the battery's power that reaches the meter [-]; left out: as `efficiency`."""
+    bus: Buses | None = None
+    """Bus of the network, by name or index, or one bus after the other for one station after the other, from the start
+    again at the end of the list; `loads`: the buses with loads. Left out: the group's. Needs `grid`."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Stations:
+        if self.power is None and (self.current is None or self.phases is None):
+            raise fault("power", "is missing; give `power`, or both `current` and `phases`")
+        if self.power is not None and (self.current is not None or self.phases is not None):
+            raise fault("power", "give either `power`, or `current` and `phases`, not both")
+        if self.power == 0:
+            raise fault("power", "found 0 kW; the power of a port must be above 0")
+        if self.discharge_power is not None and not self.v2g:
+            raise fault("discharge_power", "a port discharges only with `v2g: true`; add that, or remove this key")
+        return self
+
+    @property
+    def port_power_kw(self) -> float:
+        """Highest charging power of each port [kW], given as such or by current, phases and voltage."""
+        if self.power is not None:
+            return self.power
+        assert self.current is not None  # the check above asks for power, or current and phases
+        assert self.phases is not None
+        return self.voltage * self.current * self.phases / 1000.0
+
+
+class Group(Model):
+    """A part of the site with a shared power limit: parking lot, building, feeder, transformer."""
+
+    name: Name
+    """Name of the group, unique in the site."""
+    kind: Literal["grid", "transformer", "building", "parking_lot", "feeder"] | None = None
+    """What the group is; left out: `grid` for the root, `parking_lot` where stations stand, else `building`."""
+    parent: Name | None = None
+    """Group that feeds this one, where the tree is written as a flat list; nested groups need no `parent`."""
+    import_limit: LimitSeries | None = None
+    """Highest power drawn from above, base load included [kW]; left out: no limit."""
+    export_limit: LimitSeries | None = None
+    """Highest power fed upwards, PV included [kW]; left out: no limit."""
+    base_load: BaseLoad | None = None
+    """Inflexible load directly at this group [kW]."""
+    pv: Pv | None = None
+    """Photovoltaic plant directly at this group."""
+    bus: BusName | None = None
+    """Bus of the network that feeds this group, by name or index; left out: that of the group above. Needs `grid`."""
+    groups: list[Group] = []
+    """Groups fed by this one."""
+    stations: list[Stations] = []
+    """Charging stations fed directly by this group."""
