@@ -125,10 +125,15 @@ def changes(expected: Numbers, got: Numbers, tolerance: float) -> list[Change]:
 
 def _change(name: str, old: Any, new: Any, tolerance: float) -> Change | None:
     now = np.asarray(new)
-    if now.dtype.kind == "U":
-        return None if old == now.tolist() else Change(name, f"was {old}, is {now.tolist()}", True)
     if np.shape(old) != now.shape:
         return Change(name, f"had shape {np.shape(old)}, has {now.shape}", True)
+    if now.dtype.kind == "U":
+        where = np.argwhere(np.asarray(old) != now)
+        if not len(where):
+            return None
+        first = tuple(where[0])
+        about = f"{len(where)} of {now.size} differ, first: {np.asarray(old)[first]} -> {now[first]}"
+        return Change(name, about, True)
     was = np.asarray(old, dtype=now.dtype)
     if np.array_equal(was, now):
         return None
