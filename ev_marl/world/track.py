@@ -99,7 +99,7 @@ class Track:
     export_limit_kw: np.ndarray  # float64 (T, G)  >= 0, inf: no limit
     network: NetworkDay | None = None  # what else happens on the network above, where there is one
     turned_away: int = 0  # vehicles that found no free port
-    source: dict[str, str] = field(default_factory=dict)  # where it came from: scenario, seed, file, imputations
+    source: dict[str, str] = field(default_factory=dict)  # where it came from: scenario, seed, file, imputations, edits
 
     @property
     def n_steps(self) -> int:
@@ -225,7 +225,15 @@ class Track:
             raise TrackError(f"the track has {len(problems)} fault{'s' * (len(problems) > 1)}:\n{listed}")
 
     def replace(self, **changes: Any) -> Track:
-        """A copy with other values for the named fields, not checked; see `validate`."""
+        """A copy with other values for the named fields, not checked; see `validate`.
+
+        Its `source` lists under `edited` which fields were edited, now and before, unless a `source` is among the
+        changes: that says itself where the track comes from. `turned_away` stays what it was.
+        """
+        if "source" not in changes:
+            edited = {*self.source.get("edited", "").split(", "), *changes}
+            named = ", ".join(entry.name for entry in fields(self) if entry.name in edited)
+            changes["source"] = {**self.source, "edited": named} if named else self.source
         return replace(self, **changes)
 
     def with_prices(
@@ -236,7 +244,7 @@ class Track:
         """A copy with other prices, one value or one per step [currency/kWh]; `sell` left out: as `buy`."""
         buy_per_kwh = handmade.per_step(buy, self.n_steps, "buy")
         sell_per_kwh = buy_per_kwh.copy() if sell is None else handmade.per_step(sell, self.n_steps, "sell")
-        return replace(self, buy_per_kwh=buy_per_kwh, sell_per_kwh=sell_per_kwh)
+        return self.replace(buy_per_kwh=buy_per_kwh, sell_per_kwh=sell_per_kwh)
 
     def with_sessions(self, sessions: Sessions | Sequence[Mapping[str, Any]], site: Site | None = None) -> Track:
         """A copy with other sessions; rows written by hand (see `Sessions.from_rows`) need the site."""
@@ -244,7 +252,7 @@ class Track:
             if site is None:
                 raise TrackError("sessions written as rows need the site: with_sessions(rows, site)")
             sessions = Sessions.from_rows(sessions, site)
-        return replace(self, sessions=sessions)
+        return self.replace(sessions=sessions)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the track to a file, `.parquet` or `.json` by its suffix.

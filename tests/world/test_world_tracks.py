@@ -324,6 +324,20 @@ def test_a_track_made_by_hand(site: Site) -> None:
     assert edited.with_sessions(track.sessions) == track
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_track_that_was_edited_says_so(world: World, tmp_path: Path, suffix: str) -> None:
+    drawn = world.sample(7).replace(turned_away=3, source={"scenario": "here", "seed": "7"})
+    assert drawn.source == {"scenario": "here", "seed": "7"}
+    edited = drawn.with_sessions(Sessions.none()).with_prices(0.2, 0.1).with_prices(0.3)
+    assert edited.source == {"scenario": "here", "seed": "7", "edited": "sessions, buy_per_kwh, sell_per_kwh"}
+    assert edited.turned_away == 3
+    loaded = Track.load(edited.save(tmp_path / f"day{suffix}"))
+    assert loaded.source == edited.source
+    assert loaded.turned_away == 3
+    assert loaded.replace(step_h=0.5).source["edited"] == "step_h, sessions, buy_per_kwh, sell_per_kwh"
+    assert "edited" not in drawn.source
+
+
 def test_rows_with_faults_are_all_listed(site: Site) -> None:
     rows = [
         {"port": "ac_9/0", "arival": 0, "departure": 5, "wanted_kwh": 5},
