@@ -1,27 +1,34 @@
 """How every kernel of the package is compiled, and the one line that says so when it happens.
 
 A Python function comes in, a cached machine-code function goes out. In one place, so that all kernels share the same
-options, and so that a first run, which is slow, says why.
+options, so that the cache notices every change, and so that a first run, which is slow, says why.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeVar
 
 import numba
-from numba.core import event
+import numpy as np
+from numba.core import caching, event
+from numba.core.dispatcher import Dispatcher
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_FunctionCache: Any = caching.FunctionCache  # carries no types
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 
 def kernel(function: F) -> F:
     """Compile `function` with numba on its first call and keep the result on disk.
 
     The options are the same everywhere: cached; without the interpreter lock; division by zero as in NumPy; no
-    `fastmath`, since limits may be infinite and the order of a sum is part of the result. A kernel must neither call
-    a kernel of another file nor read module constants: the cache would not notice that they changed.
+    `fastmath`, since limits may be infinite and the order of a sum is part of the result. A kernel may call kernels of
+    other files and read module constants: whatever of them changes, the kernel is compiled anew.
 
     Parameters
     ----------
@@ -34,8 +41,72 @@ def kernel(function: F) -> F:
         The compiled function; the plain one where `NUMBA_DISABLE_JIT` is set.
     """
     njit: Any = numba.njit  # whether it carries types depends on numba's version
-    compiled: F = njit(cache=True, nogil=True, error_model="numpy")(function)
-    return compiled
+    compiled: Any = njit(**_OPTIONS)(function)
+    if compiled is not function:
+        compiled._cache = _Cache(function)
+    result: F = compiled
+    return result
+
+
+class _Cache(_FunctionCache):  # type: ignore[misc]
+    """Numba's cache on disk, fresh as long as the kernel and all that it reaches are what they were.
+
+    Numba's own stamp is the file of the function alone, so it would not notice a change of a kernel in another file.
+    """
+
+    def load_overload(self, sig: object, target_context: object) -> object:
+        """Look up a kernel just before it would be compiled: only now its module has all its names."""
+        self._cache_file._source_stamp = source_digest(self._py_func)
+        return super().load_overload(sig, target_context)
+
+
+def source_digest(function: FunctionType) -> str:
+    """A digest of all that a kernel is compiled from: its code, the kernels that it calls, constants that it reads.
+
+    It is taken of what Python has loaded, not of the files, which may have changed since. Comments do not count.
+    """
+    digest = hashlib.sha256(repr(_OPTIONS).encode())
+    seen: set[object] = {function}
+
+    def add(name: str, value: object, names: tuple[str, ...]) -> None:
+        """What `name` stands for in code that uses `names`; names that stand for nothing of ours count by their own."""
+        digest.update(name.encode())
+        if isinstance(value, Dispatcher):
+            if value.py_func not in seen:
+                seen.add(value.py_func)
+                add_function(value.py_func)
+        elif isinstance(value, ModuleType):
+            if value not in seen:
+                seen.add(value)
+                for inside in names:
+                    if inside in vars(value):
+                        add(inside, vars(value)[inside], names)
+                seen.remove(value)
+        elif isinstance(value, np.ndarray):
+            digest.update(f"{value.dtype}{value.shape}".encode() + value.tobytes())
+        elif isinstance(value, bool | int | float | complex | str | bytes | tuple | np.generic | np.dtype):
+            digest.update(repr(value).encode())
+
+    def add_function(reached: FunctionType) -> None:
+        digest.update(repr((reached.__defaults__, reached.__kwdefaults__)).encode())
+        cells = zip(reached.__code__.co_freevars, reached.__closure__ or (), strict=True)
+        known = reached.__globals__ | {name: cell.cell_contents for name, cell in cells}
+        for code in _nested(reached.__code__):
+            constants = [value for value in code.co_consts if not isinstance(value, CodeType)]
+            digest.update(code.co_code + repr((constants, code.co_varnames)).encode())
+            for name in (*code.co_names, *code.co_freevars):
+                add(name, known.get(name), code.co_names)
+
+    add_function(function)
+    return digest.hexdigest()
+
+
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    """A function's code and that of the functions and comprehensions inside."""
+    yield code
+    for value in code.co_consts:
+        if isinstance(value, CodeType):
+            yield from _nested(value)
 
 
 class _SayOnce(event.Listener):

@@ -49,3 +49,77 @@ def test_says_so_once(tmp_path: Path) -> None:
 def test_silent_about_others(tmp_path: Path) -> None:
     (tmp_path / "kernels.py").write_text(KERNEL)
     assert run(tmp_path, "other.kernels") == ""
+
+
+CALLED = """
+from ev_marl.support.compiled import kernel
+
+@kernel
+def inner(x):
+    return {factor} * x
+"""
+
+CALLERS = """
+import numpy as np
+
+import called
+from called import inner
+from ev_marl.support.compiled import kernel
+
+OFFSET = {offset}
+TABLE = np.array([0.0, {entry}])
+
+@kernel
+def direct(x):
+    return inner(x) + OFFSET
+
+@kernel
+def through_module(x):
+    return called.inner(x) + TABLE[1]
+
+@kernel
+def from_below(x):
+    return below(x)
+
+@kernel
+def below(x):
+    return {below} * x
+"""
+
+USE = """
+import importlib, sys
+import callers
+from numba.core import event
+
+class Compilations(event.Listener):
+    names = []
+    def on_start(self, event):
+        self.names.append(event.data["dispatcher"].py_func.__name__)
+    def on_end(self, event):
+        pass
+
+event.register("numba:compile", Compilations())
+answers = [callers.direct(10.0), callers.through_module(10.0), callers.from_below(10.0)]
+print(*answers, *sorted(Compilations.names))
+"""
+
+
+def use(folder: Path, **values: float) -> list[str]:
+    """What kernels of one file answer that call those of another, and which were compiled; each time a new process."""
+    given = {"factor": 2.0, "offset": 0.0, "entry": 0.0, "below": 1.0} | values
+    (folder / "called.py").write_text(CALLED.format(**given))
+    (folder / "callers.py").write_text(CALLERS.format(**given))
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "NUMBA_CACHE_DIR": str(folder / "cache")}
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # a file that was just written may be as old as its bytecode
+    command = [sys.executable, "-c", USE]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_cache_notices_changes_of_what_a_kernel_reaches(tmp_path: Path) -> None:
+    everything = ["below", "direct", "from_below", "inner", "through_module"]
+    assert use(tmp_path) == ["20.0", "20.0", "10.0", *everything]
+    assert use(tmp_path) == ["20.0", "20.0", "10.0"]  # all from the cache
+    assert use(tmp_path, factor=3.0) == ["30.0", "30.0", "10.0", "direct", "inner", "through_module"]
+    changed = use(tmp_path, factor=3.0, offset=1.0, entry=2.0, below=4.0)
+    assert changed == ["31.0", "32.0", "40.0", "below", "direct", "from_below", "through_module"]
