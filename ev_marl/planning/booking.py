@@ -11,6 +11,7 @@ import numpy as np
 
 from ev_marl.planning.own_plan import Vehicles
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.site.tree import add_up_columns
 from ev_marl.support.compiled import kernel
 
 # However overbooked its steps are, a plan counts on this share of its power [-].
@@ -57,9 +58,7 @@ def _book(
                     booked_kw[p, t] = power
                     group_kw[port_group[p], t] += power
                     left_kw -= power
-        for g in range(n_groups - 1, 0, -1):
-            for t in range(n_steps):
-                group_kw[group_parent[g], t] += group_kw[g, t]
+        add_up_columns(group_kw, group_parent)
         for g in range(n_groups):
             upper = max(0.0, upper_kw[b, g])
             for t in range(n_steps):

@@ -2,8 +2,8 @@
 
 Charging at full rate, the energy e follows de/dt = min(η·P, (C − e)/τ) with τ = (1 − z)·C/(η·P_ev): z is the state of
 charge where the taper starts at the vehicle's own full power P_ev. Everything here is the closed-form solution, so a
-result does not depend on how a span of time is cut into steps. Kernels that use the scalar functions stand in this
-file, because a compiled kernel's cache does not notice a change in another file.
+result does not depend on how a span of time is cut into steps. The scalar kernels are the only place where the curve
+stands; the functions on arrays, the simulator and all plans call them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ev_marl.support.compiled import kernel
 
 
 @kernel
-def _gain(energy_kwh: float, hours: float, rate_kw: float, capacity_kwh: float, tau_h: float) -> float:
-    """Energy gained in `hours` at full power; `rate_kw` is the power at the battery, η·P."""
+def charging_gain(energy_kwh: float, hours: float, rate_kw: float, capacity_kwh: float, tau_h: float) -> float:
+    """Energy gained in `hours` at full power; `rate_kw` is the power at the battery, η·P; without a taper, τ is 0."""
     room = capacity_kwh - energy_kwh
     if rate_kw <= 0.0 or room <= 0.0 or hours <= 0.0:
         return 0.0
@@ -31,18 +31,20 @@ def _gain(energy_kwh: float, hours: float, rate_kw: float, capacity_kwh: float, 
 
 
 @kernel
-def _energy_before(target_kwh: float, hours: float, rate_kw: float, capacity_kwh: float, tau_h: float) -> float:
+def energy_before_charging(target_kwh: float, hours: float, rate_kw: float, capacity_kwh: float, tau_h: float) -> float:
     """Least energy from which `target_kwh` is reached within `hours` at full power; may be negative."""
     room = capacity_kwh - target_kwh
-    if rate_kw <= 0.0 or hours <= 0.0 or room <= 0.0:
-        return target_kwh
     knee_room = rate_kw * tau_h
+    if rate_kw <= 0.0 or hours <= 0.0:
+        return target_kwh
     if room >= knee_room:
         return target_kwh - rate_kw * hours
-    from_knee_h = tau_h * math.log(knee_room / room)
-    if hours <= from_knee_h:
-        return capacity_kwh - room * math.exp(hours / tau_h)
-    return capacity_kwh - knee_room - rate_kw * (hours - from_knee_h)
+    if room <= 0.0:
+        return target_kwh
+    room_before = room * math.exp(hours / tau_h)
+    if room_before <= knee_room:
+        return capacity_kwh - room_before
+    return capacity_kwh - knee_room - rate_kw * (hours - tau_h * math.log(knee_room / room))
 
 
 @kernel
@@ -55,7 +57,7 @@ def _gain_array(
     out: np.ndarray,
 ) -> None:
     for i in range(energy_kwh.size):
-        out[i] = _gain(energy_kwh[i], hours[i], rate_kw[i], capacity_kwh[i], tau_h[i])
+        out[i] = charging_gain(energy_kwh[i], hours[i], rate_kw[i], capacity_kwh[i], tau_h[i])
 
 
 @kernel
@@ -68,7 +70,7 @@ def _energy_before_array(
     out: np.ndarray,
 ) -> None:
     for i in range(target_kwh.size):
-        out[i] = _energy_before(target_kwh[i], hours[i], rate_kw[i], capacity_kwh[i], tau_h[i])
+        out[i] = energy_before_charging(target_kwh[i], hours[i], rate_kw[i], capacity_kwh[i], tau_h[i])
 
 
 def _flat(*values: np.ndarray | float) -> tuple[list[np.ndarray], tuple[int, ...]]:
@@ -145,7 +147,7 @@ def energy_before(
     Parameters
     ----------
     target_kwh : float64, any shape
-        Energy wanted at the end [kWh]; at the capacity itself, which the taper only approaches, the answer is the
+        Energy wanted at the end [kWh]; at the capacity itself, which a taper only approaches, the answer is the
         capacity.
     hours, rate_kw, capacity_kwh, tau_h : float64, broadcastable
         As for `energy_after`.
@@ -220,7 +222,7 @@ def power_box(
             # knee needs an exponential, and there is little to branch on.
             hi = min(charge_kw[i], room * taper_kw_per_kwh[i])
             if knee_room < room < knee_room + rate * step_h:
-                gain = _gain(energy, step_h, rate, capacity_kwh[i], tau_h[i])
+                gain = charging_gain(energy, step_h, rate, capacity_kwh[i], tau_h[i])
                 hi = min(charge_kw[i], gain / (charge_efficiency[i] * step_h))
             hi_kw[b, p] = hi
             spare = max(0.0, energy - floor_kwh[i])

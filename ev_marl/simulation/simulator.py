@@ -17,6 +17,7 @@ from ev_marl.simulation.battery import power_box
 from ev_marl.simulation.coordinators.base import Coordinator, Request
 from ev_marl.simulation.days import Days
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.site.tree import add_up
 from ev_marl.support.compiled import announce_compilation, kernel
 from ev_marl.world.track import Track
 
@@ -156,8 +157,7 @@ def _advance(
                     energy = energy_on_arrival[coming]
                     following[b, p] = coming + 1
             energy_kwh[b, p] = energy
-        for g in range(n_groups - 1, 0, -1):
-            group_kw[b, group_parent[g]] += group_kw[b, g]
+        add_up(group_kw[b], group_parent)
         import_kw[b] = max(0.0, group_kw[b, 0] + base_load_kw[b, 0])
         peak_before_kw[b] = peak_kw[b]
         peak_kw[b] = max(peak_kw[b], import_kw[b])

@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 
 from ev_marl.scenario.clock import Clock
+from ev_marl.site.tree import add_up_columns
 from ev_marl.support.errors import TrackError
 from ev_marl.support.registry import did_you_mean
-from ev_marl.world.loads import sum_up_tree
 
 if TYPE_CHECKING:
     from ev_marl.site.site import Site
@@ -90,6 +90,7 @@ def track_columns(
         if group not in site.groups:
             raise TrackError(f"base_load_kw: there is no group '{group}'.{did_you_mean(group, list(site.groups))}")
         base[:, site.groups.index(group)] += per_step(load, n_steps, f"base_load_kw of '{group}'")
+    add_up_columns(base.T, site.arrays.group_parent)
     buy_per_kwh = per_step(buy, n_steps, "buy")
     return {
         "start": begin,
@@ -97,7 +98,7 @@ def track_columns(
         "groups": site.groups,
         "buy_per_kwh": buy_per_kwh,
         "sell_per_kwh": buy_per_kwh.copy() if sell is None else per_step(sell, n_steps, "sell"),
-        "base_load_kw": sum_up_tree(base, site.arrays.group_parent),
+        "base_load_kw": base,
         "import_limit_kw": import_limit_kw,
         "export_limit_kw": export_limit_kw,
     }

@@ -16,6 +16,7 @@ import numpy as np
 from ev_marl.scenario import schema
 from ev_marl.scenario.clock import Clock
 from ev_marl.scenario.series import Series
+from ev_marl.site.tree import add_up_columns
 from ev_marl.world.calibration import figures
 from ev_marl.world.hours import HourGrid, steps_of
 from ev_marl.world.noise import ar1
@@ -95,14 +96,8 @@ class SiteLoads:
             sky = LEAST_CLEARNESS + (1.0 - LEAST_CLEARNESS) * pv_rng.beta(*CLEARNESS_SHAPE, size=int(day.day[-1]) + 1)
             for g, clear in day.clear_sky:
                 base[:, g] -= sky[day.day] * clear
-        return sum_up_tree(base, self._parent)
-
-
-def sum_up_tree(base_kw: np.ndarray, group_parent: np.ndarray) -> np.ndarray:
-    """Add every group's load to all groups above it, in place; shape (T, G), parents before children."""
-    for g in range(len(group_parent) - 1, 0, -1):
-        base_kw[:, group_parent[g]] += base_kw[:, g]
-    return base_kw
+        add_up_columns(base.T, self._parent)
+        return base
 
 
 def clear_sky_kw(pv: schema.Pv, clock: Clock) -> np.ndarray:

@@ -12,6 +12,7 @@ from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
+from ev_marl.site.tree import add_up_columns
 from ev_marl.support.compiled import kernel
 
 
@@ -53,9 +54,7 @@ def _fill(
                 sums[g, 3] += hi_kw[b, p]
                 if laxity_h[b, p] < urgent_h:
                     sums[g, 4] += hi_kw[b, p]
-        for g in range(n_groups - 1, 0, -1):
-            for i in range(5):
-                sums[group_parent[g], i] += sums[g, i]
+        add_up_columns(sums, group_parent)
         for g in range(n_groups):
             out[b, g, 0] = sums[g, 0] / n_ports_below[g]
             out[b, g, 1] = min(1.0, sums[g, 1] / (nameplate_kw[g] * hours))

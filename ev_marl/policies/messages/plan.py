@@ -17,37 +17,8 @@ import math
 
 import numpy as np
 
+from ev_marl.simulation.battery import charging_gain, energy_before_charging
 from ev_marl.support.compiled import kernel
-
-
-@kernel
-def _most_after(energy: float, step_h: float, rate_kw: float, capacity: float, tau_h: float) -> float:
-    """Energy after one step at full power."""
-    room = capacity - energy
-    if rate_kw <= 0.0 or room <= 0.0:
-        return energy
-    knee_room = rate_kw * tau_h
-    if room <= knee_room:
-        return capacity - room * math.exp(-step_h / tau_h)
-    to_knee_h = (room - knee_room) / rate_kw
-    if step_h <= to_knee_h:
-        return energy + rate_kw * step_h
-    return capacity - knee_room * math.exp(-(step_h - to_knee_h) / tau_h)
-
-
-@kernel
-def _least_before(target: float, step_h: float, rate_kw: float, capacity: float, tau_h: float) -> float:
-    """Least energy from which one step at full power reaches the target."""
-    room = capacity - target
-    if rate_kw <= 0.0 or room <= 0.0:
-        return target
-    knee_room = rate_kw * tau_h
-    if room >= knee_room:
-        return target - rate_kw * step_h
-    from_knee_h = tau_h * math.log(knee_room / room)
-    if step_h <= from_knee_h:
-        return capacity - room * math.exp(step_h / tau_h)
-    return capacity - knee_room - rate_kw * (step_h - from_knee_h)
 
 
 @kernel
@@ -138,7 +109,7 @@ def _plan_vehicle(
             before = after - moved
             worth[i] = value
             if moved > 0.0 and after > knee:
-                least = _least_before(after, step_h, rate_kw, capacity, tau_h)
+                least = energy_before_charging(after, step_h, rate_kw, capacity, tau_h)
                 if least > before:
                     # The taper binds: a kWh more before this step is F' kWh more after it, and spares 1 - F' bought.
                     before = least
@@ -171,7 +142,7 @@ def _plan_vehicle(
             share = short / (short + beyond)
             change = moved_kwh[k, below] + share * (moved_kwh[k, above] - moved_kwh[k, below])
         if change > 0.0:
-            change = min(change, _most_after(energy, step_h, rate_kw, capacity, tau_h) - energy)
+            change = min(change, charging_gain(energy, step_h, rate_kw, capacity, tau_h))
             power = min(most_kw[k], change / (charge_eta * step_h))
             energy += power * charge_eta * step_h
         else:

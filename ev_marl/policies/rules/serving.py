@@ -10,6 +10,7 @@ import numpy as np
 
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
 from ev_marl.policies.rules.needs import power_for_wish_kw
+from ev_marl.site.tree import take_room
 from ev_marl.support.compiled import kernel
 
 
@@ -29,18 +30,7 @@ def _serve(
         room_kw[:] = upper_kw[b]
         for i in range(n_ports):
             p = order[b, i]
-            power = wanted_kw[b, p]
-            g = port_group[p]
-            while g >= 0 and power > 0.0:
-                power = min(power, room_kw[g])
-                g = group_parent[g]
-            power = max(power, 0.0)
-            out[b, p] = power
-            if power > 0.0:
-                g = port_group[p]
-                while g >= 0:
-                    room_kw[g] -= power
-                    g = group_parent[g]
+            out[b, p] = take_room(wanted_kw[b, p], port_group[p], room_kw, group_parent)
 
 
 @kernel

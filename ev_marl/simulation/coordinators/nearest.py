@@ -26,6 +26,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ev_marl.simulation.coordinators.base import COORDINATORS, Request
+from ev_marl.site.tree import add_up_clipped, sum_ports
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import OptionError, SiteError
 
@@ -182,19 +183,10 @@ def _grant(
     work = np.empty((3, n_groups))
     interval = np.empty((2, n_ports))
     for b in range(n_batch):
-        for g in range(n_groups):
-            total_kw[g] = 0.0
         for p in range(n_ports):
             granted_kw[b, p] = setpoint_kw[b, p]
-            total_kw[port_group[p]] += setpoint_kw[b, p]
-        feasible = True
-        for g in range(n_groups - 1, -1, -1):
-            clipped_kw = min(max(total_kw[g], lower_kw[b, g]), upper_kw[b, g])
-            if clipped_kw != total_kw[g]:
-                feasible = False
-            if g > 0:
-                total_kw[group_parent[g]] += clipped_kw
-        if not feasible:
+        sum_ports(setpoint_kw[b], port_group, total_kw)
+        if not add_up_clipped(total_kw, lower_kw[b], upper_kw[b], group_parent):
             _project(
                 setpoint_kw[b],
                 lower_kw[b],

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.simulation.coordinators.base import COORDINATORS, Request
+from ev_marl.site.tree import add_up, add_up_clipped, sum_ports, take_room
 from ev_marl.support.compiled import kernel
 
 
@@ -65,9 +66,8 @@ def _serve(
             wanted_kw[port_group[p]] += sign * setpoint_kw[p]
         elif sign > 0.0:
             room_kw[port_group[p]] -= granted_kw[p]  # dischargers make room for chargers, not the other way round
-    for g in range(n_groups - 1, 0, -1):
-        wanted_kw[group_parent[g]] += wanted_kw[g]
-        room_kw[group_parent[g]] += room_kw[g]
+    add_up(wanted_kw, group_parent)
+    add_up(room_kw, group_parent)
     # Order matters only below a group that cannot serve all; the ports elsewhere keep all and need no sorting.
     for g in range(n_groups):
         room_kw[g] += sign * limit_kw[g]
@@ -81,17 +81,7 @@ def _serve(
     _sort(key, port, n)
     for i in range(n):
         p = port[i]
-        power = sign * setpoint_kw[p]
-        g = port_group[p]
-        while g >= 0:
-            power = min(power, room_kw[g])
-            g = group_parent[g]
-        power = max(power, 0.0)
-        granted_kw[p] = sign * power
-        g = port_group[p]
-        while g >= 0:
-            room_kw[g] -= power
-            g = group_parent[g]
+        granted_kw[p] = sign * take_room(sign * setpoint_kw[p], port_group[p], room_kw, group_parent)
 
 
 @kernel
@@ -112,19 +102,10 @@ def _grant(
     key = np.empty(n_ports)
     port = np.empty(n_ports, dtype=np.int64)
     for b in range(n_batch):
-        total_kw = group_kw[0]
-        for g in range(n_groups):
-            total_kw[g] = 0.0
         for p in range(n_ports):
             granted_kw[b, p] = setpoint_kw[b, p]
-            total_kw[port_group[p]] += setpoint_kw[b, p]
-        feasible = True
-        for g in range(n_groups - 1, -1, -1):
-            if total_kw[g] > upper_kw[b, g] or total_kw[g] < lower_kw[b, g]:
-                feasible = False
-            if g > 0:
-                total_kw[group_parent[g]] += total_kw[g]
-        if feasible:
+        sum_ports(setpoint_kw[b], port_group, group_kw[0])
+        if add_up_clipped(group_kw[0], lower_kw[b], upper_kw[b], group_parent):
             continue
         for sign, limit_kw in ((-1.0, lower_kw[b]), (1.0, upper_kw[b])):
             _serve(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.simulation.coordinators.base import COORDINATORS, Request
+from ev_marl.site.tree import add_up_clipped, sum_ports
 from ev_marl.support.compiled import kernel
 
 
@@ -31,29 +32,19 @@ def _grant(
     total_kw = np.empty(n_groups)
     factor = np.empty(n_groups)
     for b in range(n_batch):
-        for g in range(n_groups):
-            total_kw[g] = 0.0
         for p in range(n_ports):
             granted_kw[b, p] = setpoint_kw[b, p]
-            total_kw[port_group[p]] += setpoint_kw[b, p]
-        feasible = True
-        for g in range(n_groups - 1, -1, -1):
-            total = total_kw[g]
-            factor[g] = 1.0
-            if total > upper_kw[b, g]:
-                factor[g] = upper_kw[b, g] / total
-                total = upper_kw[b, g]
-                feasible = False
-            elif total < lower_kw[b, g]:
-                factor[g] = lower_kw[b, g] / total
-                total = lower_kw[b, g]
-                feasible = False
-            if g > 0:
-                total_kw[group_parent[g]] += total
-        if feasible:
+        sum_ports(setpoint_kw[b], port_group, total_kw)
+        if add_up_clipped(total_kw, lower_kw[b], upper_kw[b], group_parent):
             continue
-        for g in range(1, n_groups):
-            factor[g] *= factor[group_parent[g]]
+        for g in range(n_groups):
+            factor[g] = 1.0
+            if total_kw[g] > upper_kw[b, g]:
+                factor[g] = upper_kw[b, g] / total_kw[g]
+            elif total_kw[g] < lower_kw[b, g]:
+                factor[g] = lower_kw[b, g] / total_kw[g]
+            if g > 0:
+                factor[g] *= factor[group_parent[g]]
         for p in range(n_ports):
             granted_kw[b, p] *= factor[port_group[p]]
 
