@@ -19,6 +19,7 @@ from ev_marl.simulation.days import Days
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.tree import add_up
 from ev_marl.support.compiled import announce_compilation, kernel
+from ev_marl.support.errors import ActionError
 from ev_marl.world.track import Track
 
 
@@ -77,12 +78,16 @@ def _start(
 
 
 @kernel
-def _clip(setpoint_kw: np.ndarray, lo_kw: np.ndarray, hi_kw: np.ndarray, out: np.ndarray) -> None:
-    """out = setpoint within [lo, hi], element by element."""
+def _clip(setpoint_kw: np.ndarray, lo_kw: np.ndarray, hi_kw: np.ndarray, out: np.ndarray) -> int:
+    """out = setpoint within [lo, hi], element by element; returns how many setpoints are not finite."""
     n_batch, n_ports = setpoint_kw.shape
+    wild = 0
     for b in range(n_batch):
         for p in range(n_ports):
-            out[b, p] = max(lo_kw[b, p], min(hi_kw[b, p], setpoint_kw[b, p]))
+            setpoint = setpoint_kw[b, p]
+            wild += not abs(setpoint) < np.inf
+            out[b, p] = max(lo_kw[b, p], min(hi_kw[b, p], setpoint))
+    return wild
 
 
 @kernel
@@ -292,11 +297,17 @@ class Simulator:
         ------
         RuntimeError
             If the episode is over.
+        ActionError
+            If a setpoint is not finite, or their shape is wrong.
         """
         if self.done:
             raise RuntimeError("the episode is over; reset the simulator")
         flow, sessions, step = self._flow, self.days.sessions, self.step_index
-        _clip(setpoint_kw, self.lo_kw, self.hi_kw, flow.setpoint_kw)
+        if setpoint_kw.shape != self.lo_kw.shape:
+            raise ActionError(f"setpoints have shape {setpoint_kw.shape}; allowed is {self.lo_kw.shape}")
+        if _clip(setpoint_kw, self.lo_kw, self.hi_kw, flow.setpoint_kw):
+            b, p = np.argwhere(~np.isfinite(setpoint_kw))[0]
+            raise ActionError(f"setpoint of row {b}, port {p} is {setpoint_kw[b, p]}; it must be a finite power")
         flow.lower_kw, flow.upper_kw, flow.base_load_kw = self.lower_kw, self.upper_kw, self.base_load_kw
         self._request.lower_kw, self._request.upper_kw = self.lower_kw, self.upper_kw
         self.coordinator.grant(self._request, flow.granted_kw)

@@ -74,6 +74,17 @@ def test_newton_agrees_where_half_the_network_is_dead(tmp_path: Path) -> None:
     assert np.isnan(flow.vm_pu[0]).sum() > 50
 
 
+def test_newton_stops_where_rounding_leaves_more_than_its_usual_tolerance() -> None:
+    """CIGRE HV at a base of 1 MVA: a mismatch of 1e-11 p.u. lies below the rounding of its short 220 kV branches."""
+    network = network_of("create_cigre_network_hv")
+    assert make_backend(network).name == "newton"
+    states = random_states(network.spec, 24, seed=1)
+    assert_agree(backend_of("newton", network), network, states)
+    flow = backend_of("newton", network).solve(states)
+    assert flow.converged.sum() > 16
+    assert flow.iterations[flow.converged].max() <= 6
+
+
 @pytest.mark.parametrize(("name", "choice"), FAST)
 def test_states_without_a_solution_are_flagged_as_by_pandapower(name: str, choice: str) -> None:
     network = network_of(choice)

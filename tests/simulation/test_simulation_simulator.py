@@ -17,7 +17,7 @@ from ev_marl.simulation.coordinators import COORDINATORS, make_coordinator
 from ev_marl.simulation.days import session_limits
 from ev_marl.simulation.simulator import Flow, Simulator
 from ev_marl.site import Site
-from ev_marl.support.errors import TrackError
+from ev_marl.support.errors import ActionError, TrackError
 from ev_marl.world.track import Sessions, Track
 
 seeds = st.integers(0, 2**32 - 1)
@@ -236,3 +236,33 @@ def test_tracks_that_do_not_fit_are_refused() -> None:
         simulator.reset([1])
     with pytest.raises(RuntimeError, match="over"):
         simulator.step(np.zeros((1, 1)))
+
+
+@pytest.mark.parametrize("wild", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("row", "port"), [(0, 0), (1, 3)])
+def test_a_setpoint_that_is_not_finite_is_refused_and_the_step_can_be_repeated(
+    wild: float, row: int, port: int
+) -> None:
+    rng = np.random.default_rng(1)
+    site = random_site(rng)
+    track = random_track(rng, site, n_steps=12)
+    simulators = [Simulator(site.arrays, make_coordinator("nearest"), [track]) for _ in range(2)]
+    port = min(port, site.arrays.n_ports - 1)
+    for simulator in simulators:
+        simulator.reset([0, 0])
+    asked = rng.normal(0, 15, (2, site.arrays.n_ports))
+    broken = asked.copy()
+    broken[row, port] = wild
+    with pytest.raises(ActionError, match=rf"row {row}, port {port} is {wild}"):
+        simulators[0].step(broken)
+    first, second = (simulator.step(asked) for simulator in simulators)
+    np.testing.assert_array_equal(first.granted_kw, second.granted_kw)
+    np.testing.assert_array_equal(first.energy_kwh, second.energy_kwh)
+
+
+def test_setpoints_of_another_shape_are_refused() -> None:
+    _, site, track = random_day(2)
+    simulator = Simulator(site.arrays, make_coordinator("none"), [track])
+    simulator.reset()
+    with pytest.raises(ActionError, match=r"have shape \(2, .*allowed is \(1, "):
+        simulator.step(np.zeros((2, site.arrays.n_ports)))

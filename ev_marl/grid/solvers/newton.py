@@ -23,6 +23,7 @@ except ImportError:  # pragma: no cover - depends on what is installed
     newtonpf_new = None  # the other backends do without
 
 MOST_ITERATIONS = 10  # pandapower's own for Newton's method
+ROUNDING = 4.0  # largest mismatch that rounding leaves, in units of the machine precision times |V|·Σ|Y|·|V|
 MOST_FOLLOWS = 20  # of power and voltage; each brings them closer by a factor of ten or more
 
 
@@ -69,7 +70,8 @@ class NewtonBackend:
         bus = np.zeros((n_rows, SL_FAC + 1))
         bus[self._slack, SL_FAC] = 1.0
         self._frame = {"bus": bus}
-        self._options = {"max_iteration": MOST_ITERATIONS, "tolerance_mva": MISMATCH_PU}
+        self._tolerance = _tolerance(self._ybus)
+        self._options = {"max_iteration": MOST_ITERATIONS, "tolerance_mva": self._tolerance}
         self._into_rows = [
             _incidence(matrices.row[bus], n_rows) for bus in (spec.load_bus, spec.generator_bus, spec.charger_bus)
         ]
@@ -145,7 +147,7 @@ class NewtonBackend:
             if not found or not np.isfinite(voltage).all():
                 break
             before, asked = asked, self._drawn(rated, voltage)
-            if np.abs(asked - before).max(initial=0.0) < MISMATCH_PU:
+            if np.abs(asked - before).max(initial=0.0) < self._tolerance:
                 return voltage, total
         return None, total
 
@@ -175,6 +177,16 @@ class NewtonBackend:
         voltage[slack] = matrices.slack_v
         voltage[matrices.pv_row] *= matrices.pv_vm
         return voltage
+
+
+def _tolerance(ybus: sparse.csc_matrix) -> float:
+    """Power mismatch at which to stop [p.u.]: `MISMATCH_PU`, unless rounding alone leaves more.
+
+    S = V·conj(Y·V) near 1 p.u. has a rounding error of the machine precision times the sum of a row of |Y|. With a base
+    of 1 MVA and short lines of a high voltage, this is more than `MISMATCH_PU`, and the method would never stop.
+    """
+    row_sum = float(abs(ybus).sum(axis=1).max())
+    return max(MISMATCH_PU, ROUNDING * float(np.finfo(np.float64).eps) * row_sum)
 
 
 def _with_one_slack(matrices: Admittances) -> sparse.csc_matrix:
