@@ -1,5 +1,8 @@
-"""The command line `ev-marl`: `commands` says how commands are called, the other files what they do."""
+"""The command line `ev-marl`: one file a command, with its options, and the docstring as its help.
 
-from ev_marl.cli.commands import app, main
+`app` names the commands and loads the file of one when it runs; `options` has the options that several share.
+"""
+
+from ev_marl.cli.app import app, main
 
 __all__ = ["app", "main"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -30,8 +30,11 @@ from ev_marl.world.world import World, episode_start
 
 TARGET_SOC = (0.7, 0.95)  # range of the state of charge at departure, imputed
 
+Dataset = Literal["acn", "elaadnl", "prices"]
+DATASETS: tuple[Dataset, ...] = get_args(Dataset)
+Wish = Literal["delivered", "requested"]  # which energy of a recorded session its driver wanted
+
 _SESSION_READERS: dict[str, Callable[..., SessionRecords]] = {"acn": read_acn, "elaadnl": read_elaadnl}
-KINDS = (*_SESSION_READERS, "prices")
 
 
 def import_tracks(
@@ -44,7 +47,7 @@ def import_tracks(
     seed: int = 0,
     fill: Fill | None = None,
     area: str | None = None,
-    energy: Literal["delivered", "requested"] = "delivered",
+    energy: Wish = "delivered",
     suffix: Literal[".parquet", ".json"] = ".parquet",
     overwrite: bool = False,
 ) -> list[Track]:
@@ -88,8 +91,9 @@ def import_tracks(
     TrackError
         If a file to be written exists.
     """
-    if kind not in KINDS:
-        raise DataError(f"no data set is called '{kind}'.{did_you_mean(kind, list(KINDS))} Known: {', '.join(KINDS)}.")
+    if kind not in DATASETS:
+        near = did_you_mean(kind, list(DATASETS))
+        raise DataError(f"no data set is called '{kind}'.{near} Known: {', '.join(DATASETS)}.")
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
     if kind == "prices":
@@ -112,7 +116,7 @@ def sessions_to_tracks(
     site: Site | None = None,
     *,
     seed: int = 0,
-    energy: Literal["delivered", "requested"] = "delivered",
+    energy: Wish = "delivered",
 ) -> list[Track]:
     """One track for each calendar day from the first recorded arrival to the last, on the data's own clock.
 

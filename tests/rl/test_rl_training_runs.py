@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from ev_marl.cli import app, training
+from ev_marl.cli import app, train
 from ev_marl.policies.learned.spec import read_learned
 from ev_marl.rl import restart
 from ev_marl.rl.training_folder import SeedFolder
@@ -101,11 +101,11 @@ def test_a_killed_training_ends_as_one_that_was_not(ray_running: None, tmp_path:
 def test_progress_tells_the_time_that_is_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(training, "LINE_SECONDS", -1.0)
+    monkeypatch.setattr(train, "LINE_SECONDS", -1.0)
     step = SimpleNamespace(
         seed=3, iteration=5, days=160, seconds=60.0, team_return=-71.5, score=0.5, best_score=0.625, done=0.25
     )
-    training._in_lines()(step)  # type: ignore[arg-type]
+    train._in_lines()(step)  # type: ignore[arg-type]
     said = " ".join(capsys.readouterr().err.splitlines())
     assert "seed 3  iteration 5  160 days  2.7 days/s  return -71.50  score 50.0 %  best 62.5 %" in said
     assert "60 s, about 180 s left" in said

@@ -37,6 +37,8 @@ Buses = Annotated[
 ]
 """One bus, or several in turn."""
 
+GridCoordinator = Literal["curtail", "none"]
+
 
 class PandapowerNetwork(Model):
     """A network that pandapower brings."""
@@ -263,7 +265,7 @@ class Grid(Model):
     """What the chargers do with reactive power; left out: none."""
     limits: NetworkLimits = NetworkLimits()
     """Voltage band and highest loadings."""
-    coordinator: Literal["curtail", "none"] = "none"
+    coordinator: GridCoordinator = "none"
     """`curtail`: takes power back, after the site's coordinator, until the network's limits hold; `none`: lets it flow,
     and the objective prices it."""
     tap_control: TapControl | None = None

@@ -1,12 +1,15 @@
-"""`ev-marl tune`: a policy's constants on training days, and what they are worth on validation days."""
+"""Find a policy's best constants on training days: a search, no learning; test days are not touched."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, fields
+from typing import Annotated
 
+import typer
 from rich import box
 from rich.table import Table
 
+from ev_marl.cli.options import AsJson, CoordinatorName, RunSeed, ScenarioName
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.compare.columns import number, percent
 from ev_marl.compare.progress import progress_bar
@@ -19,19 +22,30 @@ from ev_marl.world.seeds import day_seeds
 SHOWN = 5
 
 
-def run(
-    policy: str,
-    scenario: str,
-    days: int,
-    validation_days: int,
-    seed: int,
-    ranges: list[str],
-    coordinator: str | None,
-    as_json: bool,
+EXAMPLES = (
+    "ev-marl tune best-response workplace",
+    "ev-marl tune best-response residential-v2g --coordinator priority --days 100",
+    "ev-marl tune my_module:MyPolicy workplace --range patience=0:4 --range share=0.1:0.9",
+)
+
+
+def command(
+    policy: Annotated[str, typer.Argument(metavar="POLICY", help="Its name; options in brackets stay as they are.")],
+    scenario: ScenarioName,
+    days: Annotated[int, typer.Option("--days", min=1, help="How many training days.")] = 60,
+    validation_days: Annotated[
+        int, typer.Option("--validation-days", min=0, help="How many other days the result is scored on.")
+    ] = 60,
+    seed: RunSeed = 0,
+    ranges: Annotated[
+        list[str] | None,
+        typer.Option("--range", metavar="OPTION=LOW:HIGH", help="Where to search; else as the policy says."),
+    ] = None,
+    coordinator: CoordinatorName = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Tune, print the best trials, the policy to write in a comparison, and its score on validation days."""
     setting = Setting.of(scenario, coordinator=coordinator)
-    searched = ranges_of(policy, read_ranges(ranges))
+    searched = ranges_of(policy, read_ranges(ranges or []))
     tracks = [setting.world.sample(day) for day in day_seeds(seed, days, "train")]
     with progress_bar(f"{policy}: trials", 0, None) as advance:
         trials = tune(setting, policy, tracks, searched, seed=seed, advance=advance)

@@ -1,49 +1,52 @@
-"""`ev-marl solve`: the cooperative optimum of one day, on the network where the scenario has one."""
+"""Solve a day knowing everything in advance: bound, proof, shadow prices, plan."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ev_marl.cli.options import AsJson, CoordinatorName, DaySeed, ScenarioName, TrackFile
 from ev_marl.cli.output import check_new, console, print_json, say
 from ev_marl.env.actions import ActionCoder
 from ev_marl.env.setup import Setting
 from ev_marl.optimum import GridReport, Solution, solve_day
 from ev_marl.world.track import Track
 
+EXAMPLES = ("ev-marl solve workplace --seed 3", "ev-marl solve workplace --track day.parquet --out plan.parquet")
 
-def run(
-    scenario: str,
-    seed: int,
-    track_file: Path | None,
-    out: Path | None,
-    solver: str,
-    coordinator: str | None,
-    top: int,
-    as_json: bool,
+
+def command(
+    scenario: ScenarioName,
+    seed: DaySeed = 0,
+    track: TrackFile = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the plan, as Parquet.")] = None,
+    solver: Annotated[str, typer.Option("--solver", help="highs, or a solver known to Pyomo.")] = "highs",
+    coordinator: CoordinatorName = None,
+    top: Annotated[int, typer.Option("--top", min=0, help="How many shadow prices to list.")] = 8,
+    as_json: AsJson = False,
 ) -> None:
-    """Solve a day, print bound, proof and shadow prices, and write the plan."""
     if out is not None:
         check_new(out, overwrite=None)
     setting = Setting.of(scenario, coordinator=coordinator)
-    if track_file is None:
-        track = setting.world.sample(seed)
+    if track is None:
+        day = setting.world.sample(seed)
     else:
-        track = Track.load(track_file)
-        track.validate(setting.site)
+        day = Track.load(track)
+        day.validate(setting.site)
     levels = ActionCoder(setting.site, setting.scenario.action).levels
-    solution = solve_day(setting, track, solver=solver, levels=levels)
-    prices = shadow_prices(track, solution, top)
+    solution = solve_day(setting, day, solver=solver, levels=levels)
+    prices = shadow_prices(day, solution, top)
     if as_json:
         print_json(_as_json(solution, prices))
     else:
-        _print(console(), track, solution, prices)
+        _print(console(), day, solution, prices)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         solution.plan.save(out)

@@ -1,14 +1,20 @@
-"""`ev-marl study`: many cases, one table and one figure."""
+"""Run many comparisons and put them into one table and one figure.
+
+Ctrl-C and start again: what is finished is kept, and the study goes on.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from ev_marl.cli.options import AsJson, RayAddress, Workers
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.compare.columns import percent
 from ev_marl.compare.report import summary_rows
@@ -17,9 +23,19 @@ from ev_marl.compare.study_report import ranked, write_study
 from ev_marl.compare.studying import StudyResult, run_study
 from ev_marl.compare.table import difference_text
 
+EXAMPLES = ("ev-marl study training/study.yaml", "ev-marl study my_study.yaml --days 5 --out runs/mine")
 
-def run(file: Path, out: Path | None, days: int | None, workers: int | None, ray: str | None, as_json: bool) -> None:
-    """Run a study, print its tables, and say where the files are."""
+
+def command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Study: cases, policies, folders of learned policies.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the study; else runs/study-<name>.")
+    ] = None,
+    days: Annotated[int | None, typer.Option("--days", min=1, help="Test days instead of the file's.")] = None,
+    workers: Workers = None,
+    ray: RayAddress = None,
+    as_json: AsJson = False,
+) -> None:
     study = load_study(file)
     result = run_study(study, out or Path("runs") / f"study-{study.name}", days=days, workers=workers, ray=ray)
     files = write_study(result)

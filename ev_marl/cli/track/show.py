@@ -1,69 +1,28 @@
-"""`ev-marl track`: draw a day, import days from data, look at a day."""
+"""Show what a track holds: sessions, prices, loads, limits, where it came from."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from rich.table import Table
 from rich.text import Text
 
-from ev_marl.cli.output import console, print_json, say
-from ev_marl.scenario import load_scenario
-from ev_marl.support.errors import TrackError
-from ev_marl.world import Track, World, import_tracks
+from ev_marl.cli.options import AsJson
+from ev_marl.cli.output import console, print_json
+from ev_marl.world import Track
 from ev_marl.world.grid_day import NetworkDay
 
-MOST_VALUES = 5  # that are listed one by one
+EXAMPLES = ("ev-marl track show day.parquet", "ev-marl track show day.json --sessions 5")
 
 
-def sample(scenario: str, seed: int, days: int, out: Path, overwrite: bool) -> None:
-    """Draw tracks and write them; with several days, `out` is a folder."""
-    world = World(load_scenario(scenario))
-    if days == 1:
-        files = [out]
-    else:
-        files = [out / f"{world.scenario.name}-{seed + k}.parquet" for k in range(days)]
-        existing = [file for file in files if file.exists()]
-        if existing and not overwrite:
-            raise TrackError(f"{existing[0]} exists ({len(existing)} such files); choose another folder")
-    for k, file in enumerate(files):
-        track = world.sample(seed + k)
-        track.save(file, overwrite=overwrite)
-        say(f"{file}: {track.start:%Y-%m-%d}, {len(track.sessions)} vehicles")
-
-
-def import_data(
-    kind: str,
-    file: Path,
-    scenario: str,
-    out: Path,
-    timezone: str | None,
-    seed: int,
-    energy: Literal["delivered", "requested"],
-    fill: Literal["previous_day", "interpolate"] | None,
-    area: str | None,
+def command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Track file.")],
+    sessions: Annotated[int, typer.Option("--sessions", min=0, help="How many sessions to list.")] = 20,
+    as_json: AsJson = False,
 ) -> None:
-    """Write one track for each day of a data file, and say what was imputed."""
-    tracks = import_tracks(
-        kind, file, scenario, out=out, timezone=timezone, seed=seed, energy=energy, fill=fill, area=area
-    )
-    vehicles, turned_away = sum(len(track.sessions) for track in tracks), sum(track.turned_away for track in tracks)
-    say(
-        f"{len(tracks)} tracks in {out}: {tracks[0].start:%Y-%m-%d} to {tracks[-1].start:%Y-%m-%d}, "
-        f"{vehicles} stays, {turned_away} turned away"
-    )
-    for key in tracks[0].source:  # what differs from day to day, such as filled prices, is listed once each
-        values = list(dict.fromkeys(track.source.get(key, "") for track in tracks))
-        values = [value for value in values if value and (value != "none" or len(values) == 1)]
-        said = "; ".join(values) if len(values) <= MOST_VALUES else f"{values[0]} to {values[-1]}, one each day"
-        if said:
-            say(f"  {key}: {said}")
-
-
-def show(file: Path, n_sessions: int, as_json: bool) -> None:
-    """Print what a track holds."""
     track = Track.load(file)
     facts = summary(track)
     if as_json:
@@ -74,9 +33,9 @@ def show(file: Path, n_sessions: int, as_json: bool) -> None:
     for name, value in _lines(track, facts):
         grid.add_row(Text(name, style="bold"), Text(value))
     out.print(grid)
-    if n_sessions and len(track.sessions):
+    if sessions and len(track.sessions):
         out.print()
-        out.print(_sessions_table(track, n_sessions))
+        out.print(_sessions_table(track, sessions))
 
 
 def summary(track: Track) -> dict[str, Any]:

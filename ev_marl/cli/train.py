@@ -1,4 +1,8 @@
-"""`ev-marl train`: policies that learn, by RLlib."""
+"""Train policies with RLlib, validate them as they learn, and keep the best.
+
+Ctrl-C and start again: training goes on from its last checkpoint. A finished training is not repeated; with a later
+stop, as in --set stop.days=20000, it goes on.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ev_marl.cli.options import AsJson, CoordinatorName
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.compare.columns import percent
 from ev_marl.rl.config_file import load_training
@@ -29,21 +35,42 @@ PACKAGES = ("torch", "ray", "tensorboardX")
 LINE_SECONDS = 30.0  # between two lines where there is no terminal to draw a bar on
 
 
-def run(
-    file: str,
-    scenario: str,
-    coordinator: str | None,
-    seeds: Sequence[int],
-    out: Path | None,
-    changes: Sequence[str],
-    address: str | None,
-    as_json: bool,
+EXAMPLES = (
+    "ev-marl train training/ippo.yaml --scenario workplace",
+    "ev-marl train training/ippo.yaml --scenario residential-v2g --coordinator priority --seed 0 --seed 1",
+    "ev-marl train training/ippo.yaml --scenario workplace --set stop.minutes=2 --set ppo.epochs=2",
+)
+
+
+def command(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Training file, or name of a shipped one.")],
+    scenario: Annotated[
+        str, typer.Option("--scenario", metavar="SCENARIO", help="Name of a shipped scenario, or a YAML file.")
+    ],
+    coordinator: CoordinatorName = None,
+    seed: Annotated[
+        list[int] | None, typer.Option("--seed", min=0, help="Seed instead of the file's; repeat for several runs.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of the result; else runs/<scenario>-<name>-<hash>."),
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="In place of what the file says; repeat.")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray", "--address", metavar="ADDRESS", help="Let the file's runners play on a Ray cluster; auto finds it."
+        ),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Train, print a table, and say how to go on."""
+    changes = list(changes or [])
     if coordinator is not None:
         changes = [*changes, f"coordinator={coordinator!r}"]
-    if seeds:
-        changes = [*changes, f"seeds={list(dict.fromkeys(seeds))}"]
+    if seed:
+        changes = [*changes, f"seeds={list(dict.fromkeys(seed))}"]
     config = load_training(file, changes)
     loaded = load_scenario(scenario)
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]

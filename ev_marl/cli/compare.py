@@ -1,0 +1,89 @@
+"""Run policies on the same days and measure how far each is from the cooperative optimum.
+
+Ctrl-C and start again: finished days are kept, and the run goes on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ev_marl.cli.options import AsJson, CoordinatorName, RayAddress, RunSeed, ScenarioName, Workers
+from ev_marl.cli.output import console, print_json, say
+from ev_marl.compare.report import PICTURE, REPORT, RESULTS, SUMMARY, summary_rows
+from ev_marl.compare.run import compare
+from ev_marl.compare.table import print_table
+from ev_marl.policies import split_specs
+from ev_marl.world.seeds import Split
+
+EXAMPLES = (
+    "ev-marl compare workplace",
+    "ev-marl compare workplace --policies edf,llf,best-response --days 30 --seed 0 --out runs/mine",
+    "ev-marl compare my_site.yaml --policies 'price-threshold,my_module:MyPolicy' --coordinator priority",
+    "ev-marl compare workplace --tracks days/ --policies edf,best-response",
+    "ev-marl compare workplace --policies best-response,rllib:training/results/workplace-nearest --baseline best",
+)
+
+
+def command(
+    scenario: ScenarioName,
+    policies: Annotated[
+        str | None,
+        typer.Option(
+            "--policies", help="Names, name(option=...), module:Class, rllib:PATH or central:PATH, with commas between."
+        ),
+    ] = None,
+    days: Annotated[int, typer.Option("--days", min=1, help="How many days; more days later extend the run.")] = 30,
+    seed: RunSeed = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of the run; else runs/<scenario>-<hash>."),
+    ] = None,
+    workers: Workers = None,
+    coordinator: CoordinatorName = None,
+    split: Annotated[Split, typer.Option("--split", help="Which days; training and test days are disjoint.")] = "test",
+    tracks: Annotated[
+        list[Path] | None,
+        typer.Option("--tracks", metavar="FILE", help="Track file, or folder of them, instead of drawn days; repeat."),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline",
+            metavar="NAME",
+            help="Policy that the others' paired differences are to; best: the one that earns most on validation "
+            "days, not learned and with no more information than those that are.",
+        ),
+    ] = None,
+    ray: RayAddress = None,
+    as_json: AsJson = False,
+) -> None:
+    comparison = compare(
+        scenario,
+        None if policies is None else split_specs(policies),
+        days,
+        seed,
+        out,
+        coordinator=coordinator,
+        split=split,
+        tracks=tracks,
+        baseline=baseline,
+        workers=workers,
+        ray=ray,
+    )
+    if as_json:
+        print_json(
+            {
+                "scenario": comparison.scenario.name,
+                "folder": str(comparison.folder),
+                "days": len(comparison.days),
+                "currency": comparison.currency,
+                "largest_relative_gap": comparison.largest_relative_gap,
+                "policies": summary_rows(comparison),
+            }
+        )
+    else:
+        print_table(comparison, console())
+    say(f"Files in {comparison.folder}: {REPORT}, {PICTURE}, {SUMMARY}, {RESULTS}")

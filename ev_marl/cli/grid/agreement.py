@@ -1,0 +1,53 @@
+"""Compare the backends with pandapower on well-known networks; exit code 1 where one is beyond its tolerance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ev_marl.cli.options import Overwrite
+from ev_marl.cli.output import check_new, say, write_new
+from ev_marl.compare.progress import progress_bar
+from ev_marl.grid.studies.agreement import CASES, Row, measure, page
+from ev_marl.support.errors import EvMarlError
+
+EXAMPLES = ("ev-marl grid agreement --only CIGRE", "ev-marl grid agreement --also my_module:MyBackend")
+
+
+def command(
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="WORD", help="Only networks whose title has this word.")
+    ] = None,
+    also: Annotated[
+        list[str] | None, typer.Option("--also", metavar="NAME", help="Another backend, by name or as module:Class.")
+    ] = None,
+    states: Annotated[int, typer.Option("--states", min=4, help="How many random states of each network.")] = 64,
+    times: Annotated[bool, typer.Option("--times/--no-times", help="Measure times, too.")] = True,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the page to a file.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    if out is not None:
+        check_new(out, overwrite=overwrite)
+    words = only or [""]
+    cases = [case for case in CASES if any(word.lower() in case.title.lower() for word in words)]
+    if not cases:
+        raise EvMarlError(
+            f"no network has {' or '.join(words)} in its title: {'; '.join(case.title for case in CASES)}"
+        )
+    rows: list[Row] = []
+    with progress_bar("networks", 0, len(cases)) as advance:
+        for case in cases:
+            rows.extend(measure(case, also or [], n_states=states, timed=times))
+            advance()
+    for row in rows:
+        for problem in row.problems:
+            say(f"{row.title}, {row.backend}: {problem}")
+    if out is None:
+        print(page(rows))
+    else:
+        write_new(out, page(rows), overwrite=overwrite)
+        say(f"{out} written")
+    if any(row.problems for row in rows):
+        raise typer.Exit(1)

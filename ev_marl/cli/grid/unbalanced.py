@@ -1,0 +1,89 @@
+"""Solve a finished day on three phases, vehicles of up to 7.4 kW on one, beside the balanced result.
+
+Nothing is decided anew: powers are those of the day on the balanced network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ev_marl.cli.grid.tables import print_unbalanced
+from ev_marl.cli.grid.with_grid import with_grid
+from ev_marl.cli.options import AsJson, DaySeed, GridCoordinatorName, PolicyName, ScenarioName, TrackFile
+from ev_marl.cli.output import console, print_json
+from ev_marl.env.setup import Setting
+from ev_marl.grid.studies.unbalanced_day import Connection, LoadSplit, Steps, read_phases, unbalanced_day
+from ev_marl.world import Track
+
+EXAMPLES = (
+    "ev-marl grid unbalanced street-lv --seed 3",
+    "ev-marl grid unbalanced street-lv --connection same --loads one-phase --steps all",
+    "ev-marl grid unbalanced my_site.yaml --phases phases.csv",
+)
+
+
+def command(
+    scenario: ScenarioName,
+    policy: PolicyName = "uncontrolled",
+    grid_coordinator: GridCoordinatorName = None,
+    seed: DaySeed = 0,
+    day: Annotated[
+        datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="Date of the day; else it is drawn.")
+    ] = None,
+    track: TrackFile = None,
+    steps: Annotated[
+        Steps, typer.Option("--steps", help="All, or the worst by voltage, transformer and unequal charging.")
+    ] = "worst",
+    loads: Annotated[
+        LoadSplit, typer.Option("--loads", help="Loads draw from all phases alike, or each from one, in turn.")
+    ] = "balanced",
+    connection: Annotated[
+        Connection, typer.Option("--connection", help="Ports take the phases in turn, or all the same one.")
+    ] = "in-turn",
+    phases: Annotated[
+        Path | None,
+        typer.Option("--phases", metavar="FILE", help="CSV with columns station, phase: a, b, c or abc."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    given = None if phases is None else read_phases(phases)
+    loaded, grid = with_grid(scenario, grid_coordinator)
+    setting = Setting.of(loaded)
+    chosen = None if track is None else Track.load(track)
+    if chosen is not None:
+        chosen.validate(setting.site)
+    result = unbalanced_day(
+        setting,
+        policy,
+        seed=seed,
+        day=None if day is None else day.date(),
+        track=chosen,
+        steps=steps,
+        loads=loads,
+        connection=connection,
+        phases=given,
+    )
+    if as_json:
+        times = result.track.clock.local_times
+        print_json(
+            {
+                "scenario": loaded.name,
+                "policy": policy,
+                "grid_coordinator": grid.coordinator,
+                "loads": loads,
+                "connection": connection,
+                "sessions": len(result.track.sessions),
+                "one_phase_sessions": result.one_phase_sessions,
+                "assumptions": list(result.assumptions),
+                "steps": [
+                    {"time": times[one.step].isoformat(timespec="minutes"), **asdict(one)} for one in result.steps
+                ],
+            }
+        )
+    else:
+        print_unbalanced(console(), loaded.name, grid, result)

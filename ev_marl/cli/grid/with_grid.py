@@ -1,0 +1,27 @@
+"""The scenario that a command on a network was given."""
+
+from __future__ import annotations
+
+from ev_marl.scenario import Scenario, load_scenario
+from ev_marl.scenario.schema.grid import Grid, GridCoordinator
+from ev_marl.support.errors import NetworkError
+
+
+def with_grid(scenario: str, grid_coordinator: GridCoordinator | None = None) -> tuple[Scenario, Grid]:
+    """A scenario on a network, with another grid coordinator where one is named.
+
+    Raises
+    ------
+    NetworkError
+        If it has no `grid`.
+    """
+    loaded = load_scenario(scenario)
+    if loaded.grid is None:
+        raise NetworkError(
+            f"scenario '{loaded.name}' hangs on no network; give it `grid:`, or take one that has it, such as street-lv"
+        )
+    if grid_coordinator is not None:
+        grid = loaded.grid.model_copy(update={"coordinator": grid_coordinator})
+        loaded = loaded.model_copy(update={"grid": grid})
+    assert loaded.grid is not None
+    return loaded, loaded.grid

@@ -1,0 +1,67 @@
+"""Play a year of days on the network: worst voltages and loadings, hours beyond limits, checked by pandapower.
+
+Days are played apart, as episodes are: what is parked when one ends is settled there, and the next draws its own.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ev_marl.cli.grid.tables import print_year
+from ev_marl.cli.grid.with_grid import with_grid
+from ev_marl.cli.options import AsJson, CoordinatorName, GridCoordinatorName, Overwrite, PolicyName, ScenarioName
+from ev_marl.cli.output import check_new, console, print_json, say
+from ev_marl.env.setup import Setting
+from ev_marl.grid.studies.year import play_year
+from ev_marl.grid.studies.year_files import FILES, summary, write_year
+from ev_marl.support.errors import NetworkError
+
+EXAMPLES = (
+    "ev-marl grid year village-2034 --grid-coordinator none",
+    "ev-marl grid year my_site.yaml --policy best-response --out runs/year",
+)
+
+
+def command(
+    scenario: ScenarioName,
+    policy: PolicyName = "uncontrolled",
+    grid_coordinator: GridCoordinatorName = None,
+    coordinator: CoordinatorName = None,
+    start: Annotated[
+        datetime | None, typer.Option("--start", formats=["%Y-%m-%d"], help="First day; else the scenario's.")
+    ] = None,
+    days: Annotated[int, typer.Option("--days", min=1, max=366, help="How many consecutive days.")] = 365,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of vehicles, noise and weather.")] = 0,
+    samples: Annotated[
+        int, typer.Option("--samples", min=0, help="Random steps that pandapower solves again, besides the worst.")
+    ] = 20,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder for pictures and the numbers of every step.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    if out is not None:
+        for name in FILES:
+            check_new(out / name, overwrite=overwrite)
+    loaded, _ = with_grid(scenario, grid_coordinator)
+    setting = Setting.of(loaded, coordinator=coordinator)
+    first = None if start is None else start.date()
+    played = play_year(setting, policy, first=first, n_days=days, seed=seed, samples=samples)
+    if as_json:
+        print_json(summary(played))
+    else:
+        print_year(console(), played)
+    if out is not None:
+        assert setting.site.network is not None  # the scenario has a grid
+        write_year(played, setting.site.network, out)
+        say(f"Files in {out}: {', '.join(FILES)}")
+    if not played.agrees:
+        raise NetworkError(
+            f"pandapower says otherwise on {len(played.checked)} steps solved again, by the differences above; take "
+            "`backend: pandapower`, and report the network"
+        )

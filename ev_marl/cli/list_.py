@@ -1,0 +1,96 @@
+"""List what can be named, in scenarios and training files and on the command line."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from ev_marl.cli.options import AsJson
+from ev_marl.cli.output import console, print_json
+from ev_marl.env.blocks import BLOCKS
+from ev_marl.grid.base import BACKENDS
+from ev_marl.objective import TERMS
+from ev_marl.policies import POLICIES
+from ev_marl.rl.config_file import load_training, shipped_trainings
+from ev_marl.scenario import load_scenario, shipped_scenarios
+from ev_marl.simulation.coordinators import COORDINATORS
+from ev_marl.support.errors import EvMarlError, NetworkError
+from ev_marl.support.registry import Registry, did_you_mean
+from ev_marl.world.sessions import SESSION_MODELS
+
+EXAMPLES = ("ev-marl list", "ev-marl list policies")
+_INFORMATION = {"own": "own station", "messages": "messages", "site": "whole site", "future": "whole future"}
+
+
+def _scenarios() -> list[tuple[str, dict[str, str]]]:
+    return [(name, {"about": load_scenario(path).about}) for name, path in shipped_scenarios().items()]
+
+
+def _policies() -> list[tuple[str, dict[str, str]]]:
+    rows = []
+    for name in POLICIES:
+        policy = POLICIES.get(name)
+        information = getattr(policy, "information", "")
+        rows.append((name, {"knows": _INFORMATION.get(information, ""), "about": _first_line(policy)}))
+    return rows
+
+
+def _registered(registry: Registry[Any]) -> list[tuple[str, dict[str, str]]]:
+    return [(name, {"about": _first_line(registry.get(name))}) for name in registry]
+
+
+def _trainings() -> list[tuple[str, dict[str, str]]]:
+    return [(name, {"about": load_training(path).description}) for name, path in shipped_trainings().items()]
+
+
+def _backends() -> list[tuple[str, dict[str, str]]]:
+    try:
+        importlib.import_module("ev_marl.grid.model.network")  # pandapower is heavy, and optional
+    except NetworkError as error:
+        return [("none", {"about": str(error)})]
+    importlib.import_module("ev_marl.grid.solvers.choose")  # they register themselves
+    return _registered(BACKENDS)
+
+
+def _first_line(entry: object) -> str:
+    if isinstance(entry, partial):  # a class or function with its first choices made
+        return f"{', '.join(map(str, entry.keywords.values()))}: {_first_line(entry.func)}"
+    return (inspect.getdoc(entry) or "").partition("\n")[0]
+
+
+_SECTIONS: dict[str, Callable[[], list[tuple[str, dict[str, str]]]]] = {
+    "scenarios": _scenarios,
+    "policies": _policies,
+    "coordinators": partial(_registered, COORDINATORS),
+    "terms": partial(_registered, TERMS),
+    "blocks": partial(_registered, BLOCKS),
+    "sessions": partial(_registered, SESSION_MODELS),
+    "backends": _backends,
+    "trainings": _trainings,
+}
+
+
+def command(
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help=f"{', '.join(_SECTIONS)}.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    sections = {name: make() for name, make in _SECTIONS.items() if kind is None or name == kind}
+    if not sections:
+        near = did_you_mean(str(kind), list(_SECTIONS))
+        raise EvMarlError(f"nothing to list is called '{kind}'.{near} Known: {', '.join(_SECTIONS)}")
+    if as_json:
+        print_json({name: [{"name": entry, **about} for entry, about in rows] for name, rows in sections.items()})
+        return
+    out = console()
+    for name, rows in sections.items():
+        table = Table.grid(padding=(0, 2))
+        for entry, about in rows:
+            table.add_row(f"  {entry}", *(Text(value) for value in about.values()))
+        out.print(Text(name, style="bold"), table, Text(""), sep="\n")

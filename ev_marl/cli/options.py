@@ -1,0 +1,30 @@
+"""Options that several commands share; an option of one command stands in the command's own file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ev_marl.scenario.schema.grid import GridCoordinator
+from ev_marl.simulation.coordinators import COORDINATORS
+
+ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="Name of a shipped scenario, or a YAML file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+CoordinatorName = Annotated[
+    str | None, typer.Option("--coordinator", metavar="NAME", help=f"{', '.join(COORDINATORS)}, or module:Class.")
+]
+DaySeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the day.")]
+RunSeed = Annotated[int, typer.Option("--seed", min=0, help="Which days.")]
+TrackFile = Annotated[Path | None, typer.Option("--track", metavar="FILE", help="A track file instead.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Most processes; else one a core.")]
+RayAddress = Annotated[
+    str | None, typer.Option("--ray", metavar="ADDRESS", help="Run the days on a Ray cluster; auto finds it.")
+]
+GridCoordinatorName = Annotated[
+    GridCoordinator | None,
+    typer.Option("--grid-coordinator", help="Instead of the scenario's; none: limits are broken."),
+]
+PolicyName = Annotated[str, typer.Option("--policy", help="Who decides.")]

@@ -1,0 +1,32 @@
+"""Print the JSON Schema of scenario files, or of training files: completion and checks in editors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ev_marl.cli.options import Overwrite
+from ev_marl.cli.output import write_new
+from ev_marl.rl.config_reference import training_reference, training_schema_text
+from ev_marl.scenario.json_schema import scenario_schema_text
+from ev_marl.scenario.reference import scenario_reference
+
+EXAMPLES = ("ev-marl schema --out scenario.schema.json", "ev-marl schema --training --reference")
+
+
+def command(
+    out: Annotated[Path | None, typer.Option("--out", help="File to write instead of stdout.")] = None,
+    reference: Annotated[bool, typer.Option("--reference", help="Reference for people instead, in Markdown.")] = False,
+    training: Annotated[bool, typer.Option("--training", help="Of training files instead of scenarios.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    if training:
+        text = training_reference() if reference else training_schema_text()
+    else:
+        text = scenario_reference() if reference else scenario_schema_text()
+    if out is None:
+        print(text, end="")
+    else:
+        write_new(out, text, overwrite=overwrite)

@@ -1,0 +1,46 @@
+"""Turn recorded sessions or real prices into track files, one a day; says what had to be imputed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ev_marl.cli.output import say
+from ev_marl.world.importing import Dataset, Wish, import_tracks
+from ev_marl.world.readers.prices import Fill
+
+EXAMPLES = (
+    "ev-marl track import acn acn-caltech.json --site workplace --out tracks/",
+    "ev-marl track import elaadnl transactions.csv --site workplace --out tracks/",
+    "ev-marl track import prices day-ahead.csv --site depot-100 --out tracks/ --fill interpolate",
+)
+MOST_VALUES = 5  # that are listed one by one
+
+
+def command(
+    kind: Annotated[Dataset, typer.Argument(help="What the file is.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Data file; .gz is read too.")],
+    site: Annotated[str, typer.Option("--site", metavar="SCENARIO", help="Scenario with the site and all else.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for one track a day.")],
+    timezone: Annotated[
+        str | None, typer.Option("--timezone", help="Zone of the file's times, if not its usual.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of what is imputed.")] = 0,
+    energy: Annotated[Wish, typer.Option("--energy", help="Which energy drivers wanted.")] = "delivered",
+    fill: Annotated[Fill | None, typer.Option("--fill", help="Fill missing prices; else they are an error.")] = None,
+    area: Annotated[str | None, typer.Option("--area", help="Bidding zone, where a price file has several.")] = None,
+) -> None:
+    tracks = import_tracks(kind, file, site, out=out, timezone=timezone, seed=seed, energy=energy, fill=fill, area=area)
+    vehicles, turned_away = sum(len(track.sessions) for track in tracks), sum(track.turned_away for track in tracks)
+    say(
+        f"{len(tracks)} tracks in {out}: {tracks[0].start:%Y-%m-%d} to {tracks[-1].start:%Y-%m-%d}, "
+        f"{vehicles} stays, {turned_away} turned away"
+    )
+    for key in tracks[0].source:  # what differs from day to day, such as filled prices, is listed once each
+        values = list(dict.fromkeys(track.source.get(key, "") for track in tracks))
+        values = [value for value in values if value and (value != "none" or len(values) == 1)]
+        said = "; ".join(values) if len(values) <= MOST_VALUES else f"{values[0]} to {values[-1]}, one each day"
+        if said:
+            say(f"  {key}: {said}")
