@@ -169,6 +169,24 @@ def test_tracks_are_sampled_and_shown(tmp_path: Path) -> None:
     assert "there is no such file" in missing.stderr
 
 
+def test_a_track_shows_limits_that_change_and_what_was_edited(tmp_path: Path) -> None:
+    limits = tmp_path / "limits.yaml"
+    by_hour = [12] * 8 + [6.5] * 12 + [9] * 4
+    limits.write_text(f"extends: tiny\nsite: {{import_limit: {{by_hour: {by_hour}}}}}\n")
+    track = World(load_scenario(limits)).sample(0)
+    file = track.with_prices(0.3).save(tmp_path / "edited.json")
+    shown = run("track", "show", file).stdout
+    assert "import limit 6.5 kW to 12 kW, export limit 10 kW" in shown
+    assert "import limit 12 kW, export limit none" in shown  # of the yard
+    assert "Edited" in shown
+    assert "buy_per_kwh, sell_per_kwh" in shown
+    facts = json.loads(run("track", "show", file, "--json").stdout)
+    connection, yard = facts["groups"]["connection"], facts["groups"]["yard"]
+    assert connection["import_limit_kw"] == {"lowest": 6.5, "mean": sum(by_hour) / 24, "highest": 12.0}
+    assert yard["export_limit_kw"] == {"lowest": None, "mean": None, "highest": None}  # JSON has no infinity
+    assert facts["source"]["edited"] == "buy_per_kwh, sell_per_kwh"
+
+
 def test_tracks_are_imported(tmp_path: Path) -> None:
     file = tmp_path / "acn.json"
     session = {

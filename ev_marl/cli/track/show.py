@@ -51,8 +51,8 @@ def summary(track: Track) -> dict[str, Any]:
         "ports": len(track.ports),
         "groups": {
             group: {
-                "lowest_import_limit_kw": float(track.import_limit_kw[:, g].min()),
-                "lowest_export_limit_kw": float(track.export_limit_kw[:, g].min()),
+                "import_limit_kw": _range(track.import_limit_kw[:, g]),
+                "export_limit_kw": _range(track.export_limit_kw[:, g]),
                 "mean_base_load_kw": float(track.base_load_kw[:, g].mean()),
             }
             for g, group in enumerate(track.groups)
@@ -96,8 +96,8 @@ def _lines(track: Track, facts: dict[str, Any]) -> list[tuple[str, str]]:
     groups = [
         (
             f"  {group}",
-            f"import limit {_limit(entry['lowest_import_limit_kw'])}, export limit "
-            f"{_limit(entry['lowest_export_limit_kw'])}, base load {entry['mean_base_load_kw']:.1f} kW on average",
+            f"import limit {_limit(entry['import_limit_kw'])}, export limit {_limit(entry['export_limit_kw'])}, "
+            f"base load {entry['mean_base_load_kw']:.1f} kW on average",
         )
         for group, entry in facts["groups"].items()
     ]
@@ -135,8 +135,10 @@ def _network_lines(facts: dict[str, Any] | None) -> list[tuple[str, str]]:
     ]
 
 
-def _limit(limit_kw: float) -> str:
-    return f"{limit_kw:.0f} kW" if np.isfinite(limit_kw) else "none"
+def _limit(limit_kw: dict[str, float]) -> str:
+    """The limit, or the least and the highest where it changes over the day."""
+    lowest, highest = ("none" if np.isinf(limit_kw[end]) else f"{limit_kw[end]:g} kW" for end in ("lowest", "highest"))
+    return lowest if lowest == highest else f"{lowest} to {highest}"
 
 
 def _sessions_table(track: Track, count: int) -> Table:
