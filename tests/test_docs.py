@@ -5,13 +5,18 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+
+import ev_marl
 
 ROOT = Path(__file__).parent.parent
 NETWORKS = importlib.util.find_spec("simbench") is not None
+WISHES = ROOT / "docs" / "explanation" / "what-can-be-expressed.md"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -22,6 +27,19 @@ def generator() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def run_python(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All Python blocks of a page, one after the other in one module called `mysite`."""
+    monkeypatch.chdir(folder)
+    module = ModuleType("mysite")
+    monkeypatch.setitem(sys.modules, "mysite", module)
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), module.__dict__)
 
 
 def test_generated_pages_are_current() -> None:
@@ -46,14 +64,26 @@ def test_trained_policies_that_commands_name_are_there(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All Python blocks of a page, one after the other in one module called `mysite`."""
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
-    if not blocks:
-        return
-    if any(re.search(r"\.network\b", block) for block in blocks):
+    if any(re.search(r"\.network\b", block) for block in blocks(page, "python")):
         pytest.importorskip("pandapower")
-    monkeypatch.chdir(tmp_path)
-    module = ModuleType("mysite")
-    monkeypatch.setitem(sys.modules, "mysite", module)
-    for block in blocks:
-        exec(compile(block, str(page), "exec"), module.__dict__)
+    run_python(page, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("snippet", blocks(WISHES, "yaml"), ids=lambda snippet: snippet.splitlines()[0][:40])
+def test_wishes_are_scenarios(snippet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each YAML snippet of the page, as a variant of a shipped scenario; with the files and the class that it names."""
+    if "grid:" in snippet:
+        pytest.importorskip("pandapower")
+    if "mysite:" in snippet:
+        run_python(WISHES, tmp_path, monkeypatch)
+    base = "street-lv" if "grid:" in snippet else "tiny"
+    (tmp_path / "limit.csv").write_text("kw\n" + "25\n" * 24)
+    hours = [datetime(2023, 5, 14) + timedelta(hours=k) for k in range(72)]
+    rows = [f"{hour.isoformat()},{50 + hour.hour}" for hour in hours]
+    (tmp_path / "day_ahead.csv").write_text("\n".join(["datetime_utc,price_eur_per_mwh", *rows]))
+    file = tmp_path / "wish.yaml"
+    file.write_text(f"extends: {base}\nname: wish\n{snippet}")
+    env = ev_marl.parallel_env(file)
+    env.reset(seed=0)
+    _observations, rewards, *_ = env.step({agent: env.action_space(agent).sample() for agent in env.agents})
+    assert np.isfinite(list(rewards.values())).all()
