@@ -9,9 +9,9 @@ import networkx as nx
 import numpy as np
 
 from ev_marl.policies import Episode, SiteView, StationView
-from ev_marl.simulation.battery import energy_after
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.site.charge_curve import energy_after
 from ev_marl.world.track import Sessions, Track
 
 

@@ -18,8 +18,8 @@ from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
-from ev_marl.simulation.battery import charging_gain, energy_before_charging
 from ev_marl.simulation.simulator import Simulator
+from ev_marl.site.charge_curve import charging_gain, energy_before_charging
 from ev_marl.support.compiled import kernel
 
 # Prices that differ by less count as equal [currency/kWh]: rounding must not decide between equally cheap steps.

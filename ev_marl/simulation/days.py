@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from ev_marl.simulation.battery import energy_after, energy_before, taper_time_h
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.site.charge_curve import energy_after, energy_before, taper_time_h
 from ev_marl.support.errors import TrackError
 from ev_marl.world.track import Track
 

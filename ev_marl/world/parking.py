@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ev_marl.scenario import schema
-from ev_marl.simulation.battery import energy_after, taper_time_h
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.site.charge_curve import energy_after, taper_time_h
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import SiteError
 from ev_marl.world.track import Sessions

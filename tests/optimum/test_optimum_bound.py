@@ -21,9 +21,9 @@ from ev_marl.optimum import solve
 from ev_marl.planning.programme.cuts import flow_slope
 from ev_marl.policies import Plan, PlanPolicy, Policy, StationView, make_policy, rollout
 from ev_marl.scenario.series import Series
-from ev_marl.simulation.battery import energy_after
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
+from ev_marl.site.charge_curve import energy_after
 from ev_marl.world.track import Track
 
 seeds = st.integers(0, 2**32 - 1)

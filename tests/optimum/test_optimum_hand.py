@@ -14,7 +14,7 @@ from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.optimum import looseness_of_levels, shadow_price_interval, solve
 from ev_marl.scenario.series import Series
-from ev_marl.simulation.battery import energy_after
+from ev_marl.site.charge_curve import energy_after
 
 
 def test_everything_is_bought_in_the_cheap_hour() -> None:

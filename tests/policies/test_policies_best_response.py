@@ -14,9 +14,9 @@ from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.policies import BestResponse, best_response, make_policy, rollout
-from ev_marl.simulation.battery import energy_after
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
+from ev_marl.site.charge_curve import energy_after
 from ev_marl.support.errors import OptionError
 
 

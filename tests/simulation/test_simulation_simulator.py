@@ -12,11 +12,11 @@ from builders import random_site, random_track
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ev_marl.simulation.battery import energy_after
 from ev_marl.simulation.coordinators import COORDINATORS, make_coordinator
 from ev_marl.simulation.days import session_limits
 from ev_marl.simulation.simulator import Flow, Simulator
 from ev_marl.site import Site
+from ev_marl.site.charge_curve import energy_after
 from ev_marl.support.errors import ActionError, TrackError
 from ev_marl.world.track import Sessions, Track
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import pytest
 
-from ev_marl.simulation.battery import energy_after
+from ev_marl.site.charge_curve import energy_after
 
 
 def acn_two_stage(soc: float, pilot_kw: float, own_kw: float, capacity_kwh: float, knee: float, hours: float) -> float:

@@ -14,9 +14,9 @@ import numpy as np
 from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.planning.outlook.expected import ExpectedRoom
 from ev_marl.policies.base import SiteView
-from ev_marl.simulation.battery import energy_before
 from ev_marl.simulation.days import SessionLimits, session_limits
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.site.charge_curve import energy_before
 from ev_marl.support.errors import PolicyError
 from ev_marl.world.seeds import day_seeds
 from ev_marl.world.track import Track

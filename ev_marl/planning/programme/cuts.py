@@ -11,7 +11,7 @@ import numpy as np
 
 from ev_marl.optimum.model import PyomoDay
 from ev_marl.planning.programme.linear import LinearProgram, Rows
-from ev_marl.simulation.battery import energy_after
+from ev_marl.site.charge_curve import energy_after
 
 
 def flow_slope(

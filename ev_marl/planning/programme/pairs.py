@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.simulation.battery import energy_after
 from ev_marl.simulation.days import SessionLimits, session_limits
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.site.charge_curve import energy_after
 from ev_marl.world.track import Track
 
 

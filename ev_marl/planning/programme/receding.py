@@ -17,8 +17,8 @@ from ev_marl.planning.programme.charges import Charges
 from ev_marl.planning.programme.cuts import flow_slope
 from ev_marl.planning.programme.pairs import Pairs
 from ev_marl.policies.mpc.grid import NetworkRows, PowerRows
-from ev_marl.simulation.battery import energy_after
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.site.charge_curve import energy_after
 from ev_marl.support.errors import SolverError
 from ev_marl.support.highs import make_highs
 

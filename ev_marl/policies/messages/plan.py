@@ -17,7 +17,7 @@ import math
 
 import numpy as np
 
-from ev_marl.simulation.battery import charging_gain, energy_before_charging
+from ev_marl.site.charge_curve import charging_gain, energy_before_charging
 from ev_marl.support.compiled import kernel
 
 

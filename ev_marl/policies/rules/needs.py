@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.policies.base import StationView
-from ev_marl.simulation.battery import energy_before
+from ev_marl.site.charge_curve import energy_before
 
 
 def power_towards_kw(view: StationView, target_kwh: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from ev_marl.simulation.battery import energy_after, energy_before
+from ev_marl.site.charge_curve import energy_after, energy_before
 
 curves = st.fixed_dictionaries(
     {
