@@ -10,8 +10,8 @@ from typing import Any
 import pandapower
 import pandapower.networks
 
-from ev_marl.grid.base import GridBackend, Injections, PowerFlow
 from ev_marl.grid.model.network import Network
+from ev_marl.grid.solvers.base import GridBackend, Injections, PowerFlow
 from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend
 from ev_marl.grid.solvers.zbus import ZBusBackend
 from ev_marl.scenario.schema.grid import Grid

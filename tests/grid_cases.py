@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ev_marl.grid.base import Injections, PowerFlow
-from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.model.spec import NetworkSpec
+from ev_marl.grid.solvers.base import Injections, PowerFlow
 from ev_marl.scenario.schema.grid import Chargers, NetworkLimits
 from ev_marl.site import Site
 from ev_marl.world.grid_day import NetworkDay

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ev_marl.grid.flow import GridFlow
+from ev_marl.grid.loop.flow import GridFlow
 from ev_marl.grid.model.spec import NetworkSpec
 
 NOTHING = np.zeros(0)

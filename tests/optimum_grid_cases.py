@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandapower
 
-from ev_marl.grid.base import BACKENDS
-from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.model.network import Network
 from ev_marl.grid.solvers import newton, zbus  # noqa: F401  they register themselves
+from ev_marl.grid.solvers.base import BACKENDS
 from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend
 from ev_marl.scenario.schema.grid import Chargers, Grid, NetworkFile, NetworkLimits
 from ev_marl.site import Site

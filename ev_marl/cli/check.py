@@ -50,7 +50,7 @@ def warn(file: str, setting: Setting) -> None:
     """Say what is no error and yet no sense: a network that has no power flow even without charging."""
     if setting.network is None:
         return
-    from ev_marl.grid.describe import idle_day  # noqa: PLC0415  pandapower is heavy, and optional
+    from ev_marl.grid.studies.describe import idle_day  # noqa: PLC0415  pandapower is heavy, and optional
 
     found = idle_day(setting.network, setting.world.sample(0))
     if found.n_failed:

@@ -15,7 +15,7 @@ from rich.text import Text
 from ev_marl.cli.options import AsJson
 from ev_marl.cli.output import console, print_json
 from ev_marl.env.blocks import BLOCKS
-from ev_marl.grid.base import BACKENDS
+from ev_marl.grid.solvers.base import BACKENDS
 from ev_marl.objective import TERMS
 from ev_marl.policies import POLICIES
 from ev_marl.rl.config_file import load_training, shipped_trainings

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ev_marl.compare.records import OnNetwork
-from ev_marl.grid.flow import GridFlow
-from ev_marl.grid.limits import LOADING_TOLERANCE_PERCENT, VOLTAGE_TOLERANCE_PU
+from ev_marl.grid.loop.flow import GridFlow
+from ev_marl.grid.loop.limits import LOADING_TOLERANCE_PERCENT, VOLTAGE_TOLERANCE_PU
 
 
 class NetworkRecorder:

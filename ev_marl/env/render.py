@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from ev_marl.grid.flow import GridFlow
+from ev_marl.grid.loop.flow import GridFlow
 from ev_marl.simulation.simulator import Flow, Simulator
 from ev_marl.site import Site
 from ev_marl.world import Track

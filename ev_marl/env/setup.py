@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ev_marl.grid.loop import GridLoop
-from ev_marl.grid.setup import grid_loop
+from ev_marl.grid.loop.loop import GridLoop
+from ev_marl.grid.loop.setup import grid_loop
 from ev_marl.objective import Objective
 from ev_marl.scenario import Scenario, load_scenario
 from ev_marl.simulation.coordinators import Coordinator, make_coordinator

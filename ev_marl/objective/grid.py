@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ev_marl.grid.flow import GridFlow
+from ev_marl.grid.loop.flow import GridFlow
 from ev_marl.objective.base import TERMS, DayModel, Expression, NetworkModel, Variable
 from ev_marl.objective.split import Split, split_cost
 from ev_marl.simulation.simulator import Flow

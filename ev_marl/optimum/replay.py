@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.objective import Objective
 from ev_marl.policies.base import StationView
 from ev_marl.policies.plan import Plan, PlanPolicy

@@ -15,8 +15,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from ev_marl.grid.base import Injections
-from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.loop.loop import GridLoop
+from ev_marl.grid.solvers.base import Injections
 from ev_marl.objective import Objective
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.registry import Registry

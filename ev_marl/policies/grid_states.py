@@ -11,11 +11,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from ev_marl.grid.base import Injections, PowerFlow, put_rows
-from ev_marl.grid.limits import Bounds
-from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.loop.limits import Bounds
+from ev_marl.grid.loop.loop import GridLoop
+from ev_marl.grid.loop.slopes import moved_powers
 from ev_marl.grid.model.spec import NetworkSpec
-from ev_marl.grid.slopes import moved_powers
+from ev_marl.grid.solvers.base import Injections, PowerFlow, put_rows
 
 INSIDE = 3.0  # tolerances that plans stay inside a limit: linear about a point, it promises a little too much
 _HALVINGS = 8

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ev_marl.env.senses import Senses
-from ev_marl.grid.base import Injections
+from ev_marl.grid.solvers.base import Injections
 from ev_marl.objective import Objective
 from ev_marl.planning.own_plan import Worth
 from ev_marl.policies.base import Episode, ObservationView, ObservingPolicy, Policy, SiteView, StationView

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ev_marl.grid.flow import GridFlow
-from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.loop.flow import GridFlow
+from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.simulation.battery import power_box
 from ev_marl.simulation.coordinators.base import Coordinator, Request
 from ev_marl.simulation.days import Days

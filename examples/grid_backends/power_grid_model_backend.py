@@ -18,8 +18,8 @@ import numpy as np
 from power_grid_model import BranchSide, LoadGenType, PowerGridModel, WindingType, initialize_array
 from power_grid_model.errors import PowerGridError
 
-from ev_marl.grid.base import Injections, PowerFlow, refuse_collapse
 from ev_marl.grid.model.network import Network
+from ev_marl.grid.solvers.base import Injections, PowerFlow, refuse_collapse
 from ev_marl.support.errors import NetworkError
 
 IDEAL_VA = 1e20  # short-circuit power of a source: without it, power-grid-model puts an impedance behind every slack

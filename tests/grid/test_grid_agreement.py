@@ -17,9 +17,9 @@ pytest.importorskip("simbench")
 import pandapower.networks as networks  # noqa: E402  they need pandapower
 
 from ev_marl.cli import app  # noqa: E402  they need pandapower
-from ev_marl.grid.base import Injections, take_rows  # noqa: E402
 from ev_marl.grid.model.network import Network, load_buses  # noqa: E402
 from ev_marl.grid.solvers import newton  # noqa: E402
+from ev_marl.grid.solvers.base import Injections, take_rows  # noqa: E402
 from ev_marl.grid.solvers.checks import compare, random_states  # noqa: E402
 from ev_marl.grid.solvers.choose import make_backend  # noqa: E402
 from ev_marl.grid.solvers.newton import NewtonBackend  # noqa: E402

@@ -27,9 +27,9 @@ from grid_backend_cases import (  # noqa: E402  they need pandapower
 from network_elements import ELEMENTS  # noqa: E402
 
 from ev_marl.env.setup import Setting  # noqa: E402
-from ev_marl.grid.base import BACKENDS, GridBackend, Injections, PowerFlow  # noqa: E402
+from ev_marl.grid.loop.setup import grid_loop  # noqa: E402
 from ev_marl.grid.model.network import Network  # noqa: E402
-from ev_marl.grid.setup import grid_loop  # noqa: E402
+from ev_marl.grid.solvers.base import BACKENDS, GridBackend, Injections, PowerFlow  # noqa: E402
 from ev_marl.grid.solvers.checks import compare, random_states  # noqa: E402
 from ev_marl.grid.solvers.choose import make_backend  # noqa: E402
 from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend  # noqa: E402

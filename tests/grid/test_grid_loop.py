@@ -9,10 +9,10 @@ from grid_cases import ChainBackend, chain_day, chain_loop, chain_site
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ev_marl.grid import thermal
-from ev_marl.grid.base import Injections
-from ev_marl.grid.limits import Bounds
-from ev_marl.grid.loop import GridLoop, droop_ratio
+from ev_marl.grid.loop import thermal
+from ev_marl.grid.loop.limits import Bounds
+from ev_marl.grid.loop.loop import GridLoop, droop_ratio
+from ev_marl.grid.solvers.base import Injections
 from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.scenario.schema.grid import Chargers, NetworkLimits, VoltageDroop
 from ev_marl.simulation.coordinators import make_coordinator

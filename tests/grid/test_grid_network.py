@@ -13,9 +13,9 @@ pytest.importorskip("simbench")
 
 import pandapower.networks as networks  # noqa: E402  they need pandapower
 
-from ev_marl.grid.base import Injections  # noqa: E402
 from ev_marl.grid.model.network import Network, bus_index, load_buses  # noqa: E402
 from ev_marl.grid.model.sources import network_functions  # noqa: E402
+from ev_marl.grid.solvers.base import Injections  # noqa: E402
 from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend  # noqa: E402
 from ev_marl.grid.solvers.zbus import ZBusBackend  # noqa: E402
 from ev_marl.scenario.schema.grid import AddedPv, Grid  # noqa: E402

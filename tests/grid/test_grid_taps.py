@@ -14,10 +14,10 @@ pytest.importorskip("pandapower")
 import pandapower
 
 from ev_marl.compare.grid_metrics import NetworkRecorder
-from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.loop.loop import GridLoop
+from ev_marl.grid.loop.taps import TapChanger
 from ev_marl.grid.model.network import Network
 from ev_marl.grid.solvers.zbus import ZBusBackend
-from ev_marl.grid.taps import TapChanger
 from ev_marl.scenario.schema.grid import Chargers, NetworkLimits, TapControl
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator

@@ -16,7 +16,7 @@ pytest.importorskip("simbench")
 import grid_backend_cases as cases  # noqa: E402  they need pandapower
 from grid_backend_cases import NETWORKS, network_of, saved, two_buses  # noqa: E402
 
-from ev_marl.grid.base import Injections, PowerFlow  # noqa: E402
+from ev_marl.grid.solvers.base import Injections, PowerFlow  # noqa: E402
 from ev_marl.grid.solvers.checks import differences, random_states  # noqa: E402
 from ev_marl.grid.solvers.choose import make_backend  # noqa: E402
 from ev_marl.grid.solvers.newton import NewtonBackend  # noqa: E402

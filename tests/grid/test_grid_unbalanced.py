@@ -10,9 +10,9 @@ pytest.importorskip("pandapower")
 import pandapower
 import pandapower.networks
 
-from ev_marl.grid.base import Injections
 from ev_marl.grid.model.network import Network
 from ev_marl.grid.model.spec import NetworkSpec
+from ev_marl.grid.solvers.base import Injections
 from ev_marl.grid.solvers.checks import random_states
 from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend
 from ev_marl.grid.studies.unbalanced import ThreePhase

@@ -14,7 +14,7 @@ from network_elements import ELEMENTS
 from optimum_cases import money, random_day
 from optimum_grid_cases import hang, random_street
 
-from ev_marl.grid.loop import droop_ratio
+from ev_marl.grid.loop.loop import droop_ratio
 from ev_marl.objective import Objective
 from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.optimum import GridProblem, solve

@@ -14,7 +14,7 @@ pytest.importorskip("pandapower")
 from optimum_cases import money, one_port_day
 from optimum_grid_cases import hang, two_buses
 
-from ev_marl.grid.limits import VOLTAGE_TOLERANCE_PU
+from ev_marl.grid.loop.limits import VOLTAGE_TOLERANCE_PU
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.grid import GridLosses, LineOverload, VoltageDeviation

@@ -20,7 +20,7 @@ from policies_cases import day, two_lots
 from policies_grid_cases import another_future, weak_street
 
 from ev_marl.env.setup import Setting
-from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.policies import DualPrices, MpcPerfect, Policy, make_view, rollout
 from ev_marl.policies.base import Episode
 from ev_marl.scenario.schema.grid import NetworkLimits

@@ -20,10 +20,10 @@ from optimum_grid_cases import hang, random_street
 from policies_grid_cases import another_future, weak_street
 
 from ev_marl.env.setup import Setting
-from ev_marl.grid.base import Injections
-from ev_marl.grid.days import network_loads
-from ev_marl.grid.loop import GridLoop
-from ev_marl.grid.taps import TapChanger
+from ev_marl.grid.loop.days import network_loads
+from ev_marl.grid.loop.loop import GridLoop
+from ev_marl.grid.loop.taps import TapChanger
+from ev_marl.grid.solvers.base import Injections
 from ev_marl.objective import Objective
 from ev_marl.objective.grid import VoltageDeviation
 from ev_marl.optimum import GridProblem, solve

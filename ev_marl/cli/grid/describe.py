@@ -14,7 +14,7 @@ from ev_marl.cli.grid.with_grid import with_grid
 from ev_marl.cli.options import AsJson, Overwrite, ScenarioName
 from ev_marl.cli.output import check_new, console, print_json, say
 from ev_marl.env.setup import Setting
-from ev_marl.grid.describe import idle_day, network_facts
+from ev_marl.grid.studies.describe import idle_day, network_facts
 from ev_marl.grid.studies.map import draw_network
 
 EXAMPLES = ("ev-marl grid describe street-lv", "ev-marl grid describe my_site.yaml --plot net.png")

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ev_marl.grid.describe import ChargerBusFacts, IdleDay, NetworkFacts
+from ev_marl.grid.studies.describe import ChargerBusFacts, IdleDay, NetworkFacts
 from ev_marl.grid.studies.unbalanced_day import UnbalancedDay
 from ev_marl.grid.studies.year import Year
 from ev_marl.grid.studies.year_files import summary

@@ -12,7 +12,7 @@ import importlib
 import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
-from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from ev_marl.grid.base import GridBackend, Injections, PowerFlow
 from ev_marl.grid.model.spec import NetworkSpec
+from ev_marl.grid.solvers.base import GridBackend, Injections, PowerFlow
 
 VOLTAGE_PU = 1e-6
 LOADING_PERCENT = 1e-3

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ev_marl.grid.base import BACKENDS, GridBackend
 from ev_marl.grid.model.network import Network
 from ev_marl.grid.solvers import newton, pandapower_backend, zbus  # noqa: F401  they register themselves
+from ev_marl.grid.solvers.base import BACKENDS, GridBackend
 from ev_marl.grid.solvers.checks import differences, tolerances
 from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend
 from ev_marl.support.errors import NetworkError

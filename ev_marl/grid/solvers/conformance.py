@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ev_marl.grid.base import GridBackend, Injections, PowerFlow
+from ev_marl.grid.solvers.base import GridBackend, Injections, PowerFlow
 from ev_marl.grid.solvers.checks import compare, solvable_states, tolerances
 
 if TYPE_CHECKING:

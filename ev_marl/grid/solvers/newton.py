@@ -12,8 +12,8 @@ import numpy as np
 from pandapower.pypower.idx_bus import SL_FAC
 from scipy import sparse
 
-from ev_marl.grid.base import BACKENDS, MISMATCH_PU, Injections, PowerFlow, refuse_collapse
 from ev_marl.grid.model.network import Network
+from ev_marl.grid.solvers.base import BACKENDS, MISMATCH_PU, Injections, PowerFlow, refuse_collapse
 from ev_marl.grid.solvers.internals import Admittances, admittances, unsupported
 from ev_marl.support.errors import NetworkError, how_to_install
 

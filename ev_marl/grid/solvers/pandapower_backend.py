@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from pandapower.auxiliary import LoadflowNotConverged
 
-from ev_marl.grid.base import BACKENDS, Injections, PowerFlow, refuse_collapse
 from ev_marl.grid.model.network import Network
 from ev_marl.grid.model.sources import Net
+from ev_marl.grid.solvers.base import BACKENDS, Injections, PowerFlow, refuse_collapse
 from ev_marl.grid.solvers.internals import beside_slacks, run, with_tap_positions
 
 _BRANCHES = ("line", "trafo", "trafo3w", "impedance", "dcline")

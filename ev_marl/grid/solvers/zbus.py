@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import splu
 
-from ev_marl.grid.base import BACKENDS, LOWEST_PU, MISMATCH_PU, Injections, PowerFlow, put_rows
 from ev_marl.grid.model.network import Network
+from ev_marl.grid.solvers.base import BACKENDS, LOWEST_PU, MISMATCH_PU, Injections, PowerFlow, put_rows
 from ev_marl.grid.solvers.internals import admittances, unsupported
 from ev_marl.grid.solvers.newton import NewtonBackend
 from ev_marl.support.compiled import kernel

@@ -18,8 +18,8 @@ import numpy as np
 import pandapower
 import pandapower.networks
 
-from ev_marl.grid.base import BACKENDS, GridBackend, Injections
 from ev_marl.grid.model.network import Network, load_buses
+from ev_marl.grid.solvers.base import BACKENDS, GridBackend, Injections
 from ev_marl.grid.solvers.checks import Differences, compare, solvable_states, tolerances
 from ev_marl.grid.solvers.choose import IN_TURN, make_backend
 from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend

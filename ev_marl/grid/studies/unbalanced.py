@@ -17,8 +17,8 @@ import numpy as np
 import pandapower
 from pandapower.auxiliary import LoadflowNotConverged
 
-from ev_marl.grid.base import LOWEST_PU
 from ev_marl.grid.model.network import Network
+from ev_marl.grid.solvers.base import LOWEST_PU
 from ev_marl.grid.solvers.internals import follows_voltage, with_tap_positions
 from ev_marl.support.errors import NetworkError
 

@@ -21,8 +21,8 @@ from typing import Literal
 import numpy as np
 
 from ev_marl.env.setup import Setting
-from ev_marl.grid.days import network_loads
-from ev_marl.grid.flow import GridFlow
+from ev_marl.grid.loop.days import network_loads
+from ev_marl.grid.loop.flow import GridFlow
 from ev_marl.grid.studies.unbalanced import LOW_VOLTAGE_KV, PHASES, PhaseFlow, ThreePhase
 from ev_marl.policies.make import make_policy
 from ev_marl.policies.rollout import rollout

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from ev_marl.env.setup import Setting
-from ev_marl.grid.limits import LOADING_TOLERANCE_PERCENT, VOLTAGE_TOLERANCE_PU
+from ev_marl.grid.loop.limits import LOADING_TOLERANCE_PERCENT, VOLTAGE_TOLERANCE_PU
 from ev_marl.grid.model.spec import NetworkSpec
 from ev_marl.grid.solvers.checks import LOADING_PERCENT, VOLTAGE_PU
 from ev_marl.grid.studies.year_record import Checked, Moment, YearRecorder, YearSeries, check_states

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from ev_marl.grid.base import Injections
-from ev_marl.grid.flow import GridFlow
-from ev_marl.grid.limits import VOLTAGE_TOLERANCE_PU
-from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.loop.flow import GridFlow
+from ev_marl.grid.loop.limits import VOLTAGE_TOLERANCE_PU
+from ev_marl.grid.loop.loop import GridLoop
+from ev_marl.grid.solvers.base import Injections
 from ev_marl.scenario.schema.grid import NetworkLimits
 from ev_marl.simulation.simulator import Flow, Simulator
 

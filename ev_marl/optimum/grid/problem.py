@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ev_marl.grid.base import GridBackend, Injections, PowerFlow
-from ev_marl.grid.limits import Bounds
-from ev_marl.grid.loop import GridLoop, droop_ratio
+from ev_marl.grid.loop.limits import Bounds
+from ev_marl.grid.loop.loop import GridLoop, droop_ratio
+from ev_marl.grid.solvers.base import GridBackend, Injections, PowerFlow
 from ev_marl.scenario.schema.grid import VoltageDroop
 from ev_marl.world.track import Track
 

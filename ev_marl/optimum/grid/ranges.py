@@ -17,8 +17,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from ev_marl.grid.base import LOWEST_PU
-from ev_marl.grid.limits import LOADING_TOLERANCE_PERCENT, VOLTAGE_TOLERANCE_PU
+from ev_marl.grid.loop.limits import LOADING_TOLERANCE_PERCENT, VOLTAGE_TOLERANCE_PU
+from ev_marl.grid.solvers.base import LOWEST_PU
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.reduction import Quantities, Reduction
 

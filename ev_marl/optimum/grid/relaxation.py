@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ev_marl.grid.base import PowerFlow
+from ev_marl.grid.solvers.base import PowerFlow
 from ev_marl.optimum.grid.columns import ChargerColumns
 from ev_marl.optimum.grid.cone import GridBlocks
 from ev_marl.optimum.grid.prices import PriceRows

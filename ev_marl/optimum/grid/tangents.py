@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.grid.base import PowerFlow
-from ev_marl.grid.limits import LOADING_TOLERANCE_PERCENT, VOLTAGE_TOLERANCE_PU
-from ev_marl.grid.slopes import moved_powers
+from ev_marl.grid.loop.limits import LOADING_TOLERANCE_PERCENT, VOLTAGE_TOLERANCE_PU
+from ev_marl.grid.loop.slopes import moved_powers
+from ev_marl.grid.solvers.base import PowerFlow
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.terms import suffered
 from ev_marl.optimum.search import Search

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ev_marl.grid.base import PowerFlow
+from ev_marl.grid.solvers.base import PowerFlow
 from ev_marl.objective.base import Variable
 from ev_marl.optimum.grid.problem import GridProblem
 

@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from ev_marl.grid.base import Injections
-from ev_marl.grid.days import network_loads
+from ev_marl.grid.loop.days import network_loads
+from ev_marl.grid.solvers.base import Injections
 from ev_marl.planning.outlook.ahead import LOAD_DAYS, SEED
 from ev_marl.site.site import Site
 from ev_marl.world.seeds import day_seeds

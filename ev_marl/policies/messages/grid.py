@@ -11,8 +11,8 @@ from dataclasses import fields
 
 import numpy as np
 
-from ev_marl.grid.base import Injections
-from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.loop.loop import GridLoop
+from ev_marl.grid.solvers.base import Injections
 from ev_marl.planning.outlook.loads import Loads
 from ev_marl.policies.base import SiteView
 from ev_marl.policies.grid_states import INSIDE, NetworkStates, kinds, n_limits

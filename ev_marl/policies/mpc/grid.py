@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ev_marl.grid.base import Injections
-from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.loop.loop import GridLoop
+from ev_marl.grid.solvers.base import Injections
 from ev_marl.planning.outlook.ahead import Ahead
 from ev_marl.planning.outlook.loads import Loads
 from ev_marl.policies.base import SiteView

@@ -14,8 +14,8 @@ pytest.importorskip("simbench")
 
 from ev_marl.compare.grid_metrics import NetworkRecorder
 from ev_marl.env.setup import Setting
-from ev_marl.grid.describe import idle_day
 from ev_marl.grid.studies import year as year_module
+from ev_marl.grid.studies.describe import idle_day
 from ev_marl.grid.studies.year import Year, play_year
 from ev_marl.grid.studies.year_figure import carpet_of
 from ev_marl.grid.studies.year_files import FILES, STEPS, summary, write_year

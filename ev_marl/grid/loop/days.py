@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.grid.base import GridBackend, Injections
+from ev_marl.grid.solvers.base import GridBackend, Injections
 from ev_marl.site.site import Site
 from ev_marl.support.errors import TrackError
 from ev_marl.world.track import Track

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ev_marl.grid.base import Injections
-from ev_marl.grid.loop import GridLoop
+from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.model.paths import charger_paths
+from ev_marl.grid.solvers.base import Injections
 from ev_marl.grid.solvers.checks import Differences, differences
 from ev_marl.grid.solvers.choose import SELF_CHECK_STATES
 from ev_marl.site.site import Site

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ev_marl.grid.base import GridBackend, Injections, PowerFlow
+from ev_marl.grid.solvers.base import GridBackend, Injections, PowerFlow
 from ev_marl.scenario.schema.grid import TapControl
 from ev_marl.support.errors import NetworkError
 from ev_marl.support.registry import did_you_mean

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ev_marl.grid.loop import GridLoop
-from ev_marl.grid.taps import TapChanger
+from ev_marl.grid.loop.loop import GridLoop
+from ev_marl.grid.loop.taps import TapChanger
 from ev_marl.scenario.schema import Scenario
 from ev_marl.site.site import Site
 from ev_marl.support.errors import NetworkError

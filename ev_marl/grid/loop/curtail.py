@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.grid.base import PowerFlow, put_rows, take_rows
-from ev_marl.grid.limits import Bounds
+from ev_marl.grid.loop.limits import Bounds
+from ev_marl.grid.solvers.base import PowerFlow, put_rows, take_rows
 from ev_marl.simulation.coordinators.base import Request
 from ev_marl.simulation.coordinators.proportional import Proportional
 from ev_marl.support.compiled import kernel

@@ -13,13 +13,13 @@ from functools import cached_property
 
 import numpy as np
 
-from ev_marl.grid import thermal
-from ev_marl.grid.base import GridBackend, Injections, PowerFlow, put_rows, take_rows
-from ev_marl.grid.curtail import Curtail, bus_power
-from ev_marl.grid.days import NetworkDays
-from ev_marl.grid.flow import GridFlow
-from ev_marl.grid.limits import Bounds
-from ev_marl.grid.taps import TapChanger
+from ev_marl.grid.loop import thermal
+from ev_marl.grid.loop.curtail import Curtail, bus_power
+from ev_marl.grid.loop.days import NetworkDays
+from ev_marl.grid.loop.flow import GridFlow
+from ev_marl.grid.loop.limits import Bounds
+from ev_marl.grid.loop.taps import TapChanger
+from ev_marl.grid.solvers.base import GridBackend, Injections, PowerFlow, put_rows, take_rows
 from ev_marl.scenario.schema.grid import Chargers, NetworkLimits, VoltageDroop
 from ev_marl.simulation.coordinators.base import Request
 from ev_marl.site.site import Site

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ev_marl.grid.base import PowerFlow
 from ev_marl.grid.model.spec import NetworkSpec
+from ev_marl.grid.solvers.base import PowerFlow
 from ev_marl.scenario.schema.grid import NetworkLimits
 from ev_marl.support.compiled import kernel
 
