@@ -63,7 +63,8 @@ class _Cache(_FunctionCache):  # type: ignore[misc]
 def source_digest(function: FunctionType) -> str:
     """A digest of all that a kernel is compiled from: its code, the kernels that it calls, constants that it reads.
 
-    It is taken of what Python has loaded, not of the files, which may have changed since. Comments do not count.
+    Their modules count too: compiled code names them, and cannot be loaded once a kernel has moved. The digest is taken
+    of what Python has loaded, not of the files, which may have changed since. Comments do not count.
     """
     digest = hashlib.sha256(repr(_OPTIONS).encode())
     seen: set[object] = {function}
@@ -88,7 +89,7 @@ def source_digest(function: FunctionType) -> str:
             digest.update(repr(value).encode())
 
     def add_function(reached: FunctionType) -> None:
-        digest.update(repr((reached.__defaults__, reached.__kwdefaults__)).encode())
+        digest.update(repr((reached.__module__, reached.__defaults__, reached.__kwdefaults__)).encode())
         cells = zip(reached.__code__.co_freevars, reached.__closure__ or (), strict=True)
         known = reached.__globals__ | {name: cell.cell_contents for name, cell in cells}
         for code in _nested(reached.__code__):

@@ -105,10 +105,15 @@ print(*answers, *sorted(Compilations.names))
 
 
 def use(folder: Path, **values: float) -> list[str]:
-    """What kernels of one file answer that call those of another, and which were compiled; each time a new process."""
+    """The answers of kernels of one file that call those of another, each with its values."""
     given = {"factor": 2.0, "offset": 0.0, "entry": 0.0, "below": 1.0} | values
     (folder / "called.py").write_text(CALLED.format(**given))
     (folder / "callers.py").write_text(CALLERS.format(**given))
+    return answers(folder)
+
+
+def answers(folder: Path) -> list[str]:
+    """What the kernels in a folder answer, and which were compiled, in a new process."""
     path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "NUMBA_CACHE_DIR": str(folder / "cache")}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"  # a file that was just written may be as old as its bytecode
@@ -123,3 +128,12 @@ def test_cache_notices_changes_of_what_a_kernel_reaches(tmp_path: Path) -> None:
     assert use(tmp_path, factor=3.0) == ["30.0", "30.0", "10.0", "direct", "inner", "through_module"]
     changed = use(tmp_path, factor=3.0, offset=1.0, entry=2.0, below=4.0)
     assert changed == ["31.0", "32.0", "40.0", "below", "direct", "from_below", "through_module"]
+
+
+def test_cache_notices_that_a_kernel_has_moved_to_another_file(tmp_path: Path) -> None:
+    use(tmp_path)
+    moved = CALLERS.replace("import called\nfrom called", "import elsewhere as called\nfrom elsewhere")
+    (tmp_path / "elsewhere.py").write_text((tmp_path / "called.py").read_text())
+    (tmp_path / "called.py").unlink()
+    (tmp_path / "callers.py").write_text(moved.format(offset=0.0, entry=0.0, below=1.0))
+    assert answers(tmp_path) == ["20.0", "20.0", "10.0", "direct", "inner", "through_module"]
