@@ -1,11 +1,18 @@
-"""Check scenario files: every error at once, with file and line; exit code 1 if there is any."""
+"""Check scenario files: every error at once, with file and line; exit code 1 if there is any.
+
+What is no error and yet seldom meant is a warning, with its numbers: prices at which it does not pay to serve a
+customer, stations that no vehicle can use, many vehicles there at the start, limits that never bind, a network that
+does not carry its own loads.
+"""
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
 
+from ev_marl.checks import SampledDays, findings
 from ev_marl.cli.options import AsJson
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.env.setup import Setting
@@ -19,39 +26,45 @@ def command(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Scenario files, or names of shipped ones.")],
     as_json: AsJson = False,
 ) -> None:
-    found: dict[str, list[dict[str, Any]]] = {}
+    results: dict[str, dict[str, Any]] = {}
     for file in files:
+        errors: list[dict[str, Any]] = []
+        results[file] = {"errors": errors}
         try:
-            scenario = load_scenario(file)
-            setting = Setting.of(scenario)
+            setting = Setting.of(load_scenario(file))
         except ScenarioError as error:
-            found[file] = [{"file": p.file, "line": p.line, "key": p.key, "message": p.message} for p in error.problems]
+            errors.extend(asdict(problem) for problem in error.problems)
             if not as_json:
                 say(str(error))
         except EvMarlError as error:
-            found[file] = [{"file": file, "line": 0, "key": "", "message": str(error)}]
+            errors.append({"file": file, "line": 0, "key": "", "message": str(error)})
             if not as_json:
                 say(f"{file}: {error}")
         else:
-            found[file] = []
-            if not as_json:
-                arrays = setting.site.arrays
-                numbers = ((arrays.n_stations, "station"), (arrays.n_ports, "port"), (arrays.n_groups, "group"))
-                warn(file, setting)
-                text = f"{file}: sound. " + ", ".join(f"{n} {word}{'s' * (n != 1)}" for n, word in numbers)
-                console().print(text, markup=False, soft_wrap=True)
+            results[file].update(_plausibility(file, setting, as_json))
     if as_json:
-        print_json(found)
-    if any(found.values()):
+        print_json(results)
+    if any(result["errors"] for result in results.values()):
         raise typer.Exit(1)
 
 
-def warn(file: str, setting: Setting) -> None:
-    """Say what is no error and yet no sense: a network that has no power flow even without charging."""
-    if setting.network is None:
-        return
-    from ev_marl.grid.studies.describe import idle_day  # noqa: PLC0415  pandapower is heavy, and optional
-
-    found = idle_day(setting.network, setting.world.sample(0))
-    if found.n_failed:
-        say(f"{file}: warning: network '{setting.network.spec.name}' has {found}")
+def _plausibility(file: str, setting: Setting, as_json: bool) -> dict[str, Any]:
+    """What a sound scenario's days look like; printed, unless that is for a program."""
+    days = SampledDays.of(setting)
+    found = findings(days)
+    problems = [finding.problem(setting.scenario) for finding in found]
+    if not as_json:
+        for problem in problems:
+            say(str(replace(problem, message=f"warning: {problem.message}")))
+        arrays = setting.site.arrays
+        numbers = ((arrays.n_stations, "station"), (arrays.n_ports, "port"), (arrays.n_groups, "group"))
+        counts = ", ".join(f"{n} {word}{'s' * (n != 1)}" for n, word in numbers)
+        start = str(days.start)
+        console().print(f"{file}: sound. {counts}. {start[0].upper()}{start[1:]}", markup=False, soft_wrap=True)
+    return {
+        "warnings": [
+            {**asdict(problem), "check": finding.check, "numbers": finding.numbers}
+            for problem, finding in zip(problems, found, strict=True)
+        ],
+        "start": asdict(days.start),
+    }

@@ -79,8 +79,7 @@ def _group_attributes(group: Group, is_root: bool, n_steps: int) -> dict[str, ob
 
 
 def _add_stations(graph: nx.DiGraph, stations: Stations, parent: str, counts: Counter[str]) -> None:
-    supply = stations.supply or ("dc" if stations.type == "dc" else "ac")
-    charge_kw = stations.port_power_kw
+    charge_kw, supply = stations.port_power_kw, stations.feeds
     discharge_kw = 0.0
     if stations.v2g:
         discharge_kw = charge_kw if stations.discharge_power is None else stations.discharge_power

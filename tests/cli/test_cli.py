@@ -93,7 +93,22 @@ def test_check_lists_every_error_with_its_line(tmp_path: Path) -> None:
     assert f"{file}:6: site.import_limit" in result.stderr
     as_json = run("check", file, "--json")
     assert as_json.exit_code == 1
-    assert [problem["line"] for problem in json.loads(as_json.stdout)[str(file)]] == [3, 6]
+    assert [problem["line"] for problem in json.loads(as_json.stdout)[str(file)]["errors"]] == [3, 6]
+
+
+def test_check_warns_of_what_is_no_error_and_seldom_meant(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("extends: tiny\nname: mine\nobjective: {unmet_energy: 0.25 EUR/kWh}\n")
+    result = run("check", file)
+    assert result.exit_code == 0
+    assert f"{file}:3: objective.unmet_energy: warning: 0.25 EUR/kWh is less than" in result.stderr
+    assert "sound" in result.stdout
+    assert "At 00:00, when an episode starts, 0.0 vehicles are there" in result.stdout
+    found = json.loads(run("check", file, "--json").stdout)[str(file)]
+    assert found["errors"] == []
+    assert [warning["check"] for warning in found["warnings"]] == ["refusal"]
+    assert found["warnings"][0]["numbers"]["unmet_per_kwh"] == 0.25
+    assert found["start"]["n_days"] == 20
 
 
 def test_describe_shows_the_tree() -> None:

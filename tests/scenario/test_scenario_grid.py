@@ -325,7 +325,8 @@ def test_one_fault_that_opening_finds(case: str, write: Write) -> None:
         assert part in message
     checked = CliRunner().invoke(app, ["check", str(path), "--json"])
     assert checked.exit_code == 1
-    assert json.loads(checked.stdout)[str(path)] == [{"file": str(path), "line": line, "key": key, "message": message}]
+    errors = json.loads(checked.stdout)[str(path)]["errors"]
+    assert errors == [{"file": str(path), "line": line, "key": key, "message": message}]
 
 
 @needs_simbench

@@ -90,6 +90,11 @@ class Stations(Model):
         return self
 
     @property
+    def feeds(self) -> Literal["ac", "dc"]:
+        """Whether the ports feed the vehicle's on-board charger or its battery, given as such or by the type."""
+        return self.supply or ("dc" if self.type == "dc" else "ac")
+
+    @property
     def port_power_kw(self) -> float:
         """Highest charging power of each port [kW], given as such or by current, phases and voltage."""
         if self.power is not None:

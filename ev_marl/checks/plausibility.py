@@ -1,0 +1,216 @@
+"""What is no error in a scenario, and yet is seldom meant: a list of small checks, each with its numbers.
+
+A setting comes in, findings go out. Each check is a function from sampled days to findings; a new one is written below
+and added to `CHECKS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ev_marl.checks.sampled import SampledDays
+from ev_marl.env.setup import Setting
+from ev_marl.scenario import Problem, Scenario
+from ev_marl.scenario.problems import KeyPath, key_text
+from ev_marl.scenario.schema import Group, Stations
+from ev_marl.site.vehicles import vehicle_mix
+
+MANY_AT_THE_START = 1 / 3  # of the ports
+FEWER_ELSEWHERE = 1 / 2  # of those at the start: another start hour is worth naming
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is no error, and yet is seldom meant."""
+
+    check: str  # name of the check
+    path: KeyPath  # key of the scenario that it is about
+    message: str
+    numbers: dict[str, float]  # what the message says, for programs
+
+    @property
+    def key(self) -> str:
+        """The key as people read it: `site.groups[0]`."""
+        return key_text(self.path)
+
+    def problem(self, scenario: Scenario) -> Problem:
+        """The finding with file and line."""
+        return scenario.places.problem(self.path, self.message)
+
+
+def findings(scenario: str | Path | Scenario | SampledDays) -> list[Finding]:
+    """Everything about a scenario that is no error, and yet is seldom meant.
+
+    Parameters
+    ----------
+    scenario : str, Path, Scenario or SampledDays
+        Name of a shipped scenario, path of a YAML file, a loaded scenario, or days of one.
+
+    Raises
+    ------
+    ScenarioError
+        If it has errors; all are listed.
+    """
+    days = scenario if isinstance(scenario, SampledDays) else SampledDays.of(Setting.of(scenario))
+    return [finding for check in CHECKS for finding in check(days)]
+
+
+def check_refusal(days: SampledDays) -> Iterator[Finding]:
+    """A missing kWh that costs less than a delivered one: the optimum then leaves vehicles uncharged."""
+    objective, currency = days.setting.scenario.objective, days.setting.scenario.currency
+    buy = np.concatenate([track.buy_per_kwh for track in days.tracks])
+    efficiency = float(days.setting.site.arrays.charge_efficiency.min())
+    delivered = (objective.energy_cost * buy + objective.battery_wear) / efficiency
+    dearest, unmet = float(delivered.max()), objective.unmet_energy
+    if unmet < dearest:
+        share = float((delivered > unmet).mean())
+        wear = f" and wear of {objective.battery_wear:g}" if objective.battery_wear else ""
+        yield Finding(
+            "refusal",
+            ("objective", "unmet_energy"),
+            f"{unmet:g} {currency}/kWh is less than a kWh in the battery costs at the dearest time, {dearest:.3f} "
+            f"{currency} (price {buy.max():.3f}{wear}, efficiency {efficiency:.0%}): in {share:.0%} of the steps it "
+            "pays not to charge, and an optimum may refuse customers; a higher price of unmet energy avoids that",
+            {"unmet_per_kwh": unmet, "dearest_per_kwh": dearest, "efficiency": efficiency, "share_of_steps": share},
+        )
+
+
+def check_stations(days: SampledDays) -> Iterator[Finding]:
+    """Stations that no vehicle of the mix can use, or not at all their power."""
+    scenario = days.setting.scenario
+    mix = vehicle_mix(scenario.vehicles)
+    for path, stations in _stations(scenario.site, ("site",)):
+        supply = stations.feeds
+        fastest = max(mix, key=lambda vehicle: vehicle.dc_power if supply == "dc" else vehicle.ac_power)
+        power_kw = fastest.dc_power if supply == "dc" else fastest.ac_power
+        numbers = {"port_kw": stations.port_power_kw, "fastest_vehicle_kw": power_kw}
+        if power_kw == 0.0:
+            message = f"no vehicle of the mix can charge at {supply.upper()} ports: these stations stay empty"
+            yield Finding("stations", path, message, numbers)
+        elif power_kw < stations.port_power_kw:
+            yield Finding(
+                "stations",
+                path,
+                f"no vehicle of the mix can use all the power of these ports: they have {stations.port_power_kw:g} kW, "
+                f"and the fastest at {supply.upper()}, {fastest.name}, charges with {power_kw:g} kW",
+                numbers,
+            )
+        if stations.v2g and scenario.vehicles.v2g_share == 0.0:
+            message = "these ports can discharge vehicles, and no vehicle can be discharged (`vehicles: v2g_share: 0`)"
+            yield Finding("stations", path, message, {"v2g_share": 0.0})
+
+
+def check_start(days: SampledDays) -> Iterator[Finding]:
+    """Many vehicles there when an episode starts, where another start hour would have few."""
+    start, n_ports = days.start, days.setting.site.arrays.n_ports
+    if start.vehicles > MANY_AT_THE_START * n_ports and start.fewest < FEWER_ELSEWHERE * start.vehicles:
+        yield Finding(
+            "start",
+            ("start_hour",),
+            f"{start}. There are {n_ports} ports. What vehicles did before the start is assumed, not simulated; "
+            f"`start_hour: {int(start.fewest_at[:2])} h` leaves less to assume",
+            {"vehicles": start.vehicles, "ports": n_ports, "fewest": start.fewest},
+        )
+
+
+def check_limits(days: SampledDays) -> Iterator[Finding]:
+    """Import limits that nothing can reach; sites at which uncontrolled charging meets no limit at all."""
+    limit_kw, possible_kw, uncontrolled_kw = days.import_limit_kw, days.possible_kw, days.uncontrolled_kw
+    limited = np.isfinite(limit_kw).any(axis=(0, 1))
+    paths = dict(_group_paths(days.setting.scenario.site, ("site",)))
+    n_days = len(days.tracks)
+    for g, name in enumerate(days.setting.site.groups):
+        if not limited[g] or name not in paths or (possible_kw[:, :, g] >= limit_kw[:, :, g]).any():
+            continue
+        least, most = float(limit_kw[:, :, g].min()), float(possible_kw[:, :, g].max())
+        yield Finding(
+            "limits",
+            (*paths[name], "import_limit"),
+            f"the limit never binds: all vehicles of {n_days} days at full power and the base load come to "
+            f"{most:.1f} kW, the limit is {least:g} kW or more",
+            {"limit_kw": least, "possible_kw": most, "days": n_days},
+        )
+    objective = days.setting.scenario.objective
+    coupled = days.setting.network is not None or objective.peak_power > 0.0 or objective.setpoint_tracking is not None
+    if not coupled and not (uncontrolled_kw > limit_kw).any():
+        highest = float(uncontrolled_kw[:, :, 0].max())
+        yield Finding(
+            "limits",
+            ("site",),
+            f"uncontrolled charging meets no limit of the site on {n_days} days; the site draws {highest:.1f} kW at "
+            "most. Unless vehicles wait for the same cheap hour, there is nothing to share",
+            {"highest_kw": highest, "days": n_days},
+        )
+
+
+def check_prices(days: SampledDays) -> Iterator[Finding]:
+    """A price above every alternative: nothing that it could be weighed against is worth so much."""
+    scenario = days.setting.scenario
+    objective, currency, site = scenario.objective, scenario.currency, days.setting.site.arrays
+    horizon_h = scenario.n_steps * scenario.step
+    most_kwh = horizon_h * float(site.charge_efficiency.max())
+    worth = objective.unmet_energy * most_kwh
+    if objective.peak_power > 0.0 and objective.peak_power >= worth:
+        yield Finding(
+            "prices",
+            ("objective", "peak_power"),
+            f"{objective.peak_power:g} {currency}/kW is more than one more kW can be worth: in {horizon_h:g} h it "
+            f"delivers {most_kwh:.1f} kWh, and unmet energy costs {objective.unmet_energy:g} {currency}/kWh, "
+            f"{worth:.2f} {currency} in all. An optimum never raises the peak for a vehicle",
+            {"peak_per_kw": objective.peak_power, "worth_per_kw": worth},
+        )
+    v2g = site.port_discharge_kw > 0.0
+    if v2g.any() and objective.battery_wear > 0.0:
+        eta_in, eta_out = float(site.charge_efficiency[v2g].max()), float(site.discharge_efficiency[v2g].max())
+        gain = max(track.buy_per_kwh.max() * eta_out - track.buy_per_kwh.min() / eta_in for track in days.tracks)
+        gain, wear = objective.energy_cost * float(gain), objective.battery_wear * (1.0 / eta_in + eta_out)
+        if wear >= gain:
+            yield Finding(
+                "prices",
+                ("objective", "battery_wear"),
+                f"moving a kWh in a battery from the cheapest to the dearest time of a day gains {max(0.0, gain):.3f} "
+                f"{currency} at most and costs {wear:.3f} {currency} of wear: V2G never pays by prices alone",
+                {"gain_per_kwh": gain, "wear_per_kwh": wear},
+            )
+
+
+def check_power_flow(days: SampledDays) -> Iterator[Finding]:
+    """A network that has no power flow even without charging."""
+    network = days.setting.network
+    if network is None:
+        return
+    from ev_marl.grid.studies.describe import idle_day  # noqa: PLC0415  pandapower is heavy, and optional
+
+    found = idle_day(network, days.tracks[0])
+    if found.n_failed:
+        message = f"network '{network.spec.name}' has {found}"
+        yield Finding("power_flow", ("grid",), message, {"failed": found.n_failed, "steps": found.n_steps})
+
+
+CHECKS: tuple[Callable[[SampledDays], Iterator[Finding]], ...] = (
+    check_refusal,
+    check_stations,
+    check_start,
+    check_limits,
+    check_prices,
+    check_power_flow,
+)
+
+
+def _group_paths(group: Group, path: KeyPath) -> Iterator[tuple[str, KeyPath]]:
+    """Name and key of every group."""
+    yield group.name, path
+    for i, child in enumerate(group.groups):
+        yield from _group_paths(child, (*path, "groups", i))
+
+
+def _stations(group: Group, path: KeyPath) -> Iterator[tuple[KeyPath, Stations]]:
+    """Key and content of every entry of stations."""
+    for i, stations in enumerate(group.stations):
+        yield (*path, "stations", i), stations
+    for i, child in enumerate(group.groups):
+        yield from _stations(child, (*path, "groups", i))

@@ -1,0 +1,117 @@
+"""Some days of a scenario, and what they say before any policy is chosen.
+
+A setting comes in; a `SampledDays` goes out: tracks, who is there when, what the groups would carry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ev_marl.env.setup import Setting
+from ev_marl.objective import Objective
+from ev_marl.objective.unmet import UnmetEnergy
+from ev_marl.policies.rollout import rollout
+from ev_marl.policies.rules.simple import Uncontrolled
+from ev_marl.simulation.coordinators.none import NoCoordinator
+from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.world.track import Track
+
+N_DAYS = 20
+
+
+@dataclass(frozen=True)
+class Start:
+    """How many vehicles are there when an episode starts, and when there would be fewest; means over days."""
+
+    n_days: int
+    local_time: str  # of the start
+    vehicles: float
+    fewest: float
+    fewest_at: str  # local clock hour
+
+    def __str__(self) -> str:
+        there = f"at {self.local_time}, when an episode starts, {self.vehicles:.1f} vehicles are there"
+        return f"{there} (mean of {self.n_days} days); fewest are there at {self.fewest_at}: {self.fewest:.1f}"
+
+
+@dataclass(frozen=True)
+class SampledDays:
+    """Days of a scenario; K days, T steps, G groups."""
+
+    setting: Setting
+    tracks: tuple[Track, ...]  # (K,)
+
+    @classmethod
+    def of(cls, setting: Setting, n_days: int = N_DAYS) -> SampledDays:
+        """Draw the days with the seeds 0, 1, ...
+
+        Parameters
+        ----------
+        setting : Setting
+            What a scenario sets up.
+        n_days : int
+            How many days to draw.
+        """
+        return cls(setting, tuple(setting.world.sample(seed) for seed in range(n_days)))
+
+    @cached_property
+    def start(self) -> Start:
+        """Who is there at the start of an episode, and when there would be fewest among the clock hours it covers."""
+        present = np.array([_present(track) for track in self.tracks])  # (K, T)
+        hours = np.array([[time.hour for time in track.clock.local_times] for track in self.tracks])
+        begins = np.array([[time.minute == 0 for time in track.clock.local_times] for track in self.tracks])
+        by_hour = {hour: float(present[begins & (hours == hour)].mean()) for hour in np.unique(hours[begins])}
+        first = self.tracks[0].clock.local_times[0]
+        vehicles = float(present[:, 0].mean())
+        hour, fewest = min(by_hour.items(), key=lambda entry: entry[1], default=(first.hour, vehicles))
+        return Start(len(self.tracks), f"{first:%H:%M}", vehicles, fewest, f"{hour:02d}:00")
+
+    @cached_property
+    def uncontrolled_kw(self) -> np.ndarray:
+        """Load of each group when all vehicles charge without control and no limit holds, base load included,
+        shape (K, T, G) [kW]."""
+        loads: list[np.ndarray] = []
+
+        def watch(flow: Flow, rewards: np.ndarray, costs: np.ndarray) -> None:
+            loads.append(flow.group_kw + flow.base_load_kw)
+
+        simulator = Simulator(self.setting.site.arrays, NoCoordinator(), self.tracks)
+        any_objective = Objective([UnmetEnergy(1.0)])  # uncontrolled charging weighs nothing
+        rollout(simulator, any_objective, Uncontrolled(), self.tracks, watch=watch)
+        return np.stack(loads, axis=1)
+
+    @cached_property
+    def possible_kw(self) -> np.ndarray:
+        """Highest load of each group that its vehicles could make together, as far as the limits below it let them,
+        base load included, shape (K, T, G) [kW]."""
+        site = self.setting.site.arrays
+        possible = np.zeros((len(self.tracks), self.tracks[0].n_steps, site.n_groups))
+        for track, vehicles_kw in zip(self.tracks, possible, strict=True):
+            sessions = track.sessions
+            power_kw = np.minimum(site.port_charge_kw[sessions.port], sessions.charge_kw)
+            for group, first, last, kw in zip(
+                site.port_group[sessions.port], sessions.arrival_step, sessions.departure_step, power_kw, strict=True
+            ):
+                vehicles_kw[first:last, group] += kw
+            for group in range(site.n_groups - 1, 0, -1):
+                parent = site.group_parent[group]
+                vehicles_kw[:, parent] += np.minimum(vehicles_kw[:, group], track.upper_kw[:, group])
+            vehicles_kw += track.base_load_kw
+        return possible
+
+    @cached_property
+    def import_limit_kw(self) -> np.ndarray:
+        """Import limit of each group, inf where it has none, shape (K, T, G) [kW]."""
+        return np.array([track.import_limit_kw for track in self.tracks])
+
+
+def _present(track: Track) -> np.ndarray:
+    """How many vehicles are there in each step."""
+    sessions = track.sessions
+    change = np.zeros(track.n_steps + 1)
+    np.add.at(change, sessions.arrival_step, 1.0)
+    np.add.at(change, np.minimum(sessions.departure_step, track.n_steps), -1.0)
+    return np.cumsum(change)[:-1]

@@ -1,0 +1,158 @@
+"""What `check` warns of: each check with hand-worked numbers; shipped scenarios pass them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import playable_scenarios
+
+from ev_marl.checks import CHECKS, Finding, SampledDays, findings
+from ev_marl.env.setup import Setting
+from ev_marl.scenario import ScenarioError, load_scenario
+from ev_marl.world.track import Track
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a variant of `tiny`."""
+
+    def variant(text: str) -> Path:
+        file = tmp_path / "mine.yaml"
+        file.write_text(f"extends: tiny\nname: mine\n{text}\n")
+        return file
+
+    return variant
+
+
+def by_hand(file: str | Path, sessions: Sequence[dict[str, Any]], base_load_kw: float = 0.0) -> SampledDays:
+    """One day of a scenario with these sessions."""
+    setting = Setting.of(file)
+    root = setting.site.groups[0]
+    track = Track.build(setting.site, step_h=1.0, n_steps=24, sessions=sessions, base_load_kw={root: base_load_kw})
+    return SampledDays(setting, (track,))
+
+
+def only(found: list[Finding], check: str) -> Finding:
+    (finding,) = found
+    assert finding.check == check
+    return finding
+
+
+@pytest.mark.parametrize("name", playable_scenarios())
+def test_shipped_scenarios_pass(name: str) -> None:
+    assert findings(name) == []
+
+
+def test_errors_come_first(write: Write) -> None:
+    with pytest.raises(ScenarioError, match="unknown key"):
+        findings(write("horizn: 24 h"))
+
+
+def test_every_check_says_what_it_is_about() -> None:
+    assert all(check.__doc__ for check in CHECKS)
+
+
+def test_unmet_energy_cheaper_than_a_delivered_kwh(write: Write) -> None:
+    file = write("objective: {unmet_energy: 0.25 EUR/kWh}")
+    found = only(findings(file), "refusal")
+    assert found.key == "objective.unmet_energy"
+    # prices from 0.10 to 0.40, wear 0.02, efficiency 93 %; above 0.25 in the 11 hours at 0.30 and 0.40
+    dearest = (0.40 + 0.02) / 0.93
+    assert found.numbers == pytest.approx(
+        {"unmet_per_kwh": 0.25, "dearest_per_kwh": dearest, "efficiency": 0.93, "share_of_steps": 11 / 24}
+    )
+    for part in ("0.25 EUR/kWh", "0.452 EUR", "price 0.400 and wear of 0.02", "93%", "46%"):
+        assert part in found.message
+    problem = found.problem(load_scenario(file))
+    assert (problem.file, problem.line) == (str(file), 3)
+    assert findings(write("objective: {unmet_energy: 0.46 EUR/kWh}")) == []
+
+
+STATIONS = "site: {{name: yard, import_limit: 12 kW, export_limit: 10 kW, groups: null, stations: [{}]}}"
+
+
+def test_stations_that_the_mix_cannot_use(write: Write) -> None:
+    found = only(findings(write(STATIONS.format("{type: ac, count: 3, power: 22 kW}"))), "stations")
+    assert found.key == "site.stations[0]"
+    assert found.numbers == {"port_kw": 22.0, "fastest_vehicle_kw": 11.0}
+    assert "22 kW, and the fastest at AC, compact, charges with 11 kW" in found.message
+    both = "{type: ac, count: 3, power: 11 kW}, {type: fast, supply: dc, power: 50 kW}"
+    found = only(findings(write(STATIONS.format(both))), "stations")
+    assert found.key == "site.stations[1]"
+    assert "no vehicle of the mix can charge at DC ports" in found.message
+    found = only(findings(write("vehicles: {v2g_share: 0}")), "stations")
+    assert found.key == "site.groups[0].stations[1]"
+    assert "no vehicle can be discharged" in found.message
+
+
+def test_many_vehicles_at_the_start() -> None:
+    homes = load_scenario("residential-v2g")
+    found = only(findings(homes.model_copy(update={"start_hour": 0.0})), "start")
+    assert found.key == "start_hour"
+    assert found.numbers["vehicles"] > 15.0 > 2.0 * found.numbers["fewest"]
+    assert "`start_hour: 1" in found.message  # in the early afternoon
+
+
+def test_who_is_there_is_counted_by_the_hour() -> None:
+    """One from 0 to 5, one from 2 beyond the end, one from 22: one at the start, fewest (one) at 0, 1 and 5 to 21."""
+    rows = [
+        {"port": 0, "arrival": 0, "departure": 5, "wanted_kwh": 5},
+        {"port": 1, "arrival": 2, "departure": 30, "wanted_kwh": 5},
+        {"port": 2, "arrival": 22, "departure": 23, "wanted_kwh": 5},
+    ]
+    start = by_hand("tiny", rows).start
+    assert (start.vehicles, start.local_time) == (1.0, "00:00")
+    assert (start.fewest, start.fewest_at) == (1.0, "00:00")
+    assert by_hand("tiny", rows[1:]).start.fewest == 0.0
+
+
+def test_what_the_groups_would_carry(write: Write) -> None:
+    """Two vehicles of 11 kW with 5 kWh and 22 kWh to charge at 93 %, the yard limited to 15 kW, a base load of 3 kW."""
+    days = by_hand(
+        write("site: {groups: [{name: yard, import_limit: 15 kW, stations: [{type: ac, count: 3, power: 11 kW}]}]}"),
+        [
+            {"port": 0, "arrival": 1, "departure": 4, "wanted_kwh": 5, "capacity_kwh": 100},
+            {"port": 1, "arrival": 1, "departure": 3, "wanted_kwh": 22, "capacity_kwh": 100},
+        ],
+        base_load_kw=3.0,
+    )
+    connection, yard = days.uncontrolled_kw[0, :5].T
+    most = 2 * 11 * 0.93  # what the second can get in its two hours
+    assert yard == pytest.approx([0.0, 5 / 0.93 + 11.0, most / 0.93 - 11.0, 0.0, 0.0])
+    assert connection == pytest.approx(yard + 3.0)
+    assert pytest.approx(np.array([[3, 18, 18, 14, 3], [0, 22, 22, 11, 0]])) == days.possible_kw[0, :5].T
+
+
+def test_a_limit_that_never_binds(write: Write) -> None:
+    found = only(findings(write("site: {import_limit: 34 kW}")), "limits")
+    assert found.key == "site.import_limit"
+    assert found.numbers["limit_kw"] == 34.0
+    assert 0.0 < found.numbers["possible_kw"] <= 12.0  # what the yard lets through
+    assert "the limit is 34 kW or more" in found.message
+
+
+def test_nothing_to_share(write: Write) -> None:
+    wide = "site: {import_limit: null, groups: [{name: yard, stations: [{type: ac, count: 3, power: 11 kW}]}]}"
+    found = only(findings(write(wide)), "limits")
+    assert found.key == "site"
+    assert 11.0 <= found.numbers["highest_kw"] <= 33.0
+    assert findings(write(f"{wide}\nobjective: {{peak_power: 1 EUR/kW}}")) == []
+
+
+def test_a_price_above_every_alternative(write: Write) -> None:
+    found = only(findings(write("objective: {peak_power: 14 EUR/kW}")), "prices")
+    assert found.key == "objective.peak_power"
+    assert found.numbers == pytest.approx({"peak_per_kw": 14.0, "worth_per_kw": 0.60 * 24 * 0.93})
+    assert findings(write("objective: {peak_power: 13 EUR/kW}")) == []
+    # from 0.10 to 0.40 EUR/kWh through both efficiencies; wear is paid on the way in and out
+    gain, per_wear = 0.40 * 0.93 - 0.10 / 0.93, 1 / 0.93 + 0.93
+    found = only(findings(write("objective: {battery_wear: 0.14 EUR/kWh, unmet_energy: 1 EUR/kWh}")), "prices")
+    assert found.key == "objective.battery_wear"
+    assert found.numbers == pytest.approx({"gain_per_kwh": gain, "wear_per_kwh": 0.14 * per_wear})
+    assert findings(write("objective: {battery_wear: 0.13 EUR/kWh, unmet_energy: 1 EUR/kWh}")) == []
