@@ -16,7 +16,7 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ev_marl needs
 test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 endef
 
-.PHONY: install demo test quick golden bench lint types docs results clean help
+.PHONY: install demo test quick golden bench lint layers types docs results clean help
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -51,9 +51,12 @@ golden: $(INSTALLED_ALL)  ## make the numbers of the golden folders anew, and sh
 bench: $(INSTALLED)  ## speed measurements; nothing is asserted
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -s
 
-lint: $(INSTALLED)  ## ruff
+lint: layers  ## ruff, and the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+layers: $(INSTALLED)  ## which room may import which: the contracts in pyproject.toml
+	$(BIN)/lint-imports --no-cache --no-logo
 
 types: $(INSTALLED)  ## mypy, strict
 	$(BIN)/mypy

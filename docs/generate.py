@@ -1,4 +1,5 @@
-"""Writes the generated pages: JSON Schemas, references of files, spaces; with `--results` also the README's table.
+"""Writes the generated pages: JSON Schemas, references of files, spaces, the house in CONTRIBUTING; with `--results`
+also the README's table.
 
 The page of spaces needs pandapower, for the scenarios on a network; the others do not.
 
@@ -8,9 +9,11 @@ A test calls `pages()` and fails when a committed page is stale.
 from __future__ import annotations
 
 import argparse
+import ast
 import re
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from ev_marl.scenario.json_schema import scenario_schema_text
 from ev_marl.scenario.reference import scenario_reference
 
 ROOT = Path(__file__).parent.parent
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 SPACES = ROOT / "docs" / "reference" / "spaces.md"
 EVERY_BLOCK = [
     "identity",
@@ -141,6 +145,27 @@ def _row(label: str, feature: Feature | ObservedFeature) -> str:
     return f"| `{label}` | {low} | {high} | {about} |"
 
 
+def contributing() -> str:
+    """CONTRIBUTING with its list of rooms, which the contract of imports orders and the rooms' docstrings describe."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (rooms,) = (contract for contract in contracts if contract["id"] == "rooms")
+    lines = ["| room | what it is for |", "|---|---|"]
+    for layer in reversed(rooms["layers"]):
+        packages = [ROOT / name.strip().replace(".", "/") for name in re.split(r"[|:]", layer)]
+        folders = [package for package in packages if package.is_dir()]
+        names = [f"`{folder.relative_to(ROOT / 'ev_marl').as_posix()}/`" for folder in folders]
+        texts = [ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or "" for folder in folders]
+        if folders:
+            lines.append(f"| {'<br>'.join(names)} | {'<br>'.join(text.splitlines()[0] for text in texts)} |")
+    return _between("house", "\n".join(lines), CONTRIBUTING.read_text())
+
+
+def _between(mark: str, new: str, text: str) -> str:
+    """A page with what stands between two marks replaced."""
+    marks = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- /{mark.partition(':')[0]} -->)", re.DOTALL)
+    return marks.sub(lambda match: f"{match[1]}{new}\n{match[2]}", text)
+
+
 def pages() -> dict[Path, Callable[[], str]]:
     """Path of every generated page, and what writes its text."""
     return {
@@ -149,6 +174,7 @@ def pages() -> dict[Path, Callable[[], str]]:
         SPACES: spaces_reference,
         ROOT / "docs" / "reference" / "training.md": training_reference,
         ROOT / "training" / "training.schema.json": training_schema_text,
+        CONTRIBUTING: contributing,
     }
 
 
@@ -162,8 +188,7 @@ def write_results() -> None:
         images.mkdir(exist_ok=True)
         shutil.copy(Path(folder) / "run" / "report.png", images / "workplace.png")
     readme = ROOT / "README.md"
-    marks = re.compile(r"(<!-- table: workplace -->\n).*?(<!-- /table -->)", re.DOTALL)
-    readme.write_text(marks.sub(lambda match: f"{match[1]}{table}\n{match[2]}", readme.read_text()))
+    readme.write_text(_between("table: workplace", table, readme.read_text()))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from gymnasium.envs.registration import register as _register_gymnasium
 from gymnasium.envs.registration import registry as _gymnasium_registry
 
+from ev_marl.support.package import __version__
+
 try:
     from pettingzoo.env_registry import registration as _pettingzoo
 except ImportError:  # older versions of PettingZoo have no registry
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from ev_marl.simulation.simulator import Simulator
     from ev_marl.site import Site
     from ev_marl.world import Track, World
-
-__version__ = "0.1.0"
 
 __all__ = [
     "BatchedEnv",

@@ -8,6 +8,7 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,3 +88,22 @@ def test_wishes_are_scenarios(snippet: str, tmp_path: Path, monkeypatch: pytest.
     env.reset(seed=0)
     _observations, rewards, *_ = env.step({agent: env.action_space(agent).sample() for agent in env.agents})
     assert np.isfinite(list(rewards.values())).all()
+
+
+def test_contributing_names_what_there_is() -> None:
+    """Paths and names in CONTRIBUTING lead somewhere, and every registry is listed with its entry points."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    listed = {group: named(path) for path, group in re.findall(r"\| `(ev_marl[\w.]+)` \| `(ev_marl\.\w+)` \|", text)}
+    assert {group: registry.group for group, registry in listed.items()} == {group: group for group in listed}
+    code = "".join(path.read_text() for path in (ROOT / "ev_marl").rglob("*.py"))
+    assert set(listed) == set(re.findall(r'Registry\(\s*"[\w ]+", "(ev_marl\.\w+)"', code))
+    for name in set(re.findall(r"`(ev_marl[\w.]*)`", text)) - set(listed):
+        named(name)
+    for path in re.findall(r"`((?:ev_marl|tests|scenarios|docs)/[\w./-]*)`", text):
+        assert "NAME" in path or (ROOT / path).exists(), path
+
+
+def named(path: str) -> Any:
+    """What stands at `module.name`."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)

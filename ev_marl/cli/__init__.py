@@ -1,4 +1,4 @@
-"""The command line `ev-marl`: one file a command, with its options, and the docstring as its help.
+"""The command line `ev-marl`: a file for each command, with its options and its help.
 
 `app` names the commands and loads the file of one when it runs; `options` has the options that several share.
 """

@@ -18,9 +18,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-import ev_marl
 from ev_marl.rl.restart import restart_reproducibly
 from ev_marl.support.errors import EvMarlError
+from ev_marl.support.package import __version__
 
 COMMANDS = {
     "": ("check", "describe", "schema", "list", "new", "solve", "compare", "tune", "train", "study"),
@@ -96,7 +96,7 @@ app.add_typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"ev-marl {ev_marl.__version__}")
+        print(f"ev-marl {__version__}")
         raise typer.Exit
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable
 from functools import partial
@@ -52,10 +51,11 @@ def _trainings() -> list[tuple[str, dict[str, str]]]:
 
 def _backends() -> list[tuple[str, dict[str, str]]]:
     try:
-        importlib.import_module("ev_marl.grid.model.network")  # pandapower is heavy, and optional
+        import ev_marl.grid.model.network  # noqa: PLC0415  pandapower is heavy, and optional
     except NetworkError as error:
         return [("none", {"about": str(error)})]
-    importlib.import_module("ev_marl.grid.solvers.choose")  # they register themselves
+    import ev_marl.grid.solvers.choose  # noqa: F401, PLC0415  they register themselves
+
     return _registered(BACKENDS)
 
 

@@ -1,4 +1,4 @@
-"""Many policies over many days, against the cooperative optimum: statistics, tables, report.
+"""Comparisons of many policies over many days with the optimum: runs, statistics, tables, reports, studies.
 
 `compare` runs it all. Names are loaded on first use, so that worker processes do not load what only the report needs.
 """

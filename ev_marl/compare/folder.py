@@ -19,12 +19,12 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-import ev_marl
 from ev_marl.compare.day import Work
 from ev_marl.compare.records import DayResult, Record
 from ev_marl.policies.learned.spec import KINDS, read_learned
 from ev_marl.scenario import Scenario
 from ev_marl.support.errors import RunError
+from ev_marl.support.package import __version__
 from ev_marl.world.seeds import Split, day_seeds
 
 MANIFEST = "manifest.json"
@@ -77,7 +77,7 @@ class Manifest(Record):
         runs = tuple(dict.fromkeys(name for members in entries.values() for name in members))
         learned = {name: spec for name in runs if (spec := read_learned(name)) is not None}
         return cls(
-            ev_marl=ev_marl.__version__,
+            ev_marl=__version__,
             scenario=resolved,
             files={
                 **{

@@ -19,11 +19,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import ev_marl
 from ev_marl.compare.day import Work
 from ev_marl.compare.folder import named_files, named_plug_ins, names_file
 from ev_marl.policies.learned.spec import DESCRIPTION, WEIGHTS, read_learned
 from ev_marl.support.errors import RunError
+from ev_marl.support.package import FOLDER
 
 CODE = "code"  # folder of the luggage that goes onto the import path
 LARGEST_PACKAGE_MB = 50.0
@@ -104,7 +104,7 @@ _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 @cache
 def package_digest() -> str:
     """SHA-256 of this package's source: machines that have the same compute the same."""
-    root = Path(ev_marl.__file__).parent
+    root = FOLDER
     content = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         content.update(path.relative_to(root).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())

@@ -18,12 +18,12 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-import ev_marl
 from ev_marl.compare.day import Work, run_day
 from ev_marl.compare.folder import day_path, write_atomically
 from ev_marl.compare.luggage import Luggage, package_digest, unpacked
 from ev_marl.compare.workers import day_failure
 from ev_marl.support.errors import RunError
+from ev_marl.support.package import __version__
 from ev_marl.support.ray_cluster import connect
 
 _LOOK_S = 0.5  # how often to look whether somebody wants to stop
@@ -59,7 +59,7 @@ def run_days_on_ray(
     if not missing:
         return
     with _cluster(address), _interrupts() as stopped:
-        luggage, asking = ray.put(Luggage.of(work)), (platform.node(), ev_marl.__version__, package_digest())
+        luggage, asking = ray.put(Luggage.of(work)), (platform.node(), __version__, package_digest())
         days = {_DAY.remote(luggage, asking, index, seed): (index, seed) for index, seed in missing}
         try:
             while days:
@@ -80,7 +80,7 @@ def _day(luggage: Luggage, asking: tuple[str, str, str], index: int, seed: int) 
     machine, version, digest = asking
     if machine != platform.node() and digest != package_digest():
         raise RunError(
-            f"the code of ev_marl on machine {platform.node()} (version {ev_marl.__version__}) is not that of the "
+            f"the code of ev_marl on machine {platform.node()} (version {__version__}) is not that of the "
             f"machine that asks, {machine} (version {version}); install the same on both"
         )
     return run_day(unpacked(luggage), index, seed).model_dump_json()

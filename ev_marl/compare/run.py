@@ -6,7 +6,6 @@ Scenario and policies come in, a `Comparison` goes out; every finished day is on
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -209,11 +208,12 @@ def rerun_day(folder: str | Path, index: int) -> DayResult:
 def _ray_workers() -> ModuleType:
     """The module that runs days on a Ray cluster; Ray is only needed there."""
     try:
-        return importlib.import_module("ev_marl.compare.ray_workers")
+        from ev_marl.compare import ray_workers  # noqa: PLC0415
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "ray":
             raise
         raise RunError("--ray needs Ray: pip install 'ev_marl[rllib]'") from error
+    return ray_workers
 
 
 def _cores() -> int:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import ev_marl
 from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.folder import Manifest, write_atomically
 from ev_marl.compare.progress import progress_bar
@@ -23,6 +22,7 @@ from ev_marl.env.setup import Setting
 from ev_marl.policies.make import read_spec, write_spec
 from ev_marl.scenario import Scenario
 from ev_marl.support.errors import RunError
+from ev_marl.support.package import __version__
 from ev_marl.world.seeds import day_seeds
 
 TUNED_FILE, RUNS = "tuned.json", "runs"
@@ -122,7 +122,7 @@ def _tuned(study: Study, scenario: Scenario, file: Path, progress: bool | None) 
     found = {}
     for policy in study.tune:
         searched = ranges_of(policy, {})
-        told = [ev_marl.__version__, scenario.model_dump(mode="json"), policy, study.tuning_days, study.seed]
+        told = [__version__, scenario.model_dump(mode="json"), policy, study.tuning_days, study.seed]
         told.append([str(one) for one in searched])
         key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
         if key not in kept:

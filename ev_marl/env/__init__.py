@@ -1,4 +1,4 @@
-"""The faces of the simulator: PettingZoo parallel and AEC, one central agent (Gymnasium), batched arrays.
+"""The environments: PettingZoo parallel and AEC, one central agent (Gymnasium), batches of arrays.
 
 A scenario comes in, an environment goes out. Nothing is loaded before it is used. PettingZoo's convention is that a
 package has functions `env` and `parallel_env`; since this room is called `env` too, `ev_marl.env(...)` calls the room,

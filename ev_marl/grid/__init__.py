@@ -1,4 +1,4 @@
-"""What the network feels: one protocol, pandapower as the reference, fast backends that agree with it."""
+"""The network above the site: its model, the solvers of its power flow, its part in a step, studies of it."""
 
 from ev_marl.grid.solvers.base import BACKENDS, GridBackend, Injections, PowerFlow
 

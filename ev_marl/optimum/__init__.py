@@ -1,4 +1,4 @@
-"""The Pyomo model of a known day: the cooperative bound, the plan that earns it, and the prices of congestion."""
+"""The optimum of a known day: a Pyomo model, the bound with its proof, the plan, the prices of congestion."""
 
 from ev_marl.optimum.day import solve_day
 from ev_marl.optimum.grid.problem import GridProblem

@@ -1,1 +1,1 @@
-"""Thinking ahead: what is expected, the own plan of a vehicle, bookings, the programme of the rest of a day."""
+"""Plans for the rest of a day: the outlook on what may come, plans of single vehicles, bookings, the programme."""

@@ -1,4 +1,4 @@
-"""Who decides the setpoints: heuristics, an own plan on the published prices, replay of a plan.
+"""Policies, which decide the setpoints: rules, model predictive control, exchange of messages, learned ones.
 
 `make_policy` turns a name with options into a policy, `rollout` runs it. Others are a class with the `Policy`
 protocol, named as `module:Class`, registered with `POLICIES.register`, or an entry point of `ev_marl.policies`.

@@ -1,4 +1,4 @@
-"""Bridges to training libraries: RLlib, Stable-Baselines3, TorchRL; and learned policies, which need none of them.
+"""Training with RLlib, and adapters for Stable-Baselines3, TorchRL and others.
 
 Modules that need a heavy package import it at the top, and nothing here imports them.
 """

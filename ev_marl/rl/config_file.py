@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import ev_marl
 from ev_marl.env.blocks import BLOCKS
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.scenario.loader import validate_document
@@ -18,6 +17,7 @@ from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.reading import Document, find_file, merge, read_document, read_setting
 from ev_marl.simulation.coordinators import COORDINATORS
 from ev_marl.support.errors import UnknownNameError
+from ev_marl.support.package import shipped_files
 from ev_marl.support.registry import Registry
 
 WHAT = "training file"
@@ -25,12 +25,8 @@ _OTHERS = "study"  # files beside the training files that are none begin with th
 
 
 def shipped_trainings() -> dict[str, Path]:
-    """Training files that come with the package, by name: inside an installed wheel, or beside it in a checkout."""
-    package = Path(ev_marl.__path__[0])
-    for folder in (package / "training", package.parent / "training"):
-        if folder.is_dir():
-            return {path.stem: path for path in sorted(folder.glob("*.yaml")) if not path.stem.startswith(_OTHERS)}
-    return {}
+    """Training files that come with the package, by name."""
+    return {name: path for name, path in shipped_files("training").items() if not name.startswith(_OTHERS)}
 
 
 def load_training(name_or_path: str | Path, changes: Sequence[str] = ()) -> TrainingConfig:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-import ev_marl
 from ev_marl.policies.base import Episode, Information, ObservationView
 from ev_marl.rl.face import SITE, TrainingFace
 from ev_marl.scenario import Scenario
 from ev_marl.scenario.schema import Action, Block
 from ev_marl.support.errors import OptionError
+from ev_marl.support.package import __version__
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm import Algorithm
@@ -235,7 +235,7 @@ def describe(config: TrainingConfig, scenario: Scenario) -> PolicyFile:
     action = scenario.action if config.action is None else config.action
     return PolicyFile(
         format=1,
-        ev_marl=ev_marl.__version__,
+        ev_marl=__version__,
         name=config.name,
         scenario=scenario.name,
         coordinator=config.coordinator or _name_of(scenario),

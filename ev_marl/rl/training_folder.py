@@ -32,11 +32,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-import ev_marl
 from ev_marl.compare.folder import differences, write_atomically
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.scenario import Scenario
 from ev_marl.support.errors import RunError
+from ev_marl.support.package import FOLDER, __version__
 
 try:
     import fcntl
@@ -218,7 +218,7 @@ def _json(value: Any) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "platform": platform.platform(), "ev_marl": ev_marl.__version__}
+    found = {"python": platform.python_version(), "platform": platform.platform(), "ev_marl": __version__}
     for package in _PACKAGES:
         try:
             found[package] = version(package)
@@ -229,7 +229,7 @@ def _versions() -> dict[str, str]:
 
 def _git_revision() -> str | None:
     """Revision of the checkout that the package runs from, with a mark if there are changes; None outside of one."""
-    folder = Path(ev_marl.__path__[0]).parent
+    folder = FOLDER.parent
     if not (folder / ".git").exists():
         return None
     try:

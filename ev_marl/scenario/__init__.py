@@ -1,4 +1,4 @@
-"""What a user writes: the schema, YAML reading with line-numbered errors, JSON Schema."""
+"""What a user writes: the schema of a scenario, the reader of YAML with a line for every error, the JSON Schema."""
 
 from ev_marl.scenario.loader import load_scenario, scenario_from_dict, scenario_value, shipped_scenarios
 from ev_marl.scenario.problems import Problem, ScenarioError

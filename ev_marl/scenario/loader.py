@@ -11,24 +11,20 @@ from typing import Any, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ValidationError, create_model
 
-import ev_marl
 from ev_marl.scenario.base import Model
 from ev_marl.scenario.checks import whole_scenario_problems
 from ev_marl.scenario.messages import problems_of
 from ev_marl.scenario.problems import Problem, ScenarioError
 from ev_marl.scenario.reading import Document, find_file, read_document
 from ev_marl.scenario.schema import Scenario
+from ev_marl.support.package import shipped_files
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def shipped_scenarios() -> dict[str, Path]:
-    """Scenarios that come with the package, by name: inside an installed wheel, or beside the package in a checkout."""
-    package = Path(ev_marl.__path__[0])
-    for folder in (package / "scenarios", package.parent / "scenarios"):
-        if folder.is_dir():
-            return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    return {}
+    """Scenarios that come with the package, by name."""
+    return shipped_files("scenarios")
 
 
 def load_scenario(name_or_path: str | Path) -> Scenario:

@@ -1,1 +1,1 @@
-"""One batched step of a site: battery, coordinators, simulator."""
+"""One step of many sites at once: the setpoints, the coordinators that grant power, the batteries."""

@@ -1,4 +1,4 @@
-"""What is built: the coupling graph and its compiled arrays, stations and ports, the vehicle catalogue."""
+"""What is built: the tree of limits and its arrays, stations and ports, the catalogue of vehicles, the charge curve."""
 
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.site import Site

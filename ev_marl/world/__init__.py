@@ -1,4 +1,4 @@
-"""What happens at a site: sessions, prices, loads, and the track that holds one day of them."""
+"""What happens at a site: models of sessions, prices, loads and weather, and the track, which holds an episode."""
 
 from ev_marl.world.importing import import_tracks, prices_to_tracks, sessions_to_tracks
 from ev_marl.world.track import Sessions, Track

@@ -7,8 +7,6 @@ blocks need a scenario with `grid:`.
 
 from __future__ import annotations
 
-import importlib
-
 import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
@@ -164,8 +162,10 @@ class NetworkLoading:
             If the site hangs on no network.
         """
         self._charger = _station_charger(site, self.name)
-        # Loaded here, since it needs pandapower, which only a site with a network brings.
-        paths = importlib.import_module("ev_marl.grid.model.paths").charger_paths(site.network)
+        assert site.network is not None  # a station has a bus
+        from ev_marl.grid.model.paths import charger_paths  # noqa: PLC0415  needs pandapower, which is optional
+
+        paths = charger_paths(site.network)
         self._first_line = np.concatenate([[0], np.cumsum(paths.lines.sum(axis=1))])
         self._lines = np.nonzero(paths.lines)[1]
         self._transformer, self._substation = paths.transformer, paths.substation

@@ -1,1 +1,1 @@
-"""The network in a step of the simulator: its days, its limits and who keeps them, taps, warm transformers."""
+"""The network in a step of the simulator: loads and PV of the day, limits and who keeps them, taps, temperatures."""

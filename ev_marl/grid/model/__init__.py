@@ -1,4 +1,4 @@
-"""The network that a site hangs on: what is built, before anything flows."""
+"""The network as it is built, from pandapower, SimBench or a file, and its arrays."""
 
 from ev_marl.grid.model.spec import NetworkSpec
 

@@ -1,1 +1,1 @@
-"""Who solves a power flow: pandapower as the reference, and fast backends that agree with it."""
+"""Solvers of the power flow: pandapower as the reference, and fast ones that agree with it."""

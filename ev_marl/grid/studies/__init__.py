@@ -1,1 +1,1 @@
-"""A scenario looked at as a whole: its network as a picture, a year of it, a day on three phases."""
+"""Studies of a network: a year, a day on three phases, a map, the agreement of the solvers."""

@@ -6,7 +6,6 @@ behind it is in `mpc_program`, which loads HiGHS, and is therefore only loaded w
 
 from __future__ import annotations
 
-import importlib
 from typing import ClassVar
 
 import numpy as np
@@ -44,7 +43,9 @@ class _Control:
     def reset(self, episode: Episode) -> None:
         """Start an episode: what counts, and what is expected."""
         self._charges = None if episode.objective is None else Charges.of(episode.objective, self.name)
-        self._solver = importlib.import_module("ev_marl.planning.programme.receding").Program
+        from ev_marl.planning.programme.receding import Program  # noqa: PLC0415  with Pyomo, which takes a second
+
+        self._solver = Program
         self._outlook = self._outlook_of(episode)
         loop = episode.network
         self._network = None
