@@ -29,10 +29,6 @@ from ev_marl.world.track import Sessions, Track
 if TYPE_CHECKING:
     from ev_marl.world.grid_loads import NetworkLoads, NetworkMean
 
-WARM_UP_H = 168.0
-"""Arrivals are drawn from so long before an episode on, times the factor on stays, for the vehicles that are there when
-it starts [h]. In every model of the package, fewer than 0.2 % of those who would be there came earlier."""
-
 KNOWN_DAYS = 400  # so many days are kept ready to be drawn again
 
 
@@ -147,13 +143,12 @@ class World:
             start = episode_start(scenario, day)
             clock = Clock(start, scenario.timezone, scenario.step, scenario.n_steps)
             episode_hours = HourGrid.around(start, scenario.timezone, 0.0, clock.horizon_h)
-            warm_up_h = WARM_UP_H * max(1.0, scenario.sessions.stay_scale)
             import_limit_kw, export_limit_kw = self.site.limits(clock)
             if len(self._known_days) >= KNOWN_DAYS:
                 self._known_days.pop(next(iter(self._known_days)))
             self._known_days[day] = _Day(
                 clock,
-                HourGrid.around(start, scenario.timezone, -warm_up_h, clock.horizon_h),
+                HourGrid.around(start, scenario.timezone, -scenario.sessions.warm_up_h, clock.horizon_h),
                 episode_hours,
                 import_limit_kw,
                 export_limit_kw,

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from ev_marl.env.setup import Setting
-from ev_marl.scenario import load_scenario
+from ev_marl.scenario import load_scenario, sizes
 from ev_marl.scenario.schema import Sessions
+from ev_marl.scenario.sizes import WARM_UP_H
 from ev_marl.simulation.simulator import Simulator
-from ev_marl.world import world as world_module
 from ev_marl.world.hours import HourGrid
 from ev_marl.world.sessions import SESSION_MODELS
 from ev_marl.world.track import Track
-from ev_marl.world.world import WARM_UP_H, World
+from ev_marl.world.world import World
 
 DAYS_BEFORE = 2
 LEAST_LOAD = 0.01  # of the highest hour: hours with less are compared with this
@@ -55,7 +55,7 @@ def test_the_first_day_of_an_episode_draws_what_its_third_would(
     chosen = np.random.default_rng(0).integers(len(one_day.days), size=n_days)
     days = [one_day.days[k] for k in chosen]
     long = [three_days.sample(seed, day - timedelta(days=DAYS_BEFORE)) for seed, day in enumerate(days)]
-    monkeypatch.setattr(world_module, "WARM_UP_H", WARM_UP_H + 24.0 * DAYS_BEFORE)
+    monkeypatch.setattr(sizes, "WARM_UP_H", WARM_UP_H + 24.0 * DAYS_BEFORE)
     short = [
         one_day.sample(seed, day).replace(base_load_kw=track.base_load_kw[-scenario.n_steps :])
         for (seed, day), track in zip(enumerate(days), long, strict=True)

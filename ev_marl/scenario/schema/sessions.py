@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ev_marl.scenario.base import Model
+from ev_marl.scenario.sizes import warm_up_h
 from ev_marl.scenario.units import NUMBER
 
 
@@ -24,3 +25,8 @@ class Sessions(Model):
     """Factor on the energy wanted [-]."""
     stay_scale: Annotated[float, Field(gt=0, le=1000), NUMBER] = 1.0
     """Factor on the length of stay [-]."""
+
+    @property
+    def warm_up_h(self) -> float:
+        """How long before an episode the first vehicle may come [h]."""
+        return warm_up_h(self.stay_scale)
