@@ -19,7 +19,7 @@ from pathlib import Path
 
 import ev_marl
 from ev_marl.compare import compare
-from ev_marl.env.blocks import Feature, NetworkLoading, Voltage
+from ev_marl.env.blocks import Feature, GridLoading, Voltage
 from ev_marl.env.observations import ObservedFeature
 from ev_marl.rl.config_reference import training_reference, training_schema_text
 from ev_marl.scenario import shipped_scenarios
@@ -131,9 +131,7 @@ def spaces_reference() -> str:
         "|---|---:|---:|---|",
     ]
     lines += [
-        _row(f"{block.name}.{feature.name}", feature)
-        for block in (Voltage, NetworkLoading)
-        for feature in block.features
+        _row(f"{block.name}.{feature.name}", feature) for block in (Voltage, GridLoading) for feature in block.features
     ]
     return "\n".join(lines) + "\n"
 

@@ -10,9 +10,9 @@ import numpy as np
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.model.spec import NetworkSpec
 from ev_marl.grid.solvers.base import Injections, PowerFlow
-from ev_marl.scenario.schema.grid import Chargers, NetworkLimits
+from ev_marl.scenario.schema.grid import Chargers, GridLimits
 from ev_marl.site import Site
-from ev_marl.world.grid_day import NetworkDay
+from ev_marl.world.grid_day import GridDay
 
 BASE_KVA = 100.0
 LINE_OHM_PU = 0.05 + 0.02j  # of both lines, on 100 kVA
@@ -109,21 +109,21 @@ def chain_site(site: Site) -> Site:
     return site
 
 
-def chain_day(n_steps: int, load_kw: float = 10.0) -> NetworkDay:
+def chain_day(n_steps: int, load_kw: float = 10.0) -> GridDay:
     """The same load at both buses, all day."""
     loads = np.full((n_steps, 2), load_kw)
     none = np.zeros((n_steps, 0))
-    return NetworkDay(("load near", "load far"), (), loads, np.zeros_like(loads), none, none)
+    return GridDay(("load near", "load far"), (), loads, np.zeros_like(loads), none, none)
 
 
-def chain_loop(site: Site, *, limits: NetworkLimits | None = None, **changes: object) -> GridLoop:
+def chain_loop(site: Site, *, limits: GridLimits | None = None, **changes: object) -> GridLoop:
     """The chain in the loop; `changes` are arguments of `GridLoop`."""
     backend = ChainBackend()
     loop = GridLoop(
         site=site,
         backend=backend,
         reference=ChainBackend(),
-        limits=limits or NetworkLimits(),
+        limits=limits or GridLimits(),
         chargers=Chargers(),
         curtails=False,
         safe_fraction=0.5,

@@ -14,9 +14,9 @@ from ev_marl.grid.model.network import Network
 from ev_marl.grid.solvers import newton, zbus  # noqa: F401  they register themselves
 from ev_marl.grid.solvers.base import BACKENDS
 from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend
-from ev_marl.scenario.schema.grid import Chargers, Grid, NetworkFile, NetworkLimits
+from ev_marl.scenario.schema.grid import Chargers, Grid, GridLimits, NetworkFile
 from ev_marl.site import Site
-from ev_marl.world.grid_day import NetworkDay
+from ev_marl.world.grid_day import GridDay
 from ev_marl.world.track import Track
 
 
@@ -73,7 +73,7 @@ def hang(
     folder: Path,
     *,
     buses: list[int],
-    limits: NetworkLimits | None = None,
+    limits: GridLimits | None = None,
     chargers: Chargers | None = None,
     curtails: bool = True,
     seed: int = 0,
@@ -88,7 +88,7 @@ def hang(
     spec, rng = network.spec, np.random.default_rng(seed)
     shape = (track.n_steps, 1)
     loads, sun = rng.uniform(0.3, 1.2, shape), rng.uniform(0.0, 1.0, shape)
-    day = NetworkDay(
+    day = GridDay(
         spec.loads, spec.generators, spec.load_kw * loads, spec.load_kvar * loads, spec.generator_kw * sun,
         spec.generator_kvar * sun,
     )  # fmt: skip
@@ -96,7 +96,7 @@ def hang(
         site=site,
         backend=BACKENDS.get(backend)(network),
         reference=PandapowerBackend(network),
-        limits=limits or NetworkLimits(),
+        limits=limits or GridLimits(),
         chargers=chargers or Chargers(),
         curtails=curtails,
         safe_fraction=0.5,

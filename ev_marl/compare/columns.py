@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM
-from ev_marl.compare.grid_metrics import NetworkSummary
+from ev_marl.compare.grid_metrics import GridSummary
 
 INFORMATION = {"own": "own station", "messages": "messages", "site": "whole site", "future": "whole future"}
 
@@ -45,27 +45,27 @@ def columns(comparison: Comparison) -> list[Column]:
         Column(("peak", "kW"), lambda row: number(row.peak_kw, 0), 5),
         Column(("curtailed", "kWh/day"), lambda row: number(row.curtailed_kwh_per_day, 0), 8),
         Column(("viola-", "tions"), lambda row: str(row.violations), 7 if broken else 10),
-        *(network_columns() if comparison.has_network else ()),
+        *(grid_columns() if comparison.has_grid else ()),
         Column(("ms per", "step"), lambda row: number(row.policy_ms, 2), 9),
     ]
 
 
-def network_columns() -> list[Column]:
+def grid_columns() -> list[Column]:
     """The columns about the network above the site."""
     return [
-        _about_network(("network", "viol./h"), lambda seen: number(seen.violations_per_h, 2), 1),
-        _about_network(("worst", "p.u."), lambda seen: number(seen.worst_pu, 3), 2),
-        _about_network(("transf.", "%"), lambda seen: number(seen.transformer_percent, 0), 2),
-        _about_network(("line", "%"), lambda seen: number(seen.line_percent, 0), 4),
-        _about_network(("hot spot", "°C"), lambda seen: number(seen.hot_spot_c, 0), 8),
-        _about_network(("losses", "kWh/day"), lambda seen: number(seen.losses_kwh_per_day, 1), 5),
-        _about_network(("taken back", "kWh/day"), lambda seen: number(seen.curtailed_kwh_per_day, 1), 7),
-        _about_network(("tap moves", "per day"), lambda seen: number(seen.tap_moves_per_day, 1), 10),
-        _about_network(("no flow", "or cut"), lambda seen: str(seen.failed_steps + seen.cut_steps), 6),
+        _about_grid(("network", "viol./h"), lambda seen: number(seen.violations_per_h, 2), 1),
+        _about_grid(("worst", "p.u."), lambda seen: number(seen.worst_pu, 3), 2),
+        _about_grid(("transf.", "%"), lambda seen: number(seen.transformer_percent, 0), 2),
+        _about_grid(("line", "%"), lambda seen: number(seen.line_percent, 0), 4),
+        _about_grid(("hot spot", "°C"), lambda seen: number(seen.hot_spot_c, 0), 8),
+        _about_grid(("losses", "kWh/day"), lambda seen: number(seen.losses_kwh_per_day, 1), 5),
+        _about_grid(("taken back", "kWh/day"), lambda seen: number(seen.curtailed_kwh_per_day, 1), 7),
+        _about_grid(("tap moves", "per day"), lambda seen: number(seen.tap_moves_per_day, 1), 10),
+        _about_grid(("no flow", "or cut"), lambda seen: str(seen.failed_steps + seen.cut_steps), 6),
     ]
 
 
-def _about_network(heading: tuple[str, str], cell: Callable[[NetworkSummary], str], dispensable: int) -> Column:
+def _about_grid(heading: tuple[str, str], cell: Callable[[GridSummary], str], dispensable: int) -> Column:
     return Column(heading, lambda row: "–" if row.network is None else cell(row.network), dispensable)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
 from ev_marl.compare.folder import Manifest
-from ev_marl.compare.grid_metrics import NetworkSummary
+from ev_marl.compare.grid_metrics import GridSummary
 from ev_marl.compare.records import DayResult, PolicyDay
 from ev_marl.compare.statistics import (
     PairedDifference,
@@ -60,7 +60,7 @@ class PolicySummary:
     violation_kwh: float  # all days and training seeds
     policy_ms: float  # per step, median of the days
     simulator_ms: float
-    network: NetworkSummary | None = None  # what the network above did, where there is one
+    network: GridSummary | None = None  # what the network above did, where there is one
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Comparison:
         return self.scenario.currency
 
     @property
-    def has_network(self) -> bool:
+    def has_grid(self) -> bool:
         """Whether there is a network above the site."""
         return self.days[0].policies[0].network is not None
 
@@ -198,10 +198,10 @@ class Comparison:
             network=self._network(days),
         )
 
-    def _network(self, days: list[PolicyDay]) -> NetworkSummary | None:
+    def _network(self, days: list[PolicyDay]) -> GridSummary | None:
         """What the network did on some days of a policy; None without a network."""
         grid, known = self.scenario.grid, [day.network for day in days if day.network is not None]
-        return NetworkSummary.of(known, grid.limits.voltage, self.days[0].step_h) if grid and known else None
+        return GridSummary.of(known, grid.limits.voltage, self.days[0].step_h) if grid and known else None
 
 
 def _measures(days: list[PolicyDay]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from ev_marl.compare.metrics import Recorder
-from ev_marl.compare.records import DayResult, OptimumOnNetwork, PolicyDay
+from ev_marl.compare.records import DayResult, OptimumOnGrid, PolicyDay
 from ev_marl.env.setup import Setting
 from ev_marl.optimum import solve_day
 from ev_marl.policies import Policy, make_policy, rollout
@@ -163,7 +163,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
         limit_kw=_by_group(track.import_limit_kw[:, groups]),
         base_load_kw=_by_group(track.base_load_kw[:, groups]),
         local_hour=tuple(track.clock.local_hour.tolist()),
-        network=None if solution.grid is None else OptimumOnNetwork.model_validate(asdict(solution.grid)),
+        network=None if solution.grid is None else OptimumOnGrid.model_validate(asdict(solution.grid)),
         policies=tuple(done),
     )
 

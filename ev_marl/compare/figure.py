@@ -33,7 +33,7 @@ def draw_report(comparison: Comparison) -> bytes:
     rows = comparison.table()
     colours = _colours(rows)
     n_panels = len(comparison.days[0].watched_groups)
-    n_rows = n_panels + comparison.has_network
+    n_rows = n_panels + comparison.has_grid
     height = max(5.6, 1.9 + 0.42 * len(rows), 2.3 * n_rows)
     figure = Figure(figsize=(13.0, height), dpi=140, layout="constrained")
     grid = figure.add_gridspec(n_rows, 2, width_ratios=(1.35, 1.0), wspace=0.06)
@@ -44,7 +44,7 @@ def draw_report(comparison: Comparison) -> bytes:
         _draw_power(axes, comparison, k, colours)
         if k < n_panels - 1:
             axes.tick_params(labelbottom=False)
-    if comparison.has_network:
+    if comparison.has_grid:
         halves = grid[n_panels, 0].subgridspec(1, 2)
         draw_network(
             figure.add_subplot(halves[0]), figure.add_subplot(halves[1]), comparison, _typical_day(comparison), colours

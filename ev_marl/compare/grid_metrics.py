@@ -1,6 +1,6 @@
 """What a policy did to the network on a day, in numbers: voltages, loadings, losses, taps, temperatures.
 
-The `GridFlow` of every step comes in; one `OnNetwork` a batch row goes out.
+The `GridFlow` of every step comes in; one `OnGrid` a batch row goes out.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.compare.records import OnNetwork
+from ev_marl.compare.records import OnGrid
 from ev_marl.grid.loop.flow import GridFlow
 from ev_marl.grid.loop.limits import LOADING_TOLERANCE_PERCENT, VOLTAGE_TOLERANCE_PU
 
 
-class NetworkRecorder:
+class GridRecorder:
     """Sums up the power flows of an episode.
 
     Parameters
@@ -51,10 +51,10 @@ class NetworkRecorder:
         np.maximum(self._line_percent, grid.line_percent.max(axis=1, initial=0.0), out=self._line_percent)
         np.maximum(self._hot_spot_c, grid.hot_spot_c.max(axis=1, initial=-np.inf), out=self._hot_spot_c)
 
-    def measured(self, row: int) -> OnNetwork:
+    def measured(self, row: int) -> OnGrid:
         """Numbers of a batch row, after the last step."""
         hot_spot_c = float(self._hot_spot_c[row])
-        return OnNetwork(
+        return OnGrid(
             violations=int(self._violations[row]),
             lowest_pu=tuple(self._lowest_pu[row].tolist()),
             highest_pu=tuple(self._highest_pu[row].tolist()),
@@ -70,7 +70,7 @@ class NetworkRecorder:
 
 
 @dataclass(frozen=True)
-class NetworkSummary:
+class GridSummary:
     """What a policy did to the network over all days of a run, and over its training seeds."""
 
     violations_per_h: float  # (element, step) pairs beyond a limit of the network, per hour
@@ -87,12 +87,12 @@ class NetworkSummary:
     cut_steps: int  # in which charging was cut, since what was granted had no solution
 
     @classmethod
-    def of(cls, days: Sequence[OnNetwork], band_pu: Sequence[float], step_h: float) -> NetworkSummary:
+    def of(cls, days: Sequence[OnGrid], band_pu: Sequence[float], step_h: float) -> GridSummary:
         """Sum up days.
 
         Parameters
         ----------
-        days : sequence of OnNetwork
+        days : sequence of OnGrid
             At least one.
         band_pu : sequence of float
             Lowest and highest voltage [p.u.].

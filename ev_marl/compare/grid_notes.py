@@ -20,10 +20,10 @@ _MEANING = {
 }
 
 
-def network_notes(comparison: Comparison) -> list[str]:
+def grid_notes(comparison: Comparison) -> list[str]:
     """Network and limits, who breaks them, where there was no power flow, and how exact the optimum's plan is."""
     grid, rows = comparison.scenario.grid, comparison.table()
-    if grid is None or not comparison.has_network:
+    if grid is None or not comparison.has_grid:
         return []
     limits, kept = grid.limits, "taking power back keeps them" if grid.coordinator == "curtail" else "nobody keeps them"
     lines = [

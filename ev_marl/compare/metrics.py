@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.compare.grid_metrics import NetworkRecorder
-from ev_marl.compare.records import OnNetwork
+from ev_marl.compare.grid_metrics import GridRecorder
+from ev_marl.compare.records import OnGrid
 from ev_marl.compare.statistics import jain, station_means
 from ev_marl.simulation.simulator import Flow, Simulator
 
@@ -32,7 +32,7 @@ class Measured:
     satisfaction: np.ndarray  # float64 (S,)  share of the owed energy that was delivered by the deadline [-]
     fairness: float  # Jain's index of the stations' mean satisfactions [-], NaN without a session
     group_kw: np.ndarray  # float64 (T, n_watched)  power of the watched groups, base load included
-    network: OnNetwork | None  # what the network above did, where there is one
+    network: OnGrid | None  # what the network above did, where there is one
 
     @property
     def net_kwh(self) -> float:
@@ -120,4 +120,4 @@ class Recorder:
         self._violations = np.zeros(n_batch, dtype=np.int64)
         self._final_kwh = np.full(len(self._simulator.days.sessions), np.nan)
         self._group_kw = np.zeros((n_batch, self._simulator.days.n_steps, len(self._watched)))
-        self._network = None if flow.grid is None else NetworkRecorder(n_batch, self._simulator.days.n_steps)
+        self._network = None if flow.grid is None else GridRecorder(n_batch, self._simulator.days.n_steps)

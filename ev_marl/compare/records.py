@@ -16,7 +16,7 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
 
-class OnNetwork(Record):
+class OnGrid(Record):
     """What the network above the site did while one policy was at work for a day."""
 
     violations: int
@@ -56,7 +56,7 @@ class FormulationValue(Record):
     """From the start until it was known [s]."""
 
 
-class OptimumOnNetwork(Record):
+class OptimumOnGrid(Record):
     """How the optimum of a day stands with the network, and what the exact power flow says of its plan."""
 
     formulations: tuple[FormulationValue, ...]
@@ -110,7 +110,7 @@ class PolicyDay(Record):
     """Time in the simulator and the objective per step [ms]."""
     group_kw: tuple[tuple[float, ...], ...]
     """Power of the watched groups, base load included, by group and step [kW]."""
-    network: OnNetwork | None = None
+    network: OnGrid | None = None
     """What the network above the site did; none where the scenario has none."""
 
 
@@ -151,7 +151,7 @@ class DayResult(Record):
     """Base load of the watched groups, by group and step [kW]."""
     local_hour: tuple[float, ...]
     """Local clock time of each step [h]."""
-    network: OptimumOnNetwork | None = None
+    network: OptimumOnGrid | None = None
     """How the optimum stands with the network above the site; none where the scenario has none."""
     policies: tuple[PolicyDay, ...]
     """`optimum` first, then as in the manifest."""

@@ -21,9 +21,9 @@ from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
 from ev_marl.compare.figure import draw_report
 from ev_marl.compare.folder import write_atomically
-from ev_marl.compare.grid_metrics import NetworkSummary
+from ev_marl.compare.grid_metrics import GridSummary
 from ev_marl.compare.grid_notes import formulations_table
-from ev_marl.compare.records import DayResult, OnNetwork, PolicyDay
+from ev_marl.compare.records import DayResult, OnGrid, PolicyDay
 from ev_marl.compare.statistics import PairedDifference, day_scores, mean_or_nan, worst_tenth
 from ev_marl.compare.table import differences_table, markdown_table, notes, prices_table, title
 
@@ -75,7 +75,7 @@ def summary_rows(comparison: Comparison) -> list[dict[str, Any]]:
             value = getattr(summary, field.name)
             if isinstance(value, dict):
                 flat.update({f"cost_{term}_per_day": amount for term, amount in value.items()})
-            elif isinstance(value, NetworkSummary):
+            elif isinstance(value, GridSummary):
                 flat.update({f"network_{key}": number for key, number in asdict(value).items()})
             elif value is not None:
                 flat[field.name] = value
@@ -124,7 +124,7 @@ Limits: {comparison.limits}. Steps of {60 * scenario.step:g} min over {scenario.
   Fairness: Jain's index of the stations' satisfactions, mean of days. Peak: mean of the days' highest imports, base
   load included. Curtailed: asked for and not granted. Violations: steps × groups beyond a limit, all days. Time per
   step: the policy's, median of days.
-{_NETWORK_LEGEND if comparison.has_network else ""}
+{_NETWORK_LEGEND if comparison.has_grid else ""}
 ## Run it again
 
 ```
@@ -196,12 +196,12 @@ def command_of(comparison: Comparison) -> str:
     return shlex.join(words)
 
 
-def _network_columns(network: OnNetwork | None) -> dict[str, Any]:
+def _grid_columns(network: OnGrid | None) -> dict[str, Any]:
     """What the network did on a day; no columns without one."""
     if network is None:
         return {}
     return {
-        "network_violations": network.violations,
+        "grid_violations": network.violations,
         "network_lowest_pu": min(network.lowest_pu),
         "network_highest_pu": max(network.highest_pu),
         "network_transformer_percent": max(network.transformer_percent),
@@ -239,7 +239,7 @@ def _day_row(day: DayResult, entry: PolicyDay, its_score: float) -> dict[str, An
         "curtailed_kwh": entry.curtailed_kwh,
         "violations": entry.violations,
         "violation_kwh": entry.violation_kwh,
-        **_network_columns(entry.network),
+        **_grid_columns(entry.network),
         "policy_ms_per_step": entry.policy_ms,
         "simulator_ms_per_step": entry.simulator_ms,
         "sessions": day.sessions,

@@ -18,7 +18,7 @@ from rich.text import Text
 from ev_marl.compare.columns import Column, columns, number, percent
 from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
-from ev_marl.compare.grid_notes import network_notes
+from ev_marl.compare.grid_notes import grid_notes
 from ev_marl.compare.prices_of import price_of
 from ev_marl.compare.statistics import PairedDifference
 from ev_marl.policies.learned.spec import read_learned
@@ -127,13 +127,13 @@ def notes(comparison: Comparison, hidden: Sequence[Column] = ()) -> str:
             f"{percent(plan.score, 1)}. The bound is that of a coordinator that only keeps the limits."
         )
     broken = [f"{row.policy} ({row.violations})" for row in rows if row.violations]
-    of_site = " of the site" if comparison.has_network else ""
+    of_site = " of the site" if comparison.has_grid else ""
     lines.append(
         f"Limits{of_site} broken (steps × groups): {', '.join(broken)}."
         if broken
         else f"No policy broke a limit{of_site}."
     )
-    lines.extend(network_notes(comparison))
+    lines.extend(grid_notes(comparison))
     if hidden:
         names = ", ".join(" ".join(column.heading).replace("- ", "").strip() for column in hidden)
         lines.append(f"Left out at this width (see report.md): {names}.")

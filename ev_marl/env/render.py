@@ -103,7 +103,7 @@ class Recorder:
         console.print(groups)
         network = simulator.network
         if network is not None:
-            console.print(_network_line(network.flow, network.spec.buses))
+            console.print(_grid_line(network.flow, network.spec.buses))
         stations = Table(box=None, pad_edge=False)
         for heading in ("station", "port", "power kW", "charge", "", "leaves in", "missing kWh"):
             stations.add_column(heading, justify="left" if heading in ("station", "") else "right")
@@ -163,7 +163,7 @@ class Recorder:
         return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
 
 
-def _network_line(flow: GridFlow, buses: Sequence[str]) -> str:
+def _grid_line(flow: GridFlow, buses: Sequence[str]) -> str:
     """The network's extremes in one line."""
     vm_pu = flow.vm_pu[0]
     lowest, highest = int(vm_pu.argmin()), int(vm_pu.argmax())

@@ -21,7 +21,7 @@ Variable = Any  # a Pyomo variable
 Numbers = Sequence[float] | np.ndarray
 
 
-class NetworkModel(Protocol):
+class GridModel(Protocol):
     """The network in the optimum's model of one day: what it suffers in each step, from below; T steps.
 
     Each method gives one variable per step, the same ones on every call. Whatever the vehicles do, the model lets the
@@ -67,7 +67,7 @@ class DayModel(Protocol):
     discharge_pairs: np.ndarray  # int64 (D,)  pairs that can discharge
     discharge: Sequence[Variable]  # (D,)  in the order of discharge_pairs
     shortfall: Sequence[Variable]  # (S,)  kWh due and not there
-    network: NetworkModel | None  # None: no network, or none given to the optimum
+    network: GridModel | None  # None: no network, or none given to the optimum
 
     def linear(self, variables: Sequence[Variable], coefficients: Numbers, constant: float = 0.0) -> Expression:
         """Σ coefficient·variable + constant as a Pyomo expression."""

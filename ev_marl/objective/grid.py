@@ -2,7 +2,7 @@
 
 A step's `GridFlow` comes in, costs by port go out. The limits are the clamped ones: what the network does without any
 charging is not charged to the vehicles. Where a flow has no network, these terms cost nothing. In the optimum they are
-priced from below, see `NetworkModel`.
+priced from below, see `GridModel`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ev_marl.grid.loop.flow import GridFlow
-from ev_marl.objective.base import TERMS, DayModel, Expression, NetworkModel, Variable
+from ev_marl.objective.base import TERMS, DayModel, Expression, GridModel, Variable
 from ev_marl.objective.split import Split, split_cost
 from ev_marl.simulation.simulator import Flow
 from ev_marl.support.compiled import kernel
@@ -50,9 +50,7 @@ def _responsible_kw(flow: Flow, grid: GridFlow) -> np.ndarray:
     return np.asarray(np.maximum(0.0, direction[:, None] * flow.granted_kw))
 
 
-def _daily(
-    name: str, day: DayModel, price: float, quantity: Callable[[NetworkModel], Sequence[Variable]]
-) -> Expression:
+def _daily(name: str, day: DayModel, price: float, quantity: Callable[[GridModel], Sequence[Variable]]) -> Expression:
     """price·Δ·Σ of a quantity that the model of the day has from below, so that a bound with it is one.
 
     Raises

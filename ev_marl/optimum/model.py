@@ -16,9 +16,9 @@ from pyomo.common.modeling import unique_component_name
 from pyomo.core.expr import LinearExpression
 
 from ev_marl.objective import Objective, expression_of
-from ev_marl.objective.base import Expression, NetworkModel, Variable
+from ev_marl.objective.base import Expression, GridModel, Variable
 from ev_marl.optimum.grid.problem import GridProblem
-from ev_marl.optimum.grid.terms import NetworkTerms
+from ev_marl.optimum.grid.terms import GridTerms
 from ev_marl.planning.programme.pairs import Pairs
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Track
@@ -67,7 +67,7 @@ class PyomoDay:
         Energy in the battery at the end of each pair's step [kWh].
     convex_rows : list of ConvexRow
         What terms asked to keep by tangents.
-    grid_terms : NetworkTerms, optional
+    grid_terms : GridTerms, optional
         What terms asked of the network; `network` is the same, as terms see it.
 
     Raises
@@ -98,8 +98,8 @@ class PyomoDay:
         if objective.limits_are_hard:
             self._add_group_limits()
         occupied = np.bincount(self.pair_step, minlength=self.n_steps) > 0
-        self.grid_terms = None if grid is None else NetworkTerms(grid, occupied, self.variables)
-        self.network: NetworkModel | None = self.grid_terms
+        self.grid_terms = None if grid is None else GridTerms(grid, occupied, self.variables)
+        self.network: GridModel | None = self.grid_terms
         self.model.term_rows = pyo.Constraint(pyo.Any)
         terms = [expression_of(term, self) for term in objective.terms]
         self.model.cost = pyo.Objective(expr=sum(terms), sense=pyo.minimize)

@@ -33,7 +33,7 @@ def n_limits(spec: NetworkSpec) -> int:
 
 
 @dataclass
-class NetworkStates:
+class GridStates:
     """N states, E charger buses, C limits.
 
     Parameters

@@ -23,13 +23,13 @@ _WITHOUT = "needs `grid`, and this scenario has none; add `grid: {{network: ...}
 def grid_problems(document: Document) -> Iterator[Problem]:
     """Every fault of a network and of what goes with it that the plain data show."""
     if document.data.get("grid") is None:
-        yield from _needs_a_network(document)
+        yield from _needs_a_grid(document)
         return
     yield from _file_problems(document)
     yield from _bus_problems(document)
 
 
-def _needs_a_network(document: Document) -> Iterator[Problem]:
+def _needs_a_grid(document: Document) -> Iterator[Problem]:
     for path, data, _ in parent_of(document):
         for key, mapping in _with_bus(path, data):
             if mapping.get("bus") is not None:

@@ -47,7 +47,7 @@ def describe_site(site: Site, scenario: Scenario | None = None, *, called: str |
     tree.add(f"{_count(arrays.n_stations, 'agent')}, {_count(arrays.n_ports, 'port')}")
     if scenario is not None and scenario.grid is not None:
         more = f"more: ev-marl grid describe {escape(called or scenario.name)}"
-        tree.add(f"{escape(network_line(site, scenario.grid))}; {more}")
+        tree.add(f"{escape(grid_line(site, scenario.grid))}; {more}")
     _add_group(tree, site, site.groups[0])
     return tree
 
@@ -60,7 +60,7 @@ def limits_line(site: Site, scenario: Scenario | None = None) -> str:
     """
     line = _site_limits_line(site)
     if scenario is not None and scenario.grid is not None:
-        line += f"; {network_line(site, scenario.grid)}"
+        line += f"; {grid_line(site, scenario.grid)}"
     return line
 
 
@@ -76,7 +76,7 @@ def _site_limits_line(site: Site) -> str:
     )
 
 
-def network_line(site: Site, grid: Grid) -> str:
+def grid_line(site: Site, grid: Grid) -> str:
     """The network above the site in one line: `network cigre_lv, chargers at 5 of 44 buses: 0.95 to 1.05 p.u., ...`."""
     if site.network is None:
         raise ValueError(f"site '{site.name}' hangs on no network")

@@ -11,7 +11,7 @@ import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkDay:
+class GridDay:
     """Loads and static generators of a network without those of the site; T steps, L loads, S generators."""
 
     loads: tuple[str, ...]  # (L,) names, in the network's order
@@ -23,7 +23,7 @@ class NetworkDay:
 
     def __eq__(self, other: object) -> bool:
         """Whether both hold the same data, bit for bit."""
-        if not isinstance(other, NetworkDay):
+        if not isinstance(other, GridDay):
             return NotImplemented
         if (self.loads, self.generators) != (other.loads, other.generators):
             return False

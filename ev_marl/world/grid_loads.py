@@ -1,6 +1,6 @@
 """What happens on a network besides the site: loads and generators of every step.
 
-What a scenario says of its network and the times of an episode come in; a `NetworkDay` goes out. Profiles and sky are
+What a scenario says of its network and the times of an episode come in; a `GridDay` goes out. Profiles and sky are
 random about their mean as those of the site are, under the same sky; what a file or SimBench gives is taken as it is.
 """
 
@@ -21,16 +21,16 @@ from ev_marl.grid.model.spec import NetworkSpec
 from ev_marl.scenario.clock import Clock
 from ev_marl.scenario.files import Table
 from ev_marl.scenario.schema import Pv, Scenario
-from ev_marl.scenario.schema.grid import NetworkConstant, NetworkCsv, NetworkProfile, NetworkSimbench, NetworkSun
+from ev_marl.scenario.schema.grid import GridConstant, GridCsv, GridProfile, GridSimbench, GridSun
 from ev_marl.support.errors import DataError
 from ev_marl.support.registry import did_you_mean
 from ev_marl.world.calibration import figures
-from ev_marl.world.grid_day import NetworkDay
+from ev_marl.world.grid_day import GridDay
 from ev_marl.world.hours import HourGrid, steps_of
 from ev_marl.world.loads import CLEARNESS_SHAPE, LEAST_CLEARNESS, NOISE_TIME_H, clear_sky_kw
 from ev_marl.world.noise import ar1
 
-Model = NetworkProfile | NetworkSimbench | NetworkCsv | NetworkConstant | NetworkSun
+Model = GridProfile | GridSimbench | GridCsv | GridConstant | GridSun
 
 ADDED_PV_LATITUDE = 52.0  # of plants that a scenario adds, where its generators name no latitude [degrees north]
 _REACTIVE = ".kvar"  # ends the name of a column with reactive power
@@ -38,7 +38,7 @@ _PROFILE_H, _PROFILE_YEAR, _PROFILE_ZONE = 0.25, 2016, ZoneInfo("Europe/Berlin")
 
 
 @dataclass(frozen=True)
-class NetworkMean:
+class GridMean:
     """A network's day before noise and weather; T steps, L loads, S generators."""
 
     load_kw: np.ndarray  # float64 (T, L)
@@ -50,7 +50,7 @@ class NetworkMean:
     day: np.ndarray  # int64 (T,)  local calendar day of each step, 0 for the first
 
 
-class NetworkLoads:
+class GridLoads:
     """Loads and generators of one network.
 
     Parameters
@@ -84,7 +84,7 @@ class NetworkLoads:
             names = self.generators[: self._n_own]
             self._generator_file = _from_csv(grid.generators, names, own, scenario.n_steps, spec)
 
-    def on(self, clock: Clock, hours: HourGrid) -> NetworkMean:
+    def on(self, clock: Clock, hours: HourGrid) -> GridMean:
         """Means over the steps of `clock`; `hours` covers them."""
         n_own = self._n_own
         load = self._load_of(clock, hours)
@@ -93,12 +93,12 @@ class NetworkLoads:
         if n_own:
             generator[:, :n_own], sunny[:n_own] = self._generators_of(clock, n_own)
         if n_own < len(self.generators):
-            latitude = self._grid.generators.sun if isinstance(self._grid.generators, NetworkSun) else ADDED_PV_LATITUDE
+            latitude = self._grid.generators.sun if isinstance(self._grid.generators, GridSun) else ADDED_PV_LATITUDE
             generator[:, n_own:] = _clear(clock, latitude)[:, None] * self._generator[n_own:]
             sunny[n_own:] = True
         days = np.array([time.toordinal() for time in clock.local_times], dtype=np.int64)
-        noise = self._grid.loads.noise if isinstance(self._grid.loads, NetworkProfile) else 0.0
-        return NetworkMean(
+        noise = self._grid.loads.noise if isinstance(self._grid.loads, GridProfile) else 0.0
+        return GridMean(
             load_kw=np.ascontiguousarray(load.real),
             load_kvar=np.ascontiguousarray(load.imag),
             generator_kw=np.ascontiguousarray(generator.real),
@@ -109,13 +109,13 @@ class NetworkLoads:
         )
 
     def draw(
-        self, mean: NetworkMean, step_h: float, load_rng: np.random.Generator, sky_rng: np.random.Generator
-    ) -> NetworkDay:
+        self, mean: GridMean, step_h: float, load_rng: np.random.Generator, sky_rng: np.random.Generator
+    ) -> GridDay:
         """A day: every load with noise of its own, all plants under one sky.
 
         Parameters
         ----------
-        mean : NetworkMean
+        mean : GridMean
             Of the day.
         step_h : float
             Length of a step [h].
@@ -134,16 +134,16 @@ class NetworkLoads:
             sky = LEAST_CLEARNESS + (1.0 - LEAST_CLEARNESS) * sky_rng.beta(*CLEARNESS_SHAPE, size=int(mean.day[-1]) + 1)
             generator_kw[:, mean.sunny] *= sky[mean.day][:, None]
             generator_kvar[:, mean.sunny] *= sky[mean.day][:, None]
-        return NetworkDay(self.loads, self.generators, load_kw, load_kvar, generator_kw, generator_kvar)
+        return GridDay(self.loads, self.generators, load_kw, load_kvar, generator_kw, generator_kvar)
 
     def _load_of(self, clock: Clock, hours: HourGrid) -> np.ndarray:
         model = self._grid.loads
-        if isinstance(model, NetworkProfile):
+        if isinstance(model, GridProfile):
             by_hour = figures("load_profiles")["profiles"][model.profile]
             shape = np.array([by_hour["weekday"], by_hour["weekend"]])[hours.weekend, hours.local_hour]
             mean = steps_of(shape, hours.start_h, clock.step_h, clock.n_steps)
             return np.asarray(model.scale * mean[:, None] * self._load)
-        if isinstance(model, NetworkSimbench):
+        if isinstance(model, GridSimbench):
             assert self._simbench is not None  # checked at the start
             profiles = simbench_profiles(self._simbench)
             active = _of_year(profiles.load_p, clock)[:, profiles.load_profile] * (profiles.load_profile >= 0)
@@ -163,16 +163,16 @@ class NetworkLoads:
         """Power of the network's own generators, and which of them follow the sky."""
         model, own = self._grid.generators, self._generator[:n_own]
         none = np.zeros(n_own, dtype=bool)
-        if isinstance(model, NetworkSun):
+        if isinstance(model, GridSun):
             return model.scale * _clear(clock, model.sun)[:, None] * own, ~none
-        if isinstance(model, NetworkSimbench):
+        if isinstance(model, GridSimbench):
             assert self._simbench is not None  # checked at the start
             profiles = simbench_profiles(self._simbench)
             share = _of_year(profiles.generator_p, clock)[:, profiles.generator_profile]
             return model.scale * share * (profiles.generator_profile >= 0) * own, none
         if self._generator_file is not None:
             return self._generator_file, none
-        assert isinstance(model, NetworkConstant)
+        assert isinstance(model, GridConstant)
         return np.full((clock.n_steps, 1), model.scale) * own, none
 
 
@@ -211,7 +211,7 @@ def _of_year(profile: np.ndarray, clock: Clock) -> np.ndarray:
 
 def _check_simbench(model: Model, network: Network, instead: str) -> None:
     """Raise a DataError where profiles are asked of a network that has none."""
-    if isinstance(model, NetworkSimbench) and network.simbench is None:
+    if isinstance(model, GridSimbench) and network.simbench is None:
         raise DataError(f"network '{network.spec.name}' is none of SimBench's, so it has no profiles; take {instead}")
 
 
@@ -225,7 +225,7 @@ def _from_csv(
     DataError
         If the file cannot be read, lacks an element, or has another number of rows.
     """
-    if not isinstance(model, NetworkCsv):
+    if not isinstance(model, GridCsv):
         return None
     try:
         table = Table.read(Path(model.csv))

@@ -18,7 +18,7 @@ import numpy as np
 from ev_marl.scenario.clock import Clock
 from ev_marl.support.errors import TrackError
 from ev_marl.world import handmade, track_checks, track_files
-from ev_marl.world.grid_day import NetworkDay
+from ev_marl.world.grid_day import GridDay
 
 if TYPE_CHECKING:
     from ev_marl.site.site import Site
@@ -97,7 +97,7 @@ class Track:
     base_load_kw: np.ndarray  # float64 (T, G)  inflexible load − PV of everything below the group [kW]
     import_limit_kw: np.ndarray  # float64 (T, G)  >= 0, inf: no limit
     export_limit_kw: np.ndarray  # float64 (T, G)  >= 0, inf: no limit
-    network: NetworkDay | None = None  # what else happens on the network above, where there is one
+    network: GridDay | None = None  # what else happens on the network above, where there is one
     turned_away: int = 0  # vehicles that found no free port
     source: dict[str, str] = field(default_factory=dict)  # where it came from: scenario, seed, file, imputations, edits
 
@@ -149,7 +149,7 @@ class Track:
         start: datetime | str = "2023-05-15T00:00",
         timezone: str = "Europe/Amsterdam",
         currency: str = "EUR",
-        network: NetworkDay | None = None,
+        network: GridDay | None = None,
         source: Mapping[str, str] | None = None,
     ) -> Track:
         """A track made by hand, checked against its site.
@@ -170,7 +170,7 @@ class Track:
             Start of the first step; local time where it has no offset.
         timezone, currency : str
             IANA time zone and currency.
-        network : NetworkDay, optional
+        network : GridDay, optional
             What else happens on the network that the site hangs on.
         source : mapping of str
             Where it came from; `{"kind": "handmade"}` if left out.
@@ -289,7 +289,7 @@ class Track:
         """
         content = track_files.read(Path(path))
         sessions = Sessions(**content.pop("sessions"))
-        network = NetworkDay(**content.pop("network")) if "network" in content else None
+        network = GridDay(**content.pop("network")) if "network" in content else None
         track = cls(sessions=sessions, network=network, **content)
         try:
             track.validate()

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ev_marl.grid.model.network import Network
     from ev_marl.site.site import Site
-    from ev_marl.world.grid_day import NetworkDay
+    from ev_marl.world.grid_day import GridDay
     from ev_marl.world.track import Sessions, Track
 
 _WHOLE = ("port", "arrival_step", "departure_step")
@@ -38,7 +38,7 @@ def problems(track: Track, site: Site | None = None) -> list[str]:
     if site is not None:
         found += _names("ports", track.ports, site.ports) + _names("groups", track.groups, site.groups)
     if track.network is not None:
-        found += network_problems(track.network, track.n_steps, None if site is None else site.network)
+        found += grid_day_problems(track.network, track.n_steps, None if site is None else site.network)
     shapes = _session_shapes(track.sessions)
     found += shapes
     if not shapes:
@@ -47,12 +47,12 @@ def problems(track: Track, site: Site | None = None) -> list[str]:
     return found
 
 
-def network_problems(day: NetworkDay, n_steps: int, network: Network | None) -> list[str]:
+def grid_day_problems(day: GridDay, n_steps: int, network: Network | None) -> list[str]:
     """Every fault of what happens on a network.
 
     Parameters
     ----------
-    day : NetworkDay
+    day : GridDay
         To be checked.
     n_steps : int
         Steps of its track.

@@ -27,7 +27,7 @@ from ev_marl.world.streams import stream
 from ev_marl.world.track import Sessions, Track
 
 if TYPE_CHECKING:
-    from ev_marl.world.grid_loads import NetworkLoads, NetworkMean
+    from ev_marl.world.grid_loads import GridLoads, GridMean
 
 KNOWN_DAYS = 400  # so many days are kept ready to be drawn again
 
@@ -42,7 +42,7 @@ class _Day:
     import_limit_kw: np.ndarray  # float64 (T, G)
     export_limit_kw: np.ndarray  # float64 (T, G)
     loads: LoadDay
-    network: NetworkMean | None
+    network: GridMean | None
 
 
 class World:
@@ -81,7 +81,7 @@ class World:
         self._sessions = SESSION_MODELS.get(scenario.sessions.model)(scenario.sessions)
         self._prices = price_source(scenario.prices, scenario.currency) if prices is None else prices
         self._loads = SiteLoads(self.site.groups, arrays.group_parent, self.site.base_loads, self.site.pvs)
-        self._network = self._network_loads()
+        self._network = self._grid_loads()
         self._known_days: dict[date, _Day] = {}
         if isinstance(self._prices, FilePrices):
             for day in self.days:
@@ -157,13 +157,13 @@ class World:
             )
         return self._known_days[day]
 
-    def _network_loads(self) -> NetworkLoads | None:
+    def _grid_loads(self) -> GridLoads | None:
         """What else happens on the network of the site, where it hangs on one."""
         if self.site.network is None or self.scenario.grid is None:
             return None
-        from ev_marl.world.grid_loads import NetworkLoads  # noqa: PLC0415  pandapower is heavy, and optional
+        from ev_marl.world.grid_loads import GridLoads  # noqa: PLC0415  pandapower is heavy, and optional
 
-        return NetworkLoads(self.scenario, self.site.network)
+        return GridLoads(self.scenario, self.site.network)
 
     def _track(self, known: _Day, seed: int, sessions: Sessions, turned_away: int, source: dict[str, str]) -> Track:
         scenario = self.scenario

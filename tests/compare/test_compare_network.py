@@ -16,17 +16,17 @@ from network_cases import quiet_flow
 from rich.console import Console
 
 from ev_marl.compare import Comparison, compare
-from ev_marl.compare.columns import columns, network_columns, number
+from ev_marl.compare.columns import columns, grid_columns, number
 from ev_marl.compare.figure import draw_report
 from ev_marl.compare.folder import named_files
-from ev_marl.compare.grid_metrics import NetworkRecorder, NetworkSummary
+from ev_marl.compare.grid_metrics import GridRecorder, GridSummary
 from ev_marl.compare.grid_notes import formulations_table
 from ev_marl.compare.metrics import Recorder
-from ev_marl.compare.records import DayResult, FormulationValue, OnNetwork, OptimumOnNetwork
+from ev_marl.compare.records import DayResult, FormulationValue, OnGrid, OptimumOnGrid
 from ev_marl.compare.report import report_markdown, results_table, summary_csv, summary_rows
 from ev_marl.compare.table import markdown_table, notes, print_table
 from ev_marl.env.setup import Setting
-from ev_marl.scenario.schema.grid import NetworkLimits
+from ev_marl.scenario.schema.grid import GridLimits
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 
@@ -34,9 +34,9 @@ GRID = {"network": "cigre_lv", "limits": {"voltage": [0.95, 1.05], "transformer"
 STEPS = 24
 
 
-def recorded(n_batch: int = 1) -> NetworkRecorder:
+def recorded(n_batch: int = 1) -> GridRecorder:
     """Two steps of half an hour."""
-    recorder = NetworkRecorder(n_batch, 2)
+    recorder = GridRecorder(n_batch, 2)
     first = {
         "vm_pu": [1.0, 0.99, 0.89, 0.9 - 0.5e-6],  # one below, one within the tolerance
         "line_percent": [120.0, 100.0005],
@@ -62,7 +62,7 @@ def recorded(n_batch: int = 1) -> NetworkRecorder:
 
 def test_a_day_worked_by_hand() -> None:
     measured = recorded().measured(0)
-    assert measured == OnNetwork(
+    assert measured == OnGrid(
         violations=4,  # a low bus and a line; a high bus and the transformer
         lowest_pu=(0.89, 0.95),
         highest_pu=(1.0, 1.12),
@@ -92,14 +92,14 @@ def test_days_summed_up_by_hand() -> None:
             "hot_spot_c": None,
         }
     )
-    summary = NetworkSummary.of([day, calm], (0.9, 1.1), 0.5)
+    summary = GridSummary.of([day, calm], (0.9, 1.1), 0.5)
     assert summary.violations_per_h == 2.0  # 4 in 2 h
     assert (summary.lowest_pu, summary.highest_pu, summary.worst_pu) == (0.89, 1.12, 1.12)
     assert (summary.transformer_percent, summary.line_percent, summary.hot_spot_c) == (104.0, 130.0, 88.0)
     assert (summary.losses_kwh_per_day, summary.curtailed_kwh_per_day, summary.tap_moves_per_day) == (1.5, 1.0, 0.5)
     assert (summary.failed_steps, summary.cut_steps) == (2, 2)
-    assert NetworkSummary.of([calm], (0.9, 1.1), 0.5).worst_pu == 0.97
-    assert np.isnan(NetworkSummary.of([calm], (0.9, 1.1), 0.5).hot_spot_c)
+    assert GridSummary.of([calm], (0.9, 1.1), 0.5).worst_pu == 0.97
+    assert np.isnan(GridSummary.of([calm], (0.9, 1.1), 0.5).hot_spot_c)
 
 
 def test_the_recorder_takes_the_network_where_there_is_one() -> None:
@@ -123,10 +123,10 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     return compare("tiny", ["edf", "idle"], 2, out=folder, workers=1, report=False)
 
 
-def proof(bound: float, violation_pu: float = 0.0) -> OptimumOnNetwork:
+def proof(bound: float, violation_pu: float = 0.0) -> OptimumOnGrid:
     """A bound in two steps, an estimate, and a plan half a euro below."""
     values = (("loose", "bound", 1.0), ("cones", "bound", 0.0), ("tangents", "estimate", -0.1), ("plan", "plan", -0.5))
-    return OptimumOnNetwork(
+    return OptimumOnGrid(
         formulations=tuple(
             FormulationValue.model_validate({"name": name, "kind": kind, "value": bound + more, "seconds": 2.0})
             for name, kind, more in values
@@ -145,9 +145,9 @@ def proof(bound: float, violation_pu: float = 0.0) -> OptimumOnNetwork:
 def on_network(plain: Comparison) -> Comparison:
     """The same days, as if there were a network: idle leaves it alone, the others break its limits."""
 
-    def network(policy: str) -> OnNetwork:
+    def network(policy: str) -> OnGrid:
         calm = policy in ("idle", "optimum")
-        return OnNetwork(
+        return OnGrid(
             violations=0 if calm else 36,
             lowest_pu=(0.96 if calm else 0.931,) * STEPS,
             highest_pu=(1.01,) * STEPS,
@@ -185,7 +185,7 @@ def printed(comparison: Comparison, width: int) -> str:
 
 
 def test_columns_appear_only_with_a_network(plain: Comparison, on_network: Comparison) -> None:
-    headings = {column.heading for column in network_columns()}
+    headings = {column.heading for column in grid_columns()}
     assert not headings & {column.heading for column in columns(plain)}
     assert headings < {column.heading for column in columns(on_network)}
     assert not [name for name in results_table(plain).column_names if name.startswith("network")]
@@ -254,9 +254,9 @@ def test_what_bound_and_plan_are_worth_is_said(plain: Comparison, on_network: Co
 def test_files_hold_every_number(on_network: Comparison) -> None:
     table = results_table(on_network)
     assert table["network_lowest_pu"].to_pylist()[:4] == [0.96, 0.931, 0.931, 0.96]
-    assert set(table["network_violations"].to_pylist()) == {0, 36}
+    assert set(table["grid_violations"].to_pylist()) == {0, 36}
     rows = {row["policy"]: row for row in csv.DictReader(io.StringIO(summary_csv(on_network)))}
-    for field in fields(NetworkSummary):
+    for field in fields(GridSummary):
         assert f"network_{field.name}" in rows["idle"]
     assert float(rows["edf"]["network_violations_per_h"]) == 1.5
     report = report_markdown(on_network)
@@ -312,7 +312,7 @@ def test_in_the_loop_the_recorder_agrees_with_the_flows() -> None:
     rng = np.random.default_rng(2)
     site = chain_site(random_site(rng))
     track = replace(random_track(rng, site), network=chain_day(12, load_kw=4.0))
-    limits = NetworkLimits(voltage=[0.99, 1.001], line=12.0, transformer=10.0)
+    limits = GridLimits(voltage=[0.99, 1.001], line=12.0, transformer=10.0)
     simulator = Simulator(site.arrays, make_coordinator("none"), [track], chain_loop(site, limits=limits))
     simulator.reset([0, 0])
     recorder = Recorder(simulator)

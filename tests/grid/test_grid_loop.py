@@ -14,7 +14,7 @@ from ev_marl.grid.loop.limits import Bounds
 from ev_marl.grid.loop.loop import GridLoop, droop_ratio
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
-from ev_marl.scenario.schema.grid import Chargers, NetworkLimits, VoltageDroop
+from ev_marl.scenario.schema.grid import Chargers, GridLimits, VoltageDroop
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
@@ -63,7 +63,7 @@ def exact(loop: GridLoop, charger_kw: list[float], load_kw: float = 10.0) -> Inj
 
 def test_the_network_feels_what_is_granted() -> None:
     site = two_stations()
-    simulator = run(site, chain_loop(site, limits=NetworkLimits(voltage=[0.95, 1.05])), [30.0, 20.0])
+    simulator = run(site, chain_loop(site, limits=GridLimits(voltage=[0.95, 1.05])), [30.0, 20.0])
     flow = simulator.network.flow
     alone = ChainBackend().solve(exact(simulator.network, [30.0, 20.0]))
     assert flow.charger_kw.tolist() == [[30.0, 20.0]]
@@ -75,7 +75,7 @@ def test_the_network_feels_what_is_granted() -> None:
 
 def test_curtailing_ends_just_within_the_limit_and_takes_where_it_helps() -> None:
     site = two_stations()
-    loop = chain_loop(site, limits=NetworkLimits(voltage=[0.95, 1.05]), curtails=True)
+    loop = chain_loop(site, limits=GridLimits(voltage=[0.95, 1.05]), curtails=True)
     simulator = run(site, loop, [30.0, 30.0])
     flow, granted = simulator.network.flow, simulator.granted_kw[0]
     assert 0.95 - 1e-6 <= flow.vm_pu.min() < 0.95 + 1e-4
@@ -98,7 +98,7 @@ def test_curtailed_powers_keep_every_limit_and_only_shrink(seed: int, tight: boo
         random_track(rng, site, n_steps=6).replace(network=chain_day(6, float(rng.uniform(-20.0, 40.0))))
         for _ in range(3)
     ]
-    limits = NetworkLimits(voltage=[0.97, 1.01], line=30.0, transformer=25.0) if tight else NetworkLimits()
+    limits = GridLimits(voltage=[0.97, 1.01], line=30.0, transformer=25.0) if tight else GridLimits()
     simulator = Simulator(
         site.arrays, make_coordinator("nearest"), tracks, chain_loop(site, limits=limits, curtails=True)
     )
@@ -132,7 +132,7 @@ def test_discharging_taken_back_leaves_no_group_with_more_import_than_it_may_hav
     track = full_day(site)
     sunny_kw = np.tile([10.0, -30.0], (4, 1))  # lifts the far bus beyond its limit
     track = track.replace(network=replace(track.network, load_kw=sunny_kw))
-    loop = chain_loop(site, limits=NetworkLimits(voltage=[0.8, 1.01], line=1000.0, transformer=1000.0), curtails=True)
+    loop = chain_loop(site, limits=GridLimits(voltage=[0.8, 1.01], line=1000.0, transformer=1000.0), curtails=True)
     simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], loop)
     simulator.reset()
     flow = simulator.step(np.array([[50.0, -45.0]]))
@@ -142,7 +142,7 @@ def test_discharging_taken_back_leaves_no_group_with_more_import_than_it_may_hav
 
 def test_a_limit_that_breaks_without_charging_is_widened_and_not_made_worse() -> None:
     site = two_stations(v2g=True)
-    loop = chain_loop(site, limits=NetworkLimits(voltage=[0.99, 1.01]), curtails=True)
+    loop = chain_loop(site, limits=GridLimits(voltage=[0.99, 1.01]), curtails=True)
     simulator = run(site, loop, [30.0, -10.0], load_kw=20.0)
     flow = simulator.network.flow
     idle = ChainBackend().solve(exact(loop, [0.0, 0.0], 20.0))
@@ -157,7 +157,7 @@ def test_rows_do_not_depend_on_who_shares_the_batch(chargers: Chargers) -> None:
     rng = np.random.default_rng(3)
     site = chain_site(random_site(rng))
     tracks = [random_track(rng, site, n_steps=5).replace(network=chain_day(5, 12.0 * k)) for k in range(3)]
-    loop = chain_loop(site, limits=NetworkLimits(voltage=[0.97, 1.02]), curtails=True, chargers=chargers)
+    loop = chain_loop(site, limits=GridLimits(voltage=[0.97, 1.02]), curtails=True, chargers=chargers)
     together = Simulator(site.arrays, make_coordinator("nearest"), tracks, loop)
     together.reset(np.arange(3))
     setpoints = rng.uniform(-25.0, 25.0, (5, 3, site.arrays.n_ports))
@@ -234,7 +234,7 @@ def test_a_network_that_fails_without_charging_costs_the_vehicles_nothing() -> N
     load_kw = track.network.load_kw.copy()
     load_kw[0], load_kw[1] = 60.0, 2000.0  # too much for the limits, then for the network
     track = track.replace(network=replace(track.network, load_kw=load_kw))
-    limits = NetworkLimits(voltage=[0.95, 1.05])
+    limits = GridLimits(voltage=[0.95, 1.05])
     simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], chain_loop(site, limits=limits))
     simulator.reset()
     terms = [VoltageDeviation(1.0), LineOverload(1.0), TransformerOverload(1.0), GridLosses(1.0)]

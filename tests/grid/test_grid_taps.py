@@ -13,23 +13,23 @@ pytest.importorskip("pandapower")
 
 import pandapower
 
-from ev_marl.compare.grid_metrics import NetworkRecorder
+from ev_marl.compare.grid_metrics import GridRecorder
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.loop.taps import TapChanger
 from ev_marl.grid.model.network import Network
 from ev_marl.grid.solvers.zbus import ZBusBackend
-from ev_marl.scenario.schema.grid import Chargers, NetworkLimits, TapControl
+from ev_marl.scenario.schema.grid import Chargers, GridLimits, TapControl
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.support.errors import NetworkError
 from ev_marl.world import Track
-from ev_marl.world.grid_day import NetworkDay
+from ev_marl.world.grid_day import GridDay
 
 N_STEPS = 6
 PORTS = 2
 FULL_KW = 40.0  # of a port
-LIMITS = NetworkLimits(voltage=[0.95, 1.05], line=500.0, transformer=500.0)
+LIMITS = GridLimits(voltage=[0.95, 1.05], line=500.0, transformer=500.0)
 
 
 def above_a_street(side: str = "hv", step_percent: float = 2.0, lowest: int = -2, highest: int = 2) -> Any:
@@ -88,7 +88,7 @@ def day_of(site: Site, house_kw: list[float]) -> Track:
         for port in site.ports
     ]
     load_kw, none = np.array(house_kw)[:, None], np.zeros((n_steps, 0))
-    network = NetworkDay(("house",), (), load_kw, np.zeros_like(load_kw), none, none)
+    network = GridDay(("house",), (), load_kw, np.zeros_like(load_kw), none, none)
     return Track.build(site, n_steps=n_steps, sessions=sessions).replace(network=network)
 
 
@@ -150,7 +150,7 @@ def test_it_stops_at_its_ends_and_only_moves_are_counted() -> None:
             site.arrays, make_coordinator("none"), [day_of(site, [0.0] * N_STEPS)], loop_of(site, band)
         )
         simulator.reset()
-        recorders[name] = NetworkRecorder(1, N_STEPS)
+        recorders[name] = GridRecorder(1, N_STEPS)
         taps = []
         for step in range(N_STEPS):
             simulator.step(np.zeros((1, PORTS)))

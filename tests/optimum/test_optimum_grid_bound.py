@@ -23,13 +23,13 @@ from ev_marl.optimum.grid.terms import suffered
 from ev_marl.optimum.search import Search
 from ev_marl.policies.base import Episode, StationView
 from ev_marl.policies.rollout import rollout
-from ev_marl.scenario.schema.grid import Chargers, NetworkLimits, VoltageDroop
+from ev_marl.scenario.schema.grid import Chargers, GridLimits, VoltageDroop
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.world.track import Track
 
-TIGHT = NetworkLimits(voltage=[0.965, 1.03], line=40.0, transformer=40.0)
+TIGHT = GridLimits(voltage=[0.965, 1.03], line=40.0, transformer=40.0)
 
 
 class Erratic:
@@ -48,7 +48,7 @@ class Erratic:
         return view.lo_kw + share * (view.hi_kw - view.lo_kw)
 
 
-def network_prices() -> list[object]:
+def grid_prices() -> list[object]:
     return [VoltageDeviation(3.0), LineOverload(0.4), TransformerOverload(0.3), GridLosses(0.2)]
 
 
@@ -58,7 +58,7 @@ def some_day(
     *,
     meshed: bool = False,
     held: bool = False,
-    limits: NetworkLimits = TIGHT,
+    limits: GridLimits = TIGHT,
     chargers: Chargers | None = None,
     curtails: bool = True,
     element: str | None = None,
@@ -91,7 +91,7 @@ def some_day(
 def test_no_policy_beats_the_bound(seed: int, meshed: bool, held: bool, curtails: bool, tmp_path: Path) -> None:
     site, track, grid = some_day(seed, tmp_path, meshed=meshed, held=held, curtails=curtails)
     terms = money().terms
-    objective = Objective(terms if curtails else [*terms, *network_prices()])  # type: ignore[list-item]
+    objective = Objective(terms if curtails else [*terms, *grid_prices()])  # type: ignore[list-item]
     solution = solve(site, track, objective, grid=grid)
     tolerance = 1e-7 * max(1.0, abs(solution.bound))
     assert solution.achieved <= solution.bound + tolerance
@@ -132,7 +132,7 @@ def test_every_state_of_the_network_satisfies_every_row(
     meshed: bool, held: bool, chargers: Chargers, element: str | None, tmp_path: Path
 ) -> None:
     site, track, grid = some_day(3, tmp_path, meshed=meshed, held=held, chargers=chargers, element=element)
-    objective = Objective([*money().terms, *network_prices()])  # type: ignore[list-item]
+    objective = Objective([*money().terms, *grid_prices()])  # type: ignore[list-item]
     search = Search(site.arrays, track, objective, solver="highs", tolerance=1e-6, time_limit=60.0, grid=grid)
     search.run()
     assert search.grid is not None
@@ -192,7 +192,7 @@ def test_every_plan_that_the_network_carries_satisfies_every_row_in_powers(
     priced: bool, chargers: Chargers, tmp_path: Path
 ) -> None:
     site, track, grid = some_day(3, tmp_path, chargers=chargers, curtails=not priced)
-    objective = Objective([*money().terms, *(network_prices() if priced else [])])  # type: ignore[list-item]
+    objective = Objective([*money().terms, *(grid_prices() if priced else [])])  # type: ignore[list-item]
     search = Search(site.arrays, track, objective, solver="highs", tolerance=1e-6, time_limit=60.0, grid=grid)
     assert search.grid is not None
     assert search.grid.projection.usable

@@ -20,7 +20,7 @@ from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.grid import GridLosses, LineOverload, VoltageDeviation
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.optimum import GridProblem, Solution, solve
-from ev_marl.scenario.schema.grid import NetworkLimits
+from ev_marl.scenario.schema.grid import GridLimits
 
 # 0.4 kV and a resistance of 1.6 ohm: on a base of 1 MVA, 0.16 ohm, that is r = 10 p.u. A power p drawn at the end
 # leaves V² − V + r·p = 0 there.
@@ -42,7 +42,7 @@ def power_at(voltage: float) -> float:
 
 def test_a_voltage_limit_holds_back_what_it_must_and_no_more(tmp_path: Path) -> None:
     lowest = 0.93
-    solution = two_step_day(tmp_path, money(unmet=1.0), limits=NetworkLimits(voltage=[lowest, 1.1]))
+    solution = two_step_day(tmp_path, money(unmet=1.0), limits=GridLimits(voltage=[lowest, 1.1]))
     most_kw = power_at(lowest)
     assert most_kw < 10.0
     cost = CHEAP * most_kw + DEAR * (12.0 - most_kw)  # both hours are needed, the cheap one in full
@@ -73,7 +73,7 @@ def test_feeding_in_lifts_the_voltage_to_its_limit(tmp_path: Path) -> None:
         [CHEAP, DEAR], wanted_kwh=0.0, energy_kwh=40.0, discharge_kw=10.0, reserve_kwh=0.0, stay=(0, 2)
     )
     highest = 1.05
-    limits = NetworkLimits(voltage=[0.8, highest])
+    limits = GridLimits(voltage=[0.8, highest])
     track, loop = hang(site, track, two_buses(OHM), tmp_path, buses=[1], limits=limits)
     solution = solve(site, track, Objective([EnergyCost(), UnmetEnergy(0.25)]), grid=GridProblem.of(loop, track))
     most_kw = -power_at(highest)
@@ -102,7 +102,7 @@ def test_losses_are_paid_with_the_energy(tmp_path: Path) -> None:
 def test_undervoltage_has_its_price(tmp_path: Path) -> None:
     lowest, dear, pu_price = 0.95, 0.12, 40.0
     site, track = one_port_day([CHEAP, dear], wanted_kwh=12.0)
-    limits = NetworkLimits(voltage=[lowest, 1.1])
+    limits = GridLimits(voltage=[lowest, 1.1])
     track, loop = hang(site, track, two_buses(OHM), tmp_path, buses=[1], limits=limits, curtails=False)
     objective = Objective([EnergyCost(), UnmetEnergy(50.0), VoltageDeviation(pu_price)])
     solution = solve(site, track, objective, grid=GridProblem.of(loop, track))
@@ -143,7 +143,7 @@ def test_overload_is_bounded_and_its_plan_is_close(tmp_path: Path) -> None:
 def test_a_limit_that_is_broken_without_charging_leaves_none(tmp_path: Path) -> None:
     site, track = one_port_day([CHEAP, DEAR], wanted_kwh=12.0)
     net = two_buses(OHM, load_kw=8.0)
-    track, loop = hang(site, track, net, tmp_path, buses=[1], limits=NetworkLimits(voltage=[0.97, 1.1]))
+    track, loop = hang(site, track, net, tmp_path, buses=[1], limits=GridLimits(voltage=[0.97, 1.1]))
     assert track.network is not None
     loads = np.array([[8.0], [0.0]])  # 0.91 p.u. in the first hour, whatever the vehicle does
     track = replace(track, network=replace(track.network, load_kw=loads, load_kvar=0.0 * loads))

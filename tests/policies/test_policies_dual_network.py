@@ -23,7 +23,7 @@ from ev_marl.env.setup import Setting
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.policies import DualPrices, MpcPerfect, Policy, make_view, rollout
 from ev_marl.policies.base import Episode
-from ev_marl.scenario.schema.grid import NetworkLimits
+from ev_marl.scenario.schema.grid import GridLimits
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
@@ -50,7 +50,7 @@ def earned(
     return SimpleNamespace(team=team, taken_kwh=taken[0], asked_kw=np.stack(asked, axis=1))
 
 
-def rush(limits: NetworkLimits) -> tuple[Site, Track, GridLoop]:
+def rush(limits: GridLimits) -> tuple[Site, Track, GridLoop]:
     """Four vehicles alike that want 80 kWh in eight hours; ports 0 and 2 near, 1 and 3 far, the same loads all day."""
     site = chain_site(two_lots((4, 1)))
     track = day(site, [(p, 0, 8, 20.0, 20.0, 100.0, 10.0) for p in range(4)], BUY)
@@ -87,13 +87,13 @@ def test_it_is_a_policy() -> None:
 
 def test_prices_of_a_transformer_worked_by_hand() -> None:
     # Loads and losses leave 15 kW of 36 %, so the sixth cheapest step, at 0.28, is needed for what is left.
-    site, track, loop = rush(NetworkLimits(transformer=36.0, voltage=[0.8, 1.2]))
+    site, track, loop = rush(GridLimits(transformer=36.0, voltage=[0.8, 1.2]))
     policy, plan_kw = first_answer(site, track, loop, rounds=600)
-    assert policy.network_prices is not None
+    assert policy.grid_prices is not None
     assert plan_kw.sum(axis=1)[:4] == pytest.approx(20.0, abs=0.05)  # all get what they want
     assert (plan_kw.sum(axis=0) > 1.0).tolist() == [False, True, True, True, True, True, True, False]
     # Whoever charges in two steps pays the same in both: the price is what a step is cheaper than the dearest in use.
-    prices = policy.network_prices.bus_prices()[0]
+    prices = policy.grid_prices.bus_prices()[0]
     assert prices.mean(axis=0) == pytest.approx(np.maximum(0.0, 0.28 - np.array(BUY)), abs=0.015)
     assert (prices[1] >= prices[0]).all()  # losses: the far bus weighs more
     assert most_beyond(site, track, loop, plan_kw) < 0.1
@@ -101,10 +101,10 @@ def test_prices_of_a_transformer_worked_by_hand() -> None:
 
 
 def test_a_voltage_limit_costs_the_far_bus_twice() -> None:
-    site, track, loop = rush(NetworkLimits(voltage=[0.968, 1.2], line=1000.0, transformer=1000.0))
+    site, track, loop = rush(GridLimits(voltage=[0.968, 1.2], line=1000.0, transformer=1000.0))
     policy, plan_kw = first_answer(site, track, loop, rounds=600)
-    assert policy.network_prices is not None
-    near, far = policy.network_prices.bus_prices()[0]
+    assert policy.grid_prices is not None
+    near, far = policy.grid_prices.bus_prices()[0]
     # The dearest step that the far vehicles need is that at 0.22. They share both lines, one of them with the near
     # vehicles, which charge at full power in the two cheapest steps.
     assert far == pytest.approx(np.maximum(0.0, 0.22 - np.array(BUY)), abs=0.005)
@@ -113,10 +113,8 @@ def test_a_voltage_limit_costs_the_far_bus_twice() -> None:
     assert most_beyond(site, track, loop, plan_kw) < 0.01
 
 
-@pytest.mark.parametrize(
-    "limits", [NetworkLimits(transformer=36.0, voltage=[0.8, 1.2]), NetworkLimits(voltage=[0.968, 1.2])]
-)
-def test_a_few_rounds_a_step_come_near_the_optimum(limits: NetworkLimits) -> None:
+@pytest.mark.parametrize("limits", [GridLimits(transformer=36.0, voltage=[0.8, 1.2]), GridLimits(voltage=[0.968, 1.2])])
+def test_a_few_rounds_a_step_come_near_the_optimum(limits: GridLimits) -> None:
     site, track, loop = rush(limits)
     (best,) = earned(site, loop, [track], MpcPerfect()).team  # the optimum, as its own tests say
     (told,) = earned(site, loop, [track], DualPrices()).team
@@ -160,7 +158,7 @@ def test_rows_of_a_batch_are_days_of_their_own_and_a_policy_starts_anew(weak: Se
 @pytest.mark.parametrize("why", ["wide limits", "nobody keeps them"])
 def test_a_network_that_takes_nothing_back_changes_nothing(why: str, weak: Setting) -> None:
     assert weak.network is not None
-    wide = NetworkLimits(voltage=[0.75, 1.25], line=1000.0, transformer=1000.0)
+    wide = GridLimits(voltage=[0.75, 1.25], line=1000.0, transformer=1000.0)
     loop = replace(weak.network, limits=wide) if why == "wide limits" else replace(weak.network, curtails=False)
     track = weak.world.sample(4)
     told = earned(weak.site, loop, [track], DualPrices(), world=weak.world).asked_kw
@@ -176,13 +174,13 @@ def test_where_the_loads_alone_break_limits_or_the_power_flow_it_still_decides(l
     loads = chain_day(8, 5.0)
     loads.load_kw[3:6] = load_kw
     track = track.replace(network=loads)
-    loop = chain_loop(site, limits=NetworkLimits(voltage=[0.97, 1.02], line=60.0), curtails=True)
+    loop = chain_loop(site, limits=GridLimits(voltage=[0.97, 1.02], line=60.0), curtails=True)
     dark = []
 
     class Looking(DualPrices):
         def act(self, view):
             setpoint_kw = super().act(view)
-            network = self.network_prices
+            network = self.grid_prices
             assert (network.most_kw >= 0.0).all()  # no row forbids to charge nothing
             assert (network.price_per_kwh >= 0.0).all()
             assert np.isfinite(network.bus_prices()).all()
@@ -196,11 +194,11 @@ def test_where_the_loads_alone_break_limits_or_the_power_flow_it_still_decides(l
 
 
 def test_plans_without_a_power_flow_are_brought_back() -> None:
-    site, track, loop = rush(NetworkLimits(transformer=60.0, voltage=[0.8, 1.2]))
+    site, track, loop = rush(GridLimits(transformer=60.0, voltage=[0.8, 1.2]))
     lost = replace(loop, backend=ChainBackend(blind_above_kw=35.0))  # the first plans of 40 kW have none
     policy, plan_kw = first_answer(site, track, lost, rounds=200)
-    assert policy.network_prices is not None
-    assert policy.network_prices.price_per_kwh.max() > 0.05
+    assert policy.grid_prices is not None
+    assert policy.grid_prices.price_per_kwh.max() > 0.05
     assert most_beyond(site, track, loop, plan_kw) < 0.5
 
 
@@ -210,6 +208,6 @@ def test_without_a_network_nothing_of_it_is_loaded() -> None:
         "from ev_marl.env.setup import Setting; from ev_marl.policies import DualPrices, rollout\n"
         "setting = Setting.of('tiny'); track = setting.world.sample(1); policy = DualPrices()\n"
         "rollout(setting.simulator([track]), setting.objective, policy, [track], world=setting.world)\n"
-        "assert policy.network_prices is None\n"
+        "assert policy.grid_prices is None\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -20,7 +20,7 @@ from optimum_grid_cases import hang, random_street
 from policies_grid_cases import another_future, weak_street
 
 from ev_marl.env.setup import Setting
-from ev_marl.grid.loop.days import network_loads
+from ev_marl.grid.loop.days import day_loads
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.loop.taps import TapChanger
 from ev_marl.grid.solvers.base import Injections
@@ -33,8 +33,8 @@ from ev_marl.planning.outlook.loads import ExpectedLoads, KnownLoads
 from ev_marl.planning.programme.charges import Charges
 from ev_marl.planning.programme.receding import Program
 from ev_marl.policies import Mpc, MpcPerfect, Policy, make_view, rollout
-from ev_marl.policies.mpc.grid import LATER, NetworkAhead
-from ev_marl.scenario.schema.grid import Chargers, NetworkLimits, TapControl, VoltageDroop
+from ev_marl.policies.mpc.grid import LATER, GridAhead
+from ev_marl.scenario.schema.grid import Chargers, GridLimits, TapControl, VoltageDroop
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
@@ -43,7 +43,7 @@ from ev_marl.world.seeds import day_seeds
 from ev_marl.world.track import Track
 
 MONEY = money(wear=0.02, unmet=0.6)
-TIGHT = NetworkLimits(voltage=[0.965, 1.03], line=40.0, transformer=40.0)
+TIGHT = GridLimits(voltage=[0.965, 1.03], line=40.0, transformer=40.0)
 
 
 def on_a_street(
@@ -134,7 +134,7 @@ def test_a_plan_keeps_the_limits_in_the_exact_power_flow(seed: int, tmp_path: Pa
     simulator.reset()
     view = make_view(simulator, MONEY, MpcPerfect())
     ahead = look_ahead(view, 0, KnownOutlook(site.arrays, [track]), None, track.n_steps)
-    network = NetworkAhead(replace(loop), KnownLoads(site, [track]), site.arrays, fleets=False)
+    network = GridAhead(replace(loop), KnownLoads(site, [track]), site.arrays, fleets=False)
     program = Program(site.arrays, ahead, Charges.of(MONEY, "test"), network=network.rows(0, view, ahead))
     blind = Program(site.arrays, ahead, Charges.of(MONEY, "test"))
 
@@ -188,7 +188,7 @@ def test_rows_of_a_batch_are_days_of_their_own(weak: Setting) -> None:
 @pytest.mark.parametrize("why", ["wide limits", "nobody keeps them"])
 def test_a_network_that_takes_nothing_back_changes_nothing(why: str, weak: Setting) -> None:
     assert weak.network is not None
-    wide = NetworkLimits(voltage=[0.75, 1.25], line=1000.0, transformer=1000.0)
+    wide = GridLimits(voltage=[0.75, 1.25], line=1000.0, transformer=1000.0)
     loop = replace(weak.network, limits=wide) if why == "wide limits" else replace(weak.network, curtails=False)
     track = weak.world.sample(4)
     told = earned(weak.site, loop, [track], Mpc(), world=weak.world)[2]
@@ -208,7 +208,7 @@ def test_where_the_loads_alone_break_limits_or_the_power_flow_it_still_decides(l
     day = chain_day(8, 5.0)
     day.load_kw[3:6] = load_kw
     track = track.replace(network=day)
-    loop = chain_loop(site, limits=NetworkLimits(voltage=[0.97, 1.02], line=60.0), curtails=True)
+    loop = chain_loop(site, limits=GridLimits(voltage=[0.97, 1.02], line=60.0), curtails=True)
     idle = ChainBackend().solve(replace(Injections.zeros(loop.spec, 1), load_kw=np.full((1, 2), load_kw)))
     assert not idle.converged[0] or idle.vm_pu.min() < 0.97  # as the test wants it
     (_,), taken_kwh, asked = earned(site, loop, [track], MpcPerfect())
@@ -251,7 +251,7 @@ def test_expected_loads_keep_the_present_and_foretell_better_than_the_mean(weak:
     rng = np.random.default_rng(3)
     wrong = {"expected": 0.0, "mean": 0.0}
     for k in range(n_days):
-        day = network_loads(weak.site, world.surroundings(world.days[int(rng.integers(len(world.days)))], 10_000 + k))
+        day = day_loads(weak.site, world.surroundings(world.days[int(rng.integers(len(world.days)))], 10_000 + k))
         none = np.zeros((1, 2))
         now = Injections(*(part[t : t + 1] for part in day), none, none)
         states = expected.ahead(0, t, now, 12)

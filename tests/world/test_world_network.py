@@ -22,7 +22,7 @@ from ev_marl.scenario.schema import Group, LoadProfile, Pv, Scenario, Stations
 from ev_marl.scenario.schema.grid import Grid
 from ev_marl.support.errors import TrackError
 from ev_marl.world import Track, World
-from ev_marl.world.grid_day import NetworkDay
+from ev_marl.world.grid_day import GridDay
 from ev_marl.world.loads import clear_sky_kw
 
 Make = Callable[..., Scenario]
@@ -41,7 +41,7 @@ def on_a_bus(scenario: Scenario, network: Grid, bus: str = "Bus R18") -> Scenari
     return scenario.model_copy(update={"site": scenario.site.model_copy(update={"bus": bus}), "grid": network})
 
 
-def network_of(track: Track) -> NetworkDay:
+def network_of(track: Track) -> GridDay:
     assert track.network is not None
     return track.network
 
@@ -208,7 +208,7 @@ def test_a_network_without_generators_and_a_track_made_by_hand(scenario: Make, t
     site = World(on_a_bus(scenario(), grid())).site
     loads = site.network.spec.loads[: site.network.n_own_loads]  # type: ignore[union-attr]
     power_kw, none = np.full((3, len(loads)), 2.5), np.zeros((3, 0))
-    day = NetworkDay(loads, (), power_kw, 0.1 * power_kw, none, none)
+    day = GridDay(loads, (), power_kw, 0.1 * power_kw, none, none)
     track = Track.build(site, n_steps=3, network=day)
     loaded = Track.load(track.save(tmp_path / f"day{suffix}"))
     assert loaded == track

@@ -14,7 +14,7 @@ from ev_marl.cli.grid.with_grid import with_grid
 from ev_marl.cli.options import AsJson, Overwrite, ScenarioName
 from ev_marl.cli.output import check_new, console, print_json, say
 from ev_marl.env.setup import Setting
-from ev_marl.grid.studies.describe import idle_day, network_facts
+from ev_marl.grid.studies.describe import grid_facts, idle_day
 from ev_marl.grid.studies.map import draw_network
 
 EXAMPLES = ("ev-marl grid describe street-lv", "ev-marl grid describe my_site.yaml --plot net.png")
@@ -34,7 +34,7 @@ def command(
     network, loop = setting.site.network, setting.network
     assert network is not None  # the scenario has a grid
     assert loop is not None
-    facts = network_facts(setting.site, loop)
+    facts = grid_facts(setting.site, loop)
     if as_json:
         print_json({"scenario": loaded.name, "grid": grid.model_dump(mode="json"), **asdict(facts)})
     else:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ev_marl.grid.studies.describe import ChargerBusFacts, IdleDay, NetworkFacts
+from ev_marl.grid.studies.describe import ChargerBusFacts, GridFacts, IdleDay
 from ev_marl.grid.studies.unbalanced_day import UnbalancedDay
 from ev_marl.grid.studies.year import Year
 from ev_marl.grid.studies.year_files import summary
@@ -17,7 +17,7 @@ from ev_marl.grid.studies.year_record import RANDOM
 from ev_marl.scenario.schema.grid import Grid
 
 
-def print_facts(out: Console, grid: Grid, facts: NetworkFacts, idle: IdleDay, top: int) -> None:
+def print_facts(out: Console, grid: Grid, facts: GridFacts, idle: IdleDay, top: int) -> None:
     """A network as it was built, a day on it, and the weakest so many of its buses with chargers."""
     dead = ", ".join(facts.dead_buses[:6]) + (", ..." if len(facts.dead_buses) > 6 else "")
     low, high = grid.limits.voltage
@@ -220,7 +220,7 @@ def print_unbalanced(out: Console, scenario: str, grid: Grid, result: Unbalanced
     _print_rows(out, rows)
 
 
-def _transformer_table(facts: NetworkFacts) -> _Sheet:
+def _transformer_table(facts: GridFacts) -> _Sheet:
     table = _Sheet(("name", "from", "to"), ("kVA", "kV", "vk %", "vkr %"), ("type",), ("tap", "step %"))
     for one in facts.transformers:
         tap = "none" if one.tap is None else f"{one.tap}"

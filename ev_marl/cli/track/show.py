@@ -13,7 +13,7 @@ from rich.text import Text
 from ev_marl.cli.options import AsJson
 from ev_marl.cli.output import console, print_json
 from ev_marl.world import Track
-from ev_marl.world.grid_day import NetworkDay
+from ev_marl.world.grid_day import GridDay
 
 EXAMPLES = ("ev-marl track show day.parquet", "ev-marl track show day.json --sessions 5")
 
@@ -70,7 +70,7 @@ def summary(track: Track) -> dict[str, Any]:
     }
 
 
-def _network(day: NetworkDay) -> dict[str, Any]:
+def _network(day: GridDay) -> dict[str, Any]:
     return {
         "loads": len(day.loads),
         "generators": len(day.generators),
@@ -114,12 +114,12 @@ def _lines(track: Track, facts: dict[str, Any]) -> list[tuple[str, str]]:
         *prices,
         ("Groups", ""),
         *groups,
-        *_network_lines(facts["network"]),
+        *_grid_lines(facts["network"]),
         *((name.capitalize(), str(value)) for name, value in track.source.items()),
     ]
 
 
-def _network_lines(facts: dict[str, Any] | None) -> list[tuple[str, str]]:
+def _grid_lines(facts: dict[str, Any] | None) -> list[tuple[str, str]]:
     if facts is None:
         return []
     return [

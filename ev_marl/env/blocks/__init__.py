@@ -5,7 +5,7 @@ from ev_marl.env.blocks.booking import Booking
 from ev_marl.env.blocks.calendar import Calendar
 from ev_marl.env.blocks.clock import TimeOfDay
 from ev_marl.env.blocks.demand import Demand
-from ev_marl.env.blocks.grid import NetworkLoading, Voltage
+from ev_marl.env.blocks.grid import GridLoading, Voltage
 from ev_marl.env.blocks.headroom import Headroom
 from ev_marl.env.blocks.identity import Identity
 from ev_marl.env.blocks.neighbours import Neighbours
@@ -19,10 +19,10 @@ __all__ = [
     "Calendar",
     "Demand",
     "Feature",
+    "GridLoading",
     "Headroom",
     "Identity",
     "Neighbours",
-    "NetworkLoading",
     "ObservationBlock",
     "Plans",
     "Ports",

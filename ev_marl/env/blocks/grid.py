@@ -139,7 +139,7 @@ class Voltage:
 
 
 @BLOCKS.register("network")
-class NetworkLoading:
+class GridLoading:
     """Loading of what feeds the station's bus: the lines and transformers on the shortest way to the slack."""
 
     name = "network"

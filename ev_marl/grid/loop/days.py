@@ -14,11 +14,11 @@ from ev_marl.grid.solvers.base import GridBackend, Injections
 from ev_marl.site.site import Site
 from ev_marl.support.errors import TrackError
 from ev_marl.world.track import Track
-from ev_marl.world.track_checks import network_problems
+from ev_marl.world.track_checks import grid_day_problems
 
 
 @dataclass(frozen=True)
-class NetworkDays:
+class GridDays:
     """K days of T steps on one network."""
 
     load_kw: np.ndarray  # float64 (K, T, L)  site loads included
@@ -32,7 +32,7 @@ class NetworkDays:
     idle_losses_kw: np.ndarray  # float64 (K, T)
 
     @classmethod
-    def stack(cls, site: Site, backend: GridBackend, tracks: Sequence[Track]) -> NetworkDays:
+    def stack(cls, site: Site, backend: GridBackend, tracks: Sequence[Track]) -> GridDays:
         """Stack tracks, and solve the network without charging.
 
         Raises
@@ -40,7 +40,7 @@ class NetworkDays:
         TrackError
             If a track has no network data, or that of another network or with other lengths.
         """
-        days = [network_loads(site, track, k) for k, track in enumerate(tracks)]
+        days = [day_loads(site, track, k) for k, track in enumerate(tracks)]
         load_kw, load_kvar, generator_kw, generator_kvar = (np.stack(part) for part in zip(*days, strict=True))
         n_days, n_steps = load_kw.shape[:2]
         spec = backend.spec
@@ -79,7 +79,7 @@ class NetworkDays:
         )
 
 
-def network_loads(site: Site, track: Track, number: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def day_loads(site: Site, track: Track, number: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Loads and generators of a track on the network of its site.
 
     The site's own base loads and plants are drawn at the buses of their groups, without reactive power.
@@ -113,7 +113,7 @@ def network_loads(site: Site, track: Track, number: int = 0) -> tuple[np.ndarray
             "give it `network=`"
         )
     n_own = site.network.n_own_loads
-    problems = network_problems(day, track.n_steps, site.network)
+    problems = grid_day_problems(day, track.n_steps, site.network)
     if problems:
         raise TrackError(f"track {number} does not fit its network: {'; '.join(problems)}")
     parent = site.arrays.group_parent

@@ -13,7 +13,7 @@ import numpy as np
 
 from ev_marl.grid.model.spec import NetworkSpec
 from ev_marl.grid.solvers.base import PowerFlow
-from ev_marl.scenario.schema.grid import NetworkLimits
+from ev_marl.scenario.schema.grid import GridLimits
 from ev_marl.support.compiled import kernel
 
 VOLTAGE_TOLERANCE_PU = 1e-6
@@ -31,7 +31,7 @@ class Bounds:
 
     @classmethod
     def widened(
-        cls, limits: NetworkLimits, vm_pu: np.ndarray, line_percent: np.ndarray, transformer_percent: np.ndarray
+        cls, limits: GridLimits, vm_pu: np.ndarray, line_percent: np.ndarray, transformer_percent: np.ndarray
     ) -> Bounds:
         """Limits of rows whose state without charging is given; NaN in it widens nothing."""
         lowest, highest = limits.voltage
@@ -74,7 +74,7 @@ class Bounds:
         )
 
     @classmethod
-    def plain(cls, limits: NetworkLimits, n_rows: int, spec: NetworkSpec) -> Bounds:
+    def plain(cls, limits: GridLimits, n_rows: int, spec: NetworkSpec) -> Bounds:
         """The limits as they are, for every row; not to be written to."""
         lowest, highest = limits.voltage
         return cls(

@@ -15,12 +15,12 @@ import numpy as np
 
 from ev_marl.grid.loop import thermal
 from ev_marl.grid.loop.curtail import Curtail, bus_power
-from ev_marl.grid.loop.days import NetworkDays
+from ev_marl.grid.loop.days import GridDays
 from ev_marl.grid.loop.flow import GridFlow
 from ev_marl.grid.loop.limits import Bounds
 from ev_marl.grid.loop.taps import TapChanger
 from ev_marl.grid.solvers.base import GridBackend, Injections, PowerFlow, put_rows, take_rows
-from ev_marl.scenario.schema.grid import Chargers, NetworkLimits, VoltageDroop
+from ev_marl.scenario.schema.grid import Chargers, GridLimits, VoltageDroop
 from ev_marl.simulation.coordinators.base import Request
 from ev_marl.site.site import Site
 from ev_marl.world.track import Track
@@ -41,7 +41,7 @@ class GridLoop:
         Solves it.
     reference : GridBackend
         Tries rows again that the backend finds no solution for.
-    limits : NetworkLimits
+    limits : GridLimits
         Voltage band and loadings.
     chargers : Chargers
         Reactive power.
@@ -56,7 +56,7 @@ class GridLoop:
     ----------
     spec : NetworkSpec
         The network.
-    days : NetworkDays
+    days : GridDays
         What happens on it on the loaded days.
     flow : GridFlow
         Of the last step; after a reset, the first step's without charging.
@@ -67,12 +67,12 @@ class GridLoop:
     site: Site
     backend: GridBackend
     reference: GridBackend
-    limits: NetworkLimits
+    limits: GridLimits
     chargers: Chargers
     curtails: bool
     safe_fraction: float
     taps: TapChanger | None = None
-    days: NetworkDays = field(init=False, repr=False)
+    days: GridDays = field(init=False, repr=False)
     flow: GridFlow = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -90,7 +90,7 @@ class GridLoop:
         TrackError
             If a track has no network data, or that of another network.
         """
-        self.days = days = NetworkDays.stack(self.site, self.backend, tracks)
+        self.days = days = GridDays.stack(self.site, self.backend, tracks)
         self._tables = Bounds.widened(
             self.limits, days.idle_vm_pu, days.idle_line_percent, days.idle_transformer_percent
         )

@@ -1,6 +1,6 @@
 """A network as it was built, in facts: what is there, what hangs where, who solves it and how well.
 
-A site on a network and its loop come in; `NetworkFacts` go out, plain numbers that a table or JSON is made of.
+A site on a network and its loop come in; `GridFacts` go out, plain numbers that a table or JSON is made of.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ChargerBusFacts:
 
 
 @dataclass(frozen=True)
-class NetworkFacts:
+class GridFacts:
     """A network with a site on it."""
 
     name: str
@@ -112,7 +112,7 @@ def idle_day(loop: GridLoop, track: Track) -> IdleDay:
     return IdleDay(len(solved), int((~solved).sum()), float(own.days.load_kw[0].sum(axis=1).max(initial=0.0)))
 
 
-def network_facts(site: Site, loop: GridLoop) -> NetworkFacts:
+def grid_facts(site: Site, loop: GridLoop) -> GridFacts:
     """Describe the network of a site.
 
     Parameters
@@ -129,7 +129,7 @@ def network_facts(site: Site, loop: GridLoop) -> NetworkFacts:
     idle = loop.reference.solve(Injections.zeros(spec, 1))
     dead = np.isnan(idle.vm_pu[0]) & idle.converged[0]
     same = loop.backend.name == loop.reference.name
-    return NetworkFacts(
+    return GridFacts(
         name=spec.name,
         n_buses=spec.n_buses,
         dead_buses=tuple(spec.buses[k] for k in np.flatnonzero(dead)),

@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 
 from ev_marl.env.setup import Setting
-from ev_marl.grid.loop.days import network_loads
+from ev_marl.grid.loop.days import day_loads
 from ev_marl.grid.loop.flow import GridFlow
 from ev_marl.grid.studies.unbalanced import LOW_VOLTAGE_KV, PHASES, PhaseFlow, ThreePhase
 from ev_marl.policies.make import make_policy
@@ -141,7 +141,7 @@ def unbalanced_day(
     played = _play(setting, policy, chosen, seed)
     phase_of = port_phases(setting.site, phases or {}, connection)
     phase, one_phase = _phase_of_steps(setting.site, chosen, phase_of, set(phases or {}))
-    own = network_loads(setting.site, chosen)
+    own = day_loads(setting.site, chosen)
     initial = 0 if loop.taps is None else loop.taps.initial
     solvers: dict[int, ThreePhase] = {}
     found = []
@@ -286,7 +286,7 @@ def drawn_kva(
     site : Site
         On a network.
     own : sequence of float64
-        As `network_loads` gives them.
+        As `day_loads` gives them.
     played : PlayedDay
         Who charges how much.
     phase : int64, shape (n_ports,)

@@ -22,7 +22,7 @@ from ev_marl.grid.studies.year_record import Checked, Moment, YearRecorder, Year
 from ev_marl.policies.make import make_policy
 from ev_marl.policies.rollout import rollout
 from ev_marl.scenario.clock import Clock
-from ev_marl.scenario.schema.grid import NetworkLimits
+from ev_marl.scenario.schema.grid import GridLimits
 from ev_marl.support.errors import NetworkError
 
 DAYS_OF_A_YEAR = 365
@@ -49,7 +49,7 @@ class Year:
     grid_coordinator: str
     backend: str
     spec: NetworkSpec
-    limits: NetworkLimits
+    limits: GridLimits
     clocks: tuple[Clock, ...]  # (D,)
     seeds: tuple[int, ...]  # (D,) of the world: with its date, each draws the same day again
     series: YearSeries

@@ -15,7 +15,7 @@ from ev_marl.grid.loop.flow import GridFlow
 from ev_marl.grid.loop.limits import VOLTAGE_TOLERANCE_PU
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.solvers.base import Injections
-from ev_marl.scenario.schema.grid import NetworkLimits
+from ev_marl.scenario.schema.grid import GridLimits
 from ev_marl.simulation.simulator import Flow, Simulator
 
 Moment = tuple[int, int]  # day and step
@@ -73,7 +73,7 @@ class YearRecorder:
 
     Parameters
     ----------
-    limits : NetworkLimits
+    limits : GridLimits
         Of the scenario.
     n_days, n_steps, n_buses : int
         D, T, N.
@@ -92,7 +92,7 @@ class YearRecorder:
         Metered at all ports; wishes that were due and not met.
     """
 
-    limits: NetworkLimits
+    limits: GridLimits
     n_days: int
     n_steps: int
     n_buses: int

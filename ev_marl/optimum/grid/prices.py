@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from ev_marl.optimum.grid.cone import GridBlocks
-from ev_marl.optimum.grid.terms import NetworkTerms
+from ev_marl.optimum.grid.terms import GridTerms
 from ev_marl.planning.programme.linear import LinearProgram, Rows
 
 # Backends solve to a power mismatch of 1e-5 kVA at each bus, as pandapower does, so what they tell is off the exact
@@ -31,7 +31,7 @@ class PriceRows:
 
     Parameters
     ----------
-    terms : NetworkTerms
+    terms : GridTerms
         Whose variables.
     program : LinearProgram
         In which.
@@ -39,7 +39,7 @@ class PriceRows:
         States of the network.
     """
 
-    def __init__(self, terms: NetworkTerms, program: LinearProgram, blocks: GridBlocks) -> None:
+    def __init__(self, terms: GridTerms, program: LinearProgram, blocks: GridBlocks) -> None:
         self._problem, self._blocks, self._program = blocks.problem, blocks, program
         self.columns = {name: program.columns(variables) for name, variables in terms.made.items()}
         self._mismatch_kw = 2.0 * _MISMATCH_KW * blocks.n_busy_rows

@@ -17,8 +17,8 @@ _FAR = 1e6  # upper bounds until the ranges are known
 _SAME_KW = 1e-6  # by which a backend's losses of one state may differ from call to call
 
 
-class NetworkTerms:
-    """The network as terms see it; implements `NetworkModel`.
+class GridTerms:
+    """The network as terms see it; implements `GridModel`.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class NetworkTerms:
 
 
 def suffered(problem: GridProblem, steps: np.ndarray, flow: PowerFlow) -> dict[str, np.ndarray]:
-    """What the network suffers in exact power flows, by the names of `NetworkModel`'s methods; float64, shape (n,).
+    """What the network suffers in exact power flows, by the names of `GridModel`'s methods; float64, shape (n,).
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ev_marl.grid.loop.days import network_loads
+from ev_marl.grid.loop.days import day_loads
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.planning.outlook.ahead import LOAD_DAYS, SEED
 from ev_marl.site.site import Site
@@ -49,7 +49,7 @@ class KnownLoads:
     """The truth: what the tracks hold."""
 
     def __init__(self, site: Site, tracks: Sequence[Track]) -> None:
-        self._days = [network_loads(site, track, k) for k, track in enumerate(tracks)]
+        self._days = [day_loads(site, track, k) for k, track in enumerate(tracks)]
 
     def ahead(self, row: int, step: int, now: Injections, n_steps: int) -> Injections:
         """States of the track."""
@@ -80,9 +80,7 @@ class ExpectedLoads:
         rng = np.random.default_rng(SEED)
         days = [world.days[int(rng.integers(len(world.days)))] for _ in range(LOAD_DAYS)]
         seeds = day_seeds(SEED, LOAD_DAYS, "train")
-        drawn = [
-            network_loads(world.site, world.surroundings(day, seed)) for day, seed in zip(days, seeds, strict=True)
-        ]
+        drawn = [day_loads(world.site, world.surroundings(day, seed)) for day, seed in zip(days, seeds, strict=True)]
         tables = [np.stack(parts) for parts in zip(*drawn, strict=True)]  # four of (D, T, L) or (D, T, S)
         self._ends = np.cumsum([table.shape[2] for table in tables])[:-1]
         values = np.concatenate(tables, axis=2)

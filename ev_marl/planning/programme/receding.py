@@ -16,7 +16,7 @@ from ev_marl.planning.programme.blocks import Rows
 from ev_marl.planning.programme.charges import Charges
 from ev_marl.planning.programme.cuts import flow_slope
 from ev_marl.planning.programme.pairs import Pairs
-from ev_marl.policies.mpc.grid import NetworkRows, PowerRows
+from ev_marl.policies.mpc.grid import GridRows, PowerRows
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.charge_curve import energy_after
 from ev_marl.support.errors import SolverError
@@ -57,7 +57,7 @@ class Program:
         [currency/(kWh·h)]; the cost of a decision is without it.
     tolerance_kwh : float
         How far a solution may lie above the charge curve [kWh].
-    network : NetworkRows, optional
+    network : GridRows, optional
         Limits of the network above the site.
 
     Raises
@@ -74,7 +74,7 @@ class Program:
         *,
         waiting_per_kwh_h: float = 0.0,
         tolerance_kwh: float = 1e-4,
-        network: NetworkRows | None = None,
+        network: GridRows | None = None,
     ) -> None:
         self._network = network
         self._site, self._ahead, self._charges = site, ahead, charges
@@ -97,7 +97,7 @@ class Program:
             self._add_tracking(ahead.target_kw)
         self._add_taper()
         if network is not None:
-            self._put_network(self._rows, network.kept())
+            self._put_grid(self._rows, network.kept())
         self._solve(waiting_per_kwh_h)
 
     def decision(self) -> Decision:
@@ -157,7 +157,7 @@ class Program:
         """Add factor·(Σ charge − Σ discharge below each group at each step) to rows."""
         self._put_powers(self._rows, row, step, group, np.full((1, len(self._ahead.limits)), factor))
 
-    def _put_network(self, rows: Rows, network: PowerRows) -> None:
+    def _put_grid(self, rows: Rows, network: PowerRows) -> None:
         """Limits of the network, in the powers of a step's sessions."""
         row = rows.begin(np.full(len(network.step), -np.inf), network.most_kw)
         self._put_powers(rows, row, network.step, np.zeros_like(network.step), network.weight)
@@ -343,7 +343,7 @@ class Program:
         if self._network is not None and not rows.n:
             beyond = self._network.broken(self.planned_kw())
             if beyond is not None:
-                self._put_network(rows, beyond)
+                self._put_grid(rows, beyond)
         return rows
 
     def _go_one_way_now(self) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from ev_marl.planning.outlook.expected import ExpectedRoom, ExpectedVehicles, room_ahead
 from ev_marl.planning.outlook.loads import ExpectedLoads, Loads, PresentLoads
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
-from ev_marl.policies.messages.grid import NetworkPrices
+from ev_marl.policies.messages.grid import GridPrices
 from ev_marl.policies.messages.stays import Stays
 from ev_marl.policies.messages.sums import sum_plans
 from ev_marl.site.arrays import SiteArrays
@@ -163,17 +163,17 @@ class DualPrices:
         self._plan_kw = np.zeros((episode.n_batch, site.n_ports, episode.n_steps))
         n_expected = 0 if self._vehicles is None else len(self._vehicles.group)
         self._expected_kw = np.zeros((episode.n_batch, n_expected, episode.n_steps))
-        self.network_prices: NetworkPrices | None = None
+        self.grid_prices: GridPrices | None = None
         if loop is not None and loop.curtails and self.network:
             if self._loads is None:
                 self._loads = ExpectedLoads(world) if world and world.site.network else PresentLoads()
-            self.network_prices = NetworkPrices(
+            self.grid_prices = GridPrices(
                 loop, self._loads, site, episode.n_batch, episode.n_steps, self.inertia_per_kwh
             )
 
     def act(self, view: StationView) -> np.ndarray:
         """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
-        site, inertia, network = self._site, self.inertia_per_kwh, self.network_prices
+        site, inertia, network = self._site, self.inertia_per_kwh, self.grid_prices
         lower_kw, upper_kw = room_ahead(self._room, site_view(view))
         there, ports = Stays.of(view, site.port_group), np.arange(site.n_ports)
         left = (slice(None), slice(None), slice(view.step, None))
@@ -207,7 +207,7 @@ class DualPrices:
     ) -> np.ndarray:
         """Answers of some vehicles to the groups' own prices and those of the network, as `Stays.plan` gives them."""
         announced = prices_above(self._site, price_per_kwh)
-        if self.network_prices is not None:
-            announced = self.network_prices.add_to(announced)
-            stays = replace(stays, group=self.network_prices.port_place[ports])
+        if self.grid_prices is not None:
+            announced = self.grid_prices.add_to(announced)
+            stays = replace(stays, group=self.grid_prices.port_place[ports])
         return stays.plan(view, announced, plan_kw, inertia_per_kwh=self.inertia_per_kwh)

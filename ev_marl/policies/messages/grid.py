@@ -15,7 +15,7 @@ from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.planning.outlook.loads import Loads
 from ev_marl.policies.base import SiteView
-from ev_marl.policies.grid_states import INSIDE, NetworkStates, kinds, n_limits
+from ev_marl.policies.grid_states import INSIDE, GridStates, kinds, n_limits
 from ev_marl.policies.messages.stays import Stays
 from ev_marl.policies.messages.sums import sum_plans
 from ev_marl.site.arrays import SiteArrays
@@ -24,7 +24,7 @@ ROWS = 8  # limits of a step that have a price
 _ANEW = 16  # where there are so many rounds, in this one and those of twice, four times, ... it is made linear again
 
 
-class NetworkPrices:
+class GridPrices:
     """Prices of the limits of the network, B batch rows, T steps of the episode, E charger buses.
 
     Of each step, up to `ROWS` limits have a row weight · powers <= most, the largest weight being 1, and a price >= 0.
@@ -80,7 +80,7 @@ class NetworkPrices:
         n_batch, n_left = len(view.connected), view.n_steps - view.step
         ahead = [self._loads.ahead(b, view.step, view.network.rows(np.array([b])), n_left) for b in range(n_batch)]
         states = Injections(*(np.concatenate([getattr(a, f.name) for a in ahead]) for f in fields(Injections)))
-        self._states = NetworkStates(self.loop, states, np.repeat(view.tap, n_left))
+        self._states = GridStates(self.loop, states, np.repeat(view.tap, n_left))
         self._step, self._round = view.step, 0
         self._announced = self.price_per_kwh
         self._expected_kw = np.zeros((2, n_batch, self.loop.spec.n_charger_buses, view.n_steps))

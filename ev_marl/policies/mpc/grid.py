@@ -18,7 +18,7 @@ from ev_marl.grid.solvers.base import Injections
 from ev_marl.planning.outlook.ahead import Ahead
 from ev_marl.planning.outlook.loads import Loads
 from ev_marl.policies.base import SiteView
-from ev_marl.policies.grid_states import INSIDE, NetworkStates, kinds, n_limits
+from ev_marl.policies.grid_states import INSIDE, GridStates, kinds, n_limits
 from ev_marl.site.arrays import SiteArrays
 
 ROUNDS = 8  # of adding rows, in one step of the episode
@@ -45,7 +45,7 @@ class _Memory:
     slopes: dict[int, np.ndarray] = field(default_factory=dict)  # step of the episode -> (C, E)  excess per kW
 
 
-class NetworkAhead:
+class GridAhead:
     """The network of one episode.
 
     Parameters
@@ -75,7 +75,7 @@ class NetworkAhead:
         spread = group_kw / np.maximum(group_kw.sum(axis=1, keepdims=True), 1e-12)
         self._coming_share = spread[site.port_group] if fleets else self._port_share
 
-    def rows(self, row: int, view: SiteView, ahead: Ahead) -> NetworkRows:
+    def rows(self, row: int, view: SiteView, ahead: Ahead) -> GridRows:
         """The network's rows of one programme.
 
         Parameters
@@ -91,7 +91,7 @@ class NetworkAhead:
         assert view.tap is not None
         port, here = ahead.limits.port, ahead.n_here
         states = self._loads.ahead(row, view.step, view.network.rows(np.array([row])), ahead.n_steps)
-        return NetworkRows(
+        return GridRows(
             self,
             states,
             int(view.tap[row]),
@@ -105,12 +105,12 @@ class NetworkAhead:
         return _Memory(np.zeros((n_steps, spec.n_charger_buses)), np.zeros((n_steps, n_limits(spec)), dtype=bool))
 
 
-class NetworkRows:
+class GridRows:
     """The network's rows of one programme; K steps from now, S sessions, E charger buses, C limits.
 
     Parameters
     ----------
-    network : NetworkAhead
+    network : GridAhead
         The network of the episode.
     states : Injections
         K rows: what flows on it without charging.
@@ -126,7 +126,7 @@ class NetworkRows:
 
     def __init__(
         self,
-        network: NetworkAhead,
+        network: GridAhead,
         states: Injections,
         tap: int,
         share: np.ndarray,
@@ -134,7 +134,7 @@ class NetworkRows:
         first_step: int,
     ) -> None:
         self._trust, self._share, self._kinds = network.trust, share, kinds(network.loop.spec)
-        self._states = NetworkStates(network.loop, states, np.full(states.n_batch, tap, dtype=np.int64))
+        self._states = GridStates(network.loop, states, np.full(states.n_batch, tap, dtype=np.int64))
         self._slopes, self._first_step = memory.slopes, first_step
         here = slice(first_step, first_step + states.n_batch)
         self._planned_kw, self._held = memory.charger_kw[here], memory.held[here]

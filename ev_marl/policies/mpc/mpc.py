@@ -14,7 +14,7 @@ from ev_marl.planning.outlook.ahead import ExpectedOutlook, KnownOutlook, Outloo
 from ev_marl.planning.outlook.loads import ExpectedLoads, KnownLoads, Loads, PresentLoads
 from ev_marl.planning.programme.charges import Charges
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
-from ev_marl.policies.mpc.grid import NetworkAhead
+from ev_marl.policies.mpc.grid import GridAhead
 from ev_marl.support.errors import OptionError, PolicyError, SolverError
 from ev_marl.world.world import World
 
@@ -50,7 +50,7 @@ class _Control:
         loop = episode.network
         self._network = None
         if loop is not None and loop.curtails and self.network:
-            self._network = NetworkAhead(
+            self._network = GridAhead(
                 loop,
                 self._loads_of(episode),
                 episode.site,

@@ -77,7 +77,7 @@ NetworkChoice = Annotated[
 ]
 
 
-class NetworkProfile(Model):
+class GridProfile(Model):
     """A typical shape; the network's own values are its peak."""
 
     profile: Literal["office", "household", "retail", "flat"]
@@ -88,7 +88,7 @@ class NetworkProfile(Model):
     """Factor on the network's own values [-]."""
 
 
-class NetworkSimbench(Model):
+class GridSimbench(Model):
     """The time series that a SimBench network comes with: those of 2016, by date and local clock time."""
 
     simbench: Literal["profiles"]
@@ -100,7 +100,7 @@ class NetworkSimbench(Model):
     """Factor on all values [-]."""
 
 
-class NetworkCsv(Model):
+class GridCsv(Model):
     """Time series from a CSV file."""
 
     csv: str
@@ -110,14 +110,14 @@ class NetworkCsv(Model):
     """Factor on all values [-]."""
 
 
-class NetworkConstant(Model):
+class GridConstant(Model):
     """The network's own values, all day."""
 
     scale: Annotated[float, Field(ge=0), NUMBER] = 1.0
     """Factor on them [-]."""
 
 
-class NetworkSun(Model):
+class GridSun(Model):
     """Photovoltaics under a common sky; the network's own values are the power under clear sky at noon in midsummer."""
 
     sun: Annotated[float, Field(ge=-66, le=66), NUMBER]
@@ -126,11 +126,11 @@ class NetworkSun(Model):
     """Factor on the network's own values [-]."""
 
 
-NetworkLoads = Annotated[
-    Annotated[NetworkProfile, Tag("<profile>")]
-    | Annotated[NetworkSimbench, Tag("<simbench>")]
-    | Annotated[NetworkCsv, Tag("<csv>")]
-    | Annotated[NetworkConstant, Tag("<scale>")],
+GridLoads = Annotated[
+    Annotated[GridProfile, Tag("<profile>")]
+    | Annotated[GridSimbench, Tag("<simbench>")]
+    | Annotated[GridCsv, Tag("<csv>")]
+    | Annotated[GridConstant, Tag("<scale>")],
     choice(
         "one of {profile: household}, {simbench: profiles}, {csv: FILE}, {scale: 0.5}",
         "profile",
@@ -140,11 +140,11 @@ NetworkLoads = Annotated[
     ),
 ]
 
-NetworkGenerators = Annotated[
-    Annotated[NetworkSun, Tag("<sun>")]
-    | Annotated[NetworkSimbench, Tag("<simbench>")]
-    | Annotated[NetworkCsv, Tag("<csv>")]
-    | Annotated[NetworkConstant, Tag("<scale>")],
+GridGenerators = Annotated[
+    Annotated[GridSun, Tag("<sun>")]
+    | Annotated[GridSimbench, Tag("<simbench>")]
+    | Annotated[GridCsv, Tag("<csv>")]
+    | Annotated[GridConstant, Tag("<scale>")],
     choice(
         "one of {sun: 52}, {simbench: profiles}, {csv: FILE}, {scale: 0.5}",
         "sun",
@@ -208,7 +208,7 @@ LEAST_PERCENT = 2.0
 """A lower limit of loading is taken for a share that was meant in percent."""
 
 
-class NetworkLimits(Model):
+class GridLimits(Model):
     """What the network may be asked to carry."""
 
     voltage: Annotated[list[Annotated[float, NUMBER]], Field(min_length=2, max_length=2)] = [0.90, 1.10]
@@ -255,15 +255,15 @@ class Grid(Model):
     network: NetworkChoice
     """A name of `pandapower.networks` (`cigre_lv`, `cigre_mv`, `create_kerber_vorstadtnetz_kabel_1`), a SimBench code,
     or a file."""
-    loads: NetworkLoads = NetworkConstant(scale=1.0)
+    loads: GridLoads = GridConstant(scale=1.0)
     """What the network's loads draw over the day; left out: their own values, all day."""
-    generators: NetworkGenerators = NetworkConstant(scale=1.0)
+    generators: GridGenerators = GridConstant(scale=1.0)
     """What the network's static generators feed in over the day; left out: their own values, all day."""
     pv: AddedPv | None = None
     """Photovoltaic plants on top of the network's own generators."""
     chargers: Chargers = Chargers()
     """What the chargers do with reactive power; left out: none."""
-    limits: NetworkLimits = NetworkLimits()
+    limits: GridLimits = GridLimits()
     """Voltage band and highest loadings."""
     coordinator: GridCoordinator = "none"
     """`curtail`: takes power back, after the site's coordinator, until the network's limits hold; `none`: lets it flow,

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("pandapower")
 pytest.importorskip("simbench")
 
-from ev_marl.compare.grid_metrics import NetworkRecorder
+from ev_marl.compare.grid_metrics import GridRecorder
 from ev_marl.env.setup import Setting
 from ev_marl.grid.studies import year as year_module
 from ev_marl.grid.studies.describe import idle_day
@@ -53,7 +53,7 @@ def test_every_day_is_that_day_alone(setting: Setting, played: Year) -> None:
     charged_kwh = lost_kwh = 0.0
     for k in range(N_DAYS):
         track = setting.world.sample(2000 + k, FIRST + timedelta(days=k))
-        recorder = NetworkRecorder(1, track.n_steps)
+        recorder = GridRecorder(1, track.n_steps)
 
         def watch(flow: Flow, _rewards: np.ndarray, _costs: np.ndarray) -> None:
             nonlocal charged_kwh
