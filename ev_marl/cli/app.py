@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -112,11 +111,8 @@ def _main(
 def main() -> None:
     """Entry point of the command.
 
-    Modules in the current folder can be named as module:Class, as with `python -m`. Training starts anew with the
-    environment that it needs to be reproducible.
+    Training starts anew with the environment that it needs to be reproducible.
     """
     if sys.argv[1:2] == ["train"]:
         restart_reproducibly()
-    if (here := os.getcwd()) not in sys.path:
-        sys.path.insert(0, here)
     app()

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from ev_marl.checks import SampledDays, findings
-from ev_marl.cli.options import AsJson
+from ev_marl.cli.options import AsJson, Trust
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.env.setup import Setting
 from ev_marl.scenario import ScenarioError, load_scenario
@@ -24,6 +24,7 @@ EXAMPLES = ("ev-marl check my_site.yaml", "ev-marl check *.yaml --json")
 
 def command(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Scenario files, or names of shipped ones.")],
+    trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     results: dict[str, dict[str, Any]] = {}
@@ -31,7 +32,7 @@ def command(
         errors: list[dict[str, Any]] = []
         results[file] = {"errors": errors}
         try:
-            setting = Setting.of(load_scenario(file))
+            setting = Setting.of(load_scenario(file, trust=trust))
         except ScenarioError as error:
             errors.extend(asdict(problem) for problem in error.problems)
             if not as_json:

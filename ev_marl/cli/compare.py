@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ev_marl.cli.options import AsJson, CoordinatorName, RayAddress, RunSeed, ScenarioName, Workers
+from ev_marl.cli.options import AsJson, CoordinatorName, RayAddress, RunSeed, ScenarioName, Trust, Workers
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.compare.report import PICTURE, REPORT, RESULTS, SUMMARY, summary_rows
 from ev_marl.compare.run import compare
@@ -58,6 +58,7 @@ def command(
         ),
     ] = None,
     ray: RayAddress = None,
+    trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     comparison = compare(
@@ -72,6 +73,7 @@ def command(
         baseline=baseline,
         workers=workers,
         ray=ray,
+        trust=trust,
     )
     if as_json:
         print_json(

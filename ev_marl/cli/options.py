@@ -16,6 +16,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that
 CoordinatorName = Annotated[
     str | None, typer.Option("--coordinator", metavar="NAME", help=f"{', '.join(COORDINATORS)}, or module:Class.")
 ]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run code of its own that a file names as module:Class, or keeps as pickle.")
+]
 DaySeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the day.")]
 RunSeed = Annotated[int, typer.Option("--seed", min=0, help="Which days.")]
 TrackFile = Annotated[Path | None, typer.Option("--track", metavar="FILE", help="A track file instead.")]

@@ -14,12 +14,12 @@ from ev_marl.support.errors import EvMarlError
 
 def console() -> Console:
     """For results; plain text where stdout is not a terminal."""
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, soft_wrap=False, emoji=False)
 
 
 def say(message: str) -> None:
     """A word that is not a result, to stderr."""
-    Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(message)
+    Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False).print(message)
 
 
 def print_json(value: Any) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ev_marl.cli.options import AsJson, CoordinatorName, DaySeed, ScenarioName, TrackFile
+from ev_marl.cli.options import AsJson, CoordinatorName, DaySeed, ScenarioName, TrackFile, Trust
 from ev_marl.cli.output import check_new, console, print_json, say
 from ev_marl.env.actions import ActionCoder
 from ev_marl.env.setup import Setting
@@ -30,11 +30,12 @@ def command(
     solver: Annotated[str, typer.Option("--solver", help="highs, or a solver known to Pyomo.")] = "highs",
     coordinator: CoordinatorName = None,
     top: Annotated[int, typer.Option("--top", min=0, help="How many shadow prices to list.")] = 8,
+    trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     if out is not None:
         check_new(out, overwrite=None)
-    setting = Setting.of(scenario, coordinator=coordinator)
+    setting = Setting.of(scenario, coordinator=coordinator, trust=trust)
     if track is None:
         day = setting.world.sample(seed)
     else:

@@ -14,7 +14,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ev_marl.cli.options import AsJson, RayAddress, Workers
+from ev_marl.cli.options import AsJson, RayAddress, Trust, Workers
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.compare.columns import percent
 from ev_marl.compare.report import summary_rows
@@ -34,9 +34,10 @@ def command(
     days: Annotated[int | None, typer.Option("--days", min=1, help="Test days instead of the file's.")] = None,
     workers: Workers = None,
     ray: RayAddress = None,
+    trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    study = load_study(file)
+    study = load_study(file, trust=trust)
     result = run_study(study, out or Path("runs") / f"study-{study.name}", days=days, workers=workers, ray=ray)
     files = write_study(result)
     if as_json:

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ev_marl.cli.options import AsJson, CoordinatorName
+from ev_marl.cli.options import AsJson, CoordinatorName, Trust
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.compare.columns import percent
 from ev_marl.rl.config_file import load_training
@@ -64,6 +64,7 @@ def command(
             "--ray", "--address", metavar="ADDRESS", help="Let the file's runners play on a Ray cluster; auto finds it."
         ),
     ] = None,
+    trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     changes = list(changes or [])
@@ -71,8 +72,8 @@ def command(
         changes = [*changes, f"coordinator={coordinator!r}"]
     if seed:
         changes = [*changes, f"seeds={list(dict.fromkeys(seed))}"]
-    config = load_training(file, changes)
-    loaded = load_scenario(scenario)
+    config = load_training(file, changes, trust=trust)
+    loaded = load_scenario(scenario, trust=trust)
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise EvMarlError(

@@ -9,7 +9,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from ev_marl.cli.options import AsJson, CoordinatorName, RunSeed, ScenarioName
+from ev_marl.cli.options import AsJson, CoordinatorName, RunSeed, ScenarioName, Trust
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.compare.columns import number, percent
 from ev_marl.compare.progress import progress_bar
@@ -42,9 +42,10 @@ def command(
         typer.Option("--range", metavar="OPTION=LOW:HIGH", help="Where to search; else as the policy says."),
     ] = None,
     coordinator: CoordinatorName = None,
+    trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    setting = Setting.of(scenario, coordinator=coordinator)
+    setting = Setting.of(scenario, coordinator=coordinator, trust=trust)
     searched = ranges_of(policy, read_ranges(ranges or []))
     tracks = [setting.world.sample(day) for day in day_seeds(seed, days, "train")]
     with progress_bar(f"{policy}: trials", 0, None) as advance:

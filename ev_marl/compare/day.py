@@ -19,6 +19,7 @@ from ev_marl.optimum import solve_day
 from ev_marl.policies import Policy, make_policy, rollout
 from ev_marl.policies.plan import PlanPolicy
 from ev_marl.scenario import Scenario
+from ev_marl.scenario.problems import Places
 from ev_marl.site import Site
 from ev_marl.world.seeds import policy_seed
 from ev_marl.world.track import Track
@@ -35,11 +36,12 @@ class Work:
     policies: tuple[str, ...]
     places: tuple[tuple[str, str], ...] = ()  # where the learned ones among them are, as `rllib:/absolute/path`
     track_files: tuple[tuple[int, str], ...] = ()  # day seeds that stand for a track file, and its absolute path
+    trusted: bool = False  # whether code that the scenario names may run
 
     @property
     def setting(self) -> Setting:
         """Site, world, coordinator and objective; made once per process."""
-        return _setting(self.scenario)
+        return _setting(self.scenario, self.trusted)
 
     def policy(self, name: str) -> Policy:
         """A new policy, wherever this process runs."""
@@ -52,8 +54,8 @@ class Work:
 
 
 @lru_cache(maxsize=1)
-def _setting(scenario: str) -> Setting:
-    return Setting.of(Scenario.model_validate_json(scenario))
+def _setting(scenario: str, trusted: bool) -> Setting:
+    return Setting.of(Scenario.model_validate_json(scenario).read_from(Places(), trust=trusted))
 
 
 def watched_groups(site: Site, import_limit_kw: np.ndarray) -> tuple[int, ...]:

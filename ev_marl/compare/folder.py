@@ -7,11 +7,10 @@ run: another is refused, with what differs.
 from __future__ import annotations
 
 import hashlib
-import importlib
+import inspect
 import json
 import os
 import platform
-import re
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,10 +20,13 @@ from pydantic import Field, ValidationError
 
 from ev_marl.compare.day import Work
 from ev_marl.compare.records import DayResult, Record
-from ev_marl.policies.learned.spec import KINDS, read_learned
+from ev_marl.policies.learned.spec import read_learned
 from ev_marl.scenario import Scenario
+from ev_marl.scenario.reading import PLUG_IN_KEYS
+from ev_marl.scenario.schema.policies import policy_name
 from ev_marl.support.errors import RunError
 from ev_marl.support.package import __version__
+from ev_marl.support.registry import is_own_code, own_class
 from ev_marl.world.seeds import Split, day_seeds
 
 MANIFEST = "manifest.json"
@@ -32,7 +34,6 @@ DAYS = "days"
 _PACKAGES = ("numpy", "numba", "pyomo", "highspy", "pettingzoo")
 _NETWORK_PACKAGES = ("pandapower", "simbench", "lightsim2grid", "power-grid-model")
 _SHOWN_DIFFERENCES = 8
-_PLUG_IN = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*(\(.*\))?$", re.DOTALL)
 
 
 class Manifest(Record):
@@ -73,6 +74,7 @@ class Manifest(Record):
     ) -> Manifest:
         """The manifest of a run that starts now."""
         resolved = scenario.model_dump(mode="json")
+        named = [*(name for _, name in scenario.own_code()), *map(policy_name, policies)]
         entries = expanded(policies)
         runs = tuple(dict.fromkeys(name for members in entries.values() for name in members))
         learned = {name: spec for name in runs if (spec := read_learned(name)) is not None}
@@ -84,10 +86,7 @@ class Manifest(Record):
                     path: hashlib.sha256(Path(path).read_bytes()).hexdigest()
                     for path in sorted(set(named_files(resolved)))
                 },
-                **{
-                    name: _source_hash(name)
-                    for name in sorted({*named_plug_ins(resolved), *named_plug_ins(list(policies))})
-                },
+                **{name: _source_hash(name) for name in sorted(set(filter(is_own_code, named)))},
                 **{name: spec.digest() for name, spec in learned.items()},
             },
             policies=runs,
@@ -131,11 +130,11 @@ class Manifest(Record):
         """Eight letters that stand for the identity."""
         return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:8]
 
-    @property
-    def work(self) -> Work:
-        """What its days share."""
+    def work(self, *, trust: bool) -> Work:
+        """What its days share; `trust`: whether code that the scenario names may be run."""
         files = tuple(zip(self.day_seeds(len(self.tracks)), self.track_files, strict=True))
-        return Work(json.dumps(self.scenario, sort_keys=True), self.policies, tuple(self.places.items()), files)
+        scenario = json.dumps(self.scenario, sort_keys=True)
+        return Work(scenario, self.policies, tuple(self.places.items()), files, trust)
 
 
 def expanded(policies: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -300,7 +299,7 @@ def named_files(model: Any, at: str = "") -> Iterator[str]:
         for key, value in model.items():
             if names_file(key, at):
                 yield value
-            else:
+            elif key not in PLUG_IN_KEYS:
                 yield from named_files(value, key)
     elif isinstance(model, list):
         for value in model:
@@ -312,25 +311,9 @@ def names_file(key: str, at: str) -> bool:
     return key == "csv" or (at == "network" and key == "file")
 
 
-def named_plug_ins(model: Any) -> Iterator[str]:
-    """Everything that is named as module:Class, without its options."""
-    if isinstance(model, dict):
-        for key, value in model.items():
-            yield from named_plug_ins(key)
-            yield from named_plug_ins(value)
-    elif isinstance(model, list):
-        for value in model:
-            yield from named_plug_ins(value)
-    elif isinstance(model, str) and _PLUG_IN.match(model) and model.partition(":")[0] not in KINDS:
-        yield model.partition("(")[0]
-
-
 def _source_hash(name: str) -> str:
-    """SHA-256 of the file that a plug-in's module is read from; empty where there is no such module or file."""
-    try:
-        origin = getattr(importlib.import_module(name.partition(":")[0]), "__file__", None)
-    except ImportError:
-        return ""  # text that only looks like a plug-in; a real one that cannot be imported is refused elsewhere
+    """SHA-256 of the file that a plug-in's module is read from; empty where it has none."""
+    origin = getattr(inspect.getmodule(own_class(f"'{name}'", name, trust=True)), "__file__", None)
     return hashlib.sha256(Path(origin).read_bytes()).hexdigest() if origin else ""
 
 

@@ -20,10 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from ev_marl.compare.day import Work
-from ev_marl.compare.folder import named_files, named_plug_ins, names_file
+from ev_marl.compare.folder import named_files, names_file
 from ev_marl.policies.learned.spec import DESCRIPTION, WEIGHTS, read_learned
+from ev_marl.scenario import Scenario
+from ev_marl.scenario.reading import PLUG_IN_KEYS
+from ev_marl.scenario.schema.policies import policy_name
 from ev_marl.support.errors import RunError
 from ev_marl.support.package import FOLDER
+from ev_marl.support.registry import is_own_code
 
 CODE = "code"  # folder of the luggage that goes onto the import path
 LARGEST_PACKAGE_MB = 50.0
@@ -121,7 +125,12 @@ def _with_files(model: Any, there: Mapping[str, str], at: str = "") -> Any:
     """The same model with other paths of its data files; `at` is the key at which it stands."""
     if isinstance(model, dict):
         return {
-            key: there[value] if names_file(key, at) else _with_files(value, there, key) for key, value in model.items()
+            key: value
+            if key in PLUG_IN_KEYS
+            else there[value]
+            if names_file(key, at)
+            else _with_files(value, there, key)
+            for key, value in model.items()
         }
     if isinstance(model, list):
         return [_with_files(value, there) for value in model]
@@ -131,7 +140,8 @@ def _with_files(model: Any, there: Mapping[str, str], at: str = "") -> Any:
 def _own_packages(work: Work) -> Iterator[Path]:
     """Top-level module file or package folder of every module:Class that is not installed."""
     installed = tuple({Path(sysconfig.get_path(key)) for key in ("stdlib", "purelib", "platlib")})
-    named = {*named_plug_ins(json.loads(work.scenario)), *named_plug_ins(list(work.policies))}
+    scenario = Scenario.model_validate_json(work.scenario)
+    named = [*(name for _, name in scenario.own_code()), *filter(is_own_code, map(policy_name, work.policies))]
     for top in {name.partition(":")[0].partition(".")[0] for name in named} - {"ev_marl"}:
         spec = importlib.util.find_spec(top)
         if spec is None:

@@ -66,7 +66,7 @@ def run_days_on_ray(
                 finished, _ = ray.wait(list(days), timeout=_LOOK_S)
                 for day in finished:
                     index, seed = days.pop(day)
-                    write_atomically(day_path(folder, index), _result(day, folder, index, seed))
+                    write_atomically(day_path(folder, index), _result(day, folder, work, index, seed))
                     advance()
                 if stopped.is_set():
                     raise KeyboardInterrupt
@@ -89,11 +89,11 @@ def _day(luggage: Luggage, asking: tuple[str, str, str], index: int, seed: int) 
 _DAY = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(_day)
 
 
-def _result(day: Any, folder: Path, index: int, seed: int) -> str:
+def _result(day: Any, folder: Path, work: Work, index: int, seed: int) -> str:
     try:
         text: str = ray.get(day)
     except RayTaskError as error:
-        raise day_failure(folder, index, seed, error.cause) from error
+        raise day_failure(folder, work, index, seed, error.cause) from error
     except RayError as error:
         raise RunError(
             f"the cluster could not run day {index} (seed {seed}): {error}\n"

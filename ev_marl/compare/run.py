@@ -20,12 +20,13 @@ from ev_marl.compare.records import DayResult
 from ev_marl.compare.report import write_report
 from ev_marl.compare.workers import run_days
 from ev_marl.env.setup import Setting
-from ev_marl.scenario import Scenario, load_scenario
-from ev_marl.scenario.schema import CoordinatorOptions
+from ev_marl.scenario import Scenario, as_scenario
+from ev_marl.scenario.schema.policies import policy_name
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.site import Site
 from ev_marl.site.describe import limits_line
-from ev_marl.support.errors import RunError
+from ev_marl.support.errors import RunError, TrustError
+from ev_marl.support.registry import is_own_code
 from ev_marl.world.seeds import Split
 from ev_marl.world.track import Track
 
@@ -57,6 +58,7 @@ def compare(
     ray: str | None = None,
     progress: bool | None = None,
     report: bool = True,
+    trust: bool = False,
 ) -> Comparison:
     """Run policies and the cooperative optimum on the same days.
 
@@ -98,6 +100,9 @@ def compare(
         Whether to show a bar on stderr; left out, where stderr is a terminal.
     report : bool
         Whether to write results.parquet, summary.csv, report.md and report.png into the folder.
+    trust : bool
+        Whether code of its own that a scenario file, or a learned policy's, names as module:Class may be run. What
+        `policies` and `coordinator` name is run anyway.
 
     Returns
     -------
@@ -115,14 +120,14 @@ def compare(
         raise RunError(f"a comparison needs at least one day, got {days}")
     if workers is not None and workers < 1:
         raise RunError(f"a comparison needs at least one worker, got {workers}")
-    resolved = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+    resolved = as_scenario(scenario, trust=trust)
     if coordinator is not None:
         if not make_coordinator(coordinator).enforces_limits and resolved.objective.overload is None:
             raise RunError(
                 f"coordinator '{coordinator}' lets limits be broken, and this scenario has no price for that: "
                 "set `objective: {overload: 2 EUR/kWh}` in a variant of it"
             )
-        resolved = resolved.model_copy(update={"coordinator": CoordinatorOptions(name=coordinator)})
+        resolved = resolved.with_coordinator(coordinator)
     chosen = with_uncontrolled(policies or resolved.policies or DEFAULT_POLICIES)
     setting = Setting.of(resolved)
     if ray is not None:
@@ -137,12 +142,13 @@ def compare(
     folder = RunFolder(Path(out) if out is not None else default_folder(manifest), manifest)
     seeds = manifest.day_seeds(days)
     missing = folder.missing(seeds)
+    work = manifest.work(trust=resolved.trusted)
     with progress_bar(f"{resolved.name}: {days} days", days - len(missing), days, progress) as advance:
         try:
             if ray is None:
-                run_days(folder.path, manifest.work, missing, workers or _cores(), advance)
+                run_days(folder.path, work, missing, workers or _cores(), advance)
             else:
-                _ray_workers().run_days_on_ray(folder.path, manifest.work, missing, ray, advance)
+                _ray_workers().run_days_on_ray(folder.path, work, missing, ray, advance)
         except KeyboardInterrupt:
             done = days - len(folder.missing(seeds))
             raise KeyboardInterrupt(
@@ -191,7 +197,7 @@ def default_folder(manifest: Manifest) -> Path:
     return Path("runs") / f"{manifest.scenario['name']}-{manifest.short_hash}"
 
 
-def rerun_day(folder: str | Path, index: int) -> DayResult:
+def rerun_day(folder: str | Path, index: int, *, trust: bool = False) -> DayResult:
     """Run a day of a run again, in this process and without writing anything, to see why it failed.
 
     Parameters
@@ -200,9 +206,19 @@ def rerun_day(folder: str | Path, index: int) -> DayResult:
         Folder of the run.
     index : int
         Number of the day, from 0.
+    trust : bool
+        Whether code of its own that the run names as module:Class may be run.
+
+    Raises
+    ------
+    TrustError, ScenarioError
+        If it names some, and `trust` is not given.
     """
     manifest = read_manifest(Path(folder))
-    return run_day(manifest.work, index, manifest.day_seeds(index + 1)[index])
+    own = [name for name in map(policy_name, manifest.policies) if is_own_code(name)]
+    if own and not trust:
+        raise TrustError(f"{folder}: policy '{own[0]}' is code of its own; it is run only if you agree: trust=True")
+    return run_day(manifest.work(trust=trust), index, manifest.day_seeds(index + 1)[index])
 
 
 def _ray_workers() -> ModuleType:

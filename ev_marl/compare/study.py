@@ -19,14 +19,16 @@ from ev_marl.compare.tuning import ranges_of
 from ev_marl.policies import make_policy
 from ev_marl.policies.learned.spec import read_learned
 from ev_marl.scenario import Scenario, ScenarioError, load_scenario
-from ev_marl.scenario.base import Model, fault
+from ev_marl.scenario.base import FileModel, Model, fault
 from ev_marl.scenario.loader import validate_document
 from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.reading import Document, read_document
-from ev_marl.scenario.schema import CoordinatorChoice, CoordinatorOptions, Name
+from ev_marl.scenario.schema import CoordinatorChoice, Name
+from ev_marl.scenario.schema.policies import policy_name
 from ev_marl.scenario.units import WHOLE
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.support.errors import EvMarlError
+from ev_marl.support.registry import is_own_code
 
 Count = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
 TUNED = ", tuned"
@@ -46,18 +48,17 @@ class Case(Model):
     learned: dict[str, str] = Field(default_factory=dict)
     """Learned policies: what each is called in the tables, and `rllib:PATH` or `central:PATH`."""
 
-    def load(self) -> Scenario:
-        """The scenario, with the case's coordinator."""
-        scenario = load_scenario(self.scenario)
+    def load(self, *, trust: bool) -> Scenario:
+        """The scenario, with the case's coordinator; `trust`: whether code that it names may be run."""
+        scenario = load_scenario(self.scenario, trust=trust)
+        scenario.check_trust()
         if self.coordinator is None:
             return scenario
-        make_coordinator(self.coordinator)
-        chosen = self.coordinator
-        options = CoordinatorOptions(name=chosen) if isinstance(chosen, str) else chosen
-        return scenario.model_copy(update={"coordinator": options})
+        make_coordinator(self.coordinator, trust=trust)
+        return scenario.with_coordinator(self.coordinator)
 
 
-class Study(Model):
+class Study(FileModel):
     """Policies in several cases: what one table and one figure show."""
 
     name: Name
@@ -91,6 +92,19 @@ class Study(Model):
             raise fault("cases", f"two cases are called '{twice}'; give each a name")
         return self
 
+    def own_code(self) -> list[tuple[KeyPath, str]]:
+        """Every module:Class that the study itself names, and at which key."""
+        named: list[tuple[KeyPath, str]] = [
+            *((("policies", i), policy_name(policy)) for i, policy in enumerate(self.policies)),
+            *((("tune", i), policy_name(policy)) for i, policy in enumerate(self.tune)),
+        ]
+        for i, case in enumerate(self.cases):
+            chosen = case.coordinator
+            if chosen is not None:
+                named.append((("cases", i, "coordinator"), chosen if isinstance(chosen, str) else chosen.name))
+            named += [(("cases", i, "policies", k), policy_name(policy)) for k, policy in enumerate(case.policies)]
+        return [(path, name) for path, name in named if is_own_code(name)]
+
     @staticmethod
     def case_name(case: Case) -> str:
         """What a case is called."""
@@ -106,8 +120,15 @@ class Study(Model):
         return {name: str(read_learned(spec) or spec) for name, spec in found.items()}
 
 
-def load_study(path: str | Path) -> Study:
+def load_study(path: str | Path, *, trust: bool = False) -> Study:
     """Read a study.
+
+    Parameters
+    ----------
+    path : str or Path
+        A YAML file.
+    trust : bool
+        Whether code of its own that it, or a scenario of it, names as module:Class may be run.
 
     Raises
     ------
@@ -116,7 +137,8 @@ def load_study(path: str | Path) -> Study:
         file, line and key.
     """
     document = read_document(Path(path), lambda name: None)
-    study = validate_document(document, Study)
+    study = validate_document(document, Study).read_from(document.places, trust=trust)
+    study.check_trust()
     problems = list(_problems(study, document))
     if problems:
         raise ScenarioError(problems)
@@ -132,7 +154,7 @@ def _problems(study: Study, document: Document) -> Iterator[Problem]:
     for i, case in enumerate(study.cases):
         here: KeyPath = ("cases", i)
         try:
-            case.load()
+            case.load(trust=study.trusted)
         except ScenarioError as error:
             yield document.problem((*here, "scenario"), f"found '{case.scenario}': {error}")
         except EvMarlError as error:

@@ -95,7 +95,7 @@ def run_study(
     folder.mkdir(parents=True, exist_ok=True)
     results, constants = list[CaseResult](), dict[str, dict[str, str]]()
     for case in study.cases:
-        name, scenario = study.case_name(case), case.load()
+        name, scenario = study.case_name(case), case.load(trust=study.trusted)
         constants[name] = _tuned(study, scenario, folder / TUNED_FILE, progress)
         rows = study.rows(case, constants[name])
         policies = tuple(dict.fromkeys(rows.values()))

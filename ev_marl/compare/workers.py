@@ -58,7 +58,7 @@ def run_days(
         try:
             _finish_day(folder, work, index, seed)
         except Exception as error:
-            raise day_failure(folder, index, seed, error) from error
+            raise day_failure(folder, work, index, seed, error) from error
         advance()
         left = missing[done + 1 :]
         saved_s = (time.perf_counter() - begin) * len(left) * (1.0 - 1.0 / workers)
@@ -96,7 +96,7 @@ def _run_parallel(
                     '`if __name__ == "__main__":`. Finished days are kept; --workers 1 runs without processes.'
                 ) from error
             if error is not None:
-                raise day_failure(folder, index, seed, error) from error
+                raise day_failure(folder, work, index, seed, error) from error
             advance()
             hand_over(pool, 1)
 
@@ -184,10 +184,11 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def day_failure(folder: Path, index: int, seed: int, error: BaseException) -> RunError:
+def day_failure(folder: Path, work: Work, index: int, seed: int, error: BaseException) -> RunError:
     """Why a run stops when a day fails, and how to repeat that day."""
+    trust = ", trust=True" if work.trusted else ""
     return RunError(
         f"day {index} (seed {seed}) failed: {type(error).__name__}: {error}\n"
         f"Finished days are kept in {folder}. To see this day fail by itself:\n"
-        f'  python -c "from ev_marl.compare import rerun_day; rerun_day({str(folder)!r}, {index})"'
+        f'  python -c "from ev_marl.compare import rerun_day; rerun_day({str(folder)!r}, {index}{trust})"'
     )

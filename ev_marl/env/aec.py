@@ -28,6 +28,7 @@ def env(
     observation: Sequence[BlockLike] | None = None,
     action: ActionLike | None = None,
     tracks: Sequence[Track] | None = None,
+    trust: bool = False,
 ) -> AECEnv:
     """The AEC environment of a scenario, with PettingZoo's order-enforcing wrapper.
 
@@ -35,7 +36,7 @@ def env(
     ----------
     scenario : str, Path or Scenario
         Name of a shipped scenario, path of a YAML file, or a loaded scenario.
-    render_mode, max_cycles, coordinator, observation, action, tracks
+    render_mode, max_cycles, coordinator, observation, action, tracks, trust
         As for `ChargingEnv`.
     """
     return parallel_to_aec(
@@ -47,5 +48,6 @@ def env(
             observation=observation,
             action=action,
             tracks=tracks,
+            trust=trust,
         )
     )

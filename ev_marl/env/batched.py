@@ -55,6 +55,8 @@ class BatchedEnv:
         As for `ChargingEnv`.
     tracks : sequence of Track, optional
         The pool, instead of drawing it.
+    trust : bool
+        As for `ChargingEnv`.
     copy : bool
         Return copies. Off, observations lie in two buffers used in turn, so that those of one step are valid until the
         step after the next; rewards and costs are valid until the next step.
@@ -87,12 +89,13 @@ class BatchedEnv:
         observation: Sequence[BlockLike] | None = None,
         action: ActionLike | None = None,
         tracks: Sequence[Track] | None = None,
+        trust: bool = False,
         copy: bool = False,
     ) -> None:
         for name, value in (("n_envs", n_envs), ("n_days", n_days), ("max_cycles", max_cycles)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; it must be 1 or more")
-        setting = Setting.of(scenario, coordinator=coordinator)
+        setting = Setting.of(scenario, coordinator=coordinator, trust=trust)
         self.setting = setting
         self.scenario = setting.scenario
         self.site = setting.site

@@ -36,7 +36,7 @@ class CentralEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
     ----------
     scenario : str, Path or Scenario
         Name of a shipped scenario, path of a YAML file, or a loaded scenario.
-    render_mode, max_cycles, coordinator, observation, action, tracks
+    render_mode, max_cycles, coordinator, observation, action, tracks, trust
         As for `ChargingEnv`.
 
     Attributes
@@ -57,6 +57,7 @@ class CentralEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
         observation: Sequence[BlockLike] | None = None,
         action: ActionLike | None = None,
         tracks: Sequence[Track] | None = None,
+        trust: bool = False,
     ) -> None:
         EzPickle.__init__(
             self,
@@ -67,11 +68,12 @@ class CentralEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
             observation=observation,
             action=action,
             tracks=tracks,
+            trust=trust,
         )
         check_render_mode(render_mode)
         if max_cycles is not None and max_cycles < 1:
             raise ValueError(f"max_cycles is {max_cycles}; it must be 1 or more")
-        setting = Setting.of(scenario, coordinator=coordinator)
+        setting = Setting.of(scenario, coordinator=coordinator, trust=trust)
         self.scenario = setting.scenario
         self.site = setting.site
         self.world = setting.world

@@ -23,7 +23,7 @@ from ev_marl.scenario.schema import BlockOptions, PricesBlock, Scenario
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
-from ev_marl.support.registry import construct
+from ev_marl.support.errors import OptionError
 
 BlockLike = str | Mapping[str, Any] | PricesBlock | BlockOptions | ObservationBlock
 """A block by name ("clock"), as in a scenario file ({"prices": "12 h"}, {"block": ..., "options": {...}}), or made."""
@@ -33,8 +33,15 @@ COMPACT_SCOPES: tuple[Scope, ...] = ("site", "group")
 """What the compact state is about: its size does not grow with the number of stations."""
 
 
-def make_block(block: BlockLike) -> ObservationBlock:
+def make_block(block: BlockLike, *, trust: bool = True) -> ObservationBlock:
     """An observation block from its name, its entry in a scenario file, or itself.
+
+    Parameters
+    ----------
+    block : str, mapping, PricesBlock, BlockOptions or ObservationBlock
+        What it is called.
+    trust : bool
+        Whether `module:Class` may be imported; not where the name comes from a file that nobody trusts.
 
     Raises
     ------
@@ -43,16 +50,18 @@ def make_block(block: BlockLike) -> ObservationBlock:
     ScenarioError
         If a mapping is not what a scenario file may say.
     OptionError
-        If the block does not take an option.
+        If the block does not take an option, or is no block.
+    TrustError
+        If it is code of its own, and `trust` is false.
     """
     if isinstance(block, ObservationBlock):
         return block
     model = scenario_value("observation", [dict(block)])[0] if isinstance(block, Mapping) else block
     if isinstance(model, PricesBlock):
-        return BLOCKS.get("prices")(hours=model.prices)
+        return BLOCKS.make("prices", options={"hours": model.prices})
     if isinstance(model, BlockOptions):
-        return construct(f"observation block '{model.block}'", BLOCKS.get(model.block), model.options)
-    return BLOCKS.get(str(model))()
+        return BLOCKS.make(model.block, options=model.options, trust=trust)
+    return BLOCKS.make(str(model), trust=trust)
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,7 @@ class Observer:
 
     def __init__(self, site: Site, blocks: Sequence[ObservationBlock]) -> None:
         if not blocks:
-            raise ValueError("an observation needs at least one block")
+            raise OptionError("an observation needs at least one block")
         self.site = site
         self._tables: list[_Table] = []
         first = 0
@@ -125,11 +134,20 @@ class Observer:
         self._n_batch = 0
 
     @classmethod
-    def from_scenario(cls, scenario: Scenario, site: Site, blocks: Sequence[BlockLike] | None = None) -> Observer:
-        """The observations that a scenario asks for, or `blocks` instead."""
+    def from_scenario(
+        cls, scenario: Scenario, site: Site, blocks: Sequence[BlockLike] | None = None, *, trust: bool = True
+    ) -> Observer:
+        """The observations that a scenario asks for, or `blocks` instead; see `make_block` for `trust`."""
         if isinstance(blocks, str) or not isinstance(blocks, Sequence | None):
             blocks = scenario_value("observation", blocks)
-        return cls(site, [make_block(block) for block in (scenario.observation if blocks is None else blocks)])
+        if blocks is not None:
+            return cls(site, [make_block(block, trust=trust) for block in blocks])
+        made = []
+        for i, block in enumerate(scenario.observation):
+            with scenario.places.blamed("observation", i):
+                made.append(make_block(block, trust=scenario.trusted))
+        with scenario.places.blamed("observation"):
+            return cls(site, made)
 
     def table(self) -> list[ObservedFeature]:
         """Columns of an agent's observation, in order."""
@@ -283,12 +301,12 @@ def _n_rows(scope: Scope, site: Site) -> int:
 def _checked(block: ObservationBlock, features: tuple[Feature, ...]) -> tuple[Feature, ...]:
     for feature in features:
         if not -np.inf < feature.low <= 0.0 <= feature.high < np.inf or feature.low == feature.high:
-            raise ValueError(
+            raise OptionError(
                 f"observation block '{block.name}': the bounds of '{feature.name}' are "
                 f"[{feature.low}, {feature.high}]; they must be finite, differ, and enclose 0"
             )
     if not features:
-        raise ValueError(f"observation block '{block.name}' has no features")
+        raise OptionError(f"observation block '{block.name}' has no features")
     return features
 
 

@@ -67,6 +67,8 @@ class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ca
         Instead of the scenario's own; a number or a sequence means levels.
     tracks : sequence of Track, optional
         Fixed days that the episodes go through in turn, instead of drawing them.
+    trust : bool
+        Whether code of its own that a scenario file names as module:Class may be run.
 
     Attributes
     ----------
@@ -111,6 +113,7 @@ class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ca
         observation: Sequence[BlockLike] | None = None,
         action: ActionLike | None = None,
         tracks: Sequence[Track] | None = None,
+        trust: bool = False,
     ) -> None:
         EzPickle.__init__(
             self,
@@ -121,11 +124,12 @@ class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ca
             observation=observation,
             action=action,
             tracks=tracks,
+            trust=trust,
         )
         check_render_mode(render_mode)
         if max_cycles is not None and max_cycles < 1:
             raise ValueError(f"max_cycles is {max_cycles}; it must be 1 or more")
-        setting = Setting.of(scenario, coordinator=coordinator)
+        setting = Setting.of(scenario, coordinator=coordinator, trust=trust)
         self.scenario = setting.scenario
         self.site = setting.site
         self.world = setting.world

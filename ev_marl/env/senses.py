@@ -32,6 +32,8 @@ class Senses:
         Whose prices own plans weigh.
     observation, action
         As for `ChargingEnv`.
+    trust : bool
+        Whether blocks that `observation` names as module:Class may be imported.
     """
 
     def __init__(
@@ -41,9 +43,11 @@ class Senses:
         objective: Objective,
         observation: Sequence[BlockLike] | None = None,
         action: ActionLike | None = None,
+        *,
+        trust: bool = True,
     ) -> None:
         worth = Worth.of(objective)
-        self.observer = Observer.from_scenario(scenario, site, observation)
+        self.observer = Observer.from_scenario(scenario, site, observation, trust=trust)
         self.observer.weigh(worth)
         self.actions = ActionCoder.from_scenario(scenario, site, action, worth)
         self._n_agents = len(site.agents)

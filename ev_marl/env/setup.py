@@ -9,7 +9,7 @@ from pathlib import Path
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.loop.setup import grid_loop
 from ev_marl.objective import Objective
-from ev_marl.scenario import Scenario, load_scenario
+from ev_marl.scenario import Scenario, as_scenario
 from ev_marl.simulation.coordinators import Coordinator, make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
@@ -28,7 +28,9 @@ class Setting:
     network: GridLoop | None = None  # what the network above does, where the scenario has one
 
     @classmethod
-    def of(cls, scenario: str | Path | Scenario, *, coordinator: str | Coordinator | None = None) -> Setting:
+    def of(
+        cls, scenario: str | Path | Scenario, *, coordinator: str | Coordinator | None = None, trust: bool = False
+    ) -> Setting:
         """Set up a scenario.
 
         Parameters
@@ -37,16 +39,23 @@ class Setting:
             Name of a shipped scenario, path of a YAML file, or a loaded scenario.
         coordinator : str or Coordinator, optional
             Instead of the scenario's own.
+        trust : bool
+            Whether code of its own that a scenario file names as module:Class may be run.
 
         Raises
         ------
         ScenarioError
-            If the scenario has faults, all are listed; or if the network that it names cannot be had or solved.
+            If the scenario has faults, all are listed; if the network that it names cannot be had or solved; or if it
+            names code of its own and is not trusted.
         """
-        loaded = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+        loaded = as_scenario(scenario, trust=trust)
+        loaded.check_trust()
         site = Site.from_scenario(loaded)
-        chosen = loaded.coordinator if coordinator is None else coordinator
-        decider = make_coordinator(chosen) if not isinstance(chosen, Coordinator) else chosen
+        if coordinator is None:
+            with loaded.places.blamed("coordinator"):
+                decider = make_coordinator(loaded.coordinator, trust=loaded.trusted)
+        else:
+            decider = coordinator if isinstance(coordinator, Coordinator) else make_coordinator(coordinator)
         objective = Objective.from_scenario(loaded, decider)
         return cls(loaded, site, World(loaded, site), decider, objective, grid_loop(loaded, site))
 

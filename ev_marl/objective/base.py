@@ -116,7 +116,7 @@ class Term(Protocol):
         ...
 
 
-TERMS: Registry[Callable[..., Term]] = Registry("objective term", "ev_marl.objective_terms")
+TERMS: Registry[Term] = Registry("objective term", "ev_marl.objective_terms", Term)
 
 
 def expression_of(term: Term, day: DayModel) -> Expression:

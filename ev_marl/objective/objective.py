@@ -114,7 +114,9 @@ class Objective:
                         f"objective term '{term.name}' is about a network, and this scenario has none: it needs `grid:`"
                     )
                 terms.append(term(price, model.split))
-        terms.extend(TERMS.get(name)(**options) for name, options in model.extra.items())
+        for name, options in model.extra.items():
+            with scenario.places.blamed("objective", "extra", name):
+                terms.append(TERMS.make(name, options=options, trust=scenario.trusted))
         return cls(terms, limits_are_hard=coordinator.enforces_limits)
 
     def costs(self, flow: Flow) -> np.ndarray:

@@ -149,4 +149,4 @@ class ObservingPolicy(Protocol):
         ...
 
 
-POLICIES: Registry[Callable[..., Policy]] = Registry("policy", "ev_marl.policies")
+POLICIES: Registry[Policy] = Registry("policy", "ev_marl.policies", Policy)

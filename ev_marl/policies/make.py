@@ -10,7 +10,7 @@ from typing import Any, get_args
 from ev_marl.policies.base import POLICIES, Information, Policy
 from ev_marl.policies.learned.spec import LearnedSpec, read_learned
 from ev_marl.support.errors import OptionError, PolicyError
-from ev_marl.support.registry import construct, did_you_mean
+from ev_marl.support.registry import did_you_mean
 
 SPEC = re.compile(r"\s*(?P<name>[^\s(),=]+)\s*(?:\((?P<options>.*)\)\s*)?", re.DOTALL)
 
@@ -21,8 +21,8 @@ def make_policy(spec: str | Mapping[str, Any]) -> Policy:
     Parameters
     ----------
     spec : str or mapping
-        A registered name, `module:Class`, or the folder of a learned policy as `rllib:PATH` or, if it controls the
-        whole site, `central:PATH`; with options as `best-response(trust=0.85)` (numbers, True, quoted text) or as a
+        A registered name, `module:Class`, which is imported, or the folder of a learned policy as `rllib:PATH` or, if
+        it controls the whole site, `central:PATH`; with options as `best-response(trust=0.85)` (numbers, True, quoted text) or as a
         mapping `{name: best-response, options: {trust: 0.85}}`.
 
     Returns
@@ -45,23 +45,13 @@ def make_policy(spec: str | Mapping[str, Any]) -> Policy:
     0.85
     """
     name, options = _read_text(spec) if isinstance(spec, str) else _read_mapping(spec)
-    policy = (
-        name.load(options)
-        if isinstance(name, LearnedSpec)
-        else construct(f"policy '{name}'", POLICIES.get(name), options)
-    )
+    policy = name.load(options) if isinstance(name, LearnedSpec) else POLICIES.make(name, options=options, trust=True)
     _check(str(name), policy)
     return policy
 
 
 def _check(name: str, policy: object) -> None:
     """Find what is not a policy before it is asked for its first decision."""
-    lacking = [part for part in ("name", "information", "reset", "act") if not hasattr(policy, part)]
-    if lacking:
-        raise PolicyError(
-            f"policy '{name}': {type(policy).__name__} lacks {', '.join(lacking)}; "
-            "a policy has name, information, reset and act"
-        )
     known = get_args(Information)
     information = getattr(policy, "information", None)
     if information not in known:

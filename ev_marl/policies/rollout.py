@@ -126,7 +126,8 @@ def _eyes(
         return lambda: make_view(simulator, objective, policy)
     if world is None:
         raise PolicyError(f"policy '{policy.name}' decides on observations: give the rollout `world=`")
-    senses = Senses(world.scenario, world.site, objective, policy.observation, policy.action)
+    scenario = world.scenario  # what the policy's file names is run only where the scenario is trusted
+    senses = Senses(scenario, world.site, objective, policy.observation, policy.action, trust=scenario.trusted)
     senses.load(simulator)
 
     def look() -> ObservationView:

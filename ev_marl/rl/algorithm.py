@@ -67,11 +67,13 @@ class _Counted:
 
 def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> AlgorithmConfig:
     """The configuration that `build` builds, for those who want to change it."""
+    config.check_trust()
     sampling = config.sampling
     face = TrainingFace(config, scenario, 1, seed)
     names = [module.name for module in face.modules]
     stock = sampling.pipeline == "stock"
     given = {"training": config.model_dump_json(), "scenario": scenario.model_dump_json(), "seed": seed}
+    given["trust"] = scenario.trusted
     chosen = _dqn(config, face, seed) if config.algorithm == "dqn" else _ppo(config, face)
     module_class, model = _model(config, face)
     return (

@@ -9,9 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, Tag, model_serializer, model_validator
 
-from ev_marl.scenario.base import Model, choice, fault
+from ev_marl.scenario.base import FileModel, Model, choice, fault
+from ev_marl.scenario.problems import KeyPath
 from ev_marl.scenario.schema import Action, Block, Levels
+from ev_marl.scenario.schema.observation import blocks_named
 from ev_marl.scenario.units import NUMBER, WHOLE
+from ev_marl.support.registry import is_own_code
 
 Positive = Annotated[float, Field(gt=0), NUMBER]
 Count = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
@@ -172,7 +175,7 @@ class Validation(Model):
     """Iterations between validations."""
 
 
-class TrainingConfig(Model):
+class TrainingConfig(FileModel):
     """One way to train."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
@@ -260,6 +263,11 @@ class TrainingConfig(Model):
             raise fault("reward.team_of", "the pipeline `stock` has one team, the site")
         if self.sampling.days is not None:
             raise fault("sampling.days", "the pipeline `stock` plays fresh days; take this away")
+
+    def own_code(self) -> list[tuple[KeyPath, str]]:
+        """Every module:Class that it names, and at which key."""
+        named = [*blocks_named(self.observation or ()), (("coordinator",), self.coordinator or "")]
+        return [(path, name) for path, name in named if is_own_code(name)]
 
     @property
     def days_per_batch(self) -> int:

@@ -18,7 +18,7 @@ from ev_marl.scenario.reading import Document, find_file, merge, read_document, 
 from ev_marl.simulation.coordinators import COORDINATORS
 from ev_marl.support.errors import UnknownNameError
 from ev_marl.support.package import shipped_files
-from ev_marl.support.registry import Registry
+from ev_marl.support.registry import Registry, is_own_code
 
 WHAT = "training file"
 _OTHERS = "study"  # files beside the training files that are none begin with this
@@ -29,7 +29,7 @@ def shipped_trainings() -> dict[str, Path]:
     return {name: path for name, path in shipped_files("training").items() if not name.startswith(_OTHERS)}
 
 
-def load_training(name_or_path: str | Path, changes: Sequence[str] = ()) -> TrainingConfig:
+def load_training(name_or_path: str | Path, changes: Sequence[str] = (), *, trust: bool = False) -> TrainingConfig:
     """Read a training file.
 
     Parameters
@@ -39,6 +39,9 @@ def load_training(name_or_path: str | Path, changes: Sequence[str] = ()) -> Trai
     changes : sequence of str
         `key=value` with dots between keys, such as `ppo.epochs=2`, over what the file says, as a variant that extends
         it would say it; values are YAML.
+    trust : bool
+        Whether code of its own that it names as module:Class may be run. It can be read without; then nothing that
+        needs the code is made of it.
 
     Raises
     ------
@@ -49,7 +52,8 @@ def load_training(name_or_path: str | Path, changes: Sequence[str] = ()) -> Trai
     document = read_document(find_file(name_or_path, shipped, WHAT), shipped.get, WHAT)
     for change in changes:
         document = merge(document, read_setting(change, "--set"))
-    return validate_document(document, TrainingConfig, _unknown_names(document))
+    config = validate_document(document, TrainingConfig, _unknown_names(document))
+    return config.read_from(document.places, trust=trust)
 
 
 def _unknown_names(document: Document) -> Iterator[Problem]:
@@ -63,7 +67,7 @@ def _unknown_names(document: Document) -> Iterator[Problem]:
 
 def _unknown(document: Document, path: KeyPath, registry: Registry[Any]) -> Iterator[Problem]:
     name = document.value(path, None)
-    if isinstance(name, str):
+    if isinstance(name, str) and not is_own_code(name):
         try:
             registry.get(name)
         except UnknownNameError as error:

@@ -32,6 +32,7 @@ from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.face import TrainingFace
 from ev_marl.rl.rollouts import ModuleRollout, RolloutArrays, episodes
 from ev_marl.scenario import Scenario
+from ev_marl.scenario.problems import Places
 
 RETURN = "team_return_mean"  # metric: return of a day as the scenario counts it, mean over the batch [currency]
 
@@ -66,7 +67,8 @@ def seed_everything(*numbers: int) -> None:
 class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
     """Samples whole days from a `TrainingFace`.
 
-    `config.env_config` holds `training` and `scenario`, both as JSON, and `seed`.
+    `config.env_config` holds `training` and `scenario`, both as JSON, `trust`, whether code that they name may run,
+    and `seed`.
     """
 
     def make_env(self) -> None:
@@ -75,7 +77,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         self._seed = int(given["seed"])
         self.face = TrainingFace(
             TrainingConfig.model_validate_json(given["training"]),
-            Scenario.model_validate_json(given["scenario"]),
+            Scenario.model_validate_json(given["scenario"]).read_from(Places(), trust=given["trust"]),
             self.config.num_envs_per_env_runner,
             self._seed,
             self.worker_index,

@@ -111,6 +111,7 @@ def train(
     KeyboardInterrupt
         On Ctrl-C, at the end of the iteration; the message says how to go on. A second Ctrl-C does not wait.
     """
+    config.check_trust()
     describe(config, scenario)  # so that what does not go together shows before anything is written
     setting = Setting.of(scenario, coordinator=config.coordinator)
     folder = TrainingFolder(out or default_folder(config, scenario), config, scenario, command)

@@ -2,14 +2,56 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Discriminator
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Discriminator, PrivateAttr
 from pydantic_core import PydanticCustomError
+
+from ev_marl.scenario.problems import KeyPath, Places, ScenarioError
 
 
 class Model(BaseModel):
     """Base of all scenario models: unknown keys are errors, values cannot be changed after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class FileModel(Model):
+    """Base of what a whole file says: it knows where its keys stand, and whether code that it names may run."""
+
+    _places: Places = PrivateAttr(default_factory=Places)
+    _trusted: bool = PrivateAttr(default=False)
+
+    @property
+    def places(self) -> Places:
+        """Where its keys stand, for messages; empty where it was not read from a file."""
+        return self._places
+
+    @property
+    def trusted(self) -> bool:
+        """Whether somebody agreed to run the code that it names as module:Class."""
+        return self._trusted
+
+    def read_from(self, places: Places, *, trust: bool) -> Self:
+        """The same, which knows where its keys stand, and whether its code may run."""
+        self._places, self._trusted = places, trust
+        return self
+
+    def own_code(self) -> list[tuple[KeyPath, str]]:
+        """Every module:Class that it names, and at which key."""
+        raise NotImplementedError
+
+    def check_trust(self) -> None:
+        """Refuse code that nobody agreed to run, before any of it is imported.
+
+        Raises
+        ------
+        ScenarioError
+            If it names some and is not trusted; one problem for each, with file and line.
+        """
+        if not self._trusted and (found := self.own_code()):
+            message = "'{}' is code of its own; it is run only if you agree: --trust, in Python trust=True"
+            raise ScenarioError([self._places.problem(path, message.format(name)) for path, name in found])
 
 
 def choice(what: str, *keys: str) -> Discriminator:

@@ -27,13 +27,16 @@ def shipped_scenarios() -> dict[str, Path]:
     return shipped_files("scenarios")
 
 
-def load_scenario(name_or_path: str | Path) -> Scenario:
+def load_scenario(name_or_path: str | Path, *, trust: bool = False) -> Scenario:
     """Read a scenario.
 
     Parameters
     ----------
     name_or_path : str or Path
         Name of a shipped scenario ("workplace"), or path of a YAML file.
+    trust : bool
+        Whether code of its own that it names as module:Class may be run. It can be read without; then nothing that
+        needs the code is made of it.
 
     Returns
     -------
@@ -46,18 +49,26 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
         If there is anything wrong; all problems at once, each with file, line and key.
     """
     shipped = shipped_scenarios()
-    return _validate(read_document(find_file(name_or_path, shipped, "scenario"), shipped.get))
+    return _validate(read_document(find_file(name_or_path, shipped, "scenario"), shipped.get), trust)
 
 
-def scenario_from_dict(data: Mapping[str, Any]) -> Scenario:
-    """A scenario from plain data, as a YAML file would give it; paths of files are taken as they are.
+def as_scenario(scenario: str | Path | Scenario, *, trust: bool = False) -> Scenario:
+    """A scenario, or what `load_scenario` takes; with `trust`, code of its own that it names may be run."""
+    if not isinstance(scenario, Scenario):
+        return load_scenario(scenario, trust=trust)
+    return scenario.model_copy().read_from(scenario.places, trust=True) if trust else scenario
+
+
+def scenario_from_dict(data: Mapping[str, Any], *, trust: bool = False) -> Scenario:
+    """A scenario from plain data, as a YAML file would give it; paths of files are taken as they are; see
+    `load_scenario` for `trust`.
 
     Raises
     ------
     ScenarioError
         If there is anything wrong; all problems at once, each with its key.
     """
-    return _validate(Document(dict(data)))
+    return _validate(Document(dict(data)), trust)
 
 
 def scenario_value(key: str, value: Any) -> Any:
@@ -101,5 +112,6 @@ def validate_document(document: Document, model: type[M], found: Iterable[Proble
     return valid
 
 
-def _validate(document: Document) -> Scenario:
-    return validate_document(document, Scenario, whole_scenario_problems(document)).read_from(document.places)
+def _validate(document: Document, trust: bool) -> Scenario:
+    scenario = validate_document(document, Scenario, whole_scenario_problems(document))
+    return scenario.read_from(document.places, trust=trust)

@@ -13,8 +13,8 @@ from pydantic_core import ErrorDetails
 from ev_marl.scenario.problems import MOST_PROBLEMS, KeyPath, Problem
 from ev_marl.scenario.reading import Document
 from ev_marl.scenario.schema import CURRENCY_PATTERN, NAME_PATTERN, TYPE_PATTERN
-from ev_marl.scenario.units import shown
 from ev_marl.support.registry import did_you_mean
+from ev_marl.support.values import shown
 
 _EXPECTED = {
     "greater_than_equal": "{ge:g} or more",

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ev_marl.scenario.problems import KeyPath, Places, Problem, ScenarioError
-from ev_marl.scenario.units import shown
 from ev_marl.scenario.yaml_text import MOST_BYTES, read_yaml
 from ev_marl.support.files import FileError, is_file, read_text
 from ev_marl.support.registry import did_you_mean
+from ev_marl.support.values import shown
 
 ALTERNATIVES = (
     "model",

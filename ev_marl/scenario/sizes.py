@@ -11,7 +11,8 @@ from typing import Any
 
 from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.reading import Document
-from ev_marl.scenario.units import duration, number
+from ev_marl.scenario.units import duration
+from ev_marl.support.values import number
 
 WARM_UP_H = 168.0
 """Arrivals are drawn from a week before an episode on, for the vehicles that are there when it starts [h]. In every

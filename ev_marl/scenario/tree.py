@@ -17,8 +17,8 @@ import networkx as nx
 from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.reading import Document
 from ev_marl.scenario.sizes import DEEPEST_SITE, groups_of
-from ev_marl.scenario.units import listed, shown
 from ev_marl.support.registry import did_you_mean
+from ev_marl.support.values import listed, shown
 
 ROOT: KeyPath = ("site",)
 _STATION = re.compile(r"([a-z]+)_(0|[1-9][0-9]{0,8})\Z")

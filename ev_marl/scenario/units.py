@@ -6,17 +6,15 @@ case-sensitive (`mW` is no `MW`), and one that is unknown is an error that lists
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-LEAST, MOST = 1e-9, 1e9
-"""A number is 0, or of a magnitude between these, in its documented unit: what is beyond is a slip of the pen, and
-would make sums and quotients that are no numbers."""
+from ev_marl.support.values import MOST, in_range, number, shown, whole
+
 LONGEST_H = 1e5
 """Longest duration, eleven years [h]."""
 LONGEST_TEXT = 100
@@ -127,39 +125,6 @@ def currency_of(text: str) -> str | None:
     return unit[1] if unit and unit[2] in {*PER_ENERGY, *PER_POWER} else None
 
 
-def in_range(number: float, found: object, documented: str = "", most: float = MOST) -> float:
-    """A number as a float.
-
-    Raises
-    ------
-    ValueError
-        If it is not finite, or neither 0 nor of a magnitude from `LEAST` to `most`.
-    """
-    try:
-        value = float(number)
-    except OverflowError:
-        value = math.inf
-    if not math.isfinite(value):
-        raise ValueError(f"found {shown(found)}; expected a finite number")
-    if value and not LEAST <= abs(value) <= most:
-        unit = f" [{documented}]" if documented else ""
-        raise ValueError(f"found {shown(found)}; expected 0, or a magnitude from {LEAST:g} to {most:g}{unit}")
-    return value
-
-
-def number(value: object) -> float:
-    """A number without a unit; ValueError where it is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"found {shown(value)}; expected a number")
-    return in_range(value, value)
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        raise ValueError(f"found {shown(value)}; expected a whole number")
-    return int(value)
-
-
 def _day(value: object) -> date:
     try:
         day = value if type(value) is date else date.fromisoformat(value) if isinstance(value, str) else None
@@ -170,28 +135,6 @@ def _day(value: object) -> date:
     if not FIRST_DAY <= day <= LAST_DAY:
         raise ValueError(f"found {day}; expected a day from {FIRST_DAY} to {LAST_DAY}")
     return day
-
-
-def shown(value: object) -> str:
-    """A value as a message shows what was found."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return f"a mapping with the keys {', '.join(str(key) for key in value)}" if value else "an empty mapping"
-    if isinstance(value, list | tuple) and len(value) > 6:
-        return f"a list of {len(value)} entries"
-    if isinstance(value, int) and abs(value) >= 10**60:
-        return "a whole number of more than 60 digits"  # Python refuses to write the longest ones
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def listed(names: Iterable[object], most: int = 20) -> str:
-    """Names as a message lists them, the first ones of many."""
-    first = [str(name) for name, _ in zip(names, range(most + 1), strict=False)]
-    return ", ".join([*first[:most], "..."] if len(first) > most else first)
 
 
 power = Quantity("kW", POWER, "22 kW")
@@ -206,7 +149,7 @@ peak_price = Quantity("currency/kW", PER_POWER, "2 EUR/kW", priced=True)
 
 NUMBER = BeforeValidator(number)
 """Takes a number without a unit: no text, no Boolean."""
-WHOLE = BeforeValidator(_whole)
+WHOLE = BeforeValidator(whole)
 """Takes a whole number: no text, no Boolean."""
 Day = Annotated[date, BeforeValidator(_day)]
 """A day, such as 2023-05-15."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import yaml
 
 from ev_marl.scenario.problems import KeyPath, Places, Problem, ScenarioError, key_text
-from ev_marl.scenario.units import shown
+from ev_marl.support.values import shown
 
 MOST_BYTES = 10_000_000
 """Largest YAML file."""

@@ -50,6 +50,10 @@ class UnknownNameError(EvMarlError, KeyError):
         return str(self.args[0])
 
 
+class TrustError(EvMarlError, RuntimeError):
+    """Code that a file names, and that nobody has agreed to run."""
+
+
 class OptionError(EvMarlError, TypeError):
     """Options that a plug-in does not take; the message lists those that exist."""
 

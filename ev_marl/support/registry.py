@@ -1,7 +1,8 @@
 """Plug-ins by name: what `@register("name")`, an entry point, or `module:Class` in a YAML file refers to.
 
 One `Registry` per kind of plug-in (coordinators, objective terms, observation blocks, policies). A name is looked up
-among the registered ones, then among the installed entry points of the kind's group, then as `module:Class`.
+among the registered ones, then among the installed entry points of the kind's group, then as `module:Class`, which is
+imported only where somebody agreed to run it.
 """
 
 from __future__ import annotations
@@ -9,17 +10,22 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import os
+import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
-from ev_marl.support.errors import OptionError, UnknownNameError
+from ev_marl.support.errors import EvMarlError, OptionError, TrustError, UnknownNameError
+from ev_marl.support.values import number, shown, whole
 
 T = TypeVar("T")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 _registered: dict[str, set[str]] = {}  # names in every registry, by entry-point group
-
-
+_OWN_CODE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*\Z")
 MOST_COMPARED = 1000  # words; more take too long to compare, and are more than a person remembers
 
 
@@ -38,25 +44,28 @@ def known_names(group: str) -> list[str]:
 
 
 class Registry(Generic[T]):
-    """Named factories of one kind.
+    """Named factories of one kind of thing.
 
     Parameters
     ----------
     kind : str
-        What the entries are, in the singular, for messages ("coordinator").
+        What they make, in the singular, for messages ("coordinator").
     group : str
         Entry-point group that other packages may fill ("ev_marl.coordinators").
+    protocol : type, optional
+        What each that is made must have.
     """
 
-    def __init__(self, kind: str, group: str) -> None:
+    def __init__(self, kind: str, group: str, protocol: type | None = None) -> None:
         self.kind = kind
         self.group = group
-        self._entries: dict[str, T] = {}
+        self._members = () if protocol is None else _members(protocol)
+        self._entries: dict[str, Callable[..., T]] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str) -> Callable[[F], F]:
         """Decorator that makes a class or function available as `name`; a taken name is an error."""
 
-        def add(entry: T) -> T:
+        def add(entry: F) -> F:
             if name in self._entries and self._entries[name] is not entry:
                 raise ValueError(f"{self.kind} '{name}' is registered already")
             self._entries[name] = entry
@@ -75,35 +84,122 @@ class Registry(Generic[T]):
     def __contains__(self, name: object) -> bool:
         return name in self.names()
 
-    def get(self, name: str) -> T:
-        """The entry called `name`, or the object at `module:Class`.
+    def get(self, name: str, *, trust: bool = False) -> Callable[..., T]:
+        """The factory called `name`, or the class at `module:Class`.
+
+        Parameters
+        ----------
+        name : str
+            A registered name, that of an entry point, or module:Class.
+        trust : bool
+            Whether module:Class may be imported, which runs its code: never on the word of a file alone.
 
         Raises
         ------
         UnknownNameError
             If there is none; the message lists the known names.
+        TrustError
+            If it is code of its own, and `trust` is not given.
         """
         if name in self._entries:
             return self._entries[name]
         for point in entry_points(group=self.group):
             if point.name == name:
-                loaded: T = point.load()
-                return loaded
-        module, colon, attribute = name.partition(":")
-        if colon:
-            try:
-                found: T = getattr(importlib.import_module(module), attribute)
-            except (ImportError, AttributeError) as error:
-                raise UnknownNameError(f"{self.kind} '{name}' cannot be imported: {error}") from error
-            return found
+                return cast(Callable[..., T], _loaded(f"{self.kind} '{name}'", point.load))
+        if ":" in name:
+            return cast(Callable[..., T], own_class(f"{self.kind} {shown(name)}", name, trust=trust))
         known = self.names()
         raise UnknownNameError(
-            f"no {self.kind} is called '{name}'.{did_you_mean(name, known)} "
+            f"no {self.kind} is called {shown(name)}.{did_you_mean(name, known)} "
             f"Known: {', '.join(known)}; or write module:Class."
         )
 
+    def make(self, name: str, *given: Any, options: Mapping[str, Any] | None = None, trust: bool = False) -> T:
+        """One of the things called `name`.
 
-def construct(what: str, factory: Callable[..., T], options: Mapping[str, Any]) -> T:
+        Parameters
+        ----------
+        name : str
+            See `get`.
+        *given : object
+            Positional arguments.
+        options : mapping, optional
+            Keyword arguments, as a file gives them.
+        trust : bool
+            See `get`.
+
+        Raises
+        ------
+        UnknownNameError, TrustError
+            As `get` does.
+        OptionError
+            If it does not take these options, or if what is made is not of this kind.
+        """
+        what = f"{self.kind} {shown(name)}"
+        made = construct(what, self.get(name, trust=trust), options or {}, *given)
+        lacking = [member for member in self._members if not hasattr(made, member)]
+        if lacking:
+            raise OptionError(f"{what} is none: {type(made).__name__} lacks {', '.join(lacking)}")
+        return made
+
+
+def _members(protocol: type) -> tuple[str, ...]:
+    """Attributes and methods that a protocol asks for."""
+    named = {*getattr(protocol, "__annotations__", {}), *vars(protocol)}
+    return tuple(sorted(name for name in named if not name.startswith("_")))
+
+
+def own_class(what: str, name: str, *, trust: bool) -> type:
+    """The class at `module:Class`: the one door by which code of a user's own comes in.
+
+    The current folder is looked through last, and only from now on, so that a file there takes no installed module's
+    place.
+
+    Parameters
+    ----------
+    what : str
+        Kind and name, for messages.
+    name : str
+        module:Class.
+    trust : bool
+        Whether somebody agreed to run it.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is not written like that, cannot be imported, or is no class.
+    TrustError
+        If nobody agreed.
+    """
+    if not is_own_code(name):
+        raise UnknownNameError(f"{what}: own code is written as module:Class, such as my_module:MyClass")
+    if not trust:
+        raise TrustError(
+            f"{what} is code of its own; it is run only if you agree: --trust on the command line, trust=True in Python"
+        )
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.append(here)
+    module, _, attribute = name.partition(":")
+    found = _loaded(what, lambda: getattr(importlib.import_module(module), attribute))
+    if not isinstance(found, type):
+        raise UnknownNameError(f"{what} is no class, but {shown(found)}")
+    return found
+
+
+def is_own_code(name: str) -> bool:
+    """Whether a name is written as module:Class."""
+    return _OWN_CODE.match(name) is not None
+
+
+def _loaded(what: str, load: Callable[[], Any]) -> Any:
+    try:
+        return load()
+    except Exception as error:
+        raise UnknownNameError(f"{what} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def construct(what: str, factory: Callable[..., R], options: Mapping[str, Any], *given: Any) -> R:
     """Call `factory` with keyword options from a file.
 
     Parameters
@@ -114,17 +210,43 @@ def construct(what: str, factory: Callable[..., T], options: Mapping[str, Any]) 
         Class or function that the registry gave.
     options : mapping
         Keyword arguments.
+    *given : object
+        Positional arguments before them.
 
     Raises
     ------
     OptionError
-        If an option does not exist or a needed one is missing; the message lists what exists.
+        If an option does not exist, is missing, or has a value that the plug-in does not take; the message lists
+        what exists.
     """
     try:
-        inspect.signature(factory).bind(**options)
+        bound = inspect.signature(factory).bind(*given, **options)
     except TypeError as error:
-        known = [name for name in inspect.signature(factory).parameters if name != "self"]
+        known = [name for name in inspect.signature(factory).parameters if name != "self"][len(given) :]
         guess = next((did_you_mean(name, known) for name in options if name not in known), "")
         exist = f"Options: {', '.join(known)}." if known else "It takes no options."
         raise OptionError(f"{what}: {error}.{guess} {exist}") from None
-    return factory(**options)
+    for name, parameter in bound.signature.parameters.items():
+        if name in options:
+            _check_option(f"{what}: {name}", parameter.annotation, options[name])
+    try:
+        return factory(*given, **options)
+    except EvMarlError:
+        raise
+    except Exception as error:
+        said = str(error)
+        said = said if said.startswith(what) else f"{what}: {said}"
+        raise OptionError(said if isinstance(error, ValueError) else f"{said} ({type(error).__name__})") from error
+
+
+_PLAIN: dict[str, Callable[[Any], object]] = {"float": number, "int": whole}
+
+
+def _check_option(what: str, annotation: object, value: object) -> None:
+    """Read a number of a file as numbers are read everywhere, where that is what the plug-in says it takes."""
+    kind, _, rest = getattr(annotation, "__name__", str(annotation)).partition(" | ")
+    if kind in _PLAIN and not (rest == "None" and value is None) and rest in ("", "None"):
+        try:
+            _PLAIN[kind](value)
+        except ValueError as error:
+            raise OptionError(f"{what}: {error}") from error

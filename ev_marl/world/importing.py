@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from ev_marl.scenario import Scenario, load_scenario
+from ev_marl.scenario import Scenario, as_scenario
 from ev_marl.site.site import Site
 from ev_marl.support.errors import DataError, TrackError
 from ev_marl.support.registry import did_you_mean
@@ -50,6 +50,7 @@ def import_tracks(
     energy: Wish = "delivered",
     suffix: Literal[".parquet", ".json"] = ".parquet",
     overwrite: bool = False,
+    trust: bool = False,
 ) -> list[Track]:
     """One track for each calendar day of a data file.
 
@@ -78,6 +79,8 @@ def import_tracks(
         Format of the files.
     overwrite : bool
         Whether existing files may be replaced.
+    trust : bool
+        Whether code of its own that the scenario file names may be run.
 
     Returns
     -------
@@ -94,8 +97,7 @@ def import_tracks(
     if kind not in DATASETS:
         near = did_you_mean(kind, list(DATASETS))
         raise DataError(f"no data set is called '{kind}'.{near} Known: {', '.join(DATASETS)}.")
-    if not isinstance(scenario, Scenario):
-        scenario = load_scenario(scenario)
+    scenario = as_scenario(scenario, trust=trust)
     if kind == "prices":
         tracks = prices_to_tracks(read_prices(file, area=area, fill=fill), scenario, seed=seed)
     else:

@@ -7,7 +7,6 @@ fitted to data; one of your own is any class with a `draw` method, named in a sc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -53,9 +52,7 @@ class SessionModel(Protocol):
         ...
 
 
-SESSION_MODELS: Registry[Callable[[schema.Sessions], SessionModel]] = Registry(
-    "session model", "ev_marl.session_models"
-)
+SESSION_MODELS: Registry[SessionModel] = Registry("session model", "ev_marl.session_models", SessionModel)
 
 
 def check_arrivals(arrivals: Arrivals, model: str) -> None:

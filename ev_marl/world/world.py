@@ -73,12 +73,14 @@ class World:
     """
 
     def __init__(self, scenario: Scenario, site: Site | None = None, prices: PriceSource | None = None) -> None:
+        scenario.check_trust()
         self.scenario = scenario
         self.site = site if site is not None else Site.from_scenario(scenario)
         self.days = _days(scenario)
         arrays = self.site.arrays
         self.fleet = Fleet.of(vehicle_mix(scenario.vehicles), scenario.vehicles, arrays)
-        self._sessions = SESSION_MODELS.get(scenario.sessions.model)(scenario.sessions)
+        with scenario.places.blamed("sessions", "model"):
+            self._sessions = SESSION_MODELS.make(scenario.sessions.model, scenario.sessions, trust=scenario.trusted)
         self._prices = price_source(scenario.prices, scenario.currency) if prices is None else prices
         self._loads = SiteLoads(self.site.groups, arrays.group_parent, self.site.base_loads, self.site.pvs)
         self._network = self._grid_loads()

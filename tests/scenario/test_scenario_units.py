@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from ev_marl.scenario import units
+from ev_marl.support.values import LEAST, MOST
 
 GOOD = [
     (units.Power, "22 kW", 22.0),
@@ -87,7 +88,7 @@ def test_percent_and_minutes_are_exactly_the_fraction(n: int) -> None:
     assert units.duration(f"{n} min") == n / 60
 
 
-MAGNITUDES = st.floats(min_value=units.LEAST, max_value=units.MOST)
+MAGNITUDES = st.floats(min_value=LEAST, max_value=MOST)
 
 
 @given(st.just(0.0) | MAGNITUDES | MAGNITUDES.map(lambda value: -value))
@@ -95,7 +96,7 @@ def test_a_number_as_text_is_the_number(value: float) -> None:
     assert units.power(repr(value)) == value == units.power(f"{value!r} kW")
 
 
-@given(st.floats().filter(lambda value: not (value == 0.0 or units.LEAST <= abs(value) <= units.MOST)))
+@given(st.floats().filter(lambda value: not (value == 0.0 or LEAST <= abs(value) <= MOST)))
 def test_numbers_beyond_all_sense_are_told(value: float) -> None:
     for written in (value, f"{value!r}", f"{value!r} kW"):
         with pytest.raises(ValueError, match=r"expected 0, or a magnitude|a finite number|no quantity"):

@@ -11,7 +11,7 @@ import typer
 
 from ev_marl.cli.grid.tables import print_facts
 from ev_marl.cli.grid.with_grid import with_grid
-from ev_marl.cli.options import AsJson, Overwrite, ScenarioName
+from ev_marl.cli.options import AsJson, Overwrite, ScenarioName, Trust
 from ev_marl.cli.output import check_new, console, print_json, say
 from ev_marl.env.setup import Setting
 from ev_marl.grid.studies.describe import grid_facts, idle_day
@@ -25,11 +25,12 @@ def command(
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw the network, as PNG.")] = None,
     top: Annotated[int, typer.Option("--top", min=0, help="How many buses with chargers to list.")] = 12,
     overwrite: Overwrite = False,
+    trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     if plot is not None:
         check_new(plot, overwrite=overwrite)
-    loaded, grid = with_grid(scenario)
+    loaded, grid = with_grid(scenario, trust=trust)
     setting = Setting.of(loaded)
     network, loop = setting.site.network, setting.network
     assert network is not None  # the scenario has a grid

@@ -14,7 +14,7 @@ import typer
 
 from ev_marl.cli.grid.tables import print_unbalanced
 from ev_marl.cli.grid.with_grid import with_grid
-from ev_marl.cli.options import AsJson, DaySeed, GridCoordinatorName, PolicyName, ScenarioName, TrackFile
+from ev_marl.cli.options import AsJson, DaySeed, GridCoordinatorName, PolicyName, ScenarioName, TrackFile, Trust
 from ev_marl.cli.output import console, print_json
 from ev_marl.env.setup import Setting
 from ev_marl.grid.studies.unbalanced_day import Connection, LoadSplit, Steps, read_phases, unbalanced_day
@@ -49,10 +49,11 @@ def command(
         Path | None,
         typer.Option("--phases", metavar="FILE", help="CSV with columns station, phase: a, b, c or abc."),
     ] = None,
+    trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     given = None if phases is None else read_phases(phases)
-    loaded, grid = with_grid(scenario, grid_coordinator)
+    loaded, grid = with_grid(scenario, grid_coordinator, trust=trust)
     setting = Setting.of(loaded)
     chosen = None if track is None else Track.load(track)
     if chosen is not None:

@@ -7,7 +7,7 @@ from ev_marl.scenario.schema.grid import Grid, GridCoordinator
 from ev_marl.support.errors import NetworkError
 
 
-def with_grid(scenario: str, grid_coordinator: GridCoordinator | None = None) -> tuple[Scenario, Grid]:
+def with_grid(scenario: str, grid_coordinator: GridCoordinator | None = None, *, trust: bool) -> tuple[Scenario, Grid]:
     """A scenario on a network, with another grid coordinator where one is named.
 
     Raises
@@ -15,7 +15,7 @@ def with_grid(scenario: str, grid_coordinator: GridCoordinator | None = None) ->
     NetworkError
         If it has no `grid`.
     """
-    loaded = load_scenario(scenario)
+    loaded = load_scenario(scenario, trust=trust)
     if loaded.grid is None:
         raise NetworkError(
             f"scenario '{loaded.name}' hangs on no network; give it `grid:`, or take one that has it, such as street-lv"

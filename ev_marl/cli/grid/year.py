@@ -13,7 +13,7 @@ import typer
 
 from ev_marl.cli.grid.tables import print_year
 from ev_marl.cli.grid.with_grid import with_grid
-from ev_marl.cli.options import AsJson, CoordinatorName, GridCoordinatorName, Overwrite, PolicyName, ScenarioName
+from ev_marl.cli.options import AsJson, CoordinatorName, GridCoordinatorName, Overwrite, PolicyName, ScenarioName, Trust
 from ev_marl.cli.output import check_new, console, print_json, say
 from ev_marl.env.setup import Setting
 from ev_marl.grid.studies.year import play_year
@@ -43,12 +43,13 @@ def command(
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for pictures and the numbers of every step.")
     ] = None,
     overwrite: Overwrite = False,
+    trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     if out is not None:
         for name in FILES:
             check_new(out / name, overwrite=overwrite)
-    loaded, _ = with_grid(scenario, grid_coordinator)
+    loaded, _ = with_grid(scenario, grid_coordinator, trust=trust)
     setting = Setting.of(loaded, coordinator=coordinator)
     first = None if start is None else start.date()
     played = play_year(setting, policy, first=first, n_days=days, seed=seed, samples=samples)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ev_marl.cli.options import Trust
 from ev_marl.cli.output import say
 from ev_marl.world.importing import Dataset, Wish, import_tracks
 from ev_marl.world.readers.prices import Fill
@@ -31,8 +32,11 @@ def command(
     energy: Annotated[Wish, typer.Option("--energy", help="Which energy drivers wanted.")] = "delivered",
     fill: Annotated[Fill | None, typer.Option("--fill", help="Fill missing prices; else they are an error.")] = None,
     area: Annotated[str | None, typer.Option("--area", help="Bidding zone, where a price file has several.")] = None,
+    trust: Trust = False,
 ) -> None:
-    tracks = import_tracks(kind, file, site, out=out, timezone=timezone, seed=seed, energy=energy, fill=fill, area=area)
+    tracks = import_tracks(
+        kind, file, site, out=out, timezone=timezone, seed=seed, energy=energy, fill=fill, area=area, trust=trust
+    )
     vehicles, turned_away = sum(len(track.sessions) for track in tracks), sum(track.turned_away for track in tracks)
     say(
         f"{len(tracks)} tracks in {out}: {tracks[0].start:%Y-%m-%d} to {tracks[-1].start:%Y-%m-%d}, "

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ev_marl.cli.options import Overwrite, ScenarioName
+from ev_marl.cli.options import Overwrite, ScenarioName, Trust
 from ev_marl.cli.output import say
 from ev_marl.scenario import load_scenario
 from ev_marl.support.errors import TrackError
@@ -25,8 +25,9 @@ def command(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed; the same seed gives the same day.")] = 0,
     days: Annotated[int, typer.Option("--days", min=1, help="How many, of the seeds from --seed on.")] = 1,
     overwrite: Overwrite = False,
+    trust: Trust = False,
 ) -> None:
-    world = World(load_scenario(scenario))
+    world = World(load_scenario(scenario, trust=trust))
     if days == 1:
         files = [out]
     else:

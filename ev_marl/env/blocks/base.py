@@ -7,7 +7,6 @@ simulator's arrays only, so one block serves one day or a thousand.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -76,7 +75,7 @@ class Weighing(Protocol):
         ...
 
 
-BLOCKS: Registry[Callable[..., ObservationBlock]] = Registry("observation block", "ev_marl.observation_blocks")
+BLOCKS: Registry[ObservationBlock] = Registry("observation block", "ev_marl.observation_blocks", ObservationBlock)
 
 
 class Exogenous(ABC):

@@ -34,7 +34,7 @@ def grid_loop(scenario: Scenario, site: Site) -> GridLoop | None:
     if site.network is None:
         raise NetworkError(f"site '{site.name}' hangs on no network; make it with `grid=`")
     with scenario.places.blamed("grid", "backend"):
-        backend = make_backend(site.network, grid.backend)
+        backend = make_backend(site.network, grid.backend, trust=scenario.trusted)
         reference = backend if backend.name == "pandapower" else PandapowerBackend(site.network)
     with scenario.places.blamed("grid", "tap_control"):
         control = grid.tap_control

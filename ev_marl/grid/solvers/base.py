@@ -6,9 +6,9 @@ pandapower. A backend keeps no state between two calls: the same state gives the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -117,5 +117,5 @@ class GridBackend(Protocol):
         ...
 
 
-BACKENDS: Registry[Callable[[Any], GridBackend]] = Registry("grid backend", "ev_marl.grid_backends")
-"""Constructed with a `Network`: `BACKENDS.get(name)(network)`."""
+BACKENDS: Registry[GridBackend] = Registry("grid backend", "ev_marl.grid_backends", GridBackend)
+"""Constructed with a `Network`: `BACKENDS.make(name, network)`."""

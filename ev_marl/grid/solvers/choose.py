@@ -13,7 +13,7 @@ SELF_CHECK_STATES = 8
 IN_TURN = ("zbus", "newton")  # what `auto` tries, before pandapower itself
 
 
-def make_backend(network: Network, name: str = "auto") -> GridBackend:
+def make_backend(network: Network, name: str = "auto", *, trust: bool = True) -> GridBackend:
     """A backend that agrees with pandapower on random states of this very network.
 
     Parameters
@@ -22,6 +22,8 @@ def make_backend(network: Network, name: str = "auto") -> GridBackend:
         The network.
     name : str
         "auto", a registered name ("zbus", "newton", "pandapower", or that of an entry point), or module:Class.
+    trust : bool
+        Whether module:Class may be imported; not where the name comes from a file that nobody trusts.
 
     Raises
     ------
@@ -35,7 +37,7 @@ def make_backend(network: Network, name: str = "auto") -> GridBackend:
         return PandapowerBackend(network, compiled=True)
     reference = PandapowerBackend(network)
     if name != "auto":
-        backend = BACKENDS.get(name)(network)
+        backend = BACKENDS.make(name, network, trust=trust)
         problems = differences(backend, reference, SELF_CHECK_STATES).problems(**tolerances(backend))
         if problems:
             raise NetworkError(
@@ -45,7 +47,7 @@ def make_backend(network: Network, name: str = "auto") -> GridBackend:
         return backend
     for candidate in IN_TURN:
         try:
-            backend = BACKENDS.get(candidate)(network)
+            backend = BACKENDS.make(candidate, network)
         except NetworkError:  # it says so where it cannot represent the network; the next one may
             continue
         if not differences(backend, reference, SELF_CHECK_STATES).problems():

@@ -7,6 +7,7 @@ a training library is needed for any of it.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import re
 from collections.abc import Mapping
@@ -15,11 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ev_marl.policies.base import POLICIES, Policy
+from ev_marl.policies.base import Policy
+from ev_marl.scenario.schema.policies import LEARNED
 from ev_marl.support.errors import OptionError
 from ev_marl.support.registry import construct
 
-KINDS = {"rllib": "decentralised", "central": "central"}
+KINDS = dict(zip(LEARNED, ("decentralised", "central"), strict=True))
 DESCRIPTION, WEIGHTS = "policy.json", "weights.npz"  # what the folder of a policy holds
 LOADER = "ev_marl.rl.learned:load_policy"
 _SPEC = re.compile(
@@ -101,7 +103,9 @@ class LearnedSpec:
             raise OptionError(
                 f"policy '{self}': {self.path} holds {len(seeds)} training seeds; name one of them, as in {seeds[0]}"
             )
-        policy = construct(f"policy '{self}'", partial(POLICIES.get(LOADER), self.path), options)
+        module, _, function = LOADER.partition(":")
+        load = getattr(importlib.import_module(module), function)
+        policy: Policy = construct(f"policy '{self}'", partial(load, self.path), options)
         central = policy.information in ("site", "future")
         if central != (self.kind == "central"):
             other = "rllib" if self.kind == "central" else "central"

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, Tag, field_validator, model_validator
 
 from ev_marl.scenario.base import Model, choice, fault
-from ev_marl.scenario.units import NUMBER, Fraction, Loading, PositiveFraction, Power, PowerFactor, shown
+from ev_marl.scenario.units import NUMBER, Fraction, Loading, PositiveFraction, Power, PowerFactor
+from ev_marl.support.values import shown
 
 
 def _named(what: str, lists: Literal["no", "too", "only"] = "no") -> BeforeValidator:

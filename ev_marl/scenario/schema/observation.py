@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from pydantic import Tag
 
 from ev_marl.scenario.base import Model, choice
+from ev_marl.scenario.problems import KeyPath
 from ev_marl.scenario.units import Duration
 
 
@@ -30,3 +32,10 @@ Block = Annotated[
     Annotated[str, Tag("<plain>")] | Annotated[PricesBlock, Tag("<prices>")] | Annotated[BlockOptions, Tag("<block>")],
     choice("a block's name, {prices: 12 h}, or {block: NAME, options: {...}}", "prices", "block"),
 ]
+
+
+def blocks_named(blocks: Sequence[str | PricesBlock | BlockOptions]) -> Iterator[tuple[KeyPath, str]]:
+    """Names of observation blocks, and the key of each."""
+    for i, block in enumerate(blocks):
+        if not isinstance(block, PricesBlock):
+            yield ("observation", i), block if isinstance(block, str) else block.block

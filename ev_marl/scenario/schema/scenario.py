@@ -6,25 +6,26 @@ from datetime import timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from ev_marl.scenario.base import Model, fault
-from ev_marl.scenario.problems import Places
+from ev_marl.scenario.base import FileModel, fault
+from ev_marl.scenario.problems import KeyPath
 from ev_marl.scenario.schema.action import Action
-from ev_marl.scenario.schema.coordinator import CoordinatorChoice
+from ev_marl.scenario.schema.coordinator import CoordinatorChoice, CoordinatorOptions
 from ev_marl.scenario.schema.grid import Grid
 from ev_marl.scenario.schema.objective import Objective
-from ev_marl.scenario.schema.observation import Block
+from ev_marl.scenario.schema.observation import Block, blocks_named
 from ev_marl.scenario.schema.patterns import CURRENCY_PATTERN, Name
+from ev_marl.scenario.schema.policies import policy_name
 from ev_marl.scenario.schema.prices import PriceConstant, Prices
 from ev_marl.scenario.schema.sessions import Sessions
 from ev_marl.scenario.schema.site import Group
 from ev_marl.scenario.schema.vehicles import Vehicles
 from ev_marl.scenario.units import Day, Duration, PositiveDuration
-from ev_marl.support.registry import did_you_mean
+from ev_marl.support.registry import did_you_mean, is_own_code
 
 
-class Scenario(Model):
+class Scenario(FileModel):
     """One scenario: a site, what happens there, and what counts."""
 
     name: Name
@@ -61,7 +62,7 @@ class Scenario(Model):
     """Who gets power when there is not enough: `none`, `proportional`, `priority`, `nearest`, or module:Class."""
     objective: Objective = Objective()
     """What counts."""
-    observation: list[Block] = ["identity", "clock", "ports", "prices", "headroom"]
+    observation: Annotated[list[Block], Field(min_length=1)] = ["identity", "clock", "ports", "prices", "headroom"]
     """What each agent sees, block by block: `identity`, `clock`, `calendar`, `ports`, `prices`, `headroom`,
     `demand`, `neighbours`, `plans`, `booking`, with `grid:` also `voltage` and `network`, or your own."""
     action: Action = "continuous"
@@ -71,17 +72,32 @@ class Scenario(Model):
     """Policies that `ev-marl compare` runs where none are named: names, `name(option=...)`, or module:Class; left out,
     the usual ones."""
 
-    _places: Places = PrivateAttr(default_factory=Places)
+    def own_code(self) -> list[tuple[KeyPath, str]]:
+        """Every module:Class that the scenario names, and at which key."""
+        chosen = self.coordinator
+        named: list[tuple[KeyPath, str]] = [
+            (("sessions", "model"), self.sessions.model),
+            (("coordinator",), chosen if isinstance(chosen, str) else chosen.name),
+            *((("objective", "extra", name), name) for name in self.objective.extra),
+            *blocks_named(self.observation),
+            *((("policies", i), policy_name(policy)) for i, policy in enumerate(self.policies or ())),
+        ]
+        if self.grid is not None:
+            named.append((("grid", "backend"), self.grid.backend))
+        return [(path, name) for path, name in named if is_own_code(name)]
 
-    @property
-    def places(self) -> Places:
-        """Where its keys stand, for messages; empty for a scenario that was not read from a file."""
-        return self._places
+    def with_coordinator(self, chosen: str | CoordinatorOptions) -> Scenario:
+        """The same scenario under another coordinator, one that the caller chose and so agreed to.
 
-    def read_from(self, places: Places) -> Scenario:
-        """The same scenario, which knows where its keys stand."""
-        self._places = places
-        return self
+        Raises
+        ------
+        ScenarioError
+            If the scenario names code of its own and is not trusted.
+        """
+        self.check_trust()
+        options = CoordinatorOptions(name=chosen) if isinstance(chosen, str) else chosen
+        trust = self.trusted or is_own_code(options.name)
+        return self.model_copy(update={"coordinator": options}).read_from(self.places, trust=trust)
 
     @field_validator("timezone")
     @classmethod

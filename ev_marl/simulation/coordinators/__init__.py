@@ -9,18 +9,19 @@ from __future__ import annotations
 from ev_marl.scenario.schema import CoordinatorOptions
 from ev_marl.simulation.coordinators import nearest, none, priority, proportional
 from ev_marl.simulation.coordinators.base import COORDINATORS, Coordinator, Request
-from ev_marl.support.registry import construct
 
 __all__ = ["COORDINATORS", "Coordinator", "Request", "make_coordinator", "nearest", "none", "priority", "proportional"]
 
 
-def make_coordinator(model: str | CoordinatorOptions) -> Coordinator:
+def make_coordinator(model: str | CoordinatorOptions, *, trust: bool = True) -> Coordinator:
     """Make the coordinator that a scenario names.
 
     Parameters
     ----------
     model : str or CoordinatorOptions
         A registered name or `module:Class`, with options where it takes some.
+    trust : bool
+        Whether `module:Class` may be imported; not where the name comes from a file that nobody trusts.
 
     Returns
     -------
@@ -32,8 +33,10 @@ def make_coordinator(model: str | CoordinatorOptions) -> Coordinator:
     UnknownNameError
         If there is no such coordinator; the message lists those that exist.
     OptionError
-        If it does not take these options; the message lists those that exist.
+        If it does not take these options, the message lists those that exist; or if it is no coordinator.
+    TrustError
+        If it is code of its own, and `trust` is false.
     """
     if isinstance(model, str):
         model = CoordinatorOptions(name=model)
-    return construct(f"coordinator '{model.name}'", COORDINATORS.get(model.name), model.options)
+    return COORDINATORS.make(model.name, options=model.options, trust=trust)

@@ -36,4 +36,4 @@ class Coordinator(Protocol):
         ...
 
 
-COORDINATORS: Registry[type[Coordinator]] = Registry("coordinator", "ev_marl.coordinators")
+COORDINATORS: Registry[Coordinator] = Registry("coordinator", "ev_marl.coordinators", Coordinator)

@@ -1,0 +1,77 @@
+"""Values as people write them: numbers within sense, and how messages show what was found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+LEAST, MOST = 1e-9, 1e9
+"""A number is 0, or of a magnitude between these, in its documented unit: what is beyond is a slip of the pen, and
+would make sums and quotients that are no numbers."""
+
+
+def in_range(number: float, found: object, documented: str = "", most: float = MOST) -> float:
+    """A number as a float.
+
+    Parameters
+    ----------
+    number : float
+        The number.
+    found : object
+        What was written, for messages.
+    documented : str
+        Its unit, for messages.
+    most : float
+        Largest magnitude.
+
+    Raises
+    ------
+    ValueError
+        If it is not finite, or neither 0 nor of a magnitude from `LEAST` to `most`.
+    """
+    try:
+        value = float(number)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise ValueError(f"found {shown(found)}; expected a finite number")
+    if value and not LEAST <= abs(value) <= most:
+        unit = f" [{documented}]" if documented else ""
+        raise ValueError(f"found {shown(found)}; expected 0, or a magnitude from {LEAST:g} to {most:g}{unit}")
+    return value
+
+
+def number(value: object) -> float:
+    """A number without a unit, no text and no Boolean; ValueError where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"found {shown(value)}; expected a number")
+    return in_range(value, value)
+
+
+def whole(value: object) -> int:
+    """A whole number, no text and no Boolean; ValueError where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        raise ValueError(f"found {shown(value)}; expected a whole number")
+    return int(value)
+
+
+def shown(value: object) -> str:
+    """A value as a message shows what was found."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return f"a mapping with the keys {listed(value)}" if value else "an empty mapping"
+    if isinstance(value, list | tuple) and len(value) > 6:
+        return f"a list of {len(value)} entries"
+    if isinstance(value, int) and abs(value) >= 10**60:
+        return "a whole number of more than 60 digits"  # Python refuses to write the longest ones
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def listed(names: Iterable[object], most: int = 20) -> str:
+    """Names as a message lists them, the first ones of many."""
+    first = [str(name) for name, _ in zip(names, range(most + 1), strict=False)]
+    return ", ".join([*first[:most], "..."] if len(first) > most else first)
