@@ -22,8 +22,8 @@ def make_policy(spec: str | Mapping[str, Any]) -> Policy:
     ----------
     spec : str or mapping
         A registered name, `module:Class`, which is imported, or the folder of a learned policy as `rllib:PATH` or, if
-        it controls the whole site, `central:PATH`; with options as `best-response(trust=0.85)` (numbers, True, quoted text) or as a
-        mapping `{name: best-response, options: {trust: 0.85}}`.
+        it controls the whole site, `central:PATH`; with options as `best-response(trust=0.85)` (numbers, True, quoted
+        text) or as a mapping `{name: best-response, options: {trust: 0.85}}`.
 
     Returns
     -------
