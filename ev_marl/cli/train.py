@@ -98,7 +98,9 @@ def command(
         def tell(message: str) -> None:
             bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
-        results = train(config, loaded, out, address=address, command=["ev-marl", *sys.argv[1:]], watch=watch, say=tell)
+        results = train(
+            config, loaded, out, address=address, trust=trust, command=["ev-marl", *sys.argv[1:]], watch=watch, say=tell
+        )
     if as_json:
         print_json([{**asdict(result), "folder": str(result.folder)} for result in results])
     else:

@@ -73,6 +73,7 @@ def train(
     out: Path | None = None,
     *,
     address: str | None = None,
+    trust: bool = False,
     command: Sequence[str] = (),
     watch: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda message: None,
@@ -93,6 +94,8 @@ def train(
         Folder of the result; left out, `runs/<scenario>-<name>-<hash>`.
     address : str, optional
         Of a Ray cluster; left out, Ray runs on this machine for as long as the training takes.
+    trust : bool
+        Whether a checkpoint may be opened that somebody else wrote, or that was written on another machine.
     command : sequence of str
         Kept in the folder.
     watch : callable
@@ -108,6 +111,8 @@ def train(
     ------
     RunError
         If the folder holds something else, or there is no cluster at the address.
+    TrustError
+        If it would go on from a checkpoint that somebody else wrote, and `trust` is not given.
     KeyboardInterrupt
         On Ctrl-C, at the end of the iteration; the message says how to go on. A second Ctrl-C does not wait.
     """
@@ -119,6 +124,9 @@ def train(
     for seed in config.seeds:
         if (known := _known(folder.seed(seed), config.stop, seed)) is not None:
             results[seed] = known
+    for seed in config.seeds:
+        if seed not in results:
+            folder.seed(seed).check_trust(trust=trust)
     if len(results) < len(config.seeds):
         say(f"{setting.scenario.name}: bounds of {config.validation.days} validation days")
         validation = ValidationDays(setting, config.validation.days, folder.path / VALIDATION)

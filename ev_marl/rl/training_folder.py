@@ -35,7 +35,8 @@ from pydantic import ValidationError
 from ev_marl.compare.folder import differences, write_atomically
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.scenario import Scenario
-from ev_marl.support.errors import RunError
+from ev_marl.support.errors import RunError, TrustError
+from ev_marl.support.ours import is_ours, sign
 from ev_marl.support.package import FOLDER, __version__
 
 try:
@@ -155,6 +156,21 @@ class SeedFolder:
         complete = sorted(path for path in self.path.glob("checkpoint-*") if (path / STATE).is_file())
         return complete[-1] if complete else None
 
+    def check_trust(self, *, trust: bool) -> None:
+        """Refuse to go on from a checkpoint that somebody else wrote, since opening it can run code.
+
+        Raises
+        ------
+        TrustError
+            If the checkpoint is not signed by this user, and `trust` is not given.
+        """
+        checkpoint = self.checkpoint
+        if checkpoint is not None and not trust and not is_ours(checkpoint):
+            raise TrustError(
+                f"{checkpoint} was not written by you on this machine, or has been changed; going on from it opens "
+                "pickle files, which can run code. Agree with --trust, in Python trust=True; or delete it to begin anew"
+            )
+
     def new_checkpoint(self) -> Path:
         """Path to write the next checkpoint to; `keep` makes it count."""
         part = self.path / ".checkpoint.part"
@@ -164,6 +180,7 @@ class SeedFolder:
     def keep(self, part: Path, iteration: int, state: Mapping[str, Any]) -> None:
         """Make a written checkpoint the last one, and remove those before it."""
         write_atomically(part / STATE, json.dumps(dict(state)))
+        sign(part)
         target = self.path / f"checkpoint-{iteration:06d}"
         shutil.rmtree(target, ignore_errors=True)
         part.rename(target)

@@ -41,7 +41,8 @@ This is the shipped scenario `tiny`:
 - **Charging and import are positive**, discharging and export negative.
 - **Paths** are relative to the file that they stand in.
 - **Unknown keys are errors**, so nothing misspelt is ignored.
-- **`module:Class`** stands for a class of your own, wherever a table allows it: `my_package.coordinators:Fair`.
+- **`module:Class`** stands for a class of your own, wherever a table allows it: `my_package.coordinators:Fair`. Its
+  code is run only by those who agree to it, with `--trust`.
 - **Variants**: `extends: workplace` (the name of a shipped scenario, or a path) takes over another file. Keys written
   here replace those of the other one, mappings are merged, lists are replaced as a whole, and `null` takes a key back:
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import zipfile
+import zlib
 from pathlib import Path
+from typing import IO
+
+import numpy as np
 
 from ev_marl.support.errors import EvMarlError
 
@@ -66,3 +72,48 @@ def read_text(path: Path, most: int) -> str:
         raise FileError(
             f"this is not UTF-8 text: byte 0x{content[error.start]:02x} in line {line}; save it as UTF-8", line
         ) from error
+
+
+def read_arrays(path: Path, most: int = 2 * 10**9) -> dict[str, np.ndarray]:
+    """Arrays of a file that `numpy.savez` wrote, none of them of Python objects.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    most : int
+        Largest size of all arrays together, unpacked [bytes].
+
+    Raises
+    ------
+    FileError
+        If there is no such file, or it is damaged, or larger.
+    """
+    if not is_file(path):
+        raise FileError("there is no such file")
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if sum(member.file_size for member in members) > most:
+                raise FileError(f"its arrays are larger than {most / 1e6:g} MB; that is the most that is read")
+            for member in members:
+                with archive.open(member) as file:
+                    arrays[member.filename.removesuffix(".npy")] = _array(file, member.file_size)
+    except FileError:
+        raise
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
+        raise FileError(f"this is no file of arrays, or it is damaged: {error}") from error
+    return arrays
+
+
+def _array(file: IO[bytes], size: int) -> np.ndarray:
+    """One array; its header may not promise more than the file holds."""
+    version = np.lib.format.read_magic(file)
+    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, kind = reader(file)
+    count = math.prod(shape)
+    if kind.hasobject or count * kind.itemsize > size:
+        raise ValueError(f"an array of shape {shape} and type {kind} does not fit into it")
+    array = np.frombuffer(file.read(count * kind.itemsize), dtype=kind, count=count)
+    return array.reshape(shape, order="F" if fortran else "C").copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,45 @@ def test_a_file_is_the_network_it_was(tmp_path: Path) -> None:
     net.load["p_mw"] = 0.001
     pandapower.to_json(net, str(path))
     assert Network.of(Grid(network={"file": str(path)}), ["Bus R11"]).spec.load_kw.tolist() == [1.0] * len(net.load)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("own", {"_module": "harm", "_class": "Own", "_object": "{}"}),
+        ("own", {"_module": "os", "_class": "function", "_object": "system"}),
+        ("own", {"_module": "pandas.core.frame", "_class": "DataFrame", "_object": "/etc/hosts.json"}),
+        (
+            "own",
+            {"_module": "pandapower.auxiliary", "_class": "pandapowerNet", "_object": '{"x": {"_module": "harm"}}'},
+        ),
+        ("own", {"\\u005fmodule": "harm", "_class": "Own", "_object": "{}"}),
+    ],
+)
+def test_a_file_imports_nothing_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: dict[str, str]
+) -> None:
+    (tmp_path / "harm.py").write_text("from pathlib import Path\nPath(__file__).with_name('harmed').touch()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = tmp_path / "street.json"
+    pandapower.to_json(street(), str(path))
+    stored = json.loads(path.read_text())
+    stored["_object"][key] = value
+    path.write_text(json.dumps(stored).replace("\\\\u005f", "\\u005f"))
+    with pytest.raises(NetworkError, match=r"this is no pandapower network: it names the (module|file)"):
+        Network.of(Grid(network={"file": str(path)}), ["Bus R11"])
+    assert not (tmp_path / "harmed").exists()
+
+
+@pytest.mark.parametrize("name", ["../../secret", "a/b", "1-LV\0", "x" * 200])
+def test_a_code_is_no_path(name: str) -> None:
+    with pytest.raises(NetworkError, match="SimBench has no network"):
+        Network.of(Grid(network={"simbench": name}), ["Bus R11"])
+
+
+def test_an_option_that_is_too_large() -> None:
+    with pytest.raises(NetworkError, match=r"n_branches is 1000000000; it may be 10,000"):
+        Network.of(Grid(network={"pandapower": "kerber_dorfnetz", "options": {"n_branches": 10**9}}), ["x"])
 
 
 def test_what_a_site_brings_comes_last() -> None:

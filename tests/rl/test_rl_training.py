@@ -22,7 +22,7 @@ from ev_marl.rl import training
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.training import SeedResult, share_done, train
 from ev_marl.rl.training_folder import SeedFolder, default_folder
-from ev_marl.support.errors import RunError
+from ev_marl.support.errors import RunError, TrustError
 
 SCORES = [0.1, 0.3, 0.2, 0.6, 0.5, 0.4, 0.7, 0.65, 0.1, 0.2]  # of the policy after each iteration
 
@@ -101,8 +101,9 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> list[Pretended]:
     return built
 
 
-def run(out: Path, *, watch: Any = lambda step: None, **changes: Any) -> list[SeedResult]:
-    return train(config(**changes), ev_marl.load_scenario("tiny"), out, command=["ev-marl", "train"], watch=watch)
+def run(out: Path, *, watch: Any = lambda step: None, trust: bool = False, **changes: Any) -> list[SeedResult]:
+    told = {"command": ["ev-marl", "train"], "watch": watch, "trust": trust}
+    return train(config(**changes), ev_marl.load_scenario("tiny"), out, **told)
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -173,6 +174,31 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, pretended: list[Prete
     assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-000005"]
     sittings = [json.loads(line)["checkpoint"] for line in (folder / "sittings.jsonl").read_text().splitlines()]
     assert sittings == [None, None if killed_in == 1 else f"checkpoint-{killed_in - 1:06d}"]
+
+
+def test_a_strangers_checkpoint_is_opened_only_by_agreement(
+    tmp_path: Path, pretended: list[Pretended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Pretended.killed_in = 3
+    with pytest.raises(SystemExit):
+        run(tmp_path / "out")
+    Pretended.killed_in = None
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "somebody else"))
+    with pytest.raises(TrustError, match=r"checkpoint-000002 was not written by you.*--trust"):
+        run(tmp_path / "out")
+    assert len(pretended) == 1
+    (result,) = run(tmp_path / "out", trust=True)
+    assert result.days == 10
+
+
+def test_a_checkpoint_that_was_changed_is_a_strangers(tmp_path: Path, pretended: list[Pretended]) -> None:
+    Pretended.killed_in = 3
+    with pytest.raises(SystemExit):
+        run(tmp_path / "out")
+    Pretended.killed_in = None
+    (tmp_path / "out" / "seed_0" / "checkpoint-000002" / "more.pkl").write_bytes(b"")
+    with pytest.raises(TrustError, match="or has been changed"):
+        run(tmp_path / "out")
 
 
 def test_ctrl_c_waits_for_the_iteration_and_goes_on(tmp_path: Path, pretended: list[Pretended]) -> None:

@@ -2,26 +2,101 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Protocol
+
 import pytest
 
-from ev_marl.support.errors import UnknownNameError
+from ev_marl.support.errors import OptionError, TrustError, UnknownNameError
 from ev_marl.support.registry import Registry, did_you_mean, known_names
 
 
-def test_names_and_imports() -> None:
-    registry: Registry[object] = Registry("colour", "ev_marl.test_colours")
-    registry.register("red")(1)
-    registry.register("red")(1)
+class Colour(Protocol):
+    name: str
+
+    def mixed(self) -> str: ...
+
+
+class Red:
+    name = "red"
+
+    def __init__(self, share: float = 1.0, layers: int | None = None, tone: str = "") -> None:
+        self.share = share
+        if tone == "none":
+            raise LookupError("no such tone")
+
+    def mixed(self) -> str:
+        return self.name
+
+
+def colours() -> Registry[Colour]:
+    registry: Registry[Colour] = Registry("colour", "ev_marl.test_colours", Colour)
+    registry.register("red")(Red)
+    return registry
+
+
+def test_names() -> None:
+    registry = colours()
+    registry.register("red")(Red)
     assert "red" in registry
     assert list(registry) == ["red"]
-    assert registry.get("red") == 1
-    assert registry.get("ev_marl.support.registry:Registry") is Registry
+    assert registry.get("red") is Red
+    assert registry.make("red", 0.5).share == 0.5
     with pytest.raises(ValueError, match="colour 'red' is registered already"):
-        registry.register("red")(2)
+        registry.register("red")(object)
     with pytest.raises(UnknownNameError, match=r"no colour is called 'rad'. Did you mean 'red'\? Known: red"):
         registry.get("rad")
-    with pytest.raises(UnknownNameError, match="cannot be imported"):
-        registry.get("ev_marl.support.registry:Nothing")
+
+
+def test_own_code_is_imported_only_by_agreement() -> None:
+    registry = colours()
+    with pytest.raises(TrustError, match=r"colour 'nowhere\.at\.all:Class' is code of its own.*--trust.*trust=True"):
+        registry.get("nowhere.at.all:Class")
+    assert registry.get(f"{__name__}:Red", trust=True) is Red
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere:Class", "cannot be imported: ModuleNotFoundError"),
+        (f"{__name__}:Nothing", "cannot be imported: AttributeError"),
+        ("own_code_that_fails:Class", "cannot be imported: ZeroDivisionError"),
+        (".relative:Class", "own code is written as module:Class"),
+        (":Class", "own code is written as module:Class"),
+        ("module:", "own code is written as module:Class"),
+        ("a:b:c", "own code is written as module:Class"),
+        ("sys:exit", "is no class"),
+        ("os:system", "is no class"),
+    ],
+)
+def test_own_code_that_is_none(name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_code_that_fails.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UnknownNameError, match=message):
+        colours().get(name, trust=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (
+            "red",
+            {"shade": 1},
+            r"colour 'red': got an unexpected keyword.*'shade'.*Options: share, layers, tone",
+        ),
+        ("red", {"share": "much"}, "colour 'red': share: found 'much'; expected a number"),
+        ("red", {"share": float("nan")}, "colour 'red': share: found nan; expected a finite number"),
+        ("red", {"share": 1e300}, r"colour 'red': share: found 1e\+300; expected 0, or a magnitude"),
+        ("red", {"share": True}, "colour 'red': share: found true; expected a number"),
+        ("red", {"layers": 1.5}, r"colour 'red': layers: found 1\.5; expected a whole number"),
+        ("red", {"tone": "none"}, r"colour 'red': 'no such tone' \(LookupError\)|colour 'red': no such tone"),
+        ("json:JSONDecoder", {}, "colour 'json:JSONDecoder' is none: JSONDecoder lacks mixed, name"),
+    ],
+)
+def test_what_does_not_go(name: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        colours().make(name, options=options, trust=True)
+    assert colours().make("red", options={"layers": None, "share": 1}).mixed() == "red"
 
 
 def test_no_suggestion_for_a_far_word() -> None:
@@ -31,6 +106,6 @@ def test_no_suggestion_for_a_far_word() -> None:
 def test_names_are_known_without_the_registry() -> None:
     registry: Registry[object] = Registry("shape", "ev_marl.test_shapes")
     assert known_names("ev_marl.test_shapes") == []
-    registry.register("square")(1)
-    registry.register("circle")(2)
+    registry.register("square")(object)
+    registry.register("circle")(Exception)
     assert known_names("ev_marl.test_shapes") == ["circle", "square"]

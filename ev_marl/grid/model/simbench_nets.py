@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -21,8 +22,11 @@ from typing import Any
 import numpy as np
 import pandapower
 
+from ev_marl.grid.model.network_json import read_network
 from ev_marl.support.errors import NetworkError, how_to_install
+from ev_marl.support.files import FileError, is_file, read_arrays
 from ev_marl.support.registry import did_you_mean
+from ev_marl.support.values import shown
 
 CACHE_VARIABLE = "EV_MARL_CACHE"
 STEPS_OF_THE_YEAR = 366 * 96  # 2016, in quarters of an hour
@@ -60,11 +64,13 @@ def simbench_network(code: str) -> Any:
         If there is no such code, or SimBench is not installed.
     """
     path = _folder(code) / "network.json"
-    if not path.is_file():
-        _fill(code)
-    with warnings.catch_warnings():  # pandapower converts its own older files
-        warnings.simplefilter("ignore")
-        return pandapower.from_json(str(path))
+    if is_file(path):
+        try:
+            return read_network(path)
+        except NetworkError:  # a damaged copy: made anew
+            path.unlink()
+    _fill(code)
+    return read_network(path)
 
 
 @lru_cache(maxsize=4)
@@ -77,9 +83,21 @@ def simbench_profiles(code: str) -> SimbenchProfiles:
         If there is no such code, or SimBench is not installed.
     """
     path = _folder(code) / "profiles.npz"
-    if not path.is_file():
-        _fill(code)
-    with np.load(path, allow_pickle=False) as file:
+    if is_file(path):
+        try:
+            return _profiles(path)
+        except FileError:  # a damaged copy: made anew
+            path.unlink()
+    _fill(code)
+    try:
+        return _profiles(path)
+    except FileError as error:
+        raise NetworkError(f"{path}: {error}") from error
+
+
+def _profiles(path: Path) -> SimbenchProfiles:
+    file = read_arrays(path)
+    try:
         return SimbenchProfiles(
             file["load_p"],
             file["load_q"],
@@ -89,9 +107,13 @@ def simbench_profiles(code: str) -> SimbenchProfiles:
             tuple(file["load_names"].tolist()),
             tuple(file["generator_names"].tolist()),
         )
+    except KeyError as error:
+        raise FileError(f"there is no array {error}") from error
 
 
 def _folder(code: str) -> Path:
+    if not re.fullmatch(r"[\w.-]{1,100}", code):  # it becomes the name of a folder
+        raise NetworkError(f"SimBench has no network {shown(code)}")
     try:
         return cache_folder() / "simbench" / f"{version('simbench')}-{_FORMAT}" / code
     except ImportError:

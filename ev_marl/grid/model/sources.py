@@ -14,9 +14,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ev_marl.grid.model.network_json import read_network
 from ev_marl.scenario.schema.grid import NetworkChoice, NetworkFile, PandapowerNetwork, SimbenchNetwork
 from ev_marl.support.errors import NetworkError, how_to_install
+from ev_marl.support.files import is_file
 from ev_marl.support.registry import did_you_mean
+from ev_marl.support.values import shown
 
 try:
     import pandapower
@@ -42,12 +45,22 @@ def network_functions() -> dict[str, Callable[..., Net]]:
     return found
 
 
+LARGEST_OPTION = 10_000  # such as how many buses a network shall have
+
+
+def _check_options(name: str, options: dict[str, Any]) -> None:
+    for key, value in options.items():
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, int | float) and not abs(part) <= LARGEST_OPTION:
+                raise NetworkError(f"network '{name}': {key} is {shown(part)}; it may be {LARGEST_OPTION:,}")
+
+
 @lru_cache(maxsize=8)
 def _made(key: str) -> Net:
     """A network from its JSON description; kept, since several simulators start from it."""
     choice = json.loads(key)
     if "file" in choice:
-        return _read(Path(choice["file"]))
+        return read_network(Path(choice["file"]))
     if "simbench" in choice:
         from ev_marl.grid.model.simbench_nets import simbench_network  # noqa: PLC0415  simbench is heavy, and optional
 
@@ -62,6 +75,7 @@ def _made(key: str) -> Net:
         raise NetworkError(
             f"pandapower has no network called '{name}'.{did_you_mean(name, known)} It has: {', '.join(known)}"
         )
+    _check_options(name, choice["options"])
     try:
         inspect.signature(function).bind(**choice["options"])
     except TypeError as error:
@@ -86,7 +100,7 @@ def opened(choice: NetworkChoice) -> Net:
     """
     if isinstance(choice, NetworkFile):
         path = Path(choice.file)
-        key: dict[str, Any] = {"file": str(path), "changed": path.stat().st_mtime_ns if path.exists() else 0}
+        key: dict[str, Any] = {"file": str(path), "changed": path.stat().st_mtime_ns if is_file(path) else 0}
     elif isinstance(choice, SimbenchNetwork):
         key = {"simbench": choice.simbench}
     elif isinstance(choice, PandapowerNetwork):
@@ -111,19 +125,3 @@ def name_of(choice: NetworkChoice) -> str:
     if isinstance(choice, SimbenchNetwork):
         return choice.simbench
     return choice.pandapower if isinstance(choice, PandapowerNetwork) else choice
-
-
-def _read(path: Path) -> Net:
-    if path.suffix != ".json":
-        raise NetworkError(f"{path}: a network file is JSON, written by pandapower.to_json; pickle is not opened")
-    if not path.is_file():
-        raise NetworkError(f"{path}: there is no such file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            net = pandapower.from_json(str(path))
-        if not isinstance(net, pandapower.pandapowerNet) or not len(net.bus.index):
-            raise ValueError("it has no buses")
-    except (ValueError, KeyError, TypeError, AttributeError, UserWarning) as error:
-        raise NetworkError(f"{path}: this is no pandapower network: {error}") from error
-    return net
