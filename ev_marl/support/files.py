@@ -68,9 +68,9 @@ def read_text(path: Path, most: int) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = error.object.count(b"\n", 0, error.start) + 1
         raise FileError(
-            f"this is not UTF-8 text: byte 0x{content[error.start]:02x} in line {line}; save it as UTF-8", line
+            f"this is not UTF-8 text: byte 0x{error.object[error.start]:02x} in line {line}; save it as UTF-8", line
         ) from error
 
 
@@ -113,7 +113,7 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
     reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, kind = reader(file)
     count = math.prod(shape)
-    if kind.hasobject or count * kind.itemsize > size:
+    if kind.hasobject or min(shape, default=0) < 0 or count * kind.itemsize > size:
         raise ValueError(f"an array of shape {shape} and type {kind} does not fit into it")
     array = np.frombuffer(file.read(count * kind.itemsize), dtype=kind, count=count)
     return array.reshape(shape, order="F" if fortran else "C").copy()
