@@ -64,7 +64,7 @@ def _file_problems(document: Document) -> Iterator[Problem]:
 
 
 def _bus_problems(document: Document) -> Iterator[Problem]:
-    """Stations and loads that hang on no bus."""
+    """Stations and loads that are connected to no bus."""
     groups = {path: (data, above) for path, data, above in parent_of(document)}
     for path, (data, _) in groups.items():
         above: KeyPath | None = path
@@ -81,10 +81,10 @@ def _bus_problems(document: Document) -> Iterator[Problem]:
             continue
         for key, mapping in _with_bus(path, data):
             if key != path and mapping.get("bus") is None:
-                message = "these stations hang on no bus of the network; give them, or a group above them, `bus: NAME`"
+                message = "these stations are connected to no bus; give them, or a group above them, `bus: NAME`"
                 yield document.problem(key, message)
         if with_load:
-            message = "its load or plant hangs on no bus of the network; give it, or a group above it, `bus: NAME`"
+            message = "its load or plant is connected to no bus; give it, or a group above it, `bus: NAME`"
             yield document.problem(here, message)
 
 

@@ -1,7 +1,7 @@
-"""Where a site hangs on a network: the bus of each port and of each group's own load.
+"""How a site is connected to a network: the bus of each port and of each group's own load.
 
-A coupling graph whose groups and stations name buses comes in, with the network that a scenario names; positions come
-out. A station without a bus is at that of the group above it.
+A coupling graph whose groups and stations name buses comes in, with the network of a scenario; positions of buses go
+out. A station without a bus of its own is at the bus of the group above it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from ev_marl.support.errors import SiteError
 if TYPE_CHECKING:
     from ev_marl.grid.model.network import Network
 
-LOAD_BUSES = "loads"  # stations with this for a bus take the buses with loads in turn
+LOAD_BUSES = "loads"  # stands for all buses with loads, which stations take in turn
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """A network and what of a site hangs where; P ports, G groups, E charger buses."""
+    """A network, and where the parts of a site are connected to it; P ports, G groups, E charger buses."""
 
     network: Network
     port_charger: np.ndarray  # int64 (P,)  charger bus of each port
@@ -34,7 +34,7 @@ class Attachment:
 
 
 def attach(graph: nx.DiGraph, ports: Sequence[str], groups: Sequence[str], grid: Grid) -> Attachment:
-    """Hang a site on its network.
+    """Connect a site to its network.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def attach(graph: nx.DiGraph, ports: Sequence[str], groups: Sequence[str], grid:
     SiteError
         If a station, or a group with a load, has no bus.
     NetworkError
-        If the network cannot be had, or has no such bus.
+        If the network cannot be opened, or has no such bus.
     """
     from ev_marl.grid.model.network import Network  # noqa: PLC0415  pandapower is heavy, and optional
 
@@ -62,7 +62,7 @@ def attach(graph: nx.DiGraph, ports: Sequence[str], groups: Sequence[str], grid:
         bus_of.update({station: load_buses[i % len(load_buses)] for i, station in enumerate(turn)})
     with_load = [group for group in groups if {"base_load", "pv"} & set(graph.nodes[group])]
     load_of = {group: _bus(graph, group) for group in with_load}
-    # A bus named here and counted there is one bus.
+    # One place may name a bus and another give its index: that is one bus.
     index = {bus: Network.bus_index(grid, bus) for bus in dict.fromkeys([*bus_of.values(), *load_of.values()])}
     bus_of = {station: index[bus] for station, bus in bus_of.items()}
     load_of = {group: index[bus] for group, bus in load_of.items()}
@@ -81,7 +81,7 @@ def check_network(scenario: Scenario) -> None:
     Raises
     ------
     ScenarioError
-        If the network cannot be had, or lacks buses; every bus with its file and line.
+        If the network cannot be opened, or lacks buses; each bus with its file and line.
     """
     grid = scenario.grid
     if grid is None:
@@ -121,6 +121,4 @@ def _bus(graph: nx.DiGraph, node: str) -> BusName:
         if bus is not None:
             return bus
         above = next(iter(graph.predecessors(above)), None)
-    raise SiteError(
-        f"'{node}' hangs on no bus of the network; give it, or a group above it, `bus: NAME` (or leave out `grid`)"
-    )
+    raise SiteError(f"'{node}' is connected to no bus; give it, or a group above it, `bus: NAME` (or leave out `grid`)")

@@ -41,7 +41,7 @@ def graph_of(scenario: Scenario) -> nx.DiGraph:
     add(root, None)
     if children:
         lost = ", ".join(f"'{group.name}' (parent '{parent}')" for parent in children for group in children[parent])
-        raise SiteError(f"these groups hang on nothing that the grid connection feeds: {lost}")
+        raise SiteError(f"these groups are below nothing that the grid connection feeds: {lost}")
     return graph
 
 

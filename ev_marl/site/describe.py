@@ -1,7 +1,7 @@
 """A site in words, for a terminal: the tree of groups with limits, loads and stations, and one line for headers.
 
-Comes in: a `Site`, and its scenario if there is one. Goes out: a rich `Tree`, or text. How much of the ports' power a
-limit lets through is always said, since that is what coordination is about.
+Comes in: a `Site`, and its scenario if there is one. Goes out: a rich `Tree`, or text. The share of the ports'
+power that a limit allows is always shown: it says how much there is to coordinate.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _site_limits_line(site: Site) -> str:
 def grid_line(site: Site, grid: Grid) -> str:
     """The network above the site in one line: `network cigre_lv, chargers at 5 of 44 buses: 0.95 to 1.05 p.u., ...`."""
     if site.network is None:
-        raise ValueError(f"site '{site.name}' hangs on no network")
+        raise ValueError(f"site '{site.name}' has no network")
     spec, limits = site.network.spec, grid.limits
     keeper = "kept by curtailing" if grid.coordinator == "curtail" else "kept by nobody"
     return (

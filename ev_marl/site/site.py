@@ -49,9 +49,9 @@ class Site:
     ancestors : int64, shape (G, max depth + 1)
         Groups from g up to the root, padded with −1.
     network : Network or None
-        The network that it hangs on; None: the grid connection is ideal.
+        The network above the site; None: the grid connection is ideal.
     port_charger : int64, shape (P,)
-        Charger bus of the network that each port hangs on, −1 without a network.
+        Charger bus of the network that each port is connected to, −1 without a network.
     group_load : int64, shape (G,)
         Position in the network's loads of each group's own load, −1 where it has none.
     """
@@ -108,7 +108,7 @@ class Site:
         Raises
         ------
         ScenarioError
-            If its network cannot be had, or lacks a bus that it names; every one with file and line.
+            If its network cannot be opened, or lacks buses that it names; each with file and line.
         """
         check_network(scenario)
         return cls(graph_of(scenario), scenario.site.name, scenario.grid)

@@ -13,7 +13,7 @@ from ev_marl.support.compiled import kernel
 
 @kernel
 def sum_ports(port_kw: np.ndarray, port_group: np.ndarray, totals: np.ndarray) -> None:
-    """totals (G,) = what flows at the ports (P,) that hang on each group directly."""
+    """totals (G,) = what flows at the ports (P,) that each group feeds directly."""
     for g in range(len(totals)):
         totals[g] = 0.0
     for p in range(len(port_kw)):

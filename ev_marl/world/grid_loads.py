@@ -1,7 +1,8 @@
-"""What happens on a network besides the site: loads and generators of every step.
+"""The other loads and generators on the network of a site, in every step.
 
-What a scenario says of its network and the times of an episode come in; a `GridDay` goes out. Profiles and sky are
-random about their mean as those of the site are, under the same sky; what a file or SimBench gives is taken as it is.
+The key `grid` of a scenario and the times of an episode come in; a `GridDay` goes out. Load profiles and clearness vary
+at random about their mean, as for the loads and plants of the site, and the sky is the same. Values from a file or from
+SimBench are used as they are.
 """
 
 from __future__ import annotations
@@ -63,11 +64,11 @@ class GridLoads:
     Raises
     ------
     ScenarioError
-        If a file cannot be read, or SimBench's profiles are asked of another network.
+        If a file cannot be read, or if the network is not a SimBench network and its profiles are asked for.
     """
 
     def __init__(self, scenario: Scenario, network: Network) -> None:
-        assert scenario.grid is not None  # whoever calls this has a network
+        assert scenario.grid is not None  # a world is asked for these only where the scenario has a network
         grid = self._grid = scenario.grid
         spec, n_own = network.spec, network.n_own_loads
         self.loads, self.generators = spec.loads[:n_own], spec.generators
@@ -111,7 +112,7 @@ class GridLoads:
     def draw(
         self, mean: GridMean, step_h: float, load_rng: np.random.Generator, sky_rng: np.random.Generator
     ) -> GridDay:
-        """A day: every load with noise of its own, all plants under one sky.
+        """A day: independent noise for each load, one sky for all plants.
 
         Parameters
         ----------
@@ -120,7 +121,7 @@ class GridLoads:
         step_h : float
             Length of a step [h].
         load_rng, sky_rng : numpy.random.Generator
-            Sources of noise and clearness; the sky's is that of the site's own plants.
+            Sources of noise and clearness; `sky_rng` is the stream of the site's own plants.
         """
         load_kw, load_kvar = mean.load_kw.copy(), mean.load_kvar.copy()
         if mean.noise > 0.0:
@@ -184,8 +185,8 @@ def _clear(clock: Clock, latitude: float) -> np.ndarray:
 def _of_year(profile: np.ndarray, clock: Clock) -> np.ndarray:
     """Mean of a year's profile over each step, by date and clock time; shape (n_steps, n).
 
-    The rows are the quarters of an hour of 2016 in Germany: by their own labels one hour is absent in March, and one
-    comes twice in October.
+    The rows are the quarters of an hour of 2016 in German local time: an hour is missing in March, and one comes twice
+    in October.
     """
     times = clock.local_times
     begin = datetime(_PROFILE_YEAR, 1, 1, tzinfo=_PROFILE_ZONE).timestamp()
@@ -198,7 +199,7 @@ def _of_year(profile: np.ndarray, clock: Clock) -> np.ndarray:
     )
     length = clock.step_h / _PROFILE_H
     first = int(start.min())
-    # A running sum of the year would give the same, at ten times the price: a year of days is drawn in seconds.
+    # A running sum over the year gives the same, and takes ten times as long.
     part = profile[np.arange(first, int(start.max() + length) + 2) % STEPS_OF_THE_YEAR]
     total = np.concatenate([np.zeros((1, profile.shape[1])), np.cumsum(part, axis=0)])
 
@@ -210,9 +211,10 @@ def _of_year(profile: np.ndarray, clock: Clock) -> np.ndarray:
 
 
 def _check_simbench(model: Model, network: Network, instead: str) -> None:
-    """Raise a DataError where profiles are asked of a network that has none."""
+    """Raise a DataError where profiles are asked for and the network has none."""
     if isinstance(model, GridSimbench) and network.simbench is None:
-        raise DataError(f"network '{network.spec.name}' is none of SimBench's, so it has no profiles; take {instead}")
+        name = network.spec.name
+        raise DataError(f"network '{name}' is not a SimBench network, so it has no profiles; use {instead}")
 
 
 def _from_csv(
@@ -235,13 +237,13 @@ def _from_csv(
         others = [column for column in table.names if column not in {*elements, *reactive}]
         if missing:
             near = did_you_mean(missing[0], others)
-            ours = f"; columns that are no element's: {', '.join(others[:6])}" if others else ""
+            ours = f"; columns that belong to no element: {', '.join(others[:6])}" if others else ""
             raise ValueError(
                 f"file {table.path} has no column '{missing[0]}'.{near} Each of the {len(names)} elements needs one, "
                 f"by name; {len(missing)} are missing{ours}"
             )
         absent = [name for name in (*elements, *reactive) if name not in table.names]
-        for column in others:  # such as one of times, but no misspelt one
+        for column in others:  # a column of times is allowed, a misspelt name is not
             near = did_you_mean(column, absent)
             if near or column.endswith(_REACTIVE):
                 raise ValueError(f"file {table.path} has the column '{column}', and there is no such element.{near}")

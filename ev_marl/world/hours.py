@@ -1,8 +1,8 @@
 """The whole clock hours around an episode, counted in hours elapsed since its start.
 
-Session and price models speak of local hours, weekends and quarters; an episode is a row of steps of elapsed time.
-This grid joins the two, clock changes included: on the day of 23 hours one local hour is absent, on that of 25 one
-comes twice.
+Session and price models speak of local hours, weekends and quarters; an episode is a sequence of steps of elapsed time.
+This grid relates the two, clock changes included: a day of 23 hours lacks one local hour, a day of 25 hours has one
+twice.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class HourGrid:
 
     @classmethod
     def around(cls, start: datetime, timezone: str, first_h: float, last_h: float) -> HourGrid:
-        """The clock hours that meet the time from `first_h` to `last_h`.
+        """The clock hours that overlap the time from `first_h` to `last_h`.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
 """Inflexible load and PV of a site: the base load of every group and step.
 
-The site's loads and plants and the times of an episode come in; base load, summed up the tree, goes out. Profiles and
-sky are random about their mean; values that a scenario gives as numbers are taken as they are.
+The site's loads and plants and the times of an episode come in; base load, summed up the tree, goes out. Profiles
+and clearness vary at random about their mean; values that a scenario gives as numbers are used as they are.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class SiteLoads:
         """Base load of everything below each group, inflexible load − PV, shape (T, G) [kW].
 
         A profile is multiplied by 1 + noise·x, with x an Ornstein-Uhlenbeck process of unit variance sampled at the
-        steps, so that neither its spread nor its memory depends on the step. The sky is one for the whole site.
+        steps, so that neither its spread nor its memory depends on the step. All plants of the site have the same sky.
         """
         base = day.fixed_kw.copy()
         lag1 = math.exp(-step_h / NOISE_TIME_H)

@@ -1,7 +1,8 @@
 """Which vehicle comes, and at which port it stands: continuous-time arrivals become the sessions of a track.
 
-Arrivals are rounded to the nearest step, drawn a vehicle that suits site and wish, and take a free port in order of
-arrival; who finds none is turned away. Records of a data set take the same way, with ports of their own.
+Each arrival is rounded to the nearest step and gets a vehicle that suits site and wish. Vehicles take free ports in
+order of arrival; one that finds no free port is turned away. Records of a data set are treated in the same way, and may
+prefer a port.
 """
 
 from __future__ import annotations

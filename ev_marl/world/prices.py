@@ -79,7 +79,7 @@ class HourlyPrices:
 
 
 class FilePrices:
-    """Real prices of the very days that the tracks show.
+    """Real prices of the days on which the tracks start.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ def day_seeds(seed: int, n: int, split: Split = "test") -> list[int]:
 
 
 def policy_seed(day_seed: int, policy: str) -> int:
-    """Seed of a policy's own random numbers on a day: its own, whatever other policies run."""
+    """Seed of a policy's random numbers on a day; it does not depend on which other policies run."""
     return int(np.random.SeedSequence([day_seed, zlib.crc32(policy.encode())]).generate_state(1)[0])
 
 
@@ -62,7 +62,7 @@ def training_seeds(seed: int, n: int, batch: int, worker: int = 0) -> list[int]:
     batch : int
         Number of the batch, from 0.
     worker : int
-        Which of the processes that play days side by side.
+        Which of the processes that play days in parallel.
 
     Returns
     -------

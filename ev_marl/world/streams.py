@@ -1,4 +1,4 @@
-"""Random numbers of a track: one independent generator a subsystem, all from one seed.
+"""Random numbers of a track: an independent generator for each subsystem, all from one seed.
 
 The keys are fixed, so changing what one subsystem draws (other prices, another vehicle mix) leaves the draws of all
 others as they were. Nothing in the package uses a global generator.

@@ -97,7 +97,7 @@ class Track:
     base_load_kw: np.ndarray  # float64 (T, G)  inflexible load − PV of everything below the group [kW]
     import_limit_kw: np.ndarray  # float64 (T, G)  >= 0, inf: no limit
     export_limit_kw: np.ndarray  # float64 (T, G)  >= 0, inf: no limit
-    network: GridDay | None = None  # what else happens on the network above, where there is one
+    network: GridDay | None = None  # other loads and generators on the network above, if there is one
     turned_away: int = 0  # vehicles that found no free port
     source: dict[str, str] = field(default_factory=dict)  # where it came from: scenario, seed, file, imputations, edits
 
@@ -128,7 +128,7 @@ class Track:
         return np.asarray(np.maximum(over, -self.base_load_kw - self.export_limit_kw))
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same data, bit for bit; where they came from (`source`) has no say."""
+        """Whether both hold the same data, bit for bit; `source`, where they came from, is not compared."""
         if not isinstance(other, Track):
             return NotImplemented
         return _same(self, other, without=("source",))
@@ -171,7 +171,7 @@ class Track:
         timezone, currency : str
             IANA time zone and currency.
         network : GridDay, optional
-            What else happens on the network that the site hangs on.
+            Other loads and generators on the network above the site.
         source : mapping of str
             Where it came from; `{"kind": "handmade"}` if left out.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _WHOLE = ("port", "arrival_step", "departure_step")
 _REAL = ("energy_kwh", "wanted_kwh", "capacity_kwh", "charge_kw", "discharge_kw", "taper_start", "reserve_kwh")
-_ROUNDING_KWH = 1e-9  # an energy may exceed the capacity by so much, for sums that are rounded
+_ROUNDING_KWH = 1e-9  # an energy may exceed the capacity by this, since sums are rounded
 _LISTED = 5  # faults of one kind that are listed one by one
 
 
@@ -42,7 +42,7 @@ def problems(track: Track, site: Site | None = None) -> list[str]:
     shapes = _session_shapes(track.sessions)
     found += shapes
     if not shapes:
-        with np.errstate(invalid="ignore"):  # comparisons with nan or inf are what is being looked for
+        with np.errstate(invalid="ignore"):  # values may be nan or inf: that is what is checked
             found += _session_values(track)
     return found
 

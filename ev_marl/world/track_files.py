@@ -1,8 +1,8 @@
 """Tracks as files: Parquet for machines, JSON for people; the same content, bit for bit.
 
-Parquet: one row a step, with prices and one column per group and quantity (`base_load_kw/lot_north`); the column
+Parquet: one row per step, with prices and one column per group and quantity (`base_load_kw/lot_north`); the column
 `sessions` lists the sessions that arrive in the step; all else is JSON in the schema's metadata. JSON: one object with
-the same names, `null` where a limit is infinite. Both say format and version first.
+the same names, `null` where a limit is infinite. Both begin with format and version.
 
 Where there is a network, its loads and generators are columns too (`network_load_kw/house 3`), with their names in the
 metadata; in JSON they stand below `network`.

@@ -29,7 +29,7 @@ from ev_marl.world.track import Sessions, Track
 if TYPE_CHECKING:
     from ev_marl.world.grid_loads import GridLoads, GridMean
 
-KNOWN_DAYS = 400  # so many days are kept ready to be drawn again
+KNOWN_DAYS = 400  # days that are kept, so that they can be drawn again quickly
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class World:
     scenario : Scenario
         What happens.
     site : Site, optional
-        Where; left out, the scenario's own.
+        Where it happens; left out, the scenario's own.
     prices : PriceSource, optional
         Prices; left out, what the scenario names.
 
@@ -67,7 +67,7 @@ class World:
     DataError
         If no day is left between `start` and `until`, or if prices are missing on one of them.
     ScenarioError
-        If there are no such series for the network.
+        If the series that it asks for do not exist for its network.
     SiteError
         If no vehicle can charge at the site.
     """
@@ -160,7 +160,7 @@ class World:
         return self._known_days[day]
 
     def _grid_loads(self) -> GridLoads | None:
-        """What else happens on the network of the site, where it hangs on one."""
+        """Other loads and generators on the network above the site, if it has one."""
         if self.site.network is None or self.scenario.grid is None:
             return None
         from ev_marl.world.grid_loads import GridLoads  # noqa: PLC0415  pandapower is heavy, and optional
@@ -172,7 +172,7 @@ class World:
         price = self._prices.draw(known.clock, known.episode_hours, stream(seed, "prices"))
         network = None
         if self._network is not None and known.network is not None:
-            # The sky of the site's own plants: the same stream gives the same clearness.
+            # The same stream as for the plants of the site, so that both have the same sky.
             sky = stream(seed, "pv")
             network = self._network.draw(known.network, scenario.step, stream(seed, "network"), sky)
         buy, sell = buy_and_sell(price, scenario.prices.feed_in, scenario.prices.markup)
@@ -196,7 +196,7 @@ class World:
 
 
 def episode_start(scenario: Scenario, day: date) -> datetime:
-    """Start of the episode of a day, local time; one that the clock change leaves out becomes one that exists."""
+    """Start of the episode of a day, local time; a time that the clock change skips is moved to one that exists."""
     zone = ZoneInfo(scenario.timezone)
     local = datetime(day.year, day.month, day.day, tzinfo=zone) + timedelta(hours=scenario.start_hour)
     return local.astimezone(UTC).astimezone(zone)

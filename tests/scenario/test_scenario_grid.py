@@ -221,7 +221,7 @@ def test_the_terms_that_need_a_network_are_those_of_the_objective() -> None:
             assert name in NETWORK_TERMS
 
 
-def test_what_hangs_on_no_bus_is_told(write: Write) -> None:
+def test_what_is_connected_to_no_bus_is_named(write: Write) -> None:
     """Parents in a flat list count; `loads` is no bus for a load."""
     text = """\
 name: flat
@@ -250,8 +250,8 @@ site:
         (14, "site.groups[3]"),
     ]
     load, stations, turning = (problem.message for problem in caught.value.problems)
-    assert "its load or plant hangs on no bus of the network; give it, or a group above it, `bus: NAME`" in load
-    assert "these stations hang on no bus" in stations
+    assert "its load or plant is connected to no bus; give it, or a group above it, `bus: NAME`" in load
+    assert "these stations are connected to no bus" in stations
     assert "`loads` is for stations" in turning
 
 
@@ -298,9 +298,9 @@ OPENED = {
         "{scale: 0.5}",
         "{simbench: profiles}",
         "grid.loads",
-        ["'cigre_lv' is none of SimBench's", "take {profile: household}"],
+        ["'cigre_lv' is not a SimBench network", "use {profile: household}"],
     ),
-    "SimBench's generators elsewhere": ("{scale: 1}", "{simbench: profiles}", "grid.generators", ["take {sun: 52}"]),
+    "SimBench's generators elsewhere": ("{scale: 1}", "{simbench: profiles}", "grid.generators", ["use {sun: 52}"]),
     "misspelt backend": ("backend: auto", "backend: zbuss", "grid.backend", ["Did you mean 'zbus'?", "newton"]),
     "taps of nothing": (
         "  backend: auto",
@@ -404,7 +404,7 @@ def test_series_of_the_wrong_elements(part: str, write: Write) -> None:
     assert f"Each of the {len(names)} elements needs one, by name; 1 are missing" in told(misspelt)
     assert f"column '{names[0]}', row 2: 'much' is not a finite number" in told([*names], "much")
     assert f"column '{names[0]}', row 2: 'nan' is not a finite number" in told([*names], "nan")
-    assert f"columns that are no element's: {names[0]}s" in told(misspelt)
+    assert f"columns that belong to no element: {names[0]}s" in told(misspelt)
     assert f"Did you mean '{names[1]}.kvar'?" in told([*names, f"{names[1]}.kvr"])
     near = f"has the column '{names[1]}s.kvar', and there is no such element. Did you mean '{names[1]}.kvar'?"
     assert near in told([*names, f"{names[1]}s.kvar"])

@@ -121,7 +121,7 @@ def test_scenarios_that_were_not_read_from_a_file_are_checked_too() -> None:
         Site.from_scenario(scenario(Group(name="a", stations=stations), Group(name="a", stations=stations)))
     with pytest.raises(SiteError, match="two parts of the site are called 'ac_0'"):
         Site.from_scenario(scenario(Group(name="a", stations=stations), Group(name="ac_0", stations=stations)))
-    with pytest.raises(SiteError, match=r"hang on nothing that the grid connection feeds: 'a' \(parent 'b'\)"):
+    with pytest.raises(SiteError, match=r"are below nothing that the grid connection feeds: 'a' \(parent 'b'\)"):
         Site.from_scenario(scenario(Group(name="a", parent="b", stations=stations)))
     with pytest.raises(SiteError, match="group 'grid' has no station below it"):
         Site.from_scenario(scenario())

@@ -177,7 +177,7 @@ class _LocalTimes:
 
 
 def _minutes(path: str | Path, line: int, begin: str, end: str) -> float:
-    """Length of a market time unit: 60 minutes or a part of it, so that a clock change between its ends has no say."""
+    """Length of a market time unit, at most 60 minutes, so that a clock change between its ends does not matter."""
     clocks = [_ENTSOE_TIME.match(text) for text in (begin, end)]
     if clocks[0] is None or clocks[1] is None:
         raise DataError(f"{path}:{line}: {begin!r} - {end!r} is not a span of time")
