@@ -29,7 +29,8 @@ from ev_marl.simulation.coordinators.proportional import Proportional
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
-from ev_marl.world.track import Sessions, Track
+from ev_marl.world.session_table import session_table
+from ev_marl.world.track import Track
 
 TOLERANCE_KW = 1e-9
 
@@ -285,7 +286,7 @@ def small_day(seed: int = 0, *, shared_limit: bool = True) -> Track:
         currency="EUR",
         ports=site.ports,
         groups=site.groups,
-        sessions=Sessions(**{name: column[order] for name, column in columns.items()}, vehicle=("any",) * n),
+        sessions=session_table(**{name: column[order] for name, column in columns.items()}, vehicle=["any"] * n),
         buy_per_kwh=buy,
         sell_per_kwh=buy - 0.02,
         base_load_kw=np.zeros((n_steps, site.arrays.n_groups)),

@@ -11,7 +11,8 @@ import numpy as np
 from ev_marl.scenario import load_scenario, shipped_scenarios
 from ev_marl.scenario.clock import Clock
 from ev_marl.site import Site
-from ev_marl.world.track import Sessions, Track
+from ev_marl.world.session_table import SESSION
+from ev_marl.world.track import Track
 
 
 def playable_scenarios() -> list[str]:
@@ -65,7 +66,7 @@ def random_site(rng: np.random.Generator, *, most_stations: int = 6, v2g_share: 
     return Site.from_graph(graph)
 
 
-def random_sessions(rng: np.random.Generator, site: Site, n_steps: int) -> Sessions:
+def random_sessions(rng: np.random.Generator, site: Site, n_steps: int) -> np.ndarray:
     """Stays one after the other at every port, the last one possibly beyond the horizon."""
     rows = []
     for port in range(site.arrays.n_ports):
@@ -90,10 +91,10 @@ def random_sessions(rng: np.random.Generator, site: Site, n_steps: int) -> Sessi
             )
             step += stay + int(rng.integers(0, 4))
     rows.sort(key=lambda row: (row[1], row[0]))
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 10
-    whole = [np.array(column, dtype=np.int64) for column in columns[:3]]
-    real = [np.array(column, dtype=np.float64) for column in columns[3:]]
-    return Sessions(*whole, *real, vehicle=("random",) * len(rows))
+    table = np.zeros(len(rows), dtype=SESSION)
+    for k, row in enumerate(rows):
+        table[k] = (*row, "random")
+    return table
 
 
 def random_track(

@@ -15,7 +15,8 @@ from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.site import Site
-from ev_marl.world.track import Sessions, Track
+from ev_marl.world.session_table import session_table
+from ev_marl.world.track import Track
 
 
 def one_port_day(
@@ -58,7 +59,7 @@ def one_port_day(
     def every(value: float, dtype: type = float) -> np.ndarray:
         return np.full(n_vehicles, value, dtype=dtype)
 
-    sessions = Sessions(
+    sessions = session_table(
         port=np.arange(n_vehicles),
         arrival_step=every(arrival, np.int64),
         departure_step=every(departure, np.int64),
@@ -69,7 +70,7 @@ def one_port_day(
         discharge_kw=every(discharge_kw),
         taper_start=every(taper_start),
         reserve_kwh=every(reserve_kwh),
-        vehicle=("car",) * n_vehicles,
+        vehicle=["car"] * n_vehicles,
     )
     column = np.ones((n_steps, 1))
     return site, Track(
@@ -112,17 +113,17 @@ class _Vehicle:
 
     def __init__(self, site: Site, track: Track, s: int) -> None:
         sessions, arrays, self.step_h = track.sessions, site.arrays, track.step_h
-        port = sessions.port[s]
-        self.most_kw = min(arrays.port_charge_kw[port], sessions.charge_kw[s])
-        self.least_kw = min(arrays.port_discharge_kw[port], sessions.discharge_kw[s])
+        port = sessions["port"][s]
+        self.most_kw = min(arrays.port_charge_kw[port], sessions["charge_kw"][s])
+        self.least_kw = min(arrays.port_discharge_kw[port], sessions["discharge_kw"][s])
         self.eta_in, self.eta_out = arrays.charge_efficiency[port], arrays.discharge_efficiency[port]
-        self.capacity = sessions.capacity_kwh[s]
-        self.tau = (1 - sessions.taper_start[s]) * self.capacity / (self.eta_in * sessions.charge_kw[s])
-        self.arrival = sessions.energy_kwh[s]
-        self.floor = min(self.arrival, sessions.reserve_kwh[s])
-        first, leave = sessions.arrival_step[s], sessions.departure_step[s]
+        self.capacity = sessions["capacity_kwh"][s]
+        self.tau = (1 - sessions["taper_start"][s]) * self.capacity / (self.eta_in * sessions["charge_kw"][s])
+        self.arrival = sessions["energy_kwh"][s]
+        self.floor = min(self.arrival, sessions["reserve_kwh"][s])
+        first, leave = sessions["arrival_step"][s], sessions["departure_step"][s]
         self.steps = range(first, min(leave, track.n_steps))
-        wish = min(self.arrival + sessions.wanted_kwh[s], self.flow(self.arrival, (leave - first) * self.step_h))
+        wish = min(self.arrival + sessions["wanted_kwh"][s], self.flow(self.arrival, (leave - first) * self.step_h))
         beyond_h = max(0, leave - track.n_steps) * self.step_h
         if beyond_h == 0:
             self.due = wish
@@ -193,7 +194,7 @@ def reference_bound(
                 z = column(0.0, 0.0, 1.0, 1)
                 rows.append(({c: 1.0, z: -car.most_kw}, -np.inf, 0.0))
                 rows.append(({d: 1.0, z: car.least_kw}, -np.inf, car.least_kw))
-            at_step[t].setdefault(int(track.sessions.port[s]), {}).update({c: 1.0, d: -1.0})
+            at_step[t].setdefault(int(track.sessions["port"][s]), {}).update({c: 1.0, d: -1.0})
             chains.append((car, before, e))
             before = e
         short = column(unmet, 0.0, car.capacity)

@@ -9,10 +9,12 @@ import networkx as nx
 import numpy as np
 
 from ev_marl.policies import Episode, SiteView, StationView
+from ev_marl.simulation.stays import STAY, set_rates
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.charge_curve import energy_after
-from ev_marl.world.track import Sessions, Track
+from ev_marl.world.session_table import session_table
+from ev_marl.world.track import Track
 
 
 def make_station_view(
@@ -37,52 +39,45 @@ def make_station_view(
     energy_weight=1.0,
 ) -> StationView:
     """One row; every argument about vehicles may be a list, one value per port. Prices start at `step`."""
-    columns = np.broadcast_arrays(
-        *(
-            np.atleast_1d(np.asarray(value, dtype=float))
-            for value in (
-                energy,
-                due,
-                deadline,
-                capacity,
-                floor,
-                charge_kw,
-                discharge_kw,
-                charge_efficiency,
-                discharge_efficiency,
-                tau_h,
-            )
-        )
-    )
-    energy, due, deadline, capacity, floor, charge_kw, discharge_kw, eta_in, eta_out, tau_h = (
-        column[None, :].copy() for column in columns
-    )
+    given = {
+        "energy_kwh": energy,
+        "due_kwh": due,
+        "deadline_step": deadline,
+        "departure_step": deadline,
+        "capacity_kwh": capacity,
+        "floor_kwh": floor,
+        "charge_kw": charge_kw,
+        "discharge_kw": discharge_kw,
+        "charge_efficiency": charge_efficiency,
+        "discharge_efficiency": discharge_efficiency,
+        "tau_h": tau_h,
+    }
+    columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(value, dtype=float)) for value in given.values()))
+    stays = np.zeros((1, len(columns[0])), dtype=STAY)
+    for name, column in zip(given, columns, strict=True):
+        stays[name] = column
+    stays["port"] = np.arange(stays.shape[1])
+    with np.errstate(divide="ignore"):  # without a taper
+        set_rates(stays, step_h)
+    energy, charge_kw, eta_in = (stays[name].copy() for name in ("energy_kwh", "charge_kw", "charge_efficiency"))
     buy = np.atleast_2d(np.asarray(buy, dtype=float))
     sell = buy.copy() if sell is None else np.atleast_2d(np.asarray(sell, dtype=float))
-    full = energy_after(energy, step_h, eta_in * charge_kw, capacity, np.maximum(tau_h, 1e-12))
-    hi = np.minimum(charge_kw, (full - energy) / (eta_in * step_h))
-    rate = eta_in * charge_kw
+    full = energy_after(energy, step_h, stays["rate_kw"], stays["capacity_kwh"], stays["tau_h"])
+    spare_kw = np.maximum(0.0, energy - stays["floor_kwh"]) * stays["discharge_efficiency"] / step_h
+    missing_h = np.maximum(0.0, stays["due_kwh"] - energy) / stays["rate_kw"]
     return StationView(
         step=step,
         n_steps=n_steps or step + buy.shape[1],
         step_h=step_h,
         port_station=np.arange(energy.shape[1]),
         port_charge_kw=charge_kw[0],
-        port_discharge_kw=discharge_kw[0],
+        port_discharge_kw=stays["discharge_kw"][0],
         connected=np.ones(energy.shape, dtype=bool),
+        vehicle=stays,
         energy_kwh=energy,
-        capacity_kwh=capacity,
-        floor_kwh=floor,
-        due_kwh=due,
-        deadline_step=deadline.astype(np.int64),
-        charge_kw=charge_kw,
-        discharge_kw=discharge_kw,
-        charge_efficiency=eta_in,
-        discharge_efficiency=eta_out,
-        tau_h=tau_h,
-        lo_kw=-np.minimum(discharge_kw, np.maximum(0.0, energy - floor) * eta_out / step_h),
-        hi_kw=hi,
-        laxity_h=(deadline - step) * step_h - np.maximum(0.0, due - energy) / rate,
+        lo_kw=-np.minimum(stays["discharge_kw"], spare_kw),
+        hi_kw=np.minimum(charge_kw, (full - energy) / (eta_in * step_h)),
+        laxity_h=(stays["deadline_step"] - step) * step_h - missing_h,
         buy_per_kwh=buy,
         sell_per_kwh=sell,
         energy_weight=energy_weight,
@@ -132,7 +127,7 @@ def two_lots(n_ports=(2, 2), *, limits=(np.inf, np.inf, np.inf), power_kw=10.0, 
 def day(site: Site, sessions: list[tuple], buy, *, sell=None, step_h=1.0, taper_start=0.8, reserve=0.0) -> Track:
     """A track of sessions (port, arrival, departure, energy, wanted, capacity, kW)."""
     columns = list(zip(*sorted(sessions, key=lambda row: (row[1], row[0])), strict=True))
-    whole = [np.array(column, dtype=np.int64) for column in columns[:3]]
+    port, arrival, departure = (np.array(column, dtype=np.int64) for column in columns[:3])
     energy, wanted, capacity, power = (np.array(column, dtype=float) for column in columns[3:])
     buy = np.asarray(buy, dtype=float)
     n_steps, n_groups = len(buy), site.arrays.n_groups
@@ -146,16 +141,18 @@ def day(site: Site, sessions: list[tuple], buy, *, sell=None, step_h=1.0, taper_
         currency="EUR",
         ports=site.ports,
         groups=site.groups,
-        sessions=Sessions(
-            *whole,
-            energy,
-            wanted,
-            capacity,
-            power,
-            power,
-            np.full(len(energy), taper_start),
-            np.full(len(energy), reserve),
-            vehicle=("test",) * len(energy),
+        sessions=session_table(
+            port=port,
+            arrival_step=arrival,
+            departure_step=departure,
+            energy_kwh=energy,
+            wanted_kwh=wanted,
+            capacity_kwh=capacity,
+            charge_kw=power,
+            discharge_kw=power,
+            taper_start=np.full(len(energy), taper_start),
+            reserve_kwh=np.full(len(energy), reserve),
+            vehicle=["test"] * len(energy),
         ),
         buy_per_kwh=buy,
         sell_per_kwh=buy.copy() if sell is None else np.asarray(sell, dtype=float),

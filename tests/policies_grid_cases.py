@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ev_marl.scenario import Scenario, load_scenario
-from ev_marl.world.track import Sessions, Track
+from ev_marl.world.track import Track
 
 
 def weak_street() -> Scenario:
@@ -22,19 +22,14 @@ def weak_street() -> Scenario:
 def another_future(track: Track) -> tuple[int, Track]:
     """A step, and the same day up to it: later nobody arrives, and the network carries more and other loads."""
     assert track.network is not None
-    arrivals = np.unique(track.sessions.arrival_step)
+    arrivals = np.unique(track.sessions["arrival_step"])
     t = int(arrivals[len(arrivals) // 2])
-    later = track.sessions.arrival_step > t
+    later = track.sessions["arrival_step"] > t
     assert later.any()
-    columns = {name: getattr(track.sessions, name) for name in Sessions.__dataclass_fields__}
-    kept = {
-        name: tuple(np.array(column)[~later]) if name == "vehicle" else column[~later]
-        for name, column in columns.items()
-    }
     load_kw, load_kvar = track.network.load_kw.copy(), track.network.load_kvar.copy()
     load_kw[t + 1 :] *= 1.5
     load_kvar[t + 1 :] *= 0.5
     generator_kw = track.network.generator_kw.copy()
     generator_kw[t + 1 :] *= 0.2
     network = replace(track.network, load_kw=load_kw, load_kvar=load_kvar, generator_kw=generator_kw)
-    return t, replace(track, sessions=Sessions(**kept), network=network)
+    return t, replace(track, sessions=track.sessions[~later], network=network)

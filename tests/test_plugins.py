@@ -48,9 +48,9 @@ def test_a_scenario_uses_all_of_them(mysite: ModuleType, tmp_path: Path) -> None
     scenario = load_scenario(tmp_path / "mine.yaml", trust=True)
     setting = Setting.of(scenario)
     track = setting.world.sample(3)
-    hours = track.clock.local_hour[track.sessions.arrival_step]
+    hours = track.clock.local_hour[track.sessions["arrival_step"]]
     assert set(np.floor(hours)) == {6.0}
-    assert set(track.sessions.wanted_kwh.round(9)) == {12.0}
+    assert set(track.sessions["wanted_kwh"].round(9)) == {12.0}
     env = ev_marl.parallel_env(scenario)
     env.reset(options={"track": track})
     assert env.observation_labels("ac_0")[-1] == "losses.0.charging"

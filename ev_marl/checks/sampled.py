@@ -17,6 +17,7 @@ from ev_marl.policies.rollout import rollout
 from ev_marl.policies.rules.simple import Uncontrolled
 from ev_marl.simulation.coordinators.none import NoCoordinator
 from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.simulation.stays import stays_of
 from ev_marl.world.track import Track
 
 N_DAYS = 20
@@ -90,12 +91,9 @@ class SampledDays:
         site = self.setting.site.arrays
         possible = np.zeros((len(self.tracks), self.tracks[0].n_steps, site.n_groups))
         for track, vehicles_kw in zip(self.tracks, possible, strict=True):
-            sessions = track.sessions
-            power_kw = np.minimum(site.port_charge_kw[sessions.port], sessions.charge_kw)
-            for group, first, last, kw in zip(
-                site.port_group[sessions.port], sessions.arrival_step, sessions.departure_step, power_kw, strict=True
-            ):
-                vehicles_kw[first:last, group] += kw
+            for stay in stays_of(site, track):
+                group = site.port_group[stay["port"]]
+                vehicles_kw[stay["arrival_step"] : stay["departure_step"], group] += stay["charge_kw"]
             for group in range(site.n_groups - 1, 0, -1):
                 parent = site.group_parent[group]
                 vehicles_kw[:, parent] += np.minimum(vehicles_kw[:, group], track.upper_kw[:, group])
@@ -112,6 +110,6 @@ def _present(track: Track) -> np.ndarray:
     """How many vehicles are there in each step."""
     sessions = track.sessions
     change = np.zeros(track.n_steps + 1)
-    np.add.at(change, sessions.arrival_step, 1.0)
-    np.add.at(change, np.minimum(sessions.departure_step, track.n_steps), -1.0)
+    np.add.at(change, sessions["arrival_step"], 1.0)
+    np.add.at(change, np.minimum(sessions["departure_step"], track.n_steps), -1.0)
     return np.cumsum(change)[:-1]

@@ -45,7 +45,7 @@ class Recorder:
 
     Satisfaction counts the increment: energy in the battery at the deadline less energy on arrival, over what was due
     less energy on arrival, clipped to [0, 1]. What is due is what was wanted and reachable at full power (see
-    `session_limits`); the deadline is the departure or the end of the episode. Sessions that are owed nothing are left
+    `stays_of`); the deadline is the departure or the end of the episode. Sessions that are owed nothing are left
     out: no policy could have disappointed them.
 
     Parameters
@@ -93,12 +93,13 @@ class Recorder:
         days, site = self._simulator.days, self._simulator.site
         first = days.first_session[self._simulator.day[row]]
         mine = slice(first[0], first[-1])
-        on_arrival = days.sessions.energy_kwh[mine]
-        owed = days.sessions.due_kwh[mine] - on_arrival
+        stays = days.stays[mine]
+        on_arrival = stays["energy_kwh"]
+        owed = stays["due_kwh"] - on_arrival
         counts = owed > OWED_KWH
         delivered = self._final_kwh[mine] - on_arrival
         satisfaction = np.clip(delivered[counts] / owed[counts], 0.0, 1.0)
-        station = site.port_station[days.sessions.port[mine][counts]]
+        station = site.port_station[stays["port"][counts]]
         return Measured(
             charged_kwh=float(self._charged[row]),
             discharged_kwh=float(self._discharged[row]),
@@ -118,6 +119,6 @@ class Recorder:
         self._charged, self._discharged, self._curtailed = np.zeros(n_batch), np.zeros(n_batch), np.zeros(n_batch)
         self._peak, self._violation = np.zeros(n_batch), np.zeros(n_batch)
         self._violations = np.zeros(n_batch, dtype=np.int64)
-        self._final_kwh = np.full(len(self._simulator.days.sessions), np.nan)
+        self._final_kwh = np.full(len(self._simulator.days.stays), np.nan)
         self._group_kw = np.zeros((n_batch, self._simulator.days.n_steps, len(self._watched)))
         self._network = None if flow.grid is None else GridRecorder(n_batch, self._simulator.days.n_steps)

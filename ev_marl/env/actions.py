@@ -16,7 +16,8 @@ import numpy as np
 from gymnasium import spaces
 
 from ev_marl.planning.booking import LEAST_TRUST, booked_coverage
-from ev_marl.planning.own_plan import Vehicles, Worth, own_plans
+from ev_marl.planning.own_plan import Worth, own_plans
+from ev_marl.planning.vehicles import Vehicles
 from ev_marl.scenario import scenario_value
 from ev_marl.scenario.schema import Bid, BidOptions, Levels, Scenario
 from ev_marl.simulation.simulator import Simulator

@@ -107,7 +107,6 @@ class Recorder:
         stations = Table(box=None, pad_edge=False)
         for heading in ("station", "port", "power kW", "charge", "", "leaves in", "missing kWh"):
             stations.add_column(heading, justify="left" if heading in ("station", "") else "right")
-        sessions = simulator.days.sessions
         for p, port in enumerate(site.ports[:_MOST_PORTS]):
             station, _, k = port.rpartition("/")
             s = int(simulator.session[0, p])
@@ -115,10 +114,10 @@ class Recorder:
             if s < 0:
                 stations.add_row(station, k, power, "", "-", "", "")
                 continue
-            energy = float(simulator.energy_kwh[0, p])
-            share = energy / float(sessions.capacity_kwh[s])
-            left_h = (int(sessions.deadline_step[s]) - simulator.step_index) * track.step_h
-            missing = max(0.0, float(sessions.due_kwh[s]) - energy)
+            energy, stay = float(simulator.energy_kwh[0, p]), simulator.days.stays[s]
+            share = energy / float(stay["capacity_kwh"])
+            left_h = (int(stay["deadline_step"]) - simulator.step_index) * track.step_h
+            missing = max(0.0, float(stay["due_kwh"]) - energy)
             stations.add_row(station, k, power, f"{share:.0%}", _bar(share, 1.0), f"{left_h:.1f} h", f"{missing:.1f}")
         console.print(stations)
         if len(site.ports) > _MOST_PORTS:
@@ -150,7 +149,7 @@ class Recorder:
         power.set_title(f"{site.name}: power and limits (dotted)", fontsize="medium")
         session = simulator.session[0]
         connected = session >= 0
-        capacity = np.where(connected, simulator.days.sessions.capacity_kwh[session] if connected.any() else 1.0, 1.0)
+        capacity = np.where(connected, simulator.days.stays["capacity_kwh"][session] if connected.any() else 1.0, 1.0)
         places = np.arange(len(site.ports))
         empty = places[~connected]
         charge.barh(empty, np.ones(len(empty)), color="0.93", height=1.0)  # no vehicle, which is not an empty battery

@@ -89,7 +89,7 @@ class PyomoDay:
         self.pairs = Pairs.of(site, track)
         self.pair_step = self.pairs.step
         self.discharge_pairs = self.pairs.discharge
-        self.two_way = np.flatnonzero(self.pairs.limits.charge_kw[self.pairs.session[self.pairs.discharge]] > 0.0)
+        self.two_way = np.flatnonzero(self.pairs.limits["charge_kw"][self.pairs.session[self.pairs.discharge]] > 0.0)
         self.convex_rows: list[ConvexRow] = []
         self.model = pyo.ConcreteModel(name="cooperative optimum of one day")
         self._add_variables()
@@ -184,21 +184,21 @@ class PyomoDay:
     def _add_variables(self) -> None:
         pairs, limits = self.pairs, self.pairs.limits
         zeros = np.zeros(len(pairs))
-        self.charge: Sequence[Variable] = self.variables("charge", zeros, limits.charge_kw[pairs.session])
+        self.charge: Sequence[Variable] = self.variables("charge", zeros, limits["charge_kw"][pairs.session])
         self.discharge: Sequence[Variable] = self.variables(
-            "discharge", zeros[pairs.discharge], limits.discharge_kw[pairs.session[pairs.discharge]]
+            "discharge", zeros[pairs.discharge], limits["discharge_kw"][pairs.session[pairs.discharge]]
         )
         self.energy: Sequence[Variable] = self.variables("energy", pairs.least_kwh, pairs.end_most_kwh)
-        least_kwh = np.where(limits.discharge_kw > 0.0, limits.floor_kwh, limits.energy_kwh)
-        most_kwh = np.where(pairs.last >= 0, np.maximum(0.0, limits.due_kwh - least_kwh), 0.0)
+        least_kwh = np.where(limits["discharge_kw"] > 0.0, limits["floor_kwh"], limits["energy_kwh"])
+        most_kwh = np.where(pairs.last >= 0, np.maximum(0.0, limits["due_kwh"] - least_kwh), 0.0)
         self.shortfall: Sequence[Variable] = self.variables("shortfall", np.zeros(len(limits)), most_kwh)
 
     def _add_balance(self) -> None:
         """e' = e + Δ(η⁺c − d/η⁻)."""
         pairs, limits = self.pairs, self.pairs.limits
-        gain = (-self.step_h * limits.charge_efficiency[pairs.session]).tolist()
-        drain = (self.step_h / limits.discharge_efficiency[pairs.session]).tolist()
-        arrival_kwh = limits.energy_kwh[pairs.session].tolist()
+        gain = (-self.step_h * limits["charge_efficiency"][pairs.session]).tolist()
+        drain = (self.step_h / limits["discharge_efficiency"][pairs.session]).tolist()
+        arrival_kwh = limits["energy_kwh"][pairs.session].tolist()
         previous = pairs.previous.tolist()
         position: list[int] = np.full(len(pairs), -1).tolist()
         for i, pair in enumerate(pairs.discharge.tolist()):
@@ -221,7 +221,7 @@ class PyomoDay:
 
     def _add_owed(self) -> None:
         """shortfall + energy at the deadline >= due."""
-        due_kwh, last = self.pairs.limits.due_kwh.tolist(), self.pairs.last.tolist()
+        due_kwh, last = self.pairs.limits["due_kwh"].tolist(), self.pairs.last.tolist()
         owed = [s for s, variable in enumerate(self.shortfall) if variable.ub > 0.0]
 
         def row(_: pyo.ConcreteModel, s: int) -> tuple[float, Expression, None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ev_marl.planning.own_plan import Vehicles
+from ev_marl.planning.vehicles import Vehicles
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.tree import add_up_columns
 from ev_marl.support.compiled import kernel
@@ -22,12 +22,9 @@ LEAST_TRUST = 0.2
 def _book(
     step: int,
     step_h: float,
+    stays: np.ndarray,
     session: np.ndarray,
     energy_kwh: np.ndarray,
-    due_kwh: np.ndarray,
-    deadline_step: np.ndarray,
-    charge_kw: np.ndarray,
-    charge_efficiency: np.ndarray,
     buy_per_kwh: np.ndarray,
     port_group: np.ndarray,
     group_parent: np.ndarray,
@@ -46,15 +43,16 @@ def _book(
         for p in range(n_ports):
             coverage[b, p] = 1.0
             s = session[b, p]
-            if s < 0 or charge_kw[s] <= 0.0:
+            if s < 0 or stays[s]["charge_kw"] <= 0.0:
                 continue
-            left_kw = (due_kwh[s] - energy_kwh[b, p]) / (charge_efficiency[s] * step_h)
-            end = max(1, deadline_step[s] - step)
+            stay = stays[s]
+            left_kw = (stay["due_kwh"] - energy_kwh[b, p]) / (stay["charge_efficiency"] * step_h)
+            end = max(1, stay["deadline_step"] - step)
             for t in cheapest:
                 if left_kw <= 0.0:
                     break
                 if t < end:
-                    power = min(charge_kw[s], left_kw)
+                    power = min(stay["charge_kw"], left_kw)
                     booked_kw[p, t] = power
                     group_kw[port_group[p], t] += power
                     left_kw -= power
@@ -111,12 +109,9 @@ def booked_coverage(
     _book(
         step,
         step_h,
+        vehicles.stays,
         vehicles.session,
         vehicles.energy_kwh,
-        vehicles.due_kwh,
-        vehicles.deadline_step,
-        vehicles.charge_kw,
-        vehicles.charge_efficiency,
         np.ascontiguousarray(buy_per_kwh),
         site.port_group,
         site.group_parent,

@@ -18,7 +18,7 @@ from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
-from ev_marl.simulation.simulator import Simulator
+from ev_marl.planning.vehicles import Vehicles
 from ev_marl.site.charge_curve import charging_gain, energy_before_charging
 from ev_marl.support.compiled import kernel
 
@@ -34,14 +34,14 @@ MOST_CHORDS = 12
 
 
 @kernel
-def _split(x: np.ndarray, slope: np.ndarray, n: int, at: float, sliver: float) -> int:
+def _split(x: np.ndarray, slope: np.ndarray, n: int, at: float) -> int:
     """Make `at` a breakpoint, where it lies inside and none is near; returns the number of pieces."""
     if at <= x[0] or at >= x[n]:
         return n
     i = n - 1
     while x[i] > at:
         i -= 1
-    if at - x[i] < sliver or x[i + 1] - at < sliver:
+    if at - x[i] < SLIVER_KWH or x[i + 1] - at < SLIVER_KWH:
         return n
     for j in range(n, i, -1):
         x[j + 1] = x[j]
@@ -60,16 +60,15 @@ def _append(
     value: float,
     low: float,
     high: float,
-    sliver: float,
 ) -> int:
     """Add the next piece, cut to [low, high]; slivers and pieces of the same slope are joined with their neighbour."""
     start, end = max(start, low), min(end, high)
     if end <= start:
         return n
-    if n > 0 and (end - start < sliver or slope[n - 1] == value):
+    if n > 0 and (end - start < SLIVER_KWH or slope[n - 1] == value):
         x[n] = end
         return n
-    if n == 1 and x[1] - low < sliver:
+    if n == 1 and x[1] - low < SLIVER_KWH:
         n = 0
     x[0] = low
     slope[n] = value
@@ -90,8 +89,6 @@ def _step_back(
     capacity: float,
     tau_h: float,
     step_h: float,
-    most_chords: int,
-    sliver: float,
     new_x: np.ndarray,
     new_slope: np.ndarray,
 ) -> int:
@@ -109,9 +106,9 @@ def _step_back(
     if rate_kw > 0.0:
         # The curve is straight on both sides of the step with the knee; chords replace it inside, more for long steps.
         after_knee = knee + charging_gain(knee, step_h, rate_kw, capacity, tau_h)
-        n_chords = min(most_chords, 1 + int(most_chords * step_h / tau_h))
+        n_chords = min(MOST_CHORDS, 1 + int(MOST_CHORDS * step_h / tau_h))
         for i in range(n_chords + 1):
-            n = _split(x, slope, n, knee + (after_knee - knee) * i / n_chords, sliver)
+            n = _split(x, slope, n, knee + (after_knee - knee) * i / n_chords)
     m = 0
     i = 0
     left = energy_before_charging(x[0], step_h, rate_kw, capacity, tau_h)
@@ -120,17 +117,17 @@ def _step_back(
         value = slope[i]
         if x[i + 1] > knee and right > left:
             value = charge_cost + (value - charge_cost) * (x[i + 1] - x[i]) / (right - left)
-        m = _append(new_x, new_slope, m, left, right, value, low, capacity, sliver)
+        m = _append(new_x, new_slope, m, left, right, value, low, capacity)
         left = right
         i += 1
-    m = _append(new_x, new_slope, m, left, x[i], charge_cost, low, capacity, sliver)
+    m = _append(new_x, new_slope, m, left, x[i], charge_cost, low, capacity)
     while i < n and slope[i] >= discharge_gain:
-        m = _append(new_x, new_slope, m, x[i], x[i + 1], slope[i], low, capacity, sliver)
+        m = _append(new_x, new_slope, m, x[i], x[i + 1], slope[i], low, capacity)
         i += 1
     if out_kwh > 0.0:
-        m = _append(new_x, new_slope, m, x[i], x[i] + out_kwh, discharge_gain, low, capacity, sliver)
+        m = _append(new_x, new_slope, m, x[i], x[i] + out_kwh, discharge_gain, low, capacity)
     while i < n:
-        m = _append(new_x, new_slope, m, x[i] + out_kwh, x[i + 1] + out_kwh, slope[i], low, capacity, sliver)
+        m = _append(new_x, new_slope, m, x[i] + out_kwh, x[i + 1] + out_kwh, slope[i], low, capacity)
         i += 1
     return m
 
@@ -145,7 +142,6 @@ def _first_step(
     down: float,
     charge_cost: float,
     discharge_gain: float,
-    same: float,
 ) -> float:
     """Best energy after this step, between energy − down and energy + up; ties charge now and keep."""
     target_up, gain_up = energy, 0.0
@@ -153,13 +149,13 @@ def _first_step(
     for i in range(n):
         margin = slope[i] - charge_cost
         start, end = max(x[i], energy), min(x[i + 1], energy + up)
-        if end > start and margin >= -same:
+        if end > start and margin >= -SAME_PRICE:
             target_up = end
             gain_up += margin * (end - start)
     for i in range(n - 1, -1, -1):
         margin = discharge_gain - slope[i]
         start, end = max(x[i], energy - down), min(x[i + 1], energy)
-        if end > start and margin > same:
+        if end > start and margin > SAME_PRICE:
             target_down = start
             gain_down += margin * (end - start)
     if gain_down > gain_up:
@@ -193,36 +189,23 @@ def _gain_at_capacity(x: np.ndarray, slope: np.ndarray, n: int, out_kwh: float, 
 def _plan(
     step: int,
     step_h: float,
+    stays: np.ndarray,
     session: np.ndarray,
     energy_kwh: np.ndarray,
     lo_kw: np.ndarray,
     hi_kw: np.ndarray,
-    capacity_kwh: np.ndarray,
-    floor_kwh: np.ndarray,
-    due_kwh: np.ndarray,
-    deadline_step: np.ndarray,
-    charge_kw: np.ndarray,
-    discharge_kw: np.ndarray,
-    charge_efficiency: np.ndarray,
-    discharge_efficiency: np.ndarray,
-    tau_h: np.ndarray,
-    buy_per_kwh: np.ndarray,
-    sell_per_kwh: np.ndarray,
-    energy_weight: float,
-    wear_per_kwh: float,
+    money_per_kwh: np.ndarray,
     unmet_per_kwh: float,
     adder_per_kwh: np.ndarray,
     trust: np.ndarray,
     margin_steps: int,
-    same: float,
-    most_chords: int,
-    sliver: float,
     power_kw: np.ndarray,
     outlook: np.ndarray,
 ) -> None:
+    """Plan every vehicle; `money_per_kwh` as from `Worth.money_per_kwh`, the others as in `own_plans`."""
     n_batch, n_ports = session.shape
     # A step back adds at most the ends of the chords and the two marginal costs.
-    most_pieces = (most_chords + 3) * (buy_per_kwh.shape[1] + 2)
+    most_pieces = (MOST_CHORDS + 3) * (money_per_kwh.shape[2] + 2)
     x, new_x = np.empty(most_pieces + 1), np.empty(most_pieces + 1)
     slope, new_slope = np.empty(most_pieces), np.empty(most_pieces)
     for b in range(n_batch):
@@ -233,30 +216,32 @@ def _plan(
             s = session[b, p]
             if s < 0:
                 continue
-            energy, capacity = energy_kwh[b, p], capacity_kwh[s]
+            stay = stays[s]
+            energy, capacity = energy_kwh[b, p], stay["capacity_kwh"]
             # Without V2G, energies below the present one are never visited.
-            low = min(floor_kwh[s], energy) if discharge_kw[s] > 0.0 else energy
+            low = min(stay["floor_kwh"], energy) if stay["discharge_kw"] > 0.0 else energy
             if low >= capacity:
                 continue
-            charge_eta, discharge_eta = charge_efficiency[s], discharge_efficiency[s]
-            n_steps = max(1, deadline_step[s] - margin_steps - step)
-            if discharge_kw[s] == 0.0 and energy >= due_kwh[s]:
+            cost_per_kwh, gain_per_kwh = money_per_kwh[0, b], money_per_kwh[1, b]
+            charge_eta, discharge_eta = stay["charge_efficiency"], stay["discharge_efficiency"]
+            n_steps = max(1, stay["deadline_step"] - margin_steps - step)
+            if stay["discharge_kw"] == 0.0 and energy >= stay["due_kwh"]:
                 # Nothing is missing and nothing can be sold: unless somebody pays for charging, the plan is to rest.
-                dear = energy_weight * buy_per_kwh[b, 0] + wear_per_kwh + min(0.0, adder_per_kwh[b, p]) >= 0.0
+                dear = cost_per_kwh[0] + min(0.0, adder_per_kwh[b, p]) >= 0.0
                 for k in range(n_steps):
-                    dear = dear and energy_weight * buy_per_kwh[b, k] + wear_per_kwh >= 0.0
+                    dear = dear and cost_per_kwh[k] >= 0.0
                 if dear:
                     if len(outlook) > 0:
-                        outlook[b, p, 1:] = -(energy_weight * buy_per_kwh[b, 0] + wear_per_kwh)
+                        outlook[b, p, 1:] = -cost_per_kwh[0]
                     continue
-            rate_kw = trust[b, p] * charge_eta * charge_kw[s]
-            out_kwh = trust[b, p] * discharge_kw[s] * step_h / discharge_eta
-            n = _append(x, slope, 0, low, due_kwh[s], unmet_per_kwh, low, capacity, sliver)
-            n = _append(x, slope, n, due_kwh[s], capacity, 0.0, low, capacity, sliver)
+            rate_kw = trust[b, p] * charge_eta * stay["charge_kw"]
+            out_kwh = trust[b, p] * stay["discharge_kw"] * step_h / discharge_eta
+            n = _append(x, slope, 0, low, stay["due_kwh"], unmet_per_kwh, low, capacity)
+            n = _append(x, slope, n, stay["due_kwh"], capacity, 0.0, low, capacity)
             at_capacity = 0.0
             for k in range(n_steps - 1, -1, -1):
-                charge_cost = (energy_weight * buy_per_kwh[b, k] + wear_per_kwh) / charge_eta
-                discharge_gain = (energy_weight * sell_per_kwh[b, k] - wear_per_kwh) * discharge_eta
+                charge_cost = cost_per_kwh[k] / charge_eta
+                discharge_gain = gain_per_kwh[k] * discharge_eta
                 if k == 0:
                     up_kwh = hi_kw[b, p] * charge_eta * step_h
                     adder = adder_per_kwh[b, p]
@@ -269,7 +254,6 @@ def _plan(
                         -lo_kw[b, p] * step_h / discharge_eta,
                         charge_cost + adder / charge_eta,
                         discharge_gain + adder * discharge_eta,
-                        same,
                     )
                     if target > energy:
                         power_kw[b, p] = min(hi_kw[b, p], (target - energy) / (charge_eta * step_h))
@@ -290,10 +274,8 @@ def _plan(
                     out_kwh,
                     low,
                     capacity,
-                    tau_h[s],
+                    stay["tau_h"],
                     step_h,
-                    most_chords,
-                    sliver,
                     new_x,
                     new_slope,
                 )
@@ -326,44 +308,25 @@ class Worth:
             unmet_per_kwh=float(prices.get("unmet_energy", 0.0)),
         )
 
+    def money_per_kwh(self, buy_per_kwh: np.ndarray, sell_per_kwh: np.ndarray) -> np.ndarray:
+        """What a kWh charged costs and what a kWh discharged earns at the meter, wear counted.
 
-@dataclass(frozen=True)
-class Vehicles:
-    """Vehicles at ports: `session` points into arrays with one number a session; B batch rows, P ports, N sessions."""
+        Parameters
+        ----------
+        buy_per_kwh, sell_per_kwh : float64, shape (n_batch, n_steps)
+            Published prices [currency/kWh].
 
-    session: np.ndarray  # int64 (B, P)  −1 at an empty port
-    energy_kwh: np.ndarray  # (B, P)
-    lo_kw: np.ndarray  # (B, P)  what the port can do in this step
-    hi_kw: np.ndarray  # (B, P)
-    capacity_kwh: np.ndarray  # (N,)
-    floor_kwh: np.ndarray  # (N,)
-    due_kwh: np.ndarray  # (N,)
-    deadline_step: np.ndarray  # int64 (N,)
-    charge_kw: np.ndarray  # (N,)
-    discharge_kw: np.ndarray  # (N,)
-    charge_efficiency: np.ndarray  # (N,)
-    discharge_efficiency: np.ndarray  # (N,)
-    tau_h: np.ndarray  # (N,)
-
-    @classmethod
-    def of(cls, simulator: Simulator) -> Vehicles:
-        """The vehicles of a simulator; its arrays, not copies."""
-        sessions = simulator.days.sessions
-        return cls(
-            simulator.session,
-            simulator.energy_kwh,
-            simulator.lo_kw,
-            simulator.hi_kw,
-            sessions.capacity_kwh,
-            sessions.floor_kwh,
-            sessions.due_kwh,
-            sessions.deadline_step,
-            sessions.charge_kw,
-            sessions.discharge_kw,
-            sessions.charge_efficiency,
-            sessions.discharge_efficiency,
-            sessions.tau_h,
-        )
+        Returns
+        -------
+        float64, shape (2, n_batch, n_steps)
+            Costs, then gains [currency/kWh].
+        """
+        money: np.ndarray = np.empty((2, *buy_per_kwh.shape))
+        np.multiply(buy_per_kwh, self.energy_weight, out=money[0])
+        np.multiply(sell_per_kwh, self.energy_weight, out=money[1])
+        money[0] += self.wear_per_kwh
+        money[1] -= self.wear_per_kwh
+        return money
 
 
 OUTLOOK = ("value", "gain_now", "gain_in_full")
@@ -422,30 +385,16 @@ def own_plans(
     _plan(
         step,
         step_h,
+        vehicles.stays,
         vehicles.session,
         vehicles.energy_kwh,
         vehicles.lo_kw,
         vehicles.hi_kw,
-        vehicles.capacity_kwh,
-        vehicles.floor_kwh,
-        vehicles.due_kwh,
-        vehicles.deadline_step,
-        vehicles.charge_kw,
-        vehicles.discharge_kw,
-        vehicles.charge_efficiency,
-        vehicles.discharge_efficiency,
-        vehicles.tau_h,
-        buy_per_kwh,
-        sell_per_kwh,
-        worth.energy_weight,
-        worth.wear_per_kwh,
+        worth.money_per_kwh(buy_per_kwh, sell_per_kwh),
         worth.unmet_per_kwh,
         np.broadcast_to(np.asarray(adder_per_kwh, dtype=np.float64), shape),
         np.broadcast_to(np.asarray(trust, dtype=np.float64), shape),
         margin_steps,
-        SAME_PRICE,
-        MOST_CHORDS,
-        SLIVER_KWH,
         out,
         _NO_OUTLOOK if outlook is None else outlook,
     )

@@ -18,6 +18,8 @@ import numpy as np
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.objective import Objective
+from ev_marl.planning.own_plan import Worth
+from ev_marl.planning.vehicles import Vehicles
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.registry import Registry
 from ev_marl.world.track import Track
@@ -30,7 +32,8 @@ Information = Literal["own", "messages", "site", "future"]
 class StationView:
     """What stations know of themselves at the start of a step; B batch rows, P ports, T steps of the episode.
 
-    Values at empty ports are 0 (capacity 1, laxity inf, departure = step).
+    `vehicle` holds records, so `view.vehicle["due_kwh"]` is of shape (B, P); see `ev_marl.simulation.stays`. Values at
+    empty ports are 0 (capacity and efficiencies 1, laxity inf, steps of arrival, departure and deadline = step).
     """
 
     step: int  # t
@@ -40,16 +43,8 @@ class StationView:
     port_charge_kw: np.ndarray  # (P,)  rated
     port_discharge_kw: np.ndarray  # (P,)  rated, 0 without V2G
     connected: np.ndarray  # bool (B, P)
-    energy_kwh: np.ndarray  # (B, P)
-    capacity_kwh: np.ndarray  # (B, P)
-    floor_kwh: np.ndarray  # (B, P)  V2G never goes below
-    due_kwh: np.ndarray  # (B, P)  energy that should be in the battery at the deadline
-    deadline_step: np.ndarray  # int64 (B, P)  departure, or the end of the episode for a vehicle that stays longer
-    charge_kw: np.ndarray  # (B, P)  P⁺
-    discharge_kw: np.ndarray  # (B, P)  P⁻
-    charge_efficiency: np.ndarray  # (B, P)
-    discharge_efficiency: np.ndarray  # (B, P)
-    tau_h: np.ndarray  # (B, P)  time constant of the taper [h], inf at an empty port
+    vehicle: np.ndarray  # STAY (B, P)  the vehicle at each port; its energy_kwh is what is in the battery now
+    energy_kwh: np.ndarray  # (B, P)  in the battery now
     lo_kw: np.ndarray  # (B, P)  what the port can do in this step
     hi_kw: np.ndarray  # (B, P)
     laxity_h: np.ndarray  # (B, P)
@@ -58,6 +53,18 @@ class StationView:
     energy_weight: float  # factor that the objective puts on the money for energy, 0 where that does not count
     wear_per_kwh: float  # what the objective charges for throughput
     unmet_per_kwh: float  # and for unmet energy
+
+    @property
+    def vehicles(self) -> Vehicles:
+        """The vehicles at the ports, for plans."""
+        numbers = np.arange(self.connected.size, dtype=np.int64).reshape(self.connected.shape)
+        session = np.where(self.connected, numbers, -1)
+        return Vehicles(self.vehicle.reshape(-1), session, self.energy_kwh, self.lo_kw, self.hi_kw)
+
+    @property
+    def worth(self) -> Worth:
+        """What the objective charges."""
+        return Worth(self.energy_weight, self.wear_per_kwh, self.unmet_per_kwh)
 
 
 @dataclass(slots=True)

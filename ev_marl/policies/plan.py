@@ -121,23 +121,21 @@ class Plan:
 @kernel
 def _follow(
     planned_kwh: np.ndarray,
-    energy_kwh: np.ndarray,
     connected: np.ndarray,
-    charge_efficiency: np.ndarray,
-    discharge_efficiency: np.ndarray,
+    vehicle: np.ndarray,
     step_h: float,
     out: np.ndarray,
 ) -> None:
-    n_batch, n_ports = energy_kwh.shape
+    n_batch, n_ports = connected.shape
     for b in range(n_batch):
         for p in range(n_ports):
-            change = planned_kwh[b, p] - energy_kwh[b, p]
+            change = planned_kwh[b, p] - vehicle[b, p]["energy_kwh"]
             if not connected[b, p] or np.isnan(change):
                 out[b, p] = 0.0
             elif change >= 0.0:
-                out[b, p] = change / (step_h * charge_efficiency[b, p])
+                out[b, p] = change / (step_h * vehicle[b, p]["charge_efficiency"])
             else:
-                out[b, p] = change * discharge_efficiency[b, p] / step_h
+                out[b, p] = change * vehicle[b, p]["discharge_efficiency"] / step_h
 
 
 @POLICIES.register("plan")
@@ -184,10 +182,8 @@ class PlanPolicy:
         setpoint_kw = np.empty(view.energy_kwh.shape)
         _follow(
             self._energy_kwh[view.step],
-            view.energy_kwh,
             view.connected,
-            view.charge_efficiency,
-            view.discharge_efficiency,
+            view.vehicle,
             view.step_h,
             setpoint_kw,
         )

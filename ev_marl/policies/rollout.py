@@ -15,6 +15,7 @@ from ev_marl.objective import Objective
 from ev_marl.planning.own_plan import Worth
 from ev_marl.policies.base import Episode, ObservationView, ObservingPolicy, Policy, SiteView, StationView
 from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.simulation.stays import vehicles_at
 from ev_marl.support.errors import PolicyError
 from ev_marl.world.track import Track
 from ev_marl.world.world import World
@@ -40,18 +41,7 @@ class Rollout:
 
 def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> StationView:
     """What `policy` may know at the start of the coming step."""
-    days, sessions, step = simulator.days, simulator.days.sessions, simulator.step_index
-    session = simulator.session
-    connected = session >= 0
-
-    def of(values: np.ndarray, empty: float) -> np.ndarray:
-        if not len(values):
-            nothing: np.ndarray = np.full(session.shape, empty).astype(values.dtype)
-            return nothing
-        picked: np.ndarray = values[session]
-        picked[~connected] = empty
-        return picked
-
+    days, step = simulator.days, simulator.step_index
     worth = Worth.of(objective)
     own: dict[str, Any] = {
         "step": step,
@@ -60,17 +50,9 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> Sta
         "port_station": simulator.site.port_station,
         "port_charge_kw": simulator.site.port_charge_kw,
         "port_discharge_kw": simulator.site.port_discharge_kw,
-        "connected": connected,
+        "connected": simulator.session >= 0,
+        "vehicle": vehicles_at(days.stays, simulator.session, simulator.energy_kwh, step),
         "energy_kwh": simulator.energy_kwh.copy(),
-        "capacity_kwh": of(sessions.capacity_kwh, 1.0),
-        "floor_kwh": of(sessions.floor_kwh, 0.0),
-        "due_kwh": of(sessions.due_kwh, 0.0),
-        "deadline_step": of(sessions.deadline_step, step),
-        "charge_kw": of(sessions.charge_kw, 0.0),
-        "discharge_kw": of(sessions.discharge_kw, 0.0),
-        "charge_efficiency": of(sessions.charge_efficiency, 1.0),
-        "discharge_efficiency": of(sessions.discharge_efficiency, 1.0),
-        "tau_h": of(sessions.tau_h, np.inf),
         "lo_kw": simulator.lo_kw.copy(),
         "hi_kw": simulator.hi_kw.copy(),
         "laxity_h": simulator.laxity_h.copy(),

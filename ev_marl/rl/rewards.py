@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 
 from ev_marl.env.blocks import Plans
-from ev_marl.planning.own_plan import OUTLOOK, Vehicles, Worth, own_plans
+from ev_marl.planning.own_plan import OUTLOOK, Worth, own_plans
+from ev_marl.planning.vehicles import Vehicles
 from ev_marl.rl.config import Reward
 from ev_marl.simulation.simulator import Flow, Simulator
 from ev_marl.site.arrays import SiteArrays

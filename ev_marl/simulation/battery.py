@@ -17,17 +17,7 @@ def power_box(
     energy_kwh: np.ndarray,
     step: int,
     step_h: float,
-    deadline_step: np.ndarray,
-    capacity_kwh: np.ndarray,
-    charge_kw: np.ndarray,
-    discharge_kw: np.ndarray,
-    charge_efficiency: np.ndarray,
-    discharge_efficiency: np.ndarray,
-    tau_h: np.ndarray,
-    taper_kw_per_kwh: np.ndarray,
-    hours_per_kwh: np.ndarray,
-    floor_kwh: np.ndarray,
-    due_kwh: np.ndarray,
+    stays: np.ndarray,
     lo_kw: np.ndarray,
     hi_kw: np.ndarray,
     laxity_h: np.ndarray,
@@ -37,15 +27,15 @@ def power_box(
     Parameters
     ----------
     session : int64, shape (n_batch, n_ports)
-        Index into the session arrays, −1 at an empty port.
+        Index into the stays, −1 at an empty port.
     energy_kwh : float64, shape (n_batch, n_ports)
         Energy in the connected battery [kWh].
     step : int
         Current step.
     step_h : float
         Length of a step [h].
-    deadline_step ... due_kwh : shape (n_sessions,)
-        Session parameters, see `SessionLimits`; `taper_kw_per_kwh` and `hours_per_kwh`, see `Days`.
+    stays : STAY, shape (n_stays,)
+        See `ev_marl.simulation.stays`.
     lo_kw, hi_kw : float64, shape (n_batch, n_ports)
         Written: −min(P⁻, (e − e_min)·η⁻/Δ) and (F(e) − e)/(η⁺Δ) [kW]; 0 at an empty port.
     laxity_h : float64, shape (n_batch, n_ports)
@@ -61,19 +51,18 @@ def power_box(
                 hi_kw[b, p] = 0.0
                 laxity_h[b, p] = np.inf
                 continue
-            i = np.uint64(s)  # an unsigned index is not checked for being negative
+            stay = stays[np.uint64(s)]  # an unsigned index is not checked for being negative
             energy = energy_kwh[b, p]
-            rate = charge_efficiency[i] * charge_kw[i]
-            room = max(0.0, capacity_kwh[i] - energy)
-            knee_room = rate * tau_h[i]
+            room = max(0.0, stay["capacity_kwh"] - energy)
+            knee_room = stay["rate_kw"] * stay["tau_h"]
             # Within the taper this is exact; before it, it is more than full power. So only a step that goes over the
             # knee needs an exponential, and there is little to branch on.
-            hi = min(charge_kw[i], room * taper_kw_per_kwh[i])
-            if knee_room < room < knee_room + rate * step_h:
-                gain = charging_gain(energy, step_h, rate, capacity_kwh[i], tau_h[i])
-                hi = min(charge_kw[i], gain / (charge_efficiency[i] * step_h))
+            hi = min(stay["charge_kw"], room * stay["taper_kw_per_kwh"])
+            if knee_room < room < knee_room + stay["rate_kw"] * step_h:
+                gain = charging_gain(energy, step_h, stay["rate_kw"], stay["capacity_kwh"], stay["tau_h"])
+                hi = min(stay["charge_kw"], gain / (stay["charge_efficiency"] * step_h))
             hi_kw[b, p] = hi
-            spare = max(0.0, energy - floor_kwh[i])
-            lo_kw[b, p] = -min(discharge_kw[i], spare * discharge_efficiency[i] * per_step_h)
-            needed_h = max(0.0, due_kwh[i] - energy) * hours_per_kwh[i]
-            laxity_h[b, p] = (deadline_step[i] - step) * step_h - needed_h
+            spare = max(0.0, energy - stay["floor_kwh"])
+            lo_kw[b, p] = -min(stay["discharge_kw"], spare * stay["discharge_efficiency"] * per_step_h)
+            needed_h = max(0.0, stay["due_kwh"] - energy) * stay["hours_per_kwh"]
+            laxity_h[b, p] = (stay["deadline_step"] - step) * step_h - needed_h

@@ -56,8 +56,7 @@ class Flow:
 def _start(
     day: np.ndarray,
     first_session: np.ndarray,
-    arrival_step: np.ndarray,
-    energy_on_arrival: np.ndarray,
+    stays: np.ndarray,
     session: np.ndarray,
     following: np.ndarray,
     energy_kwh: np.ndarray,
@@ -70,9 +69,9 @@ def _start(
             s = first_session[k, p]
             session[b, p] = -1
             energy_kwh[b, p] = 0.0
-            if s < first_session[k, p + 1] and arrival_step[s] == 0:
+            if s < first_session[k, p + 1] and stays[s]["arrival_step"] == 0:
                 session[b, p] = s
-                energy_kwh[b, p] = energy_on_arrival[s]
+                energy_kwh[b, p] = stays[s]["energy_kwh"]
                 s += 1
             following[b, p] = s
 
@@ -98,13 +97,7 @@ def _advance(
     day: np.ndarray,
     granted_kw: np.ndarray,
     first_session: np.ndarray,
-    arrival_step: np.ndarray,
-    departure_step: np.ndarray,
-    energy_on_arrival: np.ndarray,
-    capacity_kwh: np.ndarray,
-    charge_efficiency: np.ndarray,
-    discharge_efficiency: np.ndarray,
-    due_kwh: np.ndarray,
+    stays: np.ndarray,
     port_group: np.ndarray,
     group_parent: np.ndarray,
     session: np.ndarray,
@@ -137,29 +130,29 @@ def _advance(
                 unmet_kwh[b, p] = 0.0
                 left = True
             else:
-                i = np.uint64(s)  # an unsigned index is not checked for being negative
+                stay = stays[np.uint64(s)]  # an unsigned index is not checked for being negative
                 power = granted_kw[b, p]
                 before = energy_kwh[b, p]
                 if power >= 0.0:
-                    change = charge_efficiency[i] * power * step_h
+                    change = stay["charge_efficiency"] * power * step_h
                 else:
-                    change = power * step_h / discharge_efficiency[i]
+                    change = power * step_h / stay["discharge_efficiency"]
                 group_kw[b, port_group[p]] += power
-                energy = min(before + change, capacity_kwh[i])
+                energy = min(before + change, stay["capacity_kwh"])
                 change = energy - before
-                left = departure_step[i] == end
+                left = stay["departure_step"] == end
                 due = left or end == n_steps
                 settled[b, p] = s if due else -1
-                unmet_kwh[b, p] = max(0.0, due_kwh[i] - energy) if due else 0.0
+                unmet_kwh[b, p] = max(0.0, stay["due_kwh"] - energy) if due else 0.0
             energy_change_kwh[b, p] = change
             energy_after_kwh[b, p] = energy
             if left:
                 energy = 0.0
                 session[b, p] = -1
                 coming = following[b, p]
-                if coming < first_session[k, p + 1] and arrival_step[coming] == end:
+                if coming < first_session[k, p + 1] and stays[coming]["arrival_step"] == end:
                     session[b, p] = coming
-                    energy = energy_on_arrival[coming]
+                    energy = stays[coming]["energy_kwh"]
                     following[b, p] = coming + 1
             energy_kwh[b, p] = energy
         add_up(group_kw[b], group_parent)
@@ -189,7 +182,7 @@ class Simulator:
     rows : int64, shape (n_batch,), or slice
         Index into tables by day: `table[simulator.rows, step]` has a row for each batch row.
     session : int64, shape (n_batch, n_ports)
-        Connected session as an index into `days.sessions`, −1 at an empty port.
+        Connected session as an index into `days.stays`, −1 at an empty port.
     energy_kwh : float64, shape (n_batch, n_ports)
         Energy in the connected battery [kWh], 0 at an empty port.
     lo_kw, hi_kw : float64, shape (n_batch, n_ports)
@@ -266,16 +259,7 @@ class Simulator:
         self.peak_kw = np.zeros(n_batch)
         self._flow.granted_kw[:] = 0.0
         self._flow.group_kw[:] = 0.0
-        sessions = self.days.sessions
-        _start(
-            self.day,
-            self.days.first_session,
-            sessions.arrival_step,
-            sessions.energy_kwh,
-            self.session,
-            self._following,
-            self.energy_kwh,
-        )
+        _start(self.day, self.days.first_session, self.days.stays, self.session, self._following, self.energy_kwh)
         if self.network is not None:
             self.network.reset(self.rows, n_batch)
         self._look_ahead()
@@ -302,7 +286,7 @@ class Simulator:
         """
         if self.done:
             raise RuntimeError("the episode is over; reset the simulator")
-        flow, sessions, step = self._flow, self.days.sessions, self.step_index
+        flow, step = self._flow, self.step_index
         if setpoint_kw.shape != self.lo_kw.shape:
             raise ActionError(f"setpoints have shape {setpoint_kw.shape}; allowed is {self.lo_kw.shape}")
         if _clip(setpoint_kw, self.lo_kw, self.hi_kw, flow.setpoint_kw):
@@ -320,13 +304,7 @@ class Simulator:
             self.day,
             flow.granted_kw,
             self.days.first_session,
-            sessions.arrival_step,
-            sessions.departure_step,
-            sessions.energy_kwh,
-            sessions.capacity_kwh,
-            sessions.charge_efficiency,
-            sessions.discharge_efficiency,
-            sessions.due_kwh,
+            self.days.stays,
             self.site.port_group,
             self.site.group_parent,
             self.session,
@@ -386,23 +364,12 @@ class Simulator:
 
     def _look_ahead(self) -> None:
         """Limits of ports and groups for the coming step; after the last step, those of the last step stay."""
-        sessions = self.days.sessions
         power_box(
             self.session,
             self.energy_kwh,
             self.step_index,
             self.days.step_h,
-            sessions.deadline_step,
-            sessions.capacity_kwh,
-            sessions.charge_kw,
-            sessions.discharge_kw,
-            sessions.charge_efficiency,
-            sessions.discharge_efficiency,
-            sessions.tau_h,
-            self.days.taper_kw_per_kwh,
-            self.days.hours_per_kwh,
-            sessions.floor_kwh,
-            sessions.due_kwh,
+            self.days.stays,
             self.lo_kw,
             self.hi_kw,
             self.laxity_h,

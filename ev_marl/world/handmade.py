@@ -17,19 +17,39 @@ from ev_marl.scenario.clock import Clock
 from ev_marl.site.tree import add_up_columns
 from ev_marl.support.errors import TrackError
 from ev_marl.support.registry import did_you_mean
+from ev_marl.world.session_table import FIELDS, session_table
 
 if TYPE_CHECKING:
     from ev_marl.site.site import Site
 
 _SYNONYMS = {"arrival": "arrival_step", "departure": "departure_step"}
 _NEEDED = ("port", "arrival_step", "departure_step", "wanted_kwh")
-_WHOLE = ("port", "arrival_step", "departure_step")
-_REAL = ("energy_kwh", "wanted_kwh", "capacity_kwh", "charge_kw", "discharge_kw", "taper_start", "reserve_kwh")
+_REAL = [name for name, field in FIELDS.items() if field.kind == "f8"]
 
 
-def session_columns(rows: Sequence[Mapping[str, Any]], site: Site) -> dict[str, Any]:
-    """Columns of `Sessions` from rows, sorted by arrival step and port; see `Sessions.from_rows`."""
-    known = [*_WHOLE, *_REAL, "vehicle"]
+def sessions_from_rows(rows: Sequence[Mapping[str, Any]], site: Site) -> np.ndarray:
+    """Sessions written by hand, one mapping each; sorted by arrival and port.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Keys: `port` (name or index), `arrival_step`, `departure_step`, `wanted_kwh`; and, with these defaults,
+        `capacity_kwh` (60), `energy_kwh` (20 % of the capacity), `charge_kw` and `discharge_kw` (what the port can
+        do), `taper_start` (0.8), `reserve_kwh` (0), `vehicle` ("vehicle"). `arrival` and `departure` may stand for
+        the two steps.
+    site : Site
+        Whose ports they are.
+
+    Returns
+    -------
+    SESSION, shape (n_sessions,)
+
+    Raises
+    ------
+    TrackError
+        If a key is unknown or missing, or if there is no such port; every fault is listed.
+    """
+    known = list(FIELDS)
     problems: list[str] = []
     full: list[dict[str, Any]] = []
     for k, given in enumerate(rows):
@@ -48,24 +68,17 @@ def session_columns(rows: Sequence[Mapping[str, Any]], site: Site) -> dict[str, 
         problems += [f"session {k}: {fault}" for fault in faults]
         if faults or port is None:
             continue
-        capacity = row.get("capacity_kwh", 60.0)
-        defaults = {
-            "energy_kwh": 0.2 * capacity,
-            "capacity_kwh": capacity,
+        whole = {name: field.default for name, field in FIELDS.items()} | row | {"port": port}
+        of_port = {
+            "energy_kwh": 0.2 * whole["capacity_kwh"],
             "charge_kw": site.arrays.port_charge_kw[port],
             "discharge_kw": site.arrays.port_discharge_kw[port],
-            "taper_start": 0.8,
-            "reserve_kwh": 0.0,
-            "vehicle": "vehicle",
         }
-        full.append({**defaults, **row, "port": port})
+        full.append(whole | {name: value for name, value in of_port.items() if name not in row})
     if problems:
         raise TrackError("these sessions cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
     full.sort(key=lambda row: (row["arrival_step"], row["port"]))
-    columns: dict[str, Any] = {key: np.array([row[key] for row in full], dtype=np.int64) for key in _WHOLE}
-    columns |= {key: np.array([row[key] for row in full], dtype=np.float64) for key in _REAL}
-    columns["vehicle"] = tuple(str(row["vehicle"]) for row in full)
-    return columns
+    return session_table(**{key: [row[key] for row in full] for key in FIELDS})
 
 
 def track_columns(

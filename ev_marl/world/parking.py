@@ -17,7 +17,7 @@ from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.charge_curve import energy_after, taper_time_h
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import SiteError
-from ev_marl.world.track import Sessions
+from ev_marl.world.session_table import session_table
 
 LEAST_SOC_ON_ARRIVAL = 0.05  # nobody arrives with less; assumption
 
@@ -153,7 +153,7 @@ def park(
     n_steps: int,
     rng: np.random.Generator,
     preferred: np.ndarray | None = None,
-) -> tuple[Sessions, int]:
+) -> tuple[np.ndarray, int]:
     """Sessions of one episode, and how many vehicles it turned away.
 
     Arrival and departure are rounded to the nearest step; every stay lasts one step at least. A vehicle that came
@@ -204,7 +204,7 @@ def park(
     )
     energy = np.minimum(charged, wish)
     reserve = fleet.reserve * capacity
-    sessions = Sessions(
+    sessions = session_table(
         port=port,
         arrival_step=np.maximum(arrival, 0),
         departure_step=departure,
@@ -215,6 +215,6 @@ def park(
         discharge_kw=np.where(visitors.is_v2g[kept], vehicle_kw, 0.0),
         taper_start=fleet.taper_start[model],
         reserve_kwh=np.where(arrival < 0, np.minimum(on_arrival, reserve), reserve),
-        vehicle=tuple(fleet.names[k] for k in model),
+        vehicle=np.array(fleet.names)[model],
     )
     return sessions, turned_away

@@ -19,66 +19,10 @@ from ev_marl.scenario.clock import Clock
 from ev_marl.support.errors import TrackError
 from ev_marl.world import handmade, track_checks, track_files
 from ev_marl.world.grid_day import GridDay
+from ev_marl.world.session_table import session_table
 
 if TYPE_CHECKING:
     from ev_marl.site.site import Site
-
-
-@dataclass(frozen=True, eq=False)
-class Sessions:
-    """Vehicle stays, sorted by arrival step; S sessions.
-
-    A session is connected in the steps arrival_step <= t < departure_step; departure_step may lie beyond the horizon.
-    """
-
-    port: np.ndarray  # int64 (S,)
-    arrival_step: np.ndarray  # int64 (S,)  0 for vehicles already parked at the start
-    departure_step: np.ndarray  # int64 (S,)
-    energy_kwh: np.ndarray  # float64 (S,)  in the battery on arrival (or at the start) [kWh]
-    wanted_kwh: np.ndarray  # float64 (S,)  wish, on top of energy_kwh [kWh]
-    capacity_kwh: np.ndarray  # float64 (S,)
-    charge_kw: np.ndarray  # float64 (S,)  vehicle's own maximum on the port's side (AC or DC) [kW]
-    discharge_kw: np.ndarray  # float64 (S,)  vehicle's own maximum, 0 without V2G [kW]
-    taper_start: np.ndarray  # float64 (S,)  state of charge where charging slows down [-]
-    reserve_kwh: np.ndarray  # float64 (S,)  V2G never takes the battery below this [kWh]
-    vehicle: tuple[str, ...]  # (S,) name of the vehicle model
-
-    def __len__(self) -> int:
-        return len(self.port)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sessions):
-            return NotImplemented
-        return _same(self, other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    @classmethod
-    def none(cls) -> Sessions:
-        """No sessions at all."""
-        whole, real = np.empty(0, dtype=np.int64), np.empty(0)
-        return cls(whole, whole, whole, real, real, real, real, real, real, real, ())
-
-    @classmethod
-    def from_rows(cls, rows: Sequence[Mapping[str, Any]], site: Site) -> Sessions:
-        """Sessions written by hand, one mapping each; sorted by arrival and port.
-
-        Parameters
-        ----------
-        rows : sequence of mapping
-            Keys: `port` (name or index), `arrival_step`, `departure_step`, `wanted_kwh`; and, with these defaults,
-            `capacity_kwh` (60), `energy_kwh` (20 % of the capacity), `charge_kw` and `discharge_kw` (what the port can
-            do), `taper_start` (0.8), `reserve_kwh` (0), `vehicle` ("vehicle"). `arrival` and `departure` may stand for
-            the two steps.
-        site : Site
-            Whose ports they are.
-
-        Raises
-        ------
-        TrackError
-            If a key is unknown or missing, or if there is no such port; every fault is listed.
-        """
-        return cls(**handmade.session_columns(rows, site))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +35,7 @@ class Track:
     currency: str
     ports: tuple[str, ...]  # (P,) names, in the site's order
     groups: tuple[str, ...]  # (G,) names, in the site's order
-    sessions: Sessions
+    sessions: np.ndarray  # SESSION (S,)  vehicle stays, sorted by arrival step; see `session_table`
     buy_per_kwh: np.ndarray  # float64 (T,)
     sell_per_kwh: np.ndarray  # float64 (T,)
     base_load_kw: np.ndarray  # float64 (T, G)  inflexible load − PV of everything below the group [kW]
@@ -161,7 +105,7 @@ class Track:
         step_h, n_steps : float, int
             Step length [h] and number of steps.
         sessions : sequence of mapping
-            One mapping a session, see `Sessions.from_rows`.
+            One mapping a session, see `sessions_from_rows`.
         buy, sell : float or sequence of n_steps
             Prices [currency/kWh]; selling earns the buying price if left out.
         base_load_kw : mapping of group name to float or sequence of n_steps
@@ -200,7 +144,7 @@ class Track:
             timezone=timezone,
         )
         track = cls(
-            sessions=Sessions.from_rows(sessions, site),
+            sessions=handmade.sessions_from_rows(sessions, site),
             timezone=timezone,
             step_h=float(step_h),
             currency=currency,
@@ -246,12 +190,12 @@ class Track:
         sell_per_kwh = buy_per_kwh.copy() if sell is None else handmade.per_step(sell, self.n_steps, "sell")
         return self.replace(buy_per_kwh=buy_per_kwh, sell_per_kwh=sell_per_kwh)
 
-    def with_sessions(self, sessions: Sessions | Sequence[Mapping[str, Any]], site: Site | None = None) -> Track:
-        """A copy with other sessions; rows written by hand (see `Sessions.from_rows`) need the site."""
-        if not isinstance(sessions, Sessions):
+    def with_sessions(self, sessions: np.ndarray | Sequence[Mapping[str, Any]], site: Site | None = None) -> Track:
+        """A copy with other sessions; rows written by hand (see `sessions_from_rows`) need the site."""
+        if not isinstance(sessions, np.ndarray):
             if site is None:
                 raise TrackError("sessions written as rows need the site: with_sessions(rows, site)")
-            sessions = Sessions.from_rows(sessions, site)
+            sessions = handmade.sessions_from_rows(sessions, site)
         return self.replace(sessions=sessions)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -288,10 +232,10 @@ class Track:
             file and field.
         """
         content = track_files.read(Path(path))
-        sessions = Sessions(**content.pop("sessions"))
         network = GridDay(**content.pop("network")) if "network" in content else None
-        track = cls(sessions=sessions, network=network, **content)
         try:
+            sessions = session_table(**content.pop("sessions"))
+            track = cls(sessions=sessions, network=network, **content)
             track.validate()
         except TrackError as error:
             raise TrackError(f"{path}: {error}") from error
@@ -303,7 +247,7 @@ def _clock(start: datetime, timezone: str, step_h: float, n_steps: int) -> Clock
     return Clock(start, timezone, step_h, n_steps)
 
 
-def _same(one: Sessions | Track, other: Sessions | Track, without: tuple[str, ...] = ()) -> bool:
+def _same(one: Track, other: Track, without: tuple[str, ...] = ()) -> bool:
     for entry in fields(one):
         if entry.name in without:
             continue

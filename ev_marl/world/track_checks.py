@@ -12,15 +12,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
+from ev_marl.world.session_table import FIELDS, SESSION
+
 if TYPE_CHECKING:
     from ev_marl.grid.model.network import Network
     from ev_marl.site.site import Site
     from ev_marl.world.grid_day import GridDay
-    from ev_marl.world.track import Sessions, Track
+    from ev_marl.world.track import Track
 
-_WHOLE = ("port", "arrival_step", "departure_step")
-_REAL = ("energy_kwh", "wanted_kwh", "capacity_kwh", "charge_kw", "discharge_kw", "taper_start", "reserve_kwh")
-_ROUNDING_KWH = 1e-9  # an energy may exceed the capacity by this, since sums are rounded
+_ROUNDING_KWH = 1e-9  # an energy may exceed the capacity by so much, for sums that are rounded
 _LISTED = 5  # faults of one kind that are listed one by one
 
 
@@ -39,10 +39,10 @@ def problems(track: Track, site: Site | None = None) -> list[str]:
         found += _names("ports", track.ports, site.ports) + _names("groups", track.groups, site.groups)
     if track.network is not None:
         found += grid_day_problems(track.network, track.n_steps, None if site is None else site.network)
-    shapes = _session_shapes(track.sessions)
-    found += shapes
-    if not shapes:
-        with np.errstate(invalid="ignore"):  # values may be nan or inf: that is what is checked
+    if track.sessions.ndim != 1 or track.sessions.dtype != SESSION:
+        found.append("sessions are no table of the dtype SESSION; make them with session_table(...)")
+    else:
+        with np.errstate(invalid="ignore"):  # comparisons with nan or inf are what is being looked for
             found += _session_values(track)
     return found
 
@@ -134,73 +134,54 @@ def _names(what: str, mine: tuple[str, ...], needed: tuple[str, ...], of: str = 
     ]
 
 
-def _session_shapes(sessions: Sessions) -> list[str]:
-    found = []
-    for name in (*_WHOLE, *_REAL):
-        values = getattr(sessions, name)
-        needed = np.int64 if name in _WHOLE else np.float64
-        if values.shape != (len(sessions),):
-            found.append(f"sessions.{name} has the shape {values.shape}; ({len(sessions)},) is needed")
-        elif values.dtype != needed:
-            found.append(f"sessions.{name} is {values.dtype}; {np.dtype(needed)} is needed")
-    if len(sessions.vehicle) != len(sessions):
-        found.append(f"sessions.vehicle has {len(sessions.vehicle)} entries; {len(sessions)} are needed")
-    return found
-
-
 def _session_values(track: Track) -> list[str]:
     s = track.sessions
     n_ports = len(track.ports)
+    port, arrival, departure = s["port"], s["arrival_step"], s["departure_step"]
+    energy, wanted, capacity = s["energy_kwh"], s["wanted_kwh"], s["capacity_kwh"]
+    taper, reserve = s["taper_start"], s["reserve_kwh"]
     checks = [
-        ((s.port < 0) | (s.port >= n_ports), lambda k: f"port {s.port[k]} is out of range; there are {n_ports}"),
+        ((port < 0) | (port >= n_ports), lambda k: f"port {port[k]} is out of range; there are {n_ports}"),
         (
-            (s.arrival_step < 0) | (s.arrival_step >= track.n_steps),
-            lambda k: f"arrival_step {s.arrival_step[k]} is outside the {track.n_steps} steps",
+            (arrival < 0) | (arrival >= track.n_steps),
+            lambda k: f"arrival_step {arrival[k]} is outside the {track.n_steps} steps",
         ),
         (
-            s.departure_step <= s.arrival_step,
-            lambda k: f"departure_step {s.departure_step[k]} is not after arrival_step {s.arrival_step[k]}",
+            departure <= arrival,
+            lambda k: f"departure_step {departure[k]} is not after arrival_step {arrival[k]}",
         ),
         (
-            ~(s.energy_kwh + np.maximum(0.0, s.wanted_kwh) <= s.capacity_kwh + _ROUNDING_KWH)
-            & np.isfinite(s.energy_kwh + s.wanted_kwh + s.capacity_kwh),
-            lambda k: (
-                f"energy_kwh {s.energy_kwh[k]:g} + wanted_kwh {s.wanted_kwh[k]:g} is above capacity_kwh "
-                f"{s.capacity_kwh[k]:g}"
-            ),
+            ~(energy + np.maximum(0.0, wanted) <= capacity + _ROUNDING_KWH) & np.isfinite(energy + wanted + capacity),
+            lambda k: f"energy_kwh {energy[k]:g} + wanted_kwh {wanted[k]:g} is above capacity_kwh {capacity[k]:g}",
         ),
-        (~((s.taper_start > 0) & (s.taper_start < 1)), lambda k: f"taper_start is {s.taper_start[k]}, not in (0, 1)"),
+        (~((taper > 0) & (taper < 1)), lambda k: f"taper_start is {taper[k]}, not in (0, 1)"),
         (
-            s.reserve_kwh > s.capacity_kwh + _ROUNDING_KWH,
-            lambda k: f"reserve_kwh {s.reserve_kwh[k]:g} is above capacity_kwh {s.capacity_kwh[k]:g}",
+            reserve > capacity + _ROUNDING_KWH,
+            lambda k: f"reserve_kwh {reserve[k]:g} is above capacity_kwh {capacity[k]:g}",
         ),
     ]
     found = []
     for bad, text in checks:
         found += _listed(np.flatnonzero(bad), text)
-    for name in ("energy_kwh", "wanted_kwh", "discharge_kw", "reserve_kwh", "capacity_kwh", "charge_kw"):
-        values = getattr(s, name)
-        least = "above 0" if name in ("capacity_kwh", "charge_kw") else "0 or more"
-        good = np.isfinite(values) & (values > 0 if least == "above 0" else values >= 0)
-        found += _listed(
-            np.flatnonzero(~good),
-            partial(_out_of_range, name, values, least),
-        )
-    if (np.diff(s.arrival_step) < 0).any():
+    for name, field in FIELDS.items():
+        if field.allowed:
+            good = np.isfinite(s[name]) & (s[name] > 0 if field.allowed == "above 0" else s[name] >= 0)
+            found += _listed(np.flatnonzero(~good), partial(_out_of_range, name, s[name], field.allowed))
+    if (np.diff(arrival) < 0).any():
         found.append("sessions are not sorted by arrival_step")
     return found + _overlaps(track)
 
 
 def _overlaps(track: Track) -> list[str]:
-    s = track.sessions
-    order = np.lexsort((s.departure_step, s.arrival_step, s.port))
+    port, arrival, departure = (track.sessions[name] for name in ("port", "arrival_step", "departure_step"))
+    order = np.lexsort((departure, arrival, port))
     early, late = order[:-1], order[1:]
-    bad = (s.port[early] == s.port[late]) & (s.departure_step[early] > s.arrival_step[late])
+    bad = (port[early] == port[late]) & (departure[early] > arrival[late])
 
     def text(k: int) -> str:
-        port = int(s.port[late[k]])
-        name = track.ports[port] if 0 <= port < len(track.ports) else str(port)
-        return f"comes to port {name} at step {s.arrival_step[late[k]]}, while session {early[k]} is there"
+        where = int(port[late[k]])
+        name = track.ports[where] if 0 <= where < len(track.ports) else str(where)
+        return f"comes to port {name} at step {arrival[late[k]]}, while session {early[k]} is there"
 
     where = np.flatnonzero(bad)
     found = [f"session {late[k]} {text(k)}" for k in where[:_LISTED]]

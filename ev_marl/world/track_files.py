@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from ev_marl.support.errors import TrackError
 from ev_marl.world import handmade
+from ev_marl.world.session_table import FIELDS, SESSION
 
 if TYPE_CHECKING:
     from ev_marl.world.track import Track
@@ -32,19 +33,8 @@ _FRAME = ("start", "timezone", "step_h", "currency", "ports", "groups", "turned_
 _PRICES = ("buy_per_kwh", "sell_per_kwh")
 _BY_GROUP = ("base_load_kw", "import_limit_kw", "export_limit_kw")
 _NETWORK = {"load_kw": "loads", "load_kvar": "loads", "generator_kw": "generators", "generator_kvar": "generators"}
-_SESSION_TYPES = {
-    "port": pa.int64(),
-    "arrival_step": pa.int64(),
-    "departure_step": pa.int64(),
-    "energy_kwh": pa.float64(),
-    "wanted_kwh": pa.float64(),
-    "capacity_kwh": pa.float64(),
-    "charge_kw": pa.float64(),
-    "discharge_kw": pa.float64(),
-    "taper_start": pa.float64(),
-    "reserve_kwh": pa.float64(),
-    "vehicle": pa.string(),
-}
+_ARROW = {"i": pa.int64(), "f": pa.float64(), "U": pa.string()}
+_SESSION_TYPES = {name: _ARROW[SESSION[name].kind] for name in FIELDS}
 
 
 def write(track: Track, path: Path, overwrite: bool) -> Path:
@@ -142,7 +132,7 @@ def _write_json(track: Track, path: Path) -> None:
                 for name, names in _NETWORK.items()
             },
         }
-    columns = [np.asarray(getattr(track.sessions, name)).tolist() for name in _SESSION_TYPES]
+    columns = [track.sessions[name].tolist() for name in _SESSION_TYPES]
     content["sessions"] = [dict(zip(_SESSION_TYPES, row, strict=True)) for row in zip(*columns, strict=True)]
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -188,9 +178,9 @@ def _write_parquet(track: Track, path: Path) -> None:
         for g, group in enumerate(track.groups):
             columns[f"{name}/{group}"] = pa.array(np.ascontiguousarray(getattr(track, name)[:, g]))
     sessions = track.sessions
-    bounds = np.searchsorted(sessions.arrival_step, np.arange(track.n_steps + 1)).astype(np.int32)
+    bounds = np.searchsorted(sessions["arrival_step"], np.arange(track.n_steps + 1)).astype(np.int32)
     table = pa.StructArray.from_arrays(
-        [pa.array(getattr(sessions, name), type=kind) for name, kind in _SESSION_TYPES.items()],
+        [pa.array(np.ascontiguousarray(sessions[name]), type=kind) for name, kind in _SESSION_TYPES.items()],
         names=list(_SESSION_TYPES),
     )
     columns["sessions"] = pa.ListArray.from_arrays(pa.array(bounds), table)
@@ -282,7 +272,7 @@ def _session_arrays(columns: dict[str, list[Any]], path: Path) -> dict[str, Any]
     arrays: dict[str, Any] = {}
     for name, kind in _SESSION_TYPES.items():
         if kind == pa.string():
-            arrays[name] = tuple(str(value) for value in columns[name])
+            arrays[name] = np.array([str(value) for value in columns[name]], dtype=np.str_)
         elif kind == pa.int64():
             for k, value in enumerate(columns[name]):
                 if not isinstance(value, int) or isinstance(value, bool):

@@ -22,9 +22,10 @@ from ev_marl.world.hours import HourGrid
 from ev_marl.world.loads import LoadDay, SiteLoads
 from ev_marl.world.parking import Fleet, draw_visitors, park
 from ev_marl.world.prices import FilePrices, PriceSource, buy_and_sell, price_source
+from ev_marl.world.session_table import no_sessions
 from ev_marl.world.sessions import SESSION_MODELS, check_arrivals
 from ev_marl.world.streams import stream
-from ev_marl.world.track import Sessions, Track
+from ev_marl.world.track import Track
 
 if TYPE_CHECKING:
     from ev_marl.world.grid_loads import GridLoads, GridMean
@@ -135,9 +136,7 @@ class World:
         seed : int
             Seed of prices and loads, >= 0.
         """
-        return self._track(
-            self._day(day), seed, Sessions.none(), 0, {"scenario": self.scenario.name, "seed": str(seed)}
-        )
+        return self._track(self._day(day), seed, no_sessions(), 0, {"scenario": self.scenario.name, "seed": str(seed)})
 
     def _day(self, day: date) -> _Day:
         if day not in self._known_days:
@@ -167,7 +166,7 @@ class World:
 
         return GridLoads(self.scenario, self.site.network)
 
-    def _track(self, known: _Day, seed: int, sessions: Sessions, turned_away: int, source: dict[str, str]) -> Track:
+    def _track(self, known: _Day, seed: int, sessions: np.ndarray, turned_away: int, source: dict[str, str]) -> Track:
         scenario = self.scenario
         price = self._prices.draw(known.clock, known.episode_hours, stream(seed, "prices"))
         network = None

@@ -219,7 +219,7 @@ def test_tracks_are_imported(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "1 tracks" in result.stderr
     track = Track.load(out / "2019-01-07.parquet")
-    assert track.sessions.wanted_kwh.tolist() == [9.5]
+    assert track.sessions["wanted_kwh"].tolist() == [9.5]
     wrong = run("track", "import", "elaadnl", file, "--site", "tiny", "--out", out)
     assert wrong.exit_code == 1
     assert "Traceback" not in wrong.output

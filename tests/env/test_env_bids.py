@@ -151,7 +151,7 @@ def test_the_demand_of_a_group_is_that_of_its_vehicles() -> None:
     senses = Senses(setting.scenario, setting.site, setting.objective, ["demand"])
     senses.load(simulator)
     columns = {row.label.rpartition(".")[2]: k for k, row in reversed(list(enumerate(senses.observer.table())))}
-    sessions, site = simulator.days.sessions, simulator.site
+    sessions, site = simulator.days.stays, simulator.site
     lot = setting.site.groups.index("lot_south")
     agent = setting.site.agents.index("bidi_0")
     ports = np.arange(site.group_first_port[lot], site.group_end_port[lot])
@@ -164,7 +164,7 @@ def test_the_demand_of_a_group_is_that_of_its_vehicles() -> None:
         missing = wanting = 0.0
         for p in here:
             s = simulator.session[0, p]
-            gap = max(0.0, sessions.due_kwh[s] - simulator.energy_kwh[0, p]) / sessions.charge_efficiency[s]
+            gap = max(0.0, sessions["due_kwh"][s] - simulator.energy_kwh[0, p]) / sessions["charge_efficiency"][s]
             missing += gap
             wanting += simulator.hi_kw[0, p] if gap > 0.0 else 0.0
         assert seen[columns["connected"]] == pytest.approx(len(here) / len(ports))

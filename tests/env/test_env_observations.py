@@ -17,7 +17,7 @@ from ev_marl.simulation.days import Days
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.support.errors import OptionError, UnknownNameError
-from ev_marl.world import Sessions, Track
+from ev_marl.world import Track, session_table
 
 ALL_BLOCKS = ["identity", "clock", "calendar", "ports", "prices", "headroom", "neighbours"]
 
@@ -79,7 +79,7 @@ def yard() -> Site:
 
 def a_day(site: Site, n_steps: int = 4, step_h: float = 1.0) -> Track:
     """A vehicle at ac_0/1 and one at ac_1/0, both from the start; prices 0.1, 0.2, 0.3, 0.4."""
-    sessions = Sessions(
+    sessions = session_table(
         port=np.array([1, 2]),
         arrival_step=np.array([0, 0]),
         departure_step=np.array([3, 4]),
@@ -90,7 +90,7 @@ def a_day(site: Site, n_steps: int = 4, step_h: float = 1.0) -> Track:
         discharge_kw=np.array([0.0, 20.0]),
         taper_start=np.array([0.8, 0.8]),
         reserve_kwh=np.array([0.0, 0.0]),
-        vehicle=("a", "b"),
+        vehicle=["a", "b"],
     )
     limits = site.arrays.n_groups
     prices = np.linspace(0.1, 0.1 * n_steps, n_steps)
@@ -194,8 +194,8 @@ def test_a_lonely_station_has_no_neighbours() -> None:
     graph.nodes["ac_0/0"]["charge_kw"] = 10.0
     site = Site.from_graph(graph)
     track = a_day(yard())
-    rows = {name: getattr(track.sessions, name)[:1] for name in vars(track.sessions)}
-    sessions = Sessions(**{**rows, "port": np.array([0])})
+    sessions = track.sessions[:1].copy()
+    sessions["port"] = 0
     lonely = Track(
         **{
             **vars(track),

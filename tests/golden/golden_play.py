@@ -162,7 +162,7 @@ def _world(case: Case) -> Numbers:
     for seed in case.options["seeds"]:
         track = world.sample(seed)
         content = {name: getattr(track, name) for name in TRACK}
-        content |= {f"sessions.{name}": value for name, value in vars(track.sessions).items()}
+        content |= {f"sessions.{name}": track.sessions[name] for name in track.sessions.dtype.names}
         content |= {} if track.network is None else {f"network.{name}": x for name, x in vars(track.network).items()}
         numbers |= {f"{seed}.{name}": value for name, value in content.items()} | {f"{seed}.start": str(track.start)}
     return numbers

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ev_marl.env.setup import Setting
 from ev_marl.planning.booking import booked_coverage
-from ev_marl.planning.own_plan import Vehicles
+from ev_marl.planning.vehicles import Vehicles
 from ev_marl.policies import make_policy, rollout
 from ev_marl.policies.messages.booked import BookedResponse
 from ev_marl.scenario import load_scenario
@@ -24,17 +24,17 @@ from ev_marl.testing import check_policy
 
 def bookings(simulator: Simulator, prices: np.ndarray) -> np.ndarray:
     """Power that each port books in each step to come, row 0; shape (n_ports, n_left), in plain Python."""
-    sessions, step = simulator.days.sessions, simulator.step_index
+    sessions, step = simulator.days.stays, simulator.step_index
     booked = np.zeros((simulator.site.n_ports, len(prices)))
     for p in range(simulator.site.n_ports):
         s = simulator.session[0, p]
-        if s < 0 or sessions.charge_kw[s] <= 0.0:
+        if s < 0 or sessions["charge_kw"][s] <= 0.0:
             continue
-        missing_kwh = sessions.due_kwh[s] - simulator.energy_kwh[0, p]
-        left_kw = missing_kwh / (sessions.charge_efficiency[s] * simulator.days.step_h)
-        usable = range(max(1, sessions.deadline_step[s] - step))
+        missing_kwh = sessions["due_kwh"][s] - simulator.energy_kwh[0, p]
+        left_kw = missing_kwh / (sessions["charge_efficiency"][s] * simulator.days.step_h)
+        usable = range(max(1, sessions["deadline_step"][s] - step))
         for t in sorted(usable, key=lambda t: (prices[t], t)):
-            booked[p, t] = max(0.0, min(sessions.charge_kw[s], left_kw))
+            booked[p, t] = max(0.0, min(sessions["charge_kw"][s], left_kw))
             left_kw -= booked[p, t]
     return booked
 

@@ -20,7 +20,7 @@ from ev_marl.optimum import solve
 from ev_marl.planning.outlook.expected import ExpectedRoom, ExpectedVehicles
 from ev_marl.policies import DualPrices, StationView, make_policy, rollout
 from ev_marl.policies.messages.dual import add_up, new_prices, prices_above
-from ev_marl.policies.messages.stays import Stays
+from ev_marl.policies.messages.plan import plan_at_prices
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.support.errors import OptionError
@@ -42,10 +42,9 @@ def plans(view: StationView, price, *, inertia=1e-4, group=None, n_values=200):
     """Plans of one row at prices of shape (groups, steps)."""
     group = np.zeros(view.connected.shape[1], dtype=np.int64) if group is None else group
     plan_kw = np.zeros((1, view.connected.shape[1], view.n_steps))
-    stays = Stays.of(view, group)
     price = np.atleast_2d(np.asarray(price, dtype=float))[None]
     for _ in range(1 if inertia < 1e-3 else 60):
-        stays.plan(view, price, plan_kw, inertia_per_kwh=inertia, n_values=n_values)
+        plan_at_prices(view, view.vehicles, group, price, plan_kw, inertia_per_kwh=inertia, n_values=n_values)
     return plan_kw[0]
 
 
@@ -125,7 +124,7 @@ def test_a_station_answers_from_its_own_columns_and_the_prices_only():
     for view, price, before in recorded:
         announced = prices_above(site, price)
         answered = before.copy()
-        Stays.of(view, site.port_group).plan(view, announced, answered, inertia_per_kwh=0.1)
+        plan_at_prices(view, view.vehicles, site.port_group, announced, answered, inertia_per_kwh=0.1)
         assert np.abs(answered).max() > 1.0
         for station in (0, 7, 15):
             others = view.port_station != station
@@ -142,16 +141,17 @@ def test_a_station_answers_from_its_own_columns_and_the_prices_only():
             group = site.port_group[np.flatnonzero(~others)[0]]
             foreign = announced + 1.0
             foreign[:, group] = announced[:, group]
-            Stays.of(changed, site.port_group).plan(changed, foreign, again, inertia_per_kwh=0.1)
+            plan_at_prices(changed, changed.vehicles, site.port_group, foreign, again, inertia_per_kwh=0.1)
             assert np.array_equal(again[:, ~others], answered[:, ~others])
 
 
 def test_groups_see_sums():
     site = two_lots((2, 1)).arrays
     view = make_station_view(buy=[0.1] * 4, energy=[20.0, 20.0, 20.0], deadline=[4, 2, 3])
-    plan_kw = np.arange(12.0).reshape(1, 3, 4) * (np.arange(4) < view.deadline_step[0][:, None])
+    plan_kw = np.arange(12.0).reshape(1, 3, 4) * (np.arange(4) < view.vehicle["deadline_step"][0][:, None])
     total_kw, able_kw = np.zeros((1, 3, 4)), np.zeros((1, 3, 4))
-    add_up(site, 1, Stays.of(view, site.port_group), plan_kw, np.full((1, 3), 10.0), total_kw, able_kw, 0.5)
+    able = np.full((1, 3), 10.0)
+    add_up(site, 1, view.vehicles, site.port_group, plan_kw, able, total_kw, able_kw, 0.5)
     assert total_kw[0] == pytest.approx(0.5 * np.array([[0.0, 1 + 5 + 9, 2 + 10, 3], [0, 1 + 5, 2, 3], [0, 9, 10, 0]]))
     assert able_kw[0] == pytest.approx(0.5 * np.array([[0.0, 30, 20, 10], [0, 20, 10, 10], [0, 10, 10, 0]]))
 
@@ -241,12 +241,12 @@ def test_expected_vehicles_are_those_still_to_come():
     setting = Setting.of("workplace")
     expected = ExpectedVehicles.of(setting.world, setting.site.arrays, 3)
     again = ExpectedVehicles.of(setting.world, setting.site.arrays, 3)
-    assert np.array_equal(expected.limits.due_kwh, again.limits.due_kwh)
+    assert np.array_equal(expected.stays["due_kwh"], again.stays["due_kwh"])
     assert expected.weight == pytest.approx(1 / 3)
     view = make_station_view(buy=[0.1] * 50, step=46, n_steps=96, energy=[20.0] * 40)
     coming = expected.to_come(view)
-    assert np.array_equal(coming.session[0] >= 0, expected.limits.arrival_step > 46)
-    assert 0 < (coming.session[0] >= 0).sum() < len(expected.limits)
+    assert np.array_equal(coming.session[0] >= 0, expected.stays["arrival_step"] > 46)
+    assert 0 < (coming.session[0] >= 0).sum() < len(expected.stays)
 
 
 def test_models_of_the_world_help_and_days_are_reproducible():

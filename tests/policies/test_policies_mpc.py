@@ -30,7 +30,7 @@ from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.support.errors import ObjectiveError, OptionError, PolicyError
 from ev_marl.testing import check_policy
-from ev_marl.world.track import Sessions, Track
+from ev_marl.world.track import Track
 
 MONEY = [EnergyCost(), UnmetEnergy(0.6), BatteryWear(0.02)]
 OBJECTIVES = {
@@ -119,18 +119,13 @@ def decided(setting: Setting, track: Track, policy: Mpc) -> np.ndarray:
 def test_what_is_still_to_come_has_no_say():
     setting = Setting.of(short_street())
     track, rng = setting.world.sample(7), np.random.default_rng(0)
-    arrivals = np.unique(track.sessions.arrival_step)
+    arrivals = np.unique(track.sessions["arrival_step"])
     t = int(arrivals[len(arrivals) // 2])
-    later = track.sessions.arrival_step > t
+    later = track.sessions["arrival_step"] > t
     assert later.any()
-    columns = {name: getattr(track.sessions, name) for name in Sessions.__dataclass_fields__}
-    kept = {
-        name: tuple(np.array(column)[~later]) if name == "vehicle" else column[~later]
-        for name, column in columns.items()
-    }
     base_kw = track.base_load_kw.copy()
     base_kw[t + 1 :] += rng.uniform(-20.0, 20.0, base_kw[t + 1 :].shape)
-    other = replace(track, sessions=Sessions(**kept), base_load_kw=base_kw)
+    other = replace(track, sessions=track.sessions[~later], base_load_kw=base_kw)
     before, after = decided(setting, track, Mpc()), decided(setting, other, Mpc())
     assert np.abs(before[: t + 1]).max() > 0.0
     np.testing.assert_array_equal(before[: t + 1], after[: t + 1])
@@ -180,13 +175,13 @@ def test_among_equal_steps_the_first_is_taken():
 def test_fleets_hold_what_drawn_days_hold():
     world = Setting.of("residential-v2g").world
     fleets = expected_fleets(world, 10)
-    per_day = np.mean([(world.sample(s).sessions.arrival_step > 0).sum() for s in range(30)])
+    per_day = np.mean([(world.sample(s).sessions["arrival_step"] > 0).sum() for s in range(30)])
     assert 0.5 * per_day < len(fleets) < 2.0 * per_day
-    assert (fleets.deadline_step > fleets.arrival_step).all()
-    assert (fleets.due_kwh <= fleets.capacity_kwh).all()
-    assert (fleets.floor_kwh <= fleets.energy_kwh).all()
+    assert (fleets["deadline_step"] > fleets["arrival_step"]).all()
+    assert (fleets["due_kwh"] <= fleets["capacity_kwh"]).all()
+    assert (fleets["floor_kwh"] <= fleets["energy_kwh"]).all()
     # Every charger has 11 kW, and most vehicles take it.
-    assert 0.5 * 11.0 * per_day < fleets.charge_kw.sum() <= 1.2 * 11.0 * per_day
+    assert 0.5 * 11.0 * per_day < fleets["charge_kw"].sum() <= 1.2 * 11.0 * per_day
     assert len(expected_fleets(world, 0)) == 0
 
 

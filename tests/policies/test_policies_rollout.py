@@ -31,16 +31,16 @@ def test_a_view_shows_what_is_there(setting):
     assert not isinstance(empty, SiteView)
     assert not empty.connected.any()
     assert (empty.energy_kwh == 0.0).all()
-    assert (empty.capacity_kwh == 1.0).all()
+    assert (empty.vehicle["capacity_kwh"] == 1.0).all()
     assert np.isinf(empty.laxity_h).all()
-    assert (empty.deadline_step == 0).all()
+    assert (empty.vehicle["deadline_step"] == 0).all()
     simulator.step(np.zeros((1, 2)))
     view = make_view(simulator, objective, LeastLaxityFirst())
     assert isinstance(view, SiteView)
     assert view.step == 1
     assert view.connected.all()
-    assert view.due_kwh == pytest.approx(np.array([[19.0, 29.0]]))
-    assert view.deadline_step.tolist() == [[3, 4]]
+    assert view.vehicle["due_kwh"] == pytest.approx(np.array([[19.0, 29.0]]))
+    assert view.vehicle["deadline_step"].tolist() == [[3, 4]]
     # Time left less 9 kWh at 0.9 * 10 kW.
     assert view.laxity_h == pytest.approx(np.array([[1.0, 2.0]]))
     assert view.hi_kw == pytest.approx(np.array([[10.0, 10.0]]))

@@ -15,7 +15,7 @@ from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.optimum import solve
 from ev_marl.policies import Selfish, make_policy, rollout
-from ev_marl.policies.messages.stays import Stays
+from ev_marl.policies.messages.plan import plan_in_turn
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.support.errors import OptionError
@@ -81,7 +81,7 @@ def own_costs(view, plan_kw):
     charging, selling = np.maximum(plan_kw[0], 0.0), np.maximum(-plan_kw[0], 0.0)
     energy = view.energy_kwh[0] + (charging * 0.9 - selling / 0.9).sum(axis=1)
     money = (charging * (view.buy_per_kwh[0] + 0.03) - selling * (view.sell_per_kwh[0] - 0.03)).sum(axis=1)
-    return money + 0.4 * np.maximum(0.0, view.due_kwh[0] - energy)
+    return money + 0.4 * np.maximum(0.0, view.vehicle["due_kwh"][0] - energy)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -101,14 +101,12 @@ def test_turns_lower_the_sum_of_all_costs_and_end_where_nobody_wants_to_change(s
         wear=0.03,
         unmet=0.4,
     )
-    stays = Stays.of(view, site.port_group)
     upper = np.repeat(np.array([25.0, 10.0, 20.0])[None, :, None], n_steps, axis=2)
     plan_kw = np.zeros((1, n_ports, n_steps))
 
     def turn(order):
-        stays.plan_in_turn(
-            view, np.array([order]), site.group_parent, np.full_like(upper, -np.inf), upper, plan_kw, n_values=400
-        )
+        lower = np.full_like(upper, -np.inf)
+        plan_in_turn(view, view.vehicles, np.array([order]), site, lower, upper, plan_kw, n_values=400)
 
     before = own_costs(view, plan_kw).sum()
     for _ in range(15):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import ev_marl
-from ev_marl.planning.own_plan import OUTLOOK, Vehicles, Worth, own_plans
+from ev_marl.planning.own_plan import OUTLOOK, Worth, own_plans
+from ev_marl.planning.vehicles import Vehicles
 from ev_marl.rl.config import Reward
 from ev_marl.rl.rewards import TrainingReward
 

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ev_marl.simulation.coordinators import COORDINATORS, make_coordinator
-from ev_marl.simulation.days import session_limits
 from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.simulation.stays import stays_of
 from ev_marl.site import Site
 from ev_marl.site.charge_curve import energy_after
 from ev_marl.support.errors import ActionError, TrackError
-from ev_marl.world.track import Sessions, Track
+from ev_marl.world.session_table import session_table
+from ev_marl.world.track import Track
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -38,7 +39,7 @@ def test_limits_hold_and_books_balance_in_every_step(seed: int, coordinator: str
     rng, site, track = random_day(seed)
     simulator = Simulator(site.arrays, make_coordinator(coordinator), [track])
     simulator.reset([0, 0])
-    sessions = simulator.days.sessions
+    sessions = simulator.days.stays
     while not simulator.done:
         lo, hi, session = simulator.lo_kw.copy(), simulator.hi_kw.copy(), simulator.session.copy()
         energy = simulator.energy_kwh.copy()
@@ -54,13 +55,13 @@ def test_limits_hold_and_books_balance_in_every_step(seed: int, coordinator: str
         s = session[there]
         losses = np.where(
             metered > 0,
-            metered * (1 - sessions.charge_efficiency[s]),
-            -metered * (1 / sessions.discharge_efficiency[s] - 1),
+            metered * (1 - sessions["charge_efficiency"][s]),
+            -metered * (1 / sessions["discharge_efficiency"][s] - 1),
         )
         np.testing.assert_allclose(metered, flow.energy_change_kwh[there] + losses, atol=1e-9)
         np.testing.assert_allclose(flow.energy_kwh, energy + flow.energy_change_kwh, atol=1e-12)
-        assert np.all(flow.energy_kwh[there] <= sessions.capacity_kwh[s])
-        assert np.all(flow.energy_kwh[there] >= sessions.floor_kwh[s] - 1e-9)
+        assert np.all(flow.energy_kwh[there] <= sessions["capacity_kwh"][s])
+        assert np.all(flow.energy_kwh[there] >= sessions["floor_kwh"][s] - 1e-9)
         assert np.all(flow.granted_kw[~there] == 0)
         for group in range(site.arrays.n_groups):
             below = slice(site.arrays.group_first_port[group], site.arrays.group_end_port[group])
@@ -111,7 +112,7 @@ def one_vehicle(
     reserve: float = 5.0,
 ) -> Track:
     departure = n_steps if departure is None else departure
-    sessions = Sessions(
+    sessions = session_table(
         port=np.array([0]),
         arrival_step=np.array([arrival]),
         departure_step=np.array([departure]),
@@ -122,7 +123,7 @@ def one_vehicle(
         discharge_kw=np.array([11.0]),
         taper_start=np.array([0.8]),
         reserve_kwh=np.array([reserve]),
-        vehicle=("test",),
+        vehicle=["test"],
     )
     nothing = np.zeros((n_steps, site.arrays.n_groups))
     return Track(
@@ -204,12 +205,12 @@ def test_a_session_that_outlasts_the_horizon_is_owed_what_keeps_its_wish_reachab
     site = one_port()
     # 20 kWh wanted (to 30), two hours left after the end give 19.8 kWh: 10.2 kWh must be there at the end.
     track = one_vehicle(site, n_steps=4, step_h=0.5, departure=8, wanted=20.0)
-    assert session_limits(site.arrays, track).due_kwh[0] == pytest.approx(10.2)
+    assert stays_of(site.arrays, track)["due_kwh"][0] == pytest.approx(10.2)
     longer = one_vehicle(site, n_steps=4, step_h=0.5, departure=8, wanted=39.0)
-    limits = session_limits(site.arrays, longer)
+    stays = stays_of(site.arrays, longer)
     rate = 0.9 * 11
-    assert float(energy_after(limits.due_kwh[0], 2.0, rate, 50.0, limits.tau_h[0])) == pytest.approx(
-        min(49.0, float(energy_after(10.0, 4.0, rate, 50.0, limits.tau_h[0])))
+    assert float(energy_after(stays["due_kwh"][0], 2.0, rate, 50.0, stays["tau_h"][0])) == pytest.approx(
+        min(49.0, float(energy_after(10.0, 4.0, rate, 50.0, stays["tau_h"][0])))
     )
 
 

@@ -25,8 +25,8 @@ def uncontrolled_load_kw(setting: Setting, tracks: list[Track]) -> np.ndarray:
     """Load of all vehicles when each charges at full power until its wish is met, shape (n_tracks, n_steps)."""
     simulator = Simulator(setting.site.arrays, setting.coordinator, tracks)
     simulator.reset(np.arange(len(tracks)))
-    orders = [np.lexsort((track.sessions.arrival_step, track.sessions.port)) for track in tracks]
-    wishes = [track.sessions.energy_kwh + track.sessions.wanted_kwh for track in tracks]
+    orders = [np.lexsort((track.sessions["arrival_step"], track.sessions["port"])) for track in tracks]
+    wishes = [track.sessions["energy_kwh"] + track.sessions["wanted_kwh"] for track in tracks]
     wish = np.concatenate([values[order] for values, order in zip(wishes, orders, strict=True)])
     load_kw = np.empty((len(tracks), tracks[0].n_steps))
     for step in range(tracks[0].n_steps):

@@ -20,7 +20,8 @@ from ev_marl.scenario.schema import Scenario
 from ev_marl.scenario.series import Series
 from ev_marl.site.site import Site
 from ev_marl.support.errors import TrackError
-from ev_marl.world.track import Sessions, Track
+from ev_marl.world.session_table import no_sessions, session_table
+from ev_marl.world.track import Track
 from ev_marl.world.world import World
 
 Make = Callable[..., Scenario]
@@ -81,19 +82,18 @@ def test_a_track_without_sessions_and_one_in_the_doubled_hour(site: Site, tmp_pa
 def test_any_float_survives_a_file(
     tmp_path_factory: pytest.TempPathFactory, prices: list[float], energy: float, capacity: float, limit: float
 ) -> None:
-    whole, real = np.array([0]), np.array([1.0])
-    sessions = Sessions(
-        whole,
-        whole,
-        whole + 1,
-        energy * capacity * real,
-        0.0 * real,
-        capacity * real,
-        real,
-        real,
-        0.5 * real,
-        0 * real,
-        ("é",),
+    sessions = session_table(
+        port=[0],
+        arrival_step=[0],
+        departure_step=[1],
+        energy_kwh=[energy * capacity],
+        wanted_kwh=[0.0],
+        capacity_kwh=[capacity],
+        charge_kw=[1.0],
+        discharge_kw=[1.0],
+        taper_start=[0.5],
+        reserve_kwh=[0.0],
+        vehicle=["é"],
     )
     track = Track(
         start=datetime(2023, 1, 1, tzinfo=ZoneInfo("UTC")),
@@ -184,25 +184,14 @@ def test_a_faulty_parquet_file_names_file_and_field(track: Track, tmp_path: Path
 
 
 def test_validation_finds_all_faults_at_once(site: Site, track: Track) -> None:
-    sessions = track.sessions
-    port = sessions.port.copy()
-    port[0] = 99
-    departure = sessions.departure_step.copy()
-    departure[1] = sessions.arrival_step[1]
-    energy = sessions.energy_kwh.copy()
-    energy[2], energy[3], energy[4] = -1.0, np.nan, 1e6
+    sessions = track.sessions.copy()
+    sessions["port"][0] = 99
+    sessions["departure_step"][1] = sessions["arrival_step"][1]
+    sessions["energy_kwh"][2:5] = -1.0, np.nan, 1e6
     base = track.base_load_kw.copy()
     base[5, 0] = np.nan
     faulty = track.replace(
-        sessions=Sessions(
-            **{
-                **vars(sessions),
-                "port": port,
-                "departure_step": departure,
-                "energy_kwh": energy,
-                "vehicle": sessions.vehicle,
-            }
-        ),
+        sessions=sessions,
         base_load_kw=base,
         sell_per_kwh=track.sell_per_kwh[:-1],
         import_limit_kw=-track.import_limit_kw,
@@ -225,13 +214,20 @@ def test_validation_finds_all_faults_at_once(site: Site, track: Track) -> None:
         assert part in message
 
 
-def test_validation_of_lengths_and_types(track: Track) -> None:
-    sessions = track.sessions
-    short = Sessions(**{**vars(sessions), "wanted_kwh": sessions.wanted_kwh[:-1], "vehicle": ()})
-    with pytest.raises(TrackError, match=r"(?s)sessions.wanted_kwh has the shape .*sessions.vehicle has 0 entries"):
-        track.replace(sessions=short).validate()
-    with pytest.raises(TrackError, match=r"sessions\.port is int32; int64 is needed"):
-        track.replace(sessions=Sessions(**{**vars(sessions), "port": sessions.port.astype(np.int32)})).validate()
+def test_a_table_of_sessions_needs_columns_of_one_length_and_of_their_kinds(track: Track) -> None:
+    columns = {name: track.sessions[name] for name in track.sessions.dtype.names}
+    assert np.array_equal(session_table(**columns), track.sessions)
+    assert len(session_table(**dict.fromkeys(columns, ()))) == len(no_sessions()) == 0
+    with pytest.raises(TrackError, match=r"sessions.wanted_kwh has the shape"):
+        session_table(**{**columns, "wanted_kwh": columns["wanted_kwh"][:-1]})
+    with pytest.raises(TrackError, match=r"sessions\.port is float64; int64 is needed"):
+        session_table(**{**columns, "port": columns["port"] + 0.5})
+    with pytest.raises(TrackError, match=r"sessions\.vehicle is <U65"):
+        session_table(**{**columns, "vehicle": ["n" * 65] * len(track.sessions)})
+    with pytest.raises(TrackError, match=r"missing columns \['port'\], unknown columns \['prot'\]"):
+        session_table(**{{"port": "prot"}.get(name, name): values for name, values in columns.items()})
+    with pytest.raises(TrackError, match="no table of the dtype SESSION"):
+        track.replace(sessions=track.sessions["port"]).validate()
 
 
 def test_validation_of_the_frame(site: Site, track: Track) -> None:
@@ -259,7 +255,7 @@ def test_validation_of_the_frame(site: Site, track: Track) -> None:
     ]:
         assert part in message
     empty = np.empty(0)
-    nothing = track.replace(sessions=Sessions.none(), buy_per_kwh=empty, sell_per_kwh=empty)
+    nothing = track.replace(sessions=no_sessions(), buy_per_kwh=empty, sell_per_kwh=empty)
     with pytest.raises(TrackError, match="a track has at least one step"):
         nothing.validate()
 
@@ -274,12 +270,8 @@ def test_many_faults_of_one_kind_are_counted(site: Site) -> None:
 def test_unsorted_sessions(site: Site) -> None:
     rows = [{"port": k, "arrival": k, "departure": 9, "wanted_kwh": 1} for k in range(2)]
     track = Track.build(site, sessions=rows)
-    columns = {
-        name: values[::-1].copy() if isinstance(values, np.ndarray) else values
-        for name, values in vars(track.sessions).items()
-    }
     with pytest.raises(TrackError, match="not sorted by arrival_step"):
-        track.with_sessions(Sessions(**columns)).validate(site)
+        track.with_sessions(track.sessions[::-1]).validate(site)
     with pytest.raises(TrackError, match="need the site"):
         track.with_sessions(rows)
 
@@ -308,12 +300,12 @@ def test_a_track_made_by_hand(site: Site) -> None:
         base_load_kw={"north": 5.0, "grid": [1, 2, 3, 4]},
     )
     first, second = 0, 1  # sorted by arrival
-    assert list(track.sessions.port) == [0, site.ports.index("bidi_0/0")]
-    assert track.sessions.energy_kwh[first] == 7.0
-    assert track.sessions.energy_kwh[second] == 10.0
-    assert track.sessions.vehicle == ("vehicle", "van")
-    assert list(track.sessions.charge_kw) == [11.0, 11.0]
-    assert list(track.sessions.discharge_kw) == [0.0, 11.0]
+    assert list(track.sessions["port"]) == [0, site.ports.index("bidi_0/0")]
+    assert track.sessions["energy_kwh"][first] == 7.0
+    assert track.sessions["energy_kwh"][second] == 10.0
+    assert list(track.sessions["vehicle"]) == ["vehicle", "van"]
+    assert list(track.sessions["charge_kw"]) == [11.0, 11.0]
+    assert list(track.sessions["discharge_kw"]) == [0.0, 11.0]
     assert list(track.sell_per_kwh) == [0.1, 0.2, 0.3, 0.4]
     assert track.base_load_kw.tolist() == [[6, 5, 0], [7, 5, 0], [8, 5, 0], [9, 5, 0]]
     assert track.import_limit_kw[0].tolist() == [150.0, 60.0, math.inf]
@@ -328,7 +320,7 @@ def test_a_track_made_by_hand(site: Site) -> None:
 def test_a_track_that_was_edited_says_so(world: World, tmp_path: Path, suffix: str) -> None:
     drawn = world.sample(7).replace(turned_away=3, source={"scenario": "here", "seed": "7"})
     assert drawn.source == {"scenario": "here", "seed": "7"}
-    edited = drawn.with_sessions(Sessions.none()).with_prices(0.2, 0.1).with_prices(0.3)
+    edited = drawn.with_sessions(no_sessions()).with_prices(0.2, 0.1).with_prices(0.3)
     assert edited.source == {"scenario": "here", "seed": "7", "edited": "sessions, buy_per_kwh, sell_per_kwh"}
     assert edited.turned_away == 3
     loaded = Track.load(edited.save(tmp_path / f"day{suffix}"))

@@ -41,7 +41,7 @@ def command(
 def summary(track: Track) -> dict[str, Any]:
     """A track in a few numbers."""
     sessions = track.sessions
-    stays_h = (sessions.departure_step - sessions.arrival_step) * track.step_h
+    stays_h = (sessions["departure_step"] - sessions["arrival_step"]) * track.step_h
     return {
         "start": track.start.isoformat(),
         "timezone": track.timezone,
@@ -59,10 +59,10 @@ def summary(track: Track) -> dict[str, Any]:
         },
         "sessions": len(sessions),
         "turned_away": track.turned_away,
-        "wanted_kwh": float(sessions.wanted_kwh.sum()),
+        "wanted_kwh": float(sessions["wanted_kwh"].sum()),
         "mean_stay_h": float(stays_h.mean()) if len(sessions) else 0.0,
-        "parked_at_start": int((sessions.arrival_step == 0).sum()),
-        "stay_beyond_end": int((sessions.departure_step > track.n_steps).sum()),
+        "parked_at_start": int((sessions["arrival_step"] == 0).sum()),
+        "stay_beyond_end": int((sessions["departure_step"] > track.n_steps).sum()),
         "buy_per_kwh": _range(track.buy_per_kwh),
         "sell_per_kwh": _range(track.sell_per_kwh),
         "network": None if track.network is None else _network(track.network),
@@ -146,15 +146,15 @@ def _sessions_table(track: Track, count: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("port", "arrival", "stay h", "on arrival kWh", "wanted kWh", "battery kWh", "vehicle"):
         table.add_column(heading, justify="left" if heading in ("port", "vehicle") else "right")
-    for s in range(min(count, len(sessions))):
-        stay_h = (sessions.departure_step[s] - sessions.arrival_step[s]) * track.step_h
+    for session in sessions[:count]:
+        stay_h = (session["departure_step"] - session["arrival_step"]) * track.step_h
+        arrival = times[session["arrival_step"]]
+        numbers = (stay_h, session["energy_kwh"], session["wanted_kwh"], session["capacity_kwh"])
+        formats = (".2f", ".1f", ".1f", ".0f")
         table.add_row(
-            track.ports[sessions.port[s]],
-            f"{times[sessions.arrival_step[s]]:%H:%M}",
-            f"{stay_h:.2f}",
-            f"{sessions.energy_kwh[s]:.1f}",
-            f"{sessions.wanted_kwh[s]:.1f}",
-            f"{sessions.capacity_kwh[s]:.0f}",
-            sessions.vehicle[s],
+            track.ports[session["port"]],
+            f"{arrival:%H:%M}",
+            *(format(number, spec) for number, spec in zip(numbers, formats, strict=True)),
+            session["vehicle"],
         )
     return table

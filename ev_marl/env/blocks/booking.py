@@ -6,7 +6,7 @@ import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
 from ev_marl.planning.booking import booked_coverage
-from ev_marl.planning.own_plan import Vehicles
+from ev_marl.planning.vehicles import Vehicles
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site

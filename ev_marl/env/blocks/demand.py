@@ -25,9 +25,7 @@ def _fill(
     step: int,
     step_h: float,
     urgent_h: float,
-    due_kwh: np.ndarray,
-    deadline_step: np.ndarray,
-    charge_efficiency: np.ndarray,
+    stays: np.ndarray,
     port_group: np.ndarray,
     group_parent: np.ndarray,
     nameplate_kw: np.ndarray,
@@ -45,8 +43,9 @@ def _fill(
             if s < 0:
                 continue
             g = port_group[p]
-            missing = max(0.0, due_kwh[s] - energy_kwh[b, p]) / charge_efficiency[s]
-            left_h = max(1, deadline_step[s] - step) * step_h
+            stay = stays[s]
+            missing = max(0.0, stay["due_kwh"] - energy_kwh[b, p]) / stay["charge_efficiency"]
+            left_h = max(1, stay["deadline_step"] - step) * step_h
             sums[g, 0] += 1.0
             sums[g, 1] += missing
             if missing > 0.0:
@@ -109,7 +108,6 @@ class Demand:
 
     def fill(self, simulator: Simulator, out: np.ndarray) -> None:
         """One kernel for all groups."""
-        sessions = simulator.days.sessions
         _fill(
             simulator.session,
             simulator.energy_kwh,
@@ -118,9 +116,7 @@ class Demand:
             simulator.step_index,
             simulator.days.step_h,
             self.urgent_h,
-            sessions.due_kwh,
-            sessions.deadline_step,
-            sessions.charge_efficiency,
+            simulator.days.stays,
             self._arrays.port_group,
             self._arrays.group_parent,
             self._nameplate_kw,

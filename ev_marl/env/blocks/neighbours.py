@@ -16,8 +16,7 @@ def _fill(
     session: np.ndarray,
     energy_kwh: np.ndarray,
     granted_kw: np.ndarray,
-    capacity_kwh: np.ndarray,
-    due_kwh: np.ndarray,
+    stays: np.ndarray,
     rated_kw: np.ndarray,
     station_first_port: np.ndarray,
     station_group: np.ndarray,
@@ -43,8 +42,8 @@ def _fill(
                 totals[g, 4] += rated_kw[p]
                 if s >= 0:
                     totals[g, 0] += 1.0
-                    totals[g, 1] += max(0.0, due_kwh[s] - energy_kwh[b, p])
-                    totals[g, 2] += capacity_kwh[s]
+                    totals[g, 1] += max(0.0, stays[s]["due_kwh"] - energy_kwh[b, p])
+                    totals[g, 2] += stays[s]["capacity_kwh"]
         for a in range(n_stations):
             g = station_group[a]
             own[:] = 0.0
@@ -54,8 +53,8 @@ def _fill(
                 own[4] += rated_kw[p]
                 if s >= 0:
                     own[0] += 1.0
-                    own[1] += max(0.0, due_kwh[s] - energy_kwh[b, p])
-                    own[2] += capacity_kwh[s]
+                    own[1] += max(0.0, stays[s]["due_kwh"] - energy_kwh[b, p])
+                    own[2] += stays[s]["capacity_kwh"]
             others = group_end_port[g] - group_first_port[g] - (station_first_port[a + 1] - station_first_port[a])
             vehicles = totals[g, 0] - own[0]
             for i in range(3):
@@ -92,13 +91,11 @@ class Neighbours:
 
     def fill(self, simulator: Simulator, out: np.ndarray) -> None:
         """One kernel for all stations."""
-        sessions = simulator.days.sessions
         _fill(
             simulator.session,
             simulator.energy_kwh,
             simulator.granted_kw,
-            sessions.capacity_kwh,
-            sessions.due_kwh,
+            simulator.days.stays,
             self._rated_kw,
             self._arrays.station_first_port,
             self._arrays.station_group,

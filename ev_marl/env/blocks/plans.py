@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
-from ev_marl.planning.own_plan import OUTLOOK, Vehicles, Worth, own_plans
+from ev_marl.planning.own_plan import OUTLOOK, Worth, own_plans
+from ev_marl.planning.vehicles import Vehicles
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site

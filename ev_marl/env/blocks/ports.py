@@ -21,9 +21,7 @@ def _fill(
     step: int,
     steps_scale: float,
     hours_scale: float,
-    capacity_kwh: np.ndarray,
-    due_kwh: np.ndarray,
-    deadline_step: np.ndarray,
+    stays: np.ndarray,
     per_charge_kw: np.ndarray,
     per_discharge_kw: np.ndarray,
     out: np.ndarray,
@@ -36,13 +34,13 @@ def _fill(
                 for feature in range(7):
                     out[b, p, feature] = 0.0
                 continue
-            i = np.uint64(s)  # an unsigned index is not checked for being negative
-            per_kwh = 1.0 / capacity_kwh[i]
+            stay = stays[np.uint64(s)]  # an unsigned index is not checked for being negative
+            per_kwh = 1.0 / stay["capacity_kwh"]
             energy = energy_kwh[b, p]
             out[b, p, 0] = 1.0
             out[b, p, 1] = min(1.0, max(0.0, energy * per_kwh))
-            out[b, p, 2] = min(1.0, max(0.0, (due_kwh[i] - energy) * per_kwh))
-            out[b, p, 3] = min(1.0, max(0.0, (deadline_step[i] - step) * steps_scale))
+            out[b, p, 2] = min(1.0, max(0.0, (stay["due_kwh"] - energy) * per_kwh))
+            out[b, p, 3] = min(1.0, max(0.0, (stay["deadline_step"] - step) * steps_scale))
             out[b, p, 4] = min(1.0, max(-1.0, laxity_h[b, p] * hours_scale))
             out[b, p, 5] = min(1.0, hi_kw[b, p] * per_charge_kw[p])
             out[b, p, 6] = max(-1.0, lo_kw[b, p] * per_discharge_kw[p])
@@ -76,7 +74,7 @@ class Ports:
 
     def fill(self, simulator: Simulator, out: np.ndarray) -> None:
         """One kernel for all ports."""
-        days, sessions = simulator.days, simulator.days.sessions
+        days = simulator.days
         _fill(
             simulator.session,
             simulator.energy_kwh,
@@ -86,9 +84,7 @@ class Ports:
             simulator.step_index,
             1.0 / days.n_steps,
             1.0 / (days.n_steps * days.step_h),
-            sessions.capacity_kwh,
-            sessions.due_kwh,
-            sessions.deadline_step,
+            days.stays,
             self._per_charge_kw,
             self._per_discharge_kw,
             out,

@@ -27,8 +27,8 @@ from ev_marl.grid.studies.unbalanced import LOW_VOLTAGE_KV, PHASES, PhaseFlow, T
 from ev_marl.policies.make import make_policy
 from ev_marl.policies.rollout import rollout
 from ev_marl.scenario.schema.grid import Chargers
-from ev_marl.simulation.days import session_limits
 from ev_marl.simulation.simulator import Flow
+from ev_marl.simulation.stays import stays_of
 from ev_marl.site.site import Site
 from ev_marl.support.errors import DataError, NetworkError
 from ev_marl.support.registry import did_you_mean
@@ -236,15 +236,16 @@ def _play(setting: Setting, policy: str, track: Track, seed: int) -> PlayedDay:
 
 def _phase_of_steps(site: Site, track: Track, port_phase: np.ndarray, given: set[str]) -> tuple[np.ndarray, int]:
     """Phase that each port draws from in each step, int64 (T, P), and how many sessions draw from one."""
-    arrays, sessions = site.arrays, session_limits(site.arrays, track)
+    arrays, stays = site.arrays, stays_of(site.arrays, track)
     stations = [site.agents[station] for station in arrays.port_station]
     fixed = np.array([station in given for station in stations])
     phase = np.full((track.n_steps, arrays.n_ports), _ALL, dtype=np.int64)
     one_phase = 0
-    for s, port in enumerate(sessions.port.tolist()):
-        weak = sessions.charge_kw[s] <= ONE_PHASE_KW and not arrays.port_is_dc[port]
+    for stay in stays:
+        port = stay["port"]
+        weak = stay["charge_kw"] <= ONE_PHASE_KW and not arrays.port_is_dc[port]
         chosen = port_phase[port] if weak or fixed[port] else _ALL
-        phase[sessions.arrival_step[s] : sessions.deadline_step[s], port] = chosen
+        phase[stay["arrival_step"] : stay["deadline_step"], port] = chosen
         one_phase += int(chosen != _ALL)
     return phase, one_phase
 

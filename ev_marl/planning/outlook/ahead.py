@@ -6,7 +6,7 @@ Views, tracks or a scenario's models come in; an `Ahead` for one batch row goes 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.planning.outlook.expected import ExpectedRoom
 from ev_marl.policies.base import SiteView
-from ev_marl.simulation.days import SessionLimits, session_limits
+from ev_marl.simulation.stays import STAY, set_rates, stays_of
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.charge_curve import energy_before
 from ev_marl.support.errors import PolicyError
@@ -27,10 +27,7 @@ LOAD_DAYS = 60
 STAY_CLASSES = 2  # expected vehicles that arrive about the same time: those that stay short, those that stay long
 LEAST_ARRIVAL_CLASSES = 4
 _NO_TAPER_H = 1e-9
-_NAMES = tuple(field.name for field in fields(SessionLimits))
-_NOBODY = SessionLimits(
-    **{name: np.empty(0, np.int64 if name == "port" or name.endswith("_step") else np.float64) for name in _NAMES}
-)
+_NOBODY = np.empty(0, dtype=STAY)
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Ahead:
 
     step_h: float
     n_here: int  # the first so many sessions are connected now
-    limits: SessionLimits  # arrivals and deadlines counted from now
+    limits: np.ndarray  # STAY (S,)  arrivals and deadlines counted from now
     buy_per_kwh: np.ndarray  # float64 (K,)
     sell_per_kwh: np.ndarray  # float64 (K,)
     lower_kw: np.ndarray  # float64 (K, G)
@@ -57,7 +54,7 @@ class Ahead:
 class Outlook(Protocol):
     """Where sessions, limits and base load of later steps come from."""
 
-    def coming(self, row: int, step: int) -> SessionLimits:
+    def coming(self, row: int, step: int) -> np.ndarray:
         """Sessions that arrive after a step, steps counted from the start of the episode."""
         ...
 
@@ -103,7 +100,7 @@ def look_ahead(
     """
     step, n = view.step, min(n_steps, view.n_steps - view.step)
     here = _connected(view, row)
-    limits = _within(joined([here, _shifted(outlook.coming(row, step), step)]), n, view.step_h)
+    limits = _within(np.concatenate([here, _shifted(outlook.coming(row, step), step)]), n, view.step_h)
     lower_kw, upper_kw = outlook.room_kw(row, view)
     target_kw = None
     if tracking is not None:
@@ -122,66 +119,35 @@ def look_ahead(
     )
 
 
-def joined(tables: list[SessionLimits]) -> SessionLimits:
-    """Sessions of several tables, one after the other."""
-    return SessionLimits(**{name: np.concatenate([getattr(one, name) for one in tables]) for name in _NAMES})
+def _connected(view: SiteView, row: int) -> np.ndarray:
+    """The vehicles that are there, as stays that begin now."""
+    here: np.ndarray = view.vehicle[row, view.connected[row]]
+    here["arrival_step"] = 0
+    here["departure_step"] = here["deadline_step"] = here["deadline_step"] - view.step
+    here["floor_kwh"] = np.minimum(here["floor_kwh"], here["energy_kwh"])
+    return here
 
 
-def _picked(limits: SessionLimits, which: np.ndarray) -> SessionLimits:
-    return SessionLimits(**{name: getattr(limits, name)[which] for name in _NAMES})
+def _shifted(limits: np.ndarray, step: int) -> np.ndarray:
+    shifted = limits.copy()
+    for name in ("arrival_step", "departure_step", "deadline_step"):
+        shifted[name] -= step
+    return shifted
 
 
-def _connected(view: SiteView, row: int) -> SessionLimits:
-    """The vehicles that are there, as sessions that begin now."""
-    port = np.flatnonzero(view.connected[row])
-
-    def of(values: np.ndarray) -> np.ndarray:
-        picked: np.ndarray = values[row, port]
-        return picked
-
-    left = of(view.deadline_step) - view.step
-    energy_kwh = of(view.energy_kwh)
-    return SessionLimits(
-        port=port,
-        arrival_step=np.zeros(len(port), dtype=np.int64),
-        departure_step=left,
-        deadline_step=left,
-        energy_kwh=energy_kwh,
-        capacity_kwh=of(view.capacity_kwh),
-        charge_kw=of(view.charge_kw),
-        discharge_kw=of(view.discharge_kw),
-        charge_efficiency=of(view.charge_efficiency),
-        discharge_efficiency=of(view.discharge_efficiency),
-        tau_h=of(view.tau_h),
-        floor_kwh=np.minimum(of(view.floor_kwh), energy_kwh),
-        due_kwh=of(view.due_kwh),
-    )
-
-
-def _shifted(limits: SessionLimits, step: int) -> SessionLimits:
-    return replace(
-        limits,
-        arrival_step=limits.arrival_step - step,
-        departure_step=limits.departure_step - step,
-        deadline_step=limits.deadline_step - step,
-    )
-
-
-def _within(limits: SessionLimits, n_steps: int, step_h: float) -> SessionLimits:
+def _within(limits: np.ndarray, n_steps: int, step_h: float) -> np.ndarray:
     """Sessions up to the horizon; of what is due later, only what could not be made up for after it."""
-    inside = limits.arrival_step < n_steps
+    inside = limits["arrival_step"] < n_steps
     if not inside.all():
-        limits = _picked(limits, inside)
-    beyond_h = np.maximum(0, limits.deadline_step - n_steps) * step_h
+        limits = limits[inside]
+    beyond_h = np.maximum(0, limits["deadline_step"] - n_steps) * step_h
     if not beyond_h.any():
         return limits
-    rate_kw = limits.charge_efficiency * limits.charge_kw
-    due = energy_before(limits.due_kwh, beyond_h, rate_kw, limits.capacity_kwh, limits.tau_h)
-    return replace(
-        limits,
-        deadline_step=np.minimum(limits.deadline_step, n_steps),
-        due_kwh=np.where(beyond_h > 0.0, due, limits.due_kwh),
-    )
+    due = energy_before(limits["due_kwh"], beyond_h, limits["rate_kw"], limits["capacity_kwh"], limits["tau_h"])
+    within: np.ndarray = limits.copy()
+    within["deadline_step"] = np.minimum(limits["deadline_step"], n_steps)
+    within["due_kwh"] = np.where(beyond_h > 0.0, due, limits["due_kwh"])
+    return within
 
 
 class KnownOutlook:
@@ -189,11 +155,12 @@ class KnownOutlook:
 
     def __init__(self, site: SiteArrays, tracks: Sequence[Track]) -> None:
         self._tracks = tracks
-        self._limits = [session_limits(site, track) for track in tracks]
+        self._limits = [stays_of(site, track) for track in tracks]
 
-    def coming(self, row: int, step: int) -> SessionLimits:
+    def coming(self, row: int, step: int) -> np.ndarray:
         """Sessions that arrive after a step."""
-        return _picked(self._limits[row], self._limits[row].arrival_step > step)
+        limits = self._limits[row]
+        return limits[limits["arrival_step"] > step]
 
     def room_kw(self, row: int, view: SiteView) -> tuple[np.ndarray, np.ndarray]:
         """Limits of vehicles' power from this step on."""
@@ -230,9 +197,10 @@ class ExpectedOutlook:
         self._load_kw = drawn_kw.mean(axis=0)
         self._off_kw = drawn_kw - self._load_kw
 
-    def coming(self, row: int, step: int) -> SessionLimits:
+    def coming(self, row: int, step: int) -> np.ndarray:
         """Expected vehicles that arrive after a step."""
-        return _picked(self._fleets, self._fleets.arrival_step > step)
+        coming: np.ndarray = self._fleets[self._fleets["arrival_step"] > step]
+        return coming
 
     def room_kw(self, row: int, view: SiteView) -> tuple[np.ndarray, np.ndarray]:
         """Expected limits of vehicles' power, given those of this step."""
@@ -259,7 +227,7 @@ class ExpectedOutlook:
 class PresentOutlook:
     """Nothing is known of later steps: nobody comes, limits and base load stay as they are."""
 
-    def coming(self, row: int, step: int) -> SessionLimits:
+    def coming(self, row: int, step: int) -> np.ndarray:
         """Nobody."""
         return _NOBODY
 
@@ -284,7 +252,7 @@ class PresentOutlook:
         raise PolicyError("the target of setpoint tracking follows the hour of the day: give the rollout `world=`")
 
 
-def expected_fleets(world: World, n_days: int) -> SessionLimits:
+def expected_fleets(world: World, n_days: int) -> np.ndarray:
     """Vehicles that a day lets expect: those of several drawn days, alike ones together, each at 1/n_days of its size.
 
     Vehicles are alike if they hang on the same group, can or cannot feed back, arrive about the same time, and stay
@@ -302,16 +270,17 @@ def expected_fleets(world: World, n_days: int) -> SessionLimits:
         return _NOBODY
     site = world.site.arrays
     tracks = [world.sample(seed) for seed in day_seeds(SEED, n_days, "train")]
-    one = joined([session_limits(site, track) for track in tracks])
+    one = np.concatenate([stays_of(site, track) for track in tracks])
     n_steps, step_h = tracks[0].n_steps, tracks[0].step_h
-    one = _picked(one, (one.arrival_step > 0) & (one.deadline_step > one.arrival_step))
+    one = one[(one["arrival_step"] > 0) & (one["deadline_step"] > one["arrival_step"])]
     if not len(one):
         return _NOBODY
-    kind = np.unique(np.stack([site.port_group[one.port], one.discharge_kw > 0.0]), axis=1, return_inverse=True)[1]
+    kinds = np.stack([site.port_group[one["port"]], one["discharge_kw"] > 0.0])
+    kind = np.unique(kinds, axis=1, return_inverse=True)[1]
     per_day = np.bincount(kind) / n_days
     arrival_classes = np.maximum(LEAST_ARRIVAL_CLASSES, np.ceil(per_day / STAY_CLASSES)).astype(np.int64)
-    cell = _quantiles(kind, one.arrival_step, arrival_classes)
-    fleet = _quantiles(cell, one.deadline_step - one.arrival_step, np.full(cell.max() + 1, STAY_CLASSES))
+    cell = _quantiles(kind, one["arrival_step"], arrival_classes)
+    fleet = _quantiles(cell, one["deadline_step"] - one["arrival_step"], np.full(cell.max() + 1, STAY_CLASSES))
     size = np.bincount(fleet)
 
     def total(values: np.ndarray) -> np.ndarray:
@@ -320,27 +289,28 @@ def expected_fleets(world: World, n_days: int) -> SessionLimits:
     def mean(values: np.ndarray) -> np.ndarray:
         return np.bincount(fleet, values) / size
 
-    arrival = np.rint(mean(one.arrival_step)).astype(np.int64)
-    deadline = np.clip(np.rint(mean(one.deadline_step)).astype(np.int64), arrival + 1, n_steps)
+    arrival = np.rint(mean(one["arrival_step"])).astype(np.int64)
+    deadline = np.clip(np.rint(mean(one["deadline_step"])).astype(np.int64), arrival + 1, n_steps)
     first = np.full(len(size), len(one))
     np.minimum.at(first, fleet, np.arange(len(one)))
-    charge_kw, efficiency, energy_kwh = total(one.charge_kw), mean(one.charge_efficiency), total(one.energy_kwh)
+    charge_kw, energy_kwh = total(one["charge_kw"]), total(one["energy_kwh"])
+    efficiency = mean(one["charge_efficiency"])
     full_kwh = energy_kwh + efficiency * charge_kw * (deadline - arrival) * step_h
-    return SessionLimits(
-        port=one.port[first],
-        arrival_step=arrival,
-        departure_step=deadline,
-        deadline_step=deadline,
-        energy_kwh=energy_kwh,
-        capacity_kwh=total(one.capacity_kwh),
-        charge_kw=charge_kw,
-        discharge_kw=total(one.discharge_kw),
-        charge_efficiency=efficiency,
-        discharge_efficiency=mean(one.discharge_efficiency),
-        tau_h=np.full(len(size), _NO_TAPER_H),
-        floor_kwh=np.minimum(total(one.floor_kwh), energy_kwh),
-        due_kwh=np.minimum(total(one.due_kwh), full_kwh),
-    )
+    fleets = np.zeros(len(size), dtype=STAY)
+    fleets["port"] = one["port"][first]
+    fleets["arrival_step"] = arrival
+    fleets["departure_step"] = fleets["deadline_step"] = deadline
+    fleets["energy_kwh"] = energy_kwh
+    for name in ("wanted_kwh", "capacity_kwh", "discharge_kw"):
+        fleets[name] = total(one[name])
+    fleets["charge_kw"] = charge_kw
+    fleets["charge_efficiency"] = efficiency
+    fleets["discharge_efficiency"] = mean(one["discharge_efficiency"])
+    fleets["tau_h"] = _NO_TAPER_H
+    fleets["floor_kwh"] = np.minimum(total(one["floor_kwh"]), energy_kwh)
+    fleets["due_kwh"] = np.minimum(total(one["due_kwh"]), full_kwh)
+    set_rates(fleets, step_h)
+    return fleets
 
 
 def _quantiles(cell: np.ndarray, values: np.ndarray, n_classes: np.ndarray) -> np.ndarray:

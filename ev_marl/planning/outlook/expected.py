@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ev_marl.planning.vehicles import Vehicles
 from ev_marl.policies.base import SiteView, StationView
-from ev_marl.policies.messages.stays import Stays
-from ev_marl.simulation.days import SessionLimits, session_limits
+from ev_marl.simulation.stays import stays_of
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.seeds import day_seeds
 from ev_marl.world.world import World
@@ -95,38 +95,25 @@ def room_ahead(expected: ExpectedRoom | None, view: SiteView) -> tuple[np.ndarra
 class ExpectedVehicles:
     """The stays of several drawn days together; each counts as one vehicle over the number of days."""
 
-    limits: SessionLimits
+    stays: np.ndarray  # STAY (V,)
     group: np.ndarray  # int64 (V,)
     weight: float
 
     @classmethod
     def of(cls, world: World, site: SiteArrays, n_days: int) -> ExpectedVehicles:
         """Draw days."""
-        tables = [session_limits(site, world.sample(seed)) for seed in day_seeds(SEED, n_days, "train")]
-        names = SessionLimits.__dataclass_fields__
-        limits = SessionLimits(**{name: np.concatenate([getattr(one, name) for one in tables]) for name in names})
-        return cls(limits, site.port_group[limits.port], 1.0 / n_days)
+        stays = np.concatenate([stays_of(site, world.sample(seed)) for seed in day_seeds(SEED, n_days, "train")])
+        return cls(stays, site.port_group[stays["port"]], 1.0 / n_days)
 
-    def to_come(self, view: StationView) -> Stays:
+    def to_come(self, view: StationView) -> Vehicles:
         """Those who arrive after this step."""
-        limits = self.limits
-        n_batch, n_stays = len(view.connected), len(limits)
-        coming = np.where(limits.arrival_step > view.step, np.arange(n_stays), -1)
+        n_batch = len(view.connected)
+        coming = np.where(self.stays["arrival_step"] > view.step, np.arange(len(self.stays)), -1)
         nothing = np.zeros((1, 1))  # what a vehicle can do now is not asked before it has come
-        return Stays(
+        return Vehicles(
+            self.stays,
             np.tile(coming, (n_batch, 1)),
-            np.tile(limits.energy_kwh, (n_batch, 1)),
+            np.tile(self.stays["energy_kwh"], (n_batch, 1)),
             nothing,
             nothing,
-            self.group,
-            limits.arrival_step,
-            limits.deadline_step,
-            limits.capacity_kwh,
-            limits.floor_kwh,
-            limits.due_kwh,
-            limits.charge_kw,
-            limits.discharge_kw,
-            limits.charge_efficiency,
-            limits.discharge_efficiency,
-            limits.tau_h,
         )

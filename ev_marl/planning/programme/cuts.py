@@ -45,8 +45,8 @@ class TaperCuts:
 
     def __init__(self, day: PyomoDay, program: LinearProgram) -> None:
         pairs, limits = day.pairs, day.pairs.limits
-        rate_kw = limits.charge_efficiency * limits.charge_kw
-        straight_kwh = limits.capacity_kwh - rate_kw * (limits.tau_h + day.step_h)
+        rate_kw = limits["charge_efficiency"] * limits["charge_kw"]
+        straight_kwh = limits["capacity_kwh"] - rate_kw * (limits["tau_h"] + day.step_h)
         bends = (pairs.start_most_kwh > straight_kwh[pairs.session]) & (rate_kw[pairs.session] > 0.0)
         self.pair = np.flatnonzero(bends & (pairs.previous >= 0))
         session, before = pairs.session[self.pair], pairs.previous[self.pair]
@@ -54,7 +54,7 @@ class TaperCuts:
         self._end, self._start = energy[self.pair], energy[before]
         self._least_kwh, self._most_kwh = pairs.least_kwh[before], pairs.end_most_kwh[before]
         self._hours = day.step_h
-        self._battery = (rate_kw[session], limits.capacity_kwh[session], limits.tau_h[session])
+        self._battery = (rate_kw[session], limits["capacity_kwh"][session], limits["tau_h"][session])
 
     def at(self, which: np.ndarray, energy_kwh: np.ndarray) -> Rows:
         """Tangents of the pairs at positions `which`, touching F at the given energies; both shape (K,)."""
@@ -94,8 +94,8 @@ class HullCuts:
         self.position = day.two_way
         self.charge_column = program.columns([day.charge[n] for n in pairs.discharge[self.position].tolist()])
         self.discharge_column = program.columns([day.discharge[i] for i in self.position.tolist()])
-        self.charge_kw = limits.charge_kw[session[self.position]]
-        self.discharge_kw = limits.discharge_kw[session[self.position]]
+        self.charge_kw = limits["charge_kw"][session[self.position]]
+        self.discharge_kw = limits["discharge_kw"][session[self.position]]
 
     def simultaneous(self, x: np.ndarray, tolerance_kw2: float) -> np.ndarray:
         """Which of these pairs charge and discharge at once: c·d above the tolerance, bool, shape (len(position),)."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.simulation.days import SessionLimits, session_limits
+from ev_marl.simulation.stays import stays_of
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.charge_curve import energy_after
 from ev_marl.world.track import Track
@@ -20,7 +20,7 @@ from ev_marl.world.track import Track
 class Pairs:
     """Sessions and their N (session, step) pairs; D of them can discharge; T steps, G groups, S sessions."""
 
-    limits: SessionLimits  # S sessions, those of the track that arrive before the horizon
+    limits: np.ndarray  # STAY (S,)  those of the track that arrive before the horizon
     session: np.ndarray  # int64 (N,)
     step: np.ndarray  # int64 (N,)
     port: np.ndarray  # int64 (N,)
@@ -49,28 +49,28 @@ class Pairs:
         track : Track
             The day.
         """
-        return cls.of_sessions(site, session_limits(site, track), track.n_steps, track.step_h)
+        return cls.of_sessions(site, stays_of(site, track), track.n_steps, track.step_h)
 
     @classmethod
-    def of_sessions(cls, site: SiteArrays, limits: SessionLimits, n_steps: int, step_h: float) -> Pairs:
+    def of_sessions(cls, site: SiteArrays, limits: np.ndarray, n_steps: int, step_h: float) -> Pairs:
         """Pairs of sessions; several may stand at one port at once.
 
         Parameters
         ----------
         site : SiteArrays
             The site.
-        limits : SessionLimits
-            S sessions.
+        limits : STAY, shape (n_sessions,)
+            The stays.
         n_steps : int
             Steps up to the horizon.
         step_h : float
             Length of a step [h].
         """
-        first = np.minimum(limits.arrival_step, n_steps)
-        stay = np.maximum(0, limits.deadline_step - first)
+        first = np.minimum(limits["arrival_step"], n_steps)
+        stay = np.maximum(0, limits["deadline_step"] - first)
         session = np.repeat(np.arange(len(limits)), stay)
         age = np.arange(len(session)) - np.repeat(np.cumsum(stay) - stay, stay)
-        step, port = first[session] + age, limits.port[session]
+        step, port = first[session] + age, limits["port"][session]
         order = np.lexsort((port, step))
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))
@@ -80,12 +80,12 @@ class Pairs:
         session, step, port, age = session[order], step[order], port[order], age[order]
 
         battery = (
-            limits.charge_efficiency[session] * limits.charge_kw[session],
-            limits.capacity_kwh[session],
-            limits.tau_h[session],
+            limits["charge_efficiency"][session] * limits["charge_kw"][session],
+            limits["capacity_kwh"][session],
+            limits["tau_h"][session],
         )
-        arrival_kwh = limits.energy_kwh[session]
-        can_discharge = limits.discharge_kw[session] > 0.0
+        arrival_kwh = limits["energy_kwh"][session]
+        can_discharge = limits["discharge_kw"][session] > 0.0
         discharge = np.flatnonzero(can_discharge)
         key = step * (site.n_ports + 1) + port
         steps = np.arange(n_steps)[:, None] * (site.n_ports + 1)
@@ -99,7 +99,7 @@ class Pairs:
             previous=previous,
             last=last,
             discharge=discharge,
-            least_kwh=np.where(can_discharge, limits.floor_kwh[session], arrival_kwh),
+            least_kwh=np.where(can_discharge, limits["floor_kwh"][session], arrival_kwh),
             start_most_kwh=energy_after(arrival_kwh, age * step_h, *battery),
             end_most_kwh=energy_after(arrival_kwh, (age + 1) * step_h, *battery),
             group_first=group_first,
@@ -125,8 +125,8 @@ class Pairs:
         """
         binding = np.empty((2, *upper_kw.shape), dtype=bool)
         sides = (
-            (-lower_kw, self.limits.discharge_kw[self.session]),
-            (upper_kw, self.limits.charge_kw[self.session]),
+            (-lower_kw, self.limits["discharge_kw"][self.session]),
+            (upper_kw, self.limits["charge_kw"][self.session]),
         )
         for side, (limit_kw, pair_kw) in enumerate(sides):
             total_kw = np.concatenate([[0.0], np.cumsum(pair_kw)])

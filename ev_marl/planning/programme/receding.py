@@ -126,30 +126,30 @@ class Program:
         out = pairs.discharge
         buy = ahead.step_h * (charges.energy_weight * ahead.buy_per_kwh + charges.wear_per_kwh)
         sell = ahead.step_h * (charges.wear_per_kwh - charges.energy_weight * ahead.sell_per_kwh)
-        self._add_columns(buy[step], zeros, limits.charge_kw[session])
-        self._add_columns(sell[step[out]], zeros[out], limits.discharge_kw[session[out]])
+        self._add_columns(buy[step], zeros, limits["charge_kw"][session])
+        self._add_columns(sell[step[out]], zeros[out], limits["discharge_kw"][session[out]])
         self._add_columns(zeros, pairs.least_kwh, pairs.end_most_kwh)
 
     def _add_balance(self) -> None:
         """e' = e + Δ(η⁺c − d/η⁻)."""
         pairs, limits, step_h = self._pairs, self._ahead.limits, self._ahead.step_h
         later, pair = np.flatnonzero(pairs.previous >= 0), np.arange(len(pairs))
-        start_kwh = np.where(pairs.previous >= 0, 0.0, limits.energy_kwh[pairs.session])
+        start_kwh = np.where(pairs.previous >= 0, 0.0, limits["energy_kwh"][pairs.session])
         row = self._rows.begin(start_kwh, start_kwh)
         self._rows.put(row, self._energy0 + pair, 1.0)
         self._rows.put(row[later], self._energy0 + pairs.previous[later], -1.0)
-        self._rows.put(row, pair, -step_h * limits.charge_efficiency[pairs.session])
-        drain = step_h / limits.discharge_efficiency[pairs.session[pairs.discharge]]
+        self._rows.put(row, pair, -step_h * limits["charge_efficiency"][pairs.session])
+        drain = step_h / limits["discharge_efficiency"][pairs.session[pairs.discharge]]
         self._rows.put(row[pairs.discharge], self._discharge0 + np.arange(len(pairs.discharge)), drain)
 
     def _add_owed(self) -> None:
         """shortfall + energy at the deadline >= due."""
         pairs, limits = self._pairs, self._ahead.limits
-        least_kwh = np.where(limits.discharge_kw > 0.0, limits.floor_kwh, limits.energy_kwh)
-        owed = np.flatnonzero((pairs.last >= 0) & (limits.due_kwh > least_kwh))
+        least_kwh = np.where(limits["discharge_kw"] > 0.0, limits["floor_kwh"], limits["energy_kwh"])
+        owed = np.flatnonzero((pairs.last >= 0) & (limits["due_kwh"] > least_kwh))
         price = np.full(len(owed), self._charges.unmet_per_kwh)
-        first = self._add_columns(price, np.zeros(len(owed)), (limits.due_kwh - least_kwh)[owed])
-        row = self._rows.begin(limits.due_kwh[owed], np.full(len(owed), np.inf))
+        first = self._add_columns(price, np.zeros(len(owed)), (limits["due_kwh"] - least_kwh)[owed])
+        row = self._rows.begin(limits["due_kwh"][owed], np.full(len(owed), np.inf))
         self._rows.put(row, first + np.arange(len(owed)), 1.0)
         self._rows.put(row, self._energy0 + pairs.last[owed], 1.0)
 
@@ -202,8 +202,8 @@ class Program:
         """excess >= power − upper, excess >= lower − power, excess >= 0."""
         ahead, pairs, limits = self._ahead, self._pairs, self._ahead.limits
         for limit_kw, pair_kw, sign in (
-            (ahead.upper_kw, limits.charge_kw[pairs.session], 1.0),
-            (-ahead.lower_kw, limits.discharge_kw[pairs.session], -1.0),
+            (ahead.upper_kw, limits["charge_kw"][pairs.session], 1.0),
+            (-ahead.lower_kw, limits["discharge_kw"][pairs.session], -1.0),
         ):
             total_kw = np.concatenate([[0.0], np.cumsum(pair_kw)])
             over_kw = total_kw[pairs.group_end] - total_kw[pairs.group_first] - limit_kw
@@ -218,7 +218,7 @@ class Program:
         """peak >= power + base load in every step, peak >= the highest so far, which is paid already."""
         ahead = self._ahead
         base_kw = ahead.base_load_kw[:, 0]
-        most_kw = max(ahead.peak_kw, float(base_kw.max())) + float(ahead.limits.charge_kw.sum())
+        most_kw = max(ahead.peak_kw, float(base_kw.max())) + float(ahead.limits["charge_kw"].sum())
         price = self._charges.peak_per_kw
         peak = self._add_columns(np.array([price]), np.array([ahead.peak_kw]), np.array([most_kw]))
         self._offset -= price * ahead.peak_kw
@@ -230,7 +230,7 @@ class Program:
         """deviation >= (total − target)², by tangents."""
         ahead, limits, n = self._ahead, self._ahead.limits, self._ahead.n_steps
         nothing = np.zeros(n)
-        most_kw, least_kw = nothing + limits.charge_kw.sum(), nothing - limits.discharge_kw.sum()
+        most_kw, least_kw = nothing + limits["charge_kw"].sum(), nothing - limits["discharge_kw"].sum()
         square = np.maximum(np.abs(most_kw - target_kw), np.abs(least_kw - target_kw)) ** 2
         price = np.full(n, self._charges.tracking_weight * ahead.step_h)
         self._deviation0 = self._add_columns(price, nothing, square)
@@ -252,12 +252,12 @@ class Program:
     def _add_taper(self) -> None:
         """Tangents where a battery can be full enough for F to bend, touching at the most energy before the step."""
         pairs, limits, step_h = self._pairs, self._ahead.limits, self._ahead.step_h
-        rate_kw = limits.charge_efficiency * limits.charge_kw
-        straight_kwh = (limits.capacity_kwh - rate_kw * (limits.tau_h + step_h))[pairs.session]
+        rate_kw = limits["charge_efficiency"] * limits["charge_kw"]
+        straight_kwh = (limits["capacity_kwh"] - rate_kw * (limits["tau_h"] + step_h))[pairs.session]
         bends = (pairs.previous >= 0) & (pairs.start_most_kwh > straight_kwh) & (rate_kw[pairs.session] > 0.0)
         self._bent = bent = np.flatnonzero(bends)
         session = pairs.session[bent]
-        self._battery = (rate_kw[session], limits.capacity_kwh[session], limits.tau_h[session])
+        self._battery = (rate_kw[session], limits["capacity_kwh"][session], limits["tau_h"][session])
         self._put_taper(self._rows, np.arange(len(bent)), pairs.end_most_kwh[pairs.previous[bent]])
 
     def _put_taper(self, rows: Rows, which: np.ndarray, at_kwh: np.ndarray) -> None:
@@ -318,7 +318,7 @@ class Program:
             self._put_taper(rows, above, start_kwh[above])
 
         charge_kw, discharge_kw = (
-            power[pairs.session[pairs.discharge]] for power in (limits.charge_kw, limits.discharge_kw)
+            power[pairs.session[pairs.discharge]] for power in (limits["charge_kw"], limits["discharge_kw"])
         )
         charge, discharge = x[pairs.discharge], x[self._discharge0 : self._energy0]
         both = (charge > 0.0) & (discharge > 0.0)
@@ -353,7 +353,7 @@ class Program:
         column = self._discharge0 + np.arange(len(pair))
         charge, discharge = self._x[pair], self._x[column]
         session = pairs.session[pair]
-        gains = charge * limits.charge_efficiency[session] * limits.discharge_efficiency[session] >= discharge
+        gains = charge * limits["charge_efficiency"][session] * limits["discharge_efficiency"][session] >= discharge
         both = charge * discharge > SIMULTANEOUS_KW2
         closed = np.where(gains, column, pair)[both].astype(np.int32)
         if len(closed):

@@ -12,7 +12,7 @@ import numpy as np
 
 from ev_marl.planning.booking import LEAST_TRUST, booked_coverage
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
-from ev_marl.policies.rules.best_response import best_response, vehicles_of
+from ev_marl.policies.rules.best_response import best_response
 from ev_marl.support.errors import OptionError
 
 
@@ -52,8 +52,6 @@ class BookedResponse:
     def act(self, view: StationView) -> np.ndarray:
         """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
         site = site_view(view)
-        coverage = booked_coverage(
-            vehicles_of(view), view.step, view.step_h, view.buy_per_kwh, site.site, site.upper_kw
-        )
+        coverage = booked_coverage(view.vehicles, view.step, view.step_h, view.buy_per_kwh, site.site, site.upper_kw)
         trust = np.clip(self.factor * coverage, LEAST_TRUST, 1.0)
         return best_response(view, adder_per_kwh=self.adder_per_kwh, trust=trust, margin_steps=self.margin_steps)

@@ -7,16 +7,16 @@ above the site is one more node, that of its operator, with an edge to each bus.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
 from ev_marl.planning.outlook.expected import ExpectedRoom, ExpectedVehicles, room_ahead
 from ev_marl.planning.outlook.loads import ExpectedLoads, Loads, PresentLoads
+from ev_marl.planning.vehicles import Vehicles
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
 from ev_marl.policies.messages.grid import GridPrices
-from ev_marl.policies.messages.stays import Stays
+from ev_marl.policies.messages.plan import plan_at_prices
 from ev_marl.policies.messages.sums import sum_plans
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import OptionError
@@ -26,7 +26,8 @@ from ev_marl.world.world import World
 def add_up(
     site: SiteArrays,
     step: int,
-    stays: Stays,
+    vehicles: Vehicles,
+    place: np.ndarray,
     plan_kw: np.ndarray,
     flexible_kw: np.ndarray,
     total_kw: np.ndarray,
@@ -41,24 +42,25 @@ def add_up(
         The tree.
     step : int
         Sums are of the steps from this one on.
-    stays : Stays
+    vehicles : Vehicles
         Who answered.
-    plan_kw : float64, shape (n_batch, n_stays, n_steps)
+    place : int64, shape (n_vehicles,)
+        Deepest group of each.
+    plan_kw : float64, shape (n_batch, n_vehicles, n_steps)
         Their plans [kW].
-    flexible_kw : float64, shape (n_batch, n_stays)
+    flexible_kw : float64, shape (n_batch, n_vehicles)
         What they could plan in each step of their stay [kW].
     total_kw, able_kw : float64, shape (n_batch, n_groups, n_steps)
         Sums of both below each group; added to [kW].
     """
     sum_plans(
         step,
-        stays.session,
-        stays.start_step,
-        stays.deadline_step,
+        vehicles.stays,
+        vehicles.session,
         plan_kw,
         flexible_kw,
         weight,
-        stays.group,
+        place,
         site.group_parent,
         total_kw,
         able_kw,
@@ -175,7 +177,7 @@ class DualPrices:
         """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
         site, inertia, network = self._site, self.inertia_per_kwh, self.grid_prices
         lower_kw, upper_kw = room_ahead(self._room, site_view(view))
-        there, ports = Stays.of(view, site.port_group), np.arange(site.n_ports)
+        there, ports = view.vehicles, np.arange(site.n_ports)
         left = (slice(None), slice(None), slice(view.step, None))
         own = ahead = self.price_per_kwh
         expected_total_kw, expected_able_kw = np.zeros_like(own), np.zeros_like(own)
@@ -183,16 +185,16 @@ class DualPrices:
             network.look(site_view(view))
         if self._vehicles is not None:
             # Groups answer for those to come once a step: their plans change little from one round to the next.
-            coming = self._vehicles.to_come(view)
-            flexible_kw = self._ask(view, coming, self._vehicles.limits.port, own, self._expected_kw)
-            weight = self._vehicles.weight
-            add_up(site, view.step, coming, self._expected_kw, flexible_kw, expected_total_kw, expected_able_kw, weight)
+            coming, group, weight = self._vehicles.to_come(view), self._vehicles.group, self._vehicles.weight
+            port, plan_kw = coming.stays["port"], self._expected_kw
+            flexible_kw = self._ask(view, coming, port, own, plan_kw)
+            add_up(site, view.step, coming, group, plan_kw, flexible_kw, expected_total_kw, expected_able_kw, weight)
             if network is not None:
-                network.expect(coming, self._vehicles.limits.port, self._expected_kw, flexible_kw, weight)
+                network.expect(coming, port, plan_kw, flexible_kw, weight)
         for _ in range(self.rounds):
             flexible_kw = self._ask(view, there, ports, ahead, self._plan_kw)
             total_kw, able_kw = expected_total_kw.copy(), expected_able_kw.copy()
-            add_up(site, view.step, there, self._plan_kw, flexible_kw, total_kw, able_kw)
+            add_up(site, view.step, there, site.port_group, self._plan_kw, flexible_kw, total_kw, able_kw)
             new = own.copy()
             new[left] = new_prices(own[left], total_kw[left], able_kw[left], lower_kw, upper_kw, inertia)
             ahead = 2.0 * new - own
@@ -203,11 +205,10 @@ class DualPrices:
         return self._plan_kw[:, :, view.step].copy()
 
     def _ask(
-        self, view: StationView, stays: Stays, ports: np.ndarray, price_per_kwh: np.ndarray, plan_kw: np.ndarray
+        self, view: StationView, vehicles: Vehicles, port: np.ndarray, price_per_kwh: np.ndarray, plan_kw: np.ndarray
     ) -> np.ndarray:
-        """Answers of some vehicles to the groups' own prices and those of the network, as `Stays.plan` gives them."""
-        announced = prices_above(self._site, price_per_kwh)
+        """Answers of some vehicles to the groups' own prices and those of the network, see `plan_at_prices`."""
+        announced, place = prices_above(self._site, price_per_kwh), self._site.port_group
         if self.grid_prices is not None:
-            announced = self.grid_prices.add_to(announced)
-            stays = replace(stays, group=self.grid_prices.port_place[ports])
-        return stays.plan(view, announced, plan_kw, inertia_per_kwh=self.inertia_per_kwh)
+            announced, place = self.grid_prices.add_to(announced), self.grid_prices.port_place
+        return plan_at_prices(view, vehicles, place[port], announced, plan_kw, inertia_per_kwh=self.inertia_per_kwh)

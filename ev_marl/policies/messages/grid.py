@@ -14,9 +14,9 @@ import numpy as np
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.planning.outlook.loads import Loads
+from ev_marl.planning.vehicles import Vehicles
 from ev_marl.policies.base import SiteView
 from ev_marl.policies.grid_states import INSIDE, GridStates, kinds, n_limits
-from ev_marl.policies.messages.stays import Stays
 from ev_marl.policies.messages.sums import sum_plans
 from ev_marl.site.arrays import SiteArrays
 
@@ -95,26 +95,28 @@ class GridPrices:
         total: np.ndarray = price_per_kwh[:, self._place_group] + self.bus_prices()[:, self._place_bus]
         return total
 
-    def expect(self, stays: Stays, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray, weight: float) -> None:
+    def expect(
+        self, vehicles: Vehicles, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray, weight: float
+    ) -> None:
         """Hear the plans of vehicles that are still to come, each of which counts `weight` times."""
-        self._add_up(stays, port, plan_kw, able_kw, weight, self._expected_kw)
+        self._add_up(vehicles, port, plan_kw, able_kw, weight, self._expected_kw)
 
-    def answer(self, stays: Stays, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray) -> None:
+    def answer(self, vehicles: Vehicles, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray) -> None:
         """Hear the plans of the vehicles that are there, and announce new prices, with a step ahead.
 
         Parameters
         ----------
-        stays : Stays
+        vehicles : Vehicles
             Who answered.
-        port : int64, shape (n_stays,)
+        port : int64, shape (n_vehicles,)
             Where.
-        plan_kw : float64, shape (n_batch, n_stays, n_steps)
+        plan_kw : float64, shape (n_batch, n_vehicles, n_steps)
             Their plans [kW].
-        able_kw : float64, shape (n_batch, n_stays)
+        able_kw : float64, shape (n_batch, n_vehicles)
             What they could plan in each step of their stay [kW].
         """
         heard = self._expected_kw.copy()
-        self._add_up(stays, port, plan_kw, able_kw, 1.0, heard)
+        self._add_up(vehicles, port, plan_kw, able_kw, 1.0, heard)
         again = self._round >= _ANEW and self._round.bit_count() == 1
         if self._round == 0 or again:
             self._linearise(heard[0], again)
@@ -124,14 +126,18 @@ class GridPrices:
         self.price_per_kwh = new
 
     def _add_up(
-        self, stays: Stays, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray, weight: float, heard: np.ndarray
+        self,
+        vehicles: Vehicles,
+        port: np.ndarray,
+        plan_kw: np.ndarray,
+        able_kw: np.ndarray,
+        weight: float,
+        heard: np.ndarray,
     ) -> None:
         bus = self.loop.port_charger[port]
         nothing_above = np.full(heard.shape[2], -1)
-        start, end = stays.start_step, stays.deadline_step
-        sum_plans(
-            self._step, stays.session, start, end, plan_kw, able_kw, weight, bus, nothing_above, heard[0], heard[1]
-        )
+        stays, session = vehicles.stays, vehicles.session
+        sum_plans(self._step, stays, session, plan_kw, able_kw, weight, bus, nothing_above, heard[0], heard[1])
 
     def _linearise(self, bus_kw: np.ndarray, again: bool) -> None:
         """Solve the exact power flow of announced plans, (n_batch, n_charger_buses, n_steps), and make rows of it."""

@@ -17,6 +17,9 @@ import math
 
 import numpy as np
 
+from ev_marl.planning.vehicles import Vehicles
+from ev_marl.policies.base import StationView
+from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.charge_curve import charging_gain, energy_before_charging
 from ev_marl.support.compiled import kernel
 
@@ -44,30 +47,26 @@ def _onto_grid(worth: np.ndarray, energies: np.ndarray, bottom: float, width: fl
 @kernel
 def _plan_vehicle(
     first: int,
-    end: int,
     step_h: float,
     energy: float,
-    capacity: float,
-    low: float,
-    due: float,
-    charge_eta: float,
-    discharge_eta: float,
-    rate_kw: float,
-    tau_h: float,
+    stay: np.void,
     unmet: float,
-    charge_cost: np.ndarray,
-    discharge_gain: np.ndarray,
-    least_kw: np.ndarray,
-    most_kw: np.ndarray,
+    money: np.ndarray,
+    bounds_kw: np.ndarray,
     curvature: float,
     plan_kw: np.ndarray,
     wanted_kwh: np.ndarray,
     moved_kwh: np.ndarray,
 ) -> None:
-    """Plan the steps first..end − 1 of one vehicle; the arrays are those of all steps of the day.
+    """Plan the steps from `first` to the deadline of one vehicle; the arrays are those of all steps of the day.
 
+    `money` (2, T) is the price of charging and of discharging, `bounds_kw` (2, T) the least and the most power.
     plan_kw holds the earlier answer, which a curvature above 0 [currency/kWh per kW] stays near, and is written.
     """
+    end, capacity, tau_h, rate_kw = stay["deadline_step"], stay["capacity_kwh"], stay["tau_h"], stay["rate_kw"]
+    charge_eta, discharge_eta = stay["charge_efficiency"], stay["discharge_efficiency"]
+    low = min(stay["floor_kwh"], energy) if stay["discharge_kw"] > 0.0 else energy
+    charge_cost, discharge_gain, least_kw, most_kw = money[0], money[1], bounds_kw[0], bounds_kw[1]
     n_values = wanted_kwh.shape[1]
     bottom, top = 0.0, unmet
     for k in range(first, end):
@@ -82,7 +81,7 @@ def _plan_vehicle(
         if i == 0 or value < -0.5 * width:
             wanted_kwh[end, i] = capacity
         elif value < unmet + 0.5 * width:
-            wanted_kwh[end, i] = max(low, due)
+            wanted_kwh[end, i] = max(low, stay["due_kwh"])
         else:
             wanted_kwh[end, i] = low
     knee = capacity - rate_kw * tau_h
@@ -153,39 +152,26 @@ def _plan_vehicle(
 
 
 @kernel
-def plan_at_prices(
+def _plan_at_prices(
     step: int,
     step_h: float,
+    stays: np.ndarray,
     session: np.ndarray,
     energy_kwh: np.ndarray,
     lo_kw: np.ndarray,
     hi_kw: np.ndarray,
-    start_step: np.ndarray,
-    deadline_step: np.ndarray,
-    capacity_kwh: np.ndarray,
-    floor_kwh: np.ndarray,
-    due_kwh: np.ndarray,
-    charge_kw: np.ndarray,
-    discharge_kw: np.ndarray,
-    charge_efficiency: np.ndarray,
-    discharge_efficiency: np.ndarray,
-    tau_h: np.ndarray,
-    port_group: np.ndarray,
-    buy_per_kwh: np.ndarray,
-    sell_per_kwh: np.ndarray,
+    place: np.ndarray,
+    money_per_kwh: np.ndarray,
     price_per_kwh: np.ndarray,
-    energy_weight: float,
-    wear_per_kwh: float,
     unmet_per_kwh: float,
     inertia_per_kwh: float,
     n_values: int,
     plan_kw: np.ndarray,
     flexible_kw: np.ndarray,
 ) -> None:
-    """All vehicles at the price of their group; each reads its own numbers and column port_group[p] of the prices."""
+    """All vehicles at the price of their place; each reads its own numbers and column place[p] of the prices."""
     n_batch, n_ports, n_steps = plan_kw.shape
-    cost, gain = np.empty(n_steps), np.empty(n_steps)
-    least, most = np.empty(n_steps), np.empty(n_steps)
+    money, bounds = np.empty((2, n_steps)), np.empty((2, n_steps))
     wanted, moved = np.empty((n_steps + 1, n_values)), np.empty((n_steps, n_values))
     for b in range(n_batch):
         for p in range(n_ports):
@@ -193,140 +179,210 @@ def plan_at_prices(
             s = session[b, p]
             if s < 0:
                 continue
-            first, end = max(step, start_step[s]), deadline_step[s]
+            stay = stays[s]
+            first, end = max(step, stay["arrival_step"]), stay["deadline_step"]
             energy = energy_kwh[b, p]
-            idle = discharge_kw[s] == 0.0 and energy >= due_kwh[s]
+            idle = stay["discharge_kw"] == 0.0 and energy >= stay["due_kwh"]
             for k in range(first, end):
-                price = price_per_kwh[b, port_group[p], k]
-                cost[k] = energy_weight * buy_per_kwh[b, k - step] + wear_per_kwh + price
-                gain[k] = energy_weight * sell_per_kwh[b, k - step] - wear_per_kwh + price
-                most[k], least[k] = charge_kw[s], -discharge_kw[s]
-                idle = idle and cost[k] >= 0.0
+                price = price_per_kwh[b, place[p], k]
+                money[0, k] = money_per_kwh[0, b, k - step] + price
+                money[1, k] = money_per_kwh[1, b, k - step] + price
+                bounds[0, k], bounds[1, k] = -stay["discharge_kw"], stay["charge_kw"]
+                idle = idle and money[0, k] >= 0.0
             if first == step and end > first:
-                most[step], least[step] = hi_kw[b, p], lo_kw[b, p]
-            if idle or charge_kw[s] <= 0.0:
+                bounds[0, step], bounds[1, step] = lo_kw[b, p], hi_kw[b, p]
+            if idle or stay["charge_kw"] <= 0.0:
                 for k in range(first, end):
                     plan_kw[b, p, k] = 0.0
                 continue
-            flexible_kw[b, p] = charge_kw[s]
+            flexible_kw[b, p] = stay["charge_kw"]
+            curvature = inertia_per_kwh / stay["charge_kw"]
             _plan_vehicle(
-                first,
-                end,
-                step_h,
-                energy,
-                capacity_kwh[s],
-                min(floor_kwh[s], energy) if discharge_kw[s] > 0.0 else energy,
-                due_kwh[s],
-                charge_efficiency[s],
-                discharge_efficiency[s],
-                charge_efficiency[s] * charge_kw[s],
-                tau_h[s],
-                unmet_per_kwh,
-                cost,
-                gain,
-                least,
-                most,
-                inertia_per_kwh / charge_kw[s],
-                plan_kw[b, p],
-                wanted,
-                moved,
+                first, step_h, energy, stay, unmet_per_kwh, money, bounds, curvature, plan_kw[b, p], wanted, moved
             )
 
 
 @kernel
-def plan_in_turn(
+def _plan_in_turn(
     step: int,
     step_h: float,
     order: np.ndarray,
+    stays: np.ndarray,
     session: np.ndarray,
     energy_kwh: np.ndarray,
     lo_kw: np.ndarray,
     hi_kw: np.ndarray,
-    deadline_step: np.ndarray,
-    capacity_kwh: np.ndarray,
-    floor_kwh: np.ndarray,
-    due_kwh: np.ndarray,
-    charge_kw: np.ndarray,
-    discharge_kw: np.ndarray,
-    charge_efficiency: np.ndarray,
-    discharge_efficiency: np.ndarray,
-    tau_h: np.ndarray,
     port_group: np.ndarray,
     group_parent: np.ndarray,
-    buy_per_kwh: np.ndarray,
-    sell_per_kwh: np.ndarray,
-    lower_kw: np.ndarray,
-    upper_kw: np.ndarray,
-    energy_weight: float,
-    wear_per_kwh: float,
+    money_per_kwh: np.ndarray,
     unmet_per_kwh: float,
+    limits_kw: np.ndarray,
     n_values: int,
     plan_kw: np.ndarray,
 ) -> None:
     """One vehicle after the other plans within what the announced plans of the others leave of its groups' limits."""
     n_batch, n_ports, n_steps = plan_kw.shape
     n_groups = len(group_parent)
-    cost, gain = np.empty(n_steps), np.empty(n_steps)
-    least, most = np.empty(n_steps), np.empty(n_steps)
+    money, bounds = np.empty((2, n_steps)), np.empty((2, n_steps))
     wanted, moved = np.empty((n_steps + 1, n_values)), np.empty((n_steps, n_values))
-    charging, discharging = np.empty((n_groups, n_steps)), np.empty((n_groups, n_steps))
+    others = np.empty((2, n_groups, n_steps))  # discharging and charging that is announced
     for b in range(n_batch):
-        charging[:] = 0.0
-        discharging[:] = 0.0
+        others[:] = 0.0
         for p in range(n_ports):
-            g = port_group[p] if session[b, p] >= 0 else -1
-            while g >= 0:
-                for k in range(step, deadline_step[session[b, p]]):
-                    charging[g, k] += max(0.0, plan_kw[b, p, k])
-                    discharging[g, k] += min(0.0, plan_kw[b, p, k])
-                g = group_parent[g]
+            if session[b, p] >= 0:
+                _announce(
+                    1.0, step, stays[session[b, p]]["deadline_step"], port_group[p], group_parent, plan_kw[b, p], others
+                )
         for k in range(step, n_steps):
-            cost[k] = energy_weight * buy_per_kwh[b, k - step] + wear_per_kwh
-            gain[k] = energy_weight * sell_per_kwh[b, k - step] - wear_per_kwh
+            money[0, k], money[1, k] = money_per_kwh[0, b, k - step], money_per_kwh[1, b, k - step]
         for turn in range(n_ports):
             p = order[b, turn]
             s = session[b, p]
-            if s < 0 or charge_kw[s] <= 0.0:
+            if s < 0 or stays[s]["charge_kw"] <= 0.0:
                 continue
-            end = deadline_step[s]
+            stay = stays[s]
+            end = stay["deadline_step"]
             for k in range(step, end):
-                most[k], least[k] = charge_kw[s], -discharge_kw[s]
+                bounds[0, k], bounds[1, k] = -stay["discharge_kw"], stay["charge_kw"]
             if end > step:
-                most[step], least[step] = hi_kw[b, p], lo_kw[b, p]
+                bounds[0, step], bounds[1, step] = lo_kw[b, p], hi_kw[b, p]
+            _announce(-1.0, step, end, port_group[p], group_parent, plan_kw[b, p], others)
             g = port_group[p]
             while g >= 0:
                 for k in range(step, end):
-                    charging[g, k] -= max(0.0, plan_kw[b, p, k])
-                    discharging[g, k] -= min(0.0, plan_kw[b, p, k])
-                    most[k] = max(0.0, min(most[k], upper_kw[b, g, k - step] - charging[g, k]))
-                    least[k] = min(0.0, max(least[k], lower_kw[b, g, k - step] - discharging[g, k]))
+                    lower, upper = limits_kw[0, b, g, k - step], limits_kw[1, b, g, k - step]
+                    bounds[0, k] = min(0.0, max(bounds[0, k], lower - others[0, g, k]))
+                    bounds[1, k] = max(0.0, min(bounds[1, k], upper - others[1, g, k]))
                 g = group_parent[g]
-            energy = energy_kwh[b, p]
             _plan_vehicle(
-                step,
-                end,
-                step_h,
-                energy,
-                capacity_kwh[s],
-                min(floor_kwh[s], energy) if discharge_kw[s] > 0.0 else energy,
-                due_kwh[s],
-                charge_efficiency[s],
-                discharge_efficiency[s],
-                charge_efficiency[s] * charge_kw[s],
-                tau_h[s],
-                unmet_per_kwh,
-                cost,
-                gain,
-                least,
-                most,
-                0.0,
-                plan_kw[b, p],
-                wanted,
-                moved,
+                step, step_h, energy_kwh[b, p], stay, unmet_per_kwh, money, bounds, 0.0, plan_kw[b, p], wanted, moved
             )
-            g = port_group[p]
-            while g >= 0:
-                for k in range(step, end):
-                    charging[g, k] += max(0.0, plan_kw[b, p, k])
-                    discharging[g, k] += min(0.0, plan_kw[b, p, k])
-                g = group_parent[g]
+            _announce(1.0, step, end, port_group[p], group_parent, plan_kw[b, p], others)
+
+
+@kernel
+def _announce(
+    sign: float,
+    first: int,
+    end: int,
+    group: int,
+    group_parent: np.ndarray,
+    plan_kw: np.ndarray,
+    others: np.ndarray,
+) -> None:
+    """Add a plan to what is announced in its group and in all above, or take it away."""
+    g = group
+    while g >= 0:
+        for k in range(first, end):
+            others[0, g, k] += sign * min(0.0, plan_kw[k])
+            others[1, g, k] += sign * max(0.0, plan_kw[k])
+        g = group_parent[g]
+
+
+def plan_at_prices(
+    view: StationView,
+    vehicles: Vehicles,
+    place: np.ndarray,
+    price_per_kwh: np.ndarray,
+    plan_kw: np.ndarray,
+    *,
+    inertia_per_kwh: float,
+    n_values: int = 48,
+) -> np.ndarray:
+    """Answer prices: the plans from this step on are written over the earlier ones.
+
+    Parameters
+    ----------
+    view : StationView
+        For the clock, the published prices and the objective's; a vehicle's answer reads nothing else of it.
+    vehicles : Vehicles
+        V vehicles, present or expected.
+    place : int64, shape (n_vehicles,)
+        Whose price counts for each.
+    price_per_kwh : float64, shape (n_batch, n_places, n_steps)
+        Price of congestion at each place, mostly within a group, those above it included, at each step of the day
+        [currency/kWh].
+    plan_kw : float64, shape (n_batch, n_vehicles, n_steps)
+        Earlier answers, 0 where there are none; written [kW].
+    inertia_per_kwh : float
+        Moving the power of a step by the whole charging power of the vehicle costs half of this per kWh, so that
+        vehicles that are alike do not all jump to the same step [currency/kWh].
+    n_values : int
+        Fineness of the grid of marginal values.
+
+    Returns
+    -------
+    float64, shape (n_batch, n_vehicles)
+        Charging power of the vehicles that have something to plan, 0 of the others [kW].
+    """
+    flexible_kw = np.empty(vehicles.session.shape)
+    _plan_at_prices(
+        view.step,
+        view.step_h,
+        vehicles.stays,
+        vehicles.session,
+        vehicles.energy_kwh,
+        vehicles.lo_kw,
+        vehicles.hi_kw,
+        place,
+        view.worth.money_per_kwh(view.buy_per_kwh, view.sell_per_kwh),
+        price_per_kwh,
+        view.unmet_per_kwh,
+        inertia_per_kwh,
+        n_values,
+        plan_kw,
+        flexible_kw,
+    )
+    return flexible_kw
+
+
+def plan_in_turn(
+    view: StationView,
+    vehicles: Vehicles,
+    order: np.ndarray,
+    site: SiteArrays,
+    lower_kw: np.ndarray,
+    upper_kw: np.ndarray,
+    plan_kw: np.ndarray,
+    *,
+    n_values: int = 160,
+) -> None:
+    """Each vehicle in turn takes the cheapest plan that the plans of the others leave room for.
+
+    Room is what a limit leaves beside all charging, or all discharging, of the others: nobody counts on another's
+    discharging to make room, so no plan breaks a limit if somebody changes his.
+
+    Parameters
+    ----------
+    view : StationView
+        For the clock, the published prices and the objective's; a vehicle's plan reads nothing else of it.
+    vehicles : Vehicles
+        Those at the ports.
+    order : int64, shape (n_batch, n_ports)
+        Whose turn it is, one after the other.
+    site : SiteArrays
+        The tree.
+    lower_kw, upper_kw : float64, shape (n_batch, n_groups, n_steps - step)
+        Limits of the steps from this one on [kW].
+    plan_kw : float64, shape (n_batch, n_ports, n_steps)
+        Announced plans, 0 where there are none; written [kW].
+    n_values : int
+        Fineness of the grid of marginal values: prices nearer to each other than that are not told apart.
+    """
+    _plan_in_turn(
+        view.step,
+        view.step_h,
+        order,
+        vehicles.stays,
+        vehicles.session,
+        vehicles.energy_kwh,
+        vehicles.lo_kw,
+        vehicles.hi_kw,
+        site.port_group,
+        site.group_parent,
+        view.worth.money_per_kwh(view.buy_per_kwh, view.sell_per_kwh),
+        view.unmet_per_kwh,
+        np.stack([lower_kw, upper_kw]),
+        n_values,
+        plan_kw,
+    )

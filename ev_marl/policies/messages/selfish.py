@@ -10,7 +10,7 @@ import numpy as np
 
 from ev_marl.planning.outlook.expected import ExpectedRoom, room_ahead
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
-from ev_marl.policies.messages.stays import Stays
+from ev_marl.policies.messages.plan import plan_in_turn
 from ev_marl.support.errors import OptionError
 from ev_marl.world.world import World
 
@@ -59,9 +59,9 @@ class Selfish:
         """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
         site = self._site
         lower_kw, upper_kw = room_ahead(self._room, site_view(view))
-        stays = Stays.of(view, site.port_group)
+        vehicles = view.vehicles
         ports = np.tile(np.arange(site.n_ports), (len(view.connected), 1))
         for _ in range(self.sweeps):
             order = self._rng.permuted(ports, axis=1)
-            stays.plan_in_turn(view, order, site.group_parent, lower_kw, upper_kw, self._plan_kw)
+            plan_in_turn(view, vehicles, order, site, lower_kw, upper_kw, self._plan_kw)
         return self._plan_kw[:, :, view.step].copy()

@@ -10,13 +10,12 @@ from ev_marl.support.compiled import kernel
 @kernel
 def sum_plans(
     step: int,
+    stays: np.ndarray,
     session: np.ndarray,
-    start_step: np.ndarray,
-    deadline_step: np.ndarray,
     plan_kw: np.ndarray,
     flexible_kw: np.ndarray,
     weight: float,
-    port_group: np.ndarray,
+    place: np.ndarray,
     group_parent: np.ndarray,
     total_kw: np.ndarray,
     able_kw: np.ndarray,
@@ -28,9 +27,9 @@ def sum_plans(
             s = session[b, p]
             if s < 0:
                 continue
-            g = port_group[p]
+            g = place[p]
             while g >= 0:
-                for k in range(max(step, start_step[s]), deadline_step[s]):
+                for k in range(max(step, stays[s]["arrival_step"]), stays[s]["deadline_step"]):
                     total_kw[b, g, k] += weight * plan_kw[b, p, k]
                     able_kw[b, g, k] += weight * flexible_kw[b, p]
                 g = group_parent[g]

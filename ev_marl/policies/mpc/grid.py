@@ -89,7 +89,7 @@ class GridAhead:
         """
         assert view.network is not None  # there is a loop
         assert view.tap is not None
-        port, here = ahead.limits.port, ahead.n_here
+        port, here = ahead.limits["port"], ahead.n_here
         states = self._loads.ahead(row, view.step, view.network.rows(np.array([row])), ahead.n_steps)
         return GridRows(
             self,

@@ -10,35 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ev_marl.planning.own_plan import Vehicles, Worth, own_plans
+from ev_marl.planning.own_plan import own_plans
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView
 from ev_marl.support.errors import OptionError
-
-
-def vehicles_of(view: StationView) -> Vehicles:
-    """The vehicles of a view, one session a port."""
-    connected = view.connected
-    numbers = np.arange(connected.size, dtype=np.int64).reshape(connected.shape)
-    return Vehicles(
-        np.where(connected, numbers, -1),
-        view.energy_kwh,
-        view.lo_kw,
-        view.hi_kw,
-        *(
-            getattr(view, name).reshape(-1)
-            for name in (
-                "capacity_kwh",
-                "floor_kwh",
-                "due_kwh",
-                "deadline_step",
-                "charge_kw",
-                "discharge_kw",
-                "charge_efficiency",
-                "discharge_efficiency",
-                "tau_h",
-            )
-        ),
-    )
 
 
 def best_response(
@@ -67,15 +41,13 @@ def best_response(
     float64, shape (n_batch, n_ports)
         Setpoints within the port's box [kW].
     """
-    vehicles = vehicles_of(view)
-    worth = Worth(view.energy_weight, view.wear_per_kwh, view.unmet_per_kwh)
     return own_plans(
-        vehicles,
+        view.vehicles,
         view.step,
         view.step_h,
         view.buy_per_kwh,
         view.sell_per_kwh,
-        worth,
+        view.worth,
         adder_per_kwh=adder_per_kwh,
         trust=trust,
         margin_steps=margin_steps,

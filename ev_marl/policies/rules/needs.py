@@ -27,7 +27,7 @@ def power_towards_kw(view: StationView, target_kwh: np.ndarray) -> np.ndarray:
         Between 0 and `view.hi_kw`; 0 where the target is met already and at empty ports [kW].
     """
     power_kw: np.ndarray = target_kwh - view.energy_kwh
-    power_kw /= view.charge_efficiency * view.step_h
+    power_kw /= view.vehicle["charge_efficiency"] * view.step_h
     np.minimum(power_kw, view.hi_kw, out=power_kw)
     np.maximum(power_kw, 0.0, out=power_kw)
     return power_kw
@@ -35,7 +35,7 @@ def power_towards_kw(view: StationView, target_kwh: np.ndarray) -> np.ndarray:
 
 def power_for_wish_kw(view: StationView) -> np.ndarray:
     """Full power until what is due is in the battery, shape (n_batch, n_ports) [kW]."""
-    return power_towards_kw(view, view.due_kwh)
+    return power_towards_kw(view, view.vehicle["due_kwh"])
 
 
 def latest_energy_kwh(view: StationView) -> np.ndarray:
@@ -43,6 +43,6 @@ def latest_energy_kwh(view: StationView) -> np.ndarray:
 
     The exact inverse of charging at full power, taper included; it may be negative.
     """
-    hours = np.maximum(view.deadline_step - view.step - 1, 0) * view.step_h
-    rate_kw = view.charge_efficiency * view.charge_kw
-    return energy_before(view.due_kwh, hours, rate_kw, view.capacity_kwh, view.tau_h)
+    stays = view.vehicle
+    hours = np.maximum(stays["deadline_step"] - view.step - 1, 0) * view.step_h
+    return energy_before(stays["due_kwh"], hours, stays["rate_kw"], stays["capacity_kwh"], stays["tau_h"])

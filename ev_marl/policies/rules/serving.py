@@ -99,7 +99,7 @@ class EarliestDeadlineFirst:
 
     def act(self, view: StationView) -> np.ndarray:
         """Full power by deadline, float64, shape (n_batch, n_ports) [kW]."""
-        order = np.argsort(view.deadline_step, axis=1, kind="stable")
+        order = np.argsort(view.vehicle["deadline_step"], axis=1, kind="stable")
         return _serve_in_order(view, order, power_for_wish_kw(view))
 
 

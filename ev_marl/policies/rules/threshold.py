@@ -19,23 +19,21 @@ def _decide(
     step: int,
     step_h: float,
     wear_per_kwh: float,
-    deadline_step: np.ndarray,
+    vehicle: np.ndarray,
     buy_per_kwh: np.ndarray,
     sell_per_kwh: np.ndarray,
     wish_kw: np.ndarray,
     must_kw: np.ndarray,
     lo_kw: np.ndarray,
-    energy_kwh: np.ndarray,
     latest_kwh: np.ndarray,
-    charge_efficiency: np.ndarray,
-    discharge_efficiency: np.ndarray,
     out: np.ndarray,
 ) -> None:
     n_batch, n_ports = wish_kw.shape
     for b in range(n_batch):
         buy, sell = buy_per_kwh[b, 0], sell_per_kwh[b, 0]
         for p in range(n_ports):
-            n = deadline_step[b, p] - step
+            stay = vehicle[b, p]
+            n = stay["deadline_step"] - step
             cheaper, dearer, cheapest = 0, 0, buy
             for k in range(1, n):
                 price = buy_per_kwh[b, k]
@@ -48,9 +46,9 @@ def _decide(
             if cheaper < charge_share * n:
                 out[b, p] = wish_kw[b, p]
             elif lo_kw[b, p] < 0.0 and must_kw[b, p] == 0.0 and dearer < discharge_share * n:
-                earned = (sell - wear_per_kwh) * discharge_efficiency[b, p]
-                if earned > (cheapest + wear_per_kwh) / charge_efficiency[b, p]:
-                    spare_kw = (energy_kwh[b, p] - latest_kwh[b, p]) * discharge_efficiency[b, p] / step_h
+                earned = (sell - wear_per_kwh) * stay["discharge_efficiency"]
+                if earned > (cheapest + wear_per_kwh) / stay["charge_efficiency"]:
+                    spare_kw = (stay["energy_kwh"] - latest_kwh[b, p]) * stay["discharge_efficiency"] / step_h
                     out[b, p] = max(lo_kw[b, p], -spare_kw)
 
 
@@ -96,16 +94,13 @@ class PriceThreshold:
             view.step,
             view.step_h,
             view.wear_per_kwh,
-            view.deadline_step,
+            view.vehicle,
             view.buy_per_kwh,
             view.sell_per_kwh,
             power_for_wish_kw(view),
             power_towards_kw(view, latest_kwh),
             view.lo_kw,
-            view.energy_kwh,
             latest_kwh,
-            view.charge_efficiency,
-            view.discharge_efficiency,
             setpoint_kw,
         )
         return setpoint_kw

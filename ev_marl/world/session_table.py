@@ -1,0 +1,87 @@
+"""A vehicle's stay as a track holds it: one record for each session, every field with its unit.
+
+A table of sessions is a NumPy array of the dtype `SESSION`, shape (S,), so that `track.sessions["wanted_kwh"]` is a
+column and `track.sessions[3]` a vehicle. Files, rows written by hand and checks follow `FIELDS`: a new field is one
+line there. What port and vehicle allow together is derived once, see `ev_marl.simulation.stays`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ev_marl.support.errors import TrackError
+
+LONGEST_NAME = 64
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a session."""
+
+    kind: str  # of the NumPy dtype
+    meaning: str
+    allowed: Literal["", "0 or more", "above 0"] = ""  # finite numbers of this range; left out: checked by itself
+    default: float | str | None = None  # in rows written by hand
+
+
+FIELDS = {
+    "port": Field("i8", "index of the port"),
+    "arrival_step": Field("i8", "first step in which it is connected, 0 for a vehicle that is there at the start"),
+    "departure_step": Field("i8", "first step in which it is gone; may lie beyond the horizon"),
+    "energy_kwh": Field("f8", "in the battery on arrival, or at the start [kWh]", "0 or more"),
+    "wanted_kwh": Field("f8", "wish, on top of energy_kwh [kWh]", "0 or more"),
+    "capacity_kwh": Field("f8", "usable capacity [kWh]", "above 0", 60.0),
+    "charge_kw": Field("f8", "vehicle's own maximum on the port's side, AC or DC [kW]", "above 0"),
+    "discharge_kw": Field("f8", "vehicle's own maximum, 0 without V2G [kW]", "0 or more"),
+    "taper_start": Field("f8", "state of charge where charging slows down, between 0 and 1 [-]", default=0.8),
+    "reserve_kwh": Field("f8", "V2G never takes the battery below this [kWh]", "0 or more", 0.0),
+    "vehicle": Field(f"U{LONGEST_NAME}", "name of the vehicle model", default="vehicle"),
+}
+
+SESSION = np.dtype([(name, field.kind) for name, field in FIELDS.items()])
+
+
+def session_table(**columns: object) -> np.ndarray:
+    """Sessions by columns, which must be sorted by arrival step; see `FIELDS`.
+
+    Parameters
+    ----------
+    **columns : array_like, shape (n_sessions,)
+        One for each field.
+
+    Returns
+    -------
+    SESSION, shape (n_sessions,)
+
+    Raises
+    ------
+    TrackError
+        If a column is missing, unknown, of another kind or of another length, or if a name is too long.
+    """
+    if columns.keys() != FIELDS.keys():
+        missing, unknown = FIELDS.keys() - columns.keys(), columns.keys() - FIELDS.keys()
+        raise TrackError(f"sessions: missing columns {sorted(missing)}, unknown columns {sorted(unknown)}")
+    arrays = {name: np.asarray(column) for name, column in columns.items()}
+    n_sessions = len(arrays["port"])
+    table = np.empty(n_sessions, dtype=SESSION)
+    for name, array in arrays.items():
+        if array.shape != (n_sessions,):
+            raise TrackError(f"sessions.{name} has the shape {array.shape}; ({n_sessions},) is needed")
+        if n_sessions and not _fits(array.dtype, SESSION[name]):
+            raise TrackError(f"sessions.{name} is {array.dtype}; {SESSION[name]} is needed")
+        table[name] = array
+    return table
+
+
+def no_sessions() -> np.ndarray:
+    """An empty table."""
+    return np.empty(0, dtype=SESSION)
+
+
+def _fits(given: np.dtype, needed: np.dtype) -> bool:
+    if needed.kind == "U":
+        return given.kind == "U" and given.itemsize <= needed.itemsize
+    return given.kind in "iu" if needed.kind == "i" else given.kind in "iuf"
