@@ -7,11 +7,15 @@ c/P⁺ + d/P⁻ <= 1, the hull of "either charge or discharge".
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from ev_marl.optimum.model import PyomoDay
 from ev_marl.planning.programme.linear import LinearProgram, Rows
 from ev_marl.site.charge_curve import energy_after
+
+if TYPE_CHECKING:
+    from ev_marl.optimum.model import PyomoDay
 
 
 def flow_slope(
