@@ -84,7 +84,7 @@ def test_wishes_are_scenarios(snippet: str, tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "day_ahead.csv").write_text("\n".join(["datetime_utc,price_eur_per_mwh", *rows]))
     file = tmp_path / "wish.yaml"
     file.write_text(f"extends: {base}\nname: wish\n{snippet}")
-    env = ev_marl.parallel_env(file)
+    env = ev_marl.parallel_env(file, trust="mysite:" in snippet)
     env.reset(seed=0)
     _observations, rewards, *_ = env.step({agent: env.action_space(agent).sample() for agent in env.agents})
     assert np.isfinite(list(rewards.values())).all()
