@@ -11,6 +11,7 @@ import numpy as np
 
 from ev_marl.env.setup import Setting
 from ev_marl.policies import make_policy, rollout
+from ev_marl.policies.base import PlanningPolicy
 from ev_marl.policies.learned.spec import read_learned
 from ev_marl.support.errors import RunError
 from ev_marl.support.registry import did_you_mean
@@ -22,7 +23,7 @@ VALIDATION_DAYS = 100
 
 
 def check_policy_fits(name: str, setting: Setting) -> None:
-    """Make a policy, and let a learned one play a validation day, so that what does not fit shows before any day runs.
+    """Make a policy and see whether it fits, before any day runs: a learned one plays a validation day.
 
     Parameters
     ----------
@@ -35,8 +36,12 @@ def check_policy_fits(name: str, setting: Setting) -> None:
     ------
     UnknownNameError, OptionError, PolicyError
         If there is no such policy, or if it was not made for this site.
+    ObjectiveError
+        If it plans, and cannot do so with a term of the objective.
     """
-    make_policy(name)
+    policy = make_policy(name)
+    if isinstance(policy, PlanningPolicy):
+        policy.check_objective(setting.objective, setting.site.arrays)
     if read_learned(name) is not None:
         team_returns(setting, name, [setting.world.sample(day_seeds(0, 1, "validation")[0])], 0)
 

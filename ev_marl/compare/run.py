@@ -20,6 +20,7 @@ from ev_marl.compare.records import DayResult
 from ev_marl.compare.report import write_report
 from ev_marl.compare.workers import run_days
 from ev_marl.env.setup import Setting
+from ev_marl.optimum import check_bound
 from ev_marl.scenario import Scenario, as_scenario
 from ev_marl.scenario.schema.policies import policy_name
 from ev_marl.simulation.coordinators import make_coordinator
@@ -115,6 +116,8 @@ def compare(
         If the folder belongs to another run, or if a day fails; the message says how to repeat that day.
     ScenarioError, UnknownNameError, OptionError
         If scenario, policies or coordinator are not right; before anything is run.
+    ObjectiveError
+        If there is no bound with a term of the objective, or a policy cannot plan with it; before anything is run.
     """
     if days < 1:
         raise RunError(f"a comparison needs at least one day, got {days}")
@@ -136,6 +139,7 @@ def compare(
     days = len(files) or days
     source = "" if isinstance(scenario, Scenario) else str(scenario)
     manifest = Manifest.of(resolved, chosen, seed, split, source, files)
+    check_bound(setting)
     for name in manifest.policies:
         check_policy_fits(name, setting)
     named, reason = choose_baseline(setting, manifest.asked, baseline, seed, validation_days) if baseline else ("", "")

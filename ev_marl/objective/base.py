@@ -1,7 +1,8 @@
-"""What a term of the objective is: its cost on the simulator's arrays and its Pyomo expression, side by side.
+"""What a term of the objective is: its cost on the simulator's arrays and its expression for plans, side by side.
 
-A term writes what each port costs in a step; the same quantity as a linear expression of the optimum's variables goes
-into the bound. Terms know neither the simulator nor the solver: they read a `Flow` and a `DayModel`.
+A term writes what each port costs in a step; the same quantity as a linear expression of a plan's variables goes into
+the bound and into whatever plans ahead. Terms know neither the simulator nor the solver: they read a `Flow` and a
+`DayModel`.
 """
 
 from __future__ import annotations
@@ -16,85 +17,117 @@ from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import ObjectiveError
 from ev_marl.support.registry import Registry
 
-Expression = Any  # a Pyomo expression; this room does not import Pyomo
-Variable = Any  # a Pyomo variable
+Expression = Any  # of Pyomo, or on the columns of a program; or an array of them
+Variable = Any  # likewise; a variable is an expression, too
+Variables = Any  # a vector of them, with a length
 Numbers = Sequence[float] | np.ndarray
 
 
 class GridModel(Protocol):
-    """The network in the optimum's model of one day: what it suffers in each step, from below; T steps.
+    """The network in the programme of one day: what it suffers in each step, from below; T steps.
 
     Each method gives one variable per step, the same ones on every call. Whatever the vehicles do, the model lets the
     variable be as low as the true quantity or lower, so a term that prices it with a weight >= 0 never costs more in
     the model than in the simulator.
     """
 
-    def beyond_band_pu(self) -> Sequence[Variable]:
+    def beyond_band_pu(self) -> Variables:
         """Σ over buses of max(0, lowest − voltage, voltage − highest), clamped limits, (T,) [p.u.]."""
         ...
 
-    def line_overload_kva(self) -> Sequence[Variable]:
+    def line_overload_kva(self) -> Variables:
         """Σ over lines of max(0, loading − limit)·rating, clamped limits, (T,) [kVA]."""
         ...
 
-    def transformer_overload_kva(self) -> Sequence[Variable]:
+    def transformer_overload_kva(self) -> Variables:
         """Σ over transformers of max(0, loading − limit)·rating, clamped limits, (T,) [kVA]."""
         ...
 
-    def added_losses_kw(self) -> Sequence[Variable]:
+    def added_losses_kw(self) -> Variables:
         """Losses less those of the same step without charging, possibly negative, (T,) [kW]."""
         ...
 
 
 class DayModel(Protocol):
-    """The optimum's model of one day, as a term sees it; N (session, step) pairs, S sessions, T steps, G groups.
+    """The programme of a day, or of what is left of it, as a term sees it.
 
+    N (session, step) pairs, D of which can discharge; S sessions, O of which can be short of energy; T steps, G groups.
     A pair exists for every step in which a session is connected. Its powers are `charge[n]` and `discharge[n]` [kW],
     both >= 0 and averaged over the step.
+
+    There are two implementations: one makes expressions of Pyomo (`ev_marl.optimum.model`), the other makes
+    them on the columns of a program (`ev_marl.planning.programme.arrays`). In both, variables and expressions can be
+    added, subtracted, multiplied with numbers, summed and indexed, one by one or as vectors of the same length.
     """
 
     site: SiteArrays
     step_h: float
     n_steps: int
+    first_step: int  # step of the episode that is step 0 here
     buy_per_kwh: np.ndarray  # (T,)
     sell_per_kwh: np.ndarray  # (T,)
     base_load_kw: np.ndarray  # (T, G)
     lower_kw: np.ndarray  # (T, G)  clamped limits
     upper_kw: np.ndarray  # (T, G)
     local_hour: np.ndarray  # (T,)  local clock time of each step [h]
+    peak_before_kw: float  # highest import of the site in earlier steps
+    sessions: np.ndarray  # STAY (S,)
+    pair_session: np.ndarray  # int64 (N,)
     pair_step: np.ndarray  # int64 (N,)
-    charge: Sequence[Variable]  # (N,)
+    last_pair: np.ndarray  # int64 (S,)  pair of each session's last step, −1: it has none
+    charge: Variables  # (N,)
     discharge_pairs: np.ndarray  # int64 (D,)  pairs that can discharge
-    discharge: Sequence[Variable]  # (D,)  in the order of discharge_pairs
-    shortfall: Sequence[Variable]  # (S,)  kWh due and not there
-    network: GridModel | None  # None: no network, or none given to the optimum
+    discharge: Variables  # (D,)  in the order of discharge_pairs
+    energy: Variables  # (N,)  in the battery at the end of the pair's step [kWh]
+    owed_sessions: np.ndarray  # int64 (O,)  sessions that can be short of what is due
+    shortfall: Variables  # (O,)  kWh due and not there, in the order of owed_sessions
+    network: GridModel | None  # None: no network, or none that is modelled
 
-    def linear(self, variables: Sequence[Variable], coefficients: Numbers, constant: float = 0.0) -> Expression:
-        """Σ coefficient·variable + constant as a Pyomo expression."""
+    @property
+    def least_kw(self) -> np.ndarray:
+        """Least power (the most feed-in, <= 0) of the vehicles below each group, (T, G) [kW]."""
         ...
 
-    def group_power(self, group: int, step: int) -> tuple[list[Variable], list[float]]:
-        """Variables and coefficients whose sum is the vehicles' power below a group [kW]."""
+    @property
+    def most_kw(self) -> np.ndarray:
+        """Most power of the vehicles below each group, (T, G) [kW]."""
         ...
 
-    def variables(self, name: str, lower: Numbers, upper: Numbers) -> list[Variable]:
-        """New variables with finite bounds."""
+    def linear(self, variables: Variables, coefficients: Numbers, constant: float = 0.0) -> Expression:
+        """Σ coefficient·variable + constant; the quick way to a long sum."""
         ...
 
-    def at_least(self, name: str, variables: Sequence[Variable], coefficients: Numbers, bound: float) -> None:
-        """New constraint Σ coefficient·variable >= bound."""
+    def group_power(self, group: int | np.ndarray, step: int | np.ndarray) -> Expression:
+        """The vehicles' power below a group [kW]; for arrays (K,) of groups and steps, K expressions."""
+        ...
+
+    def variables(self, name: str, lower: Numbers, upper: Numbers) -> Variables:
+        """New variables with finite bounds, which give a finite bound whatever a solver says."""
+        ...
+
+    def at_least(self, name: str, expression: Expression, bound: float | Numbers) -> None:
+        """New constraint expression >= bound; or K of them."""
         ...
 
     def above_convex(
         self,
         name: str,
-        epigraph: Variable,
-        variables: Sequence[Variable],
-        coefficients: Numbers,
-        value: Callable[[float], float],
-        slope: Callable[[float], float],
+        epigraph: Variables,
+        expression: Expression,
+        value: Callable[[np.ndarray], np.ndarray],
+        slope: Callable[[np.ndarray], np.ndarray],
     ) -> None:
-        """New constraint epigraph >= value(Σ coefficient·variable), convex, kept by tangents added lazily."""
+        """New constraints epigraph >= value(expression) for K convex functions, kept by tangents added lazily.
+
+        `value` and `slope` take K numbers and give K numbers, those of each function at its number.
+        """
+        ...
+
+    def only_one(self, name: str, first: Variables, second: Variables) -> None:
+        """New constraint: of each of K pairs of variables >= 0, one is 0.
+
+        That is not convex. Plans keep it by the convex hull and, in the optimum, by binaries where a solution has both.
+        """
         ...
 
 
@@ -112,7 +145,10 @@ class Term(Protocol):
         ...
 
     def expression(self, day: DayModel) -> Expression | None:
-        """The cost of the whole day as a Pyomo expression, convex in the powers; None: the term has none."""
+        """The cost of all steps of the day (or of what is left of it), convex in the powers; None: the term has none.
+
+        Never more than what `cost` sums to for the same powers, or the bound would be none.
+        """
         ...
 
 
@@ -125,12 +161,12 @@ def expression_of(term: Term, day: DayModel) -> Expression:
     Raises
     ------
     ObjectiveError
-        If the term has none, so that no bound can be given.
+        If the term has none, so that nothing can be planned with it.
     """
     expression = term.expression(day)
     if expression is None:
         raise ObjectiveError(
-            f"objective term '{term.name}' has no Pyomo expression, so there is no cooperative bound with it: "
-            "leave it out, or give it an `expression`"
+            f"objective term '{term.name}' has no expression, so there is neither a cooperative bound with it nor a "
+            "plan: leave it out, or give it an `expression`"
         )
     return expression

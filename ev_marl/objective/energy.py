@@ -48,4 +48,4 @@ class EnergyCost:
         factor = self.weight * day.step_h
         buy = factor * day.buy_per_kwh[day.pair_step]
         sell = factor * day.sell_per_kwh[day.pair_step[day.discharge_pairs]]
-        return day.linear([*day.charge, *day.discharge], np.concatenate([buy, -sell]))
+        return day.linear(day.charge, buy) + day.linear(day.discharge, -sell)

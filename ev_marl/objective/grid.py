@@ -7,12 +7,12 @@ priced from below, see `GridModel`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from ev_marl.grid.loop.flow import GridFlow
-from ev_marl.objective.base import TERMS, DayModel, Expression, GridModel, Variable
+from ev_marl.objective.base import TERMS, DayModel, Expression, GridModel, Variables
 from ev_marl.objective.split import Split, split_cost
 from ev_marl.simulation.simulator import Flow
 from ev_marl.support.compiled import kernel
@@ -50,7 +50,7 @@ def _responsible_kw(flow: Flow, grid: GridFlow) -> np.ndarray:
     return np.asarray(np.maximum(0.0, direction[:, None] * flow.granted_kw))
 
 
-def _daily(name: str, day: DayModel, price: float, quantity: Callable[[GridModel], Sequence[Variable]]) -> Expression:
+def _daily(name: str, day: DayModel, price: float, quantity: Callable[[GridModel], Variables]) -> Expression:
     """price·Δ·Σ of a quantity that the model of the day has from below, so that a bound with it is one.
 
     Raises
@@ -60,8 +60,8 @@ def _daily(name: str, day: DayModel, price: float, quantity: Callable[[GridModel
     """
     if day.network is None:
         raise ObjectiveError(
-            f"objective term '{name}' is about a network, and the model of the day has none: give the network to the "
-            "optimum as well"
+            f"objective term '{name}' prices what happens on the network, and the plan does not model that: give the "
+            "optimum the network (`grid=`), and leave the term out where policies such as `mpc` plan"
         )
     return day.linear(quantity(day.network), np.full(day.n_steps, price * day.step_h))
 

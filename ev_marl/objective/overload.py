@@ -49,19 +49,15 @@ class Overload:
 
     def expression(self, day: DayModel) -> Expression:
         """price·Δ·Σ excess with excess >= power − upper, excess >= lower − power, excess >= 0."""
-        site = day.site
-        below = [slice(site.group_first_port[g], site.group_end_port[g]) for g in range(site.n_groups)]
-        over_kw = np.array([site.port_charge_kw[ports].sum() for ports in below]) - day.upper_kw
-        under_kw = np.array([site.port_discharge_kw[ports].sum() for ports in below]) + day.lower_kw
-        most_kw = np.maximum(over_kw, under_kw)
-        places = np.argwhere(most_kw > 0.0)
-        excess = day.variables("overload", np.zeros(len(places)), most_kw[most_kw > 0.0])
-        for variable, (step, group) in zip(excess, places.tolist(), strict=True):
-            variables, coefficients = day.group_power(group, step)
-            upper_kw, lower_kw = float(day.upper_kw[step, group]), float(day.lower_kw[step, group])
-            if over_kw[step, group] > 0.0:
-                minus = [-c for c in coefficients]
-                day.at_least(f"overload_import[{group},{step}]", [variable, *variables], [1.0, *minus], -upper_kw)
-            if under_kw[step, group] > 0.0:
-                day.at_least(f"overload_export[{group},{step}]", [variable, *variables], [1.0, *coefficients], lower_kw)
-        return day.linear(excess, np.full(len(excess), self.price_per_kwh * day.step_h))
+        cost = day.linear([], [])
+        for side, limit_kw, most_kw, sign in (
+            ("import", day.upper_kw, day.most_kw, 1.0),
+            ("export", -day.lower_kw, -day.least_kw, -1.0),
+        ):
+            over_kw = most_kw - limit_kw
+            step, group = np.nonzero(over_kw > 0.0)
+            name = f"overload_{side}"
+            excess = day.variables(name, np.zeros(len(step)), over_kw[step, group])
+            day.at_least(name, excess - sign * day.group_power(group, step), -limit_kw[step, group])
+            cost += day.linear(excess, np.full(len(excess), self.price_per_kwh * day.step_h))
+        return cost

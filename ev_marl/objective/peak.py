@@ -36,12 +36,10 @@ class PeakPower:
         split_cost(self.price_per_kw * rise_kw, np.maximum(0.0, flow.granted_kw), flow.site, self.split, out)
 
     def expression(self, day: DayModel) -> Expression:
-        """price·peak with peak >= power + base load in every step, peak >= 0."""
-        base_kw = day.base_load_kw[:, 0]
-        most_kw = max(0.0, float(base_kw.max())) + float(day.site.port_charge_kw.sum())
-        (peak,) = day.variables("peak", [0.0], [most_kw])
-        for step in range(day.n_steps):
-            variables, coefficients = day.group_power(0, step)
-            minus = [-c for c in coefficients]
-            day.at_least(f"peak[{step}]", [peak, *variables], [1.0, *minus], float(base_kw[step]))
-        return day.linear([peak], [self.price_per_kw])
+        """price·(peak − peak before) with peak >= power + base load in every step, peak >= the one before."""
+        base_kw, before_kw = day.base_load_kw[:, 0], day.peak_before_kw
+        most_kw = max(before_kw, float((base_kw + day.most_kw[:, 0]).max(initial=0.0)))
+        (peak,) = day.variables("peak", [before_kw], [most_kw])
+        step = np.arange(day.n_steps)
+        day.at_least("peak", peak - day.group_power(np.zeros_like(step), step), base_kw)
+        return self.price_per_kw * (peak - before_kw)

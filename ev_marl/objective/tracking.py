@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression
 from ev_marl.objective.split import Split, split_cost
 from ev_marl.scenario.series import Series
 from ev_marl.simulation.simulator import Flow
-
-
-def _square(target: float, power: float) -> float:
-    return (power - target) ** 2
-
-
-def _square_slope(target: float, power: float) -> float:
-    return 2.0 * (power - target)
 
 
 @TERMS.register("setpoint_tracking")
@@ -56,19 +46,15 @@ class SetpointTracking:
 
     def expression(self, day: DayModel) -> Expression:
         """weight·Δ·Σ deviation with deviation >= (power − target)², by tangents."""
-        target_kw = self.target_kw(np.arange(day.n_steps), day.local_hour)
-        site = day.site
-        most_kw = np.maximum(site.port_charge_kw.sum() - target_kw, site.port_discharge_kw.sum() + target_kw)
-        deviation = day.variables("deviation", np.zeros(day.n_steps), most_kw**2)
-        for step in range(day.n_steps):
-            variables, coefficients = day.group_power(0, step)
-            aim = float(target_kw[step])
-            day.above_convex(
-                f"tracking[{step}]",
-                deviation[step],
-                variables,
-                coefficients,
-                partial(_square, aim),
-                partial(_square_slope, aim),
-            )
+        step = np.arange(day.n_steps)
+        target_kw = self.target_kw(day.first_step + step, day.local_hour)
+        furthest_kw = np.maximum(day.most_kw[:, 0] - target_kw, target_kw - day.least_kw[:, 0])
+        deviation = day.variables("deviation", np.zeros(day.n_steps), furthest_kw**2)
+        day.above_convex(
+            "tracking",
+            deviation,
+            day.group_power(np.zeros_like(step), step),
+            lambda power_kw: (power_kw - target_kw) ** 2,
+            lambda power_kw: 2.0 * (power_kw - target_kw),
+        )
         return day.linear(deviation, np.full(day.n_steps, self.weight * day.step_h))

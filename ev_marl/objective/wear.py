@@ -38,5 +38,6 @@ class BatteryWear:
 
     def expression(self, day: DayModel) -> Expression:
         """price·Δ·Σ (charge + discharge)."""
-        variables = [*day.charge, *day.discharge]
-        return day.linear(variables, np.full(len(variables), self.price_per_kwh * day.step_h))
+        price = self.price_per_kwh * day.step_h
+        parts = (day.linear(powers, np.full(len(powers), price)) for powers in (day.charge, day.discharge))
+        return sum(parts)

@@ -14,6 +14,7 @@ from ev_marl.env.setup import Setting
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.solution import Solution
 from ev_marl.optimum.solve import solve
+from ev_marl.planning.programme.check import check_expressions
 from ev_marl.world.track import Track
 
 
@@ -33,3 +34,15 @@ def solve_day(
     """
     grid = None if setting.network is None else GridProblem.of(setting.network, track)
     return solve(setting.site, track, setting.objective, grid=grid, solver=solver, levels=levels)
+
+
+def check_bound(setting: Setting) -> None:
+    """Find out before any day is solved whether there is a bound with every term.
+
+    Raises
+    ------
+    ObjectiveError
+        If a term has no expression; the message names it.
+    """
+    with_network = setting.network is not None
+    check_expressions(setting.objective, setting.site.arrays, "the cooperative optimum", with_network=with_network)

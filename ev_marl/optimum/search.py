@@ -18,9 +18,10 @@ from ev_marl.objective import Objective
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.relaxation import GridRelaxation
 from ev_marl.optimum.model import PyomoDay
+from ev_marl.optimum.program import LinearProgram
 from ev_marl.optimum.solvers import Answer, make_solver
-from ev_marl.planning.programme.cuts import ConvexCuts, HullCuts, TaperCuts
-from ev_marl.planning.programme.linear import LinearProgram, Rows
+from ev_marl.planning.programme.cuts import ConvexCuts, ConvexFunctions, ExclusiveCuts, TaperCuts
+from ev_marl.planning.programme.rows import Rows
 from ev_marl.policies.plan import Plan
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import SolverError
@@ -28,7 +29,7 @@ from ev_marl.world.track import Track
 
 TAPER_TOLERANCE_KWH = 1e-7
 HULL_TOLERANCE = 1e-7
-SIMULTANEOUS_KW2 = 1e-6
+BOTH_KW2 = 1e-6  # product of two powers of which one should be 0
 MIXED_INTEGER_MARGIN = 1e-9  # relative; taken off a solver's own bound for its feasibility tolerances
 _MOST_ROUNDS = 200
 _STALLED = 3  # rounds with the network that must bring more than this share of the cost, or the search rests there
@@ -61,8 +62,9 @@ class Search:
         Relative gap allowed between lower and upper value of convex costs, and in mixed-integer searches [-].
     time_limit : float
         Most time for all solver calls together [s].
-    charges : bool, shape (n_two_way,), optional
-        For each pair that can do both, in the order of `hull.position`: whether it may only charge, or only discharge.
+    first : bool, shape (n_exclusive,), optional
+        For each pair of variables of which one is 0, in the order of `exclusive`: whether only the first one may be
+        above 0, or only the second one.
     grid : GridProblem, optional
         The network.
 
@@ -95,21 +97,29 @@ class Search:
         solver: str,
         tolerance: float,
         time_limit: float,
-        charges: np.ndarray | None = None,
+        first: np.ndarray | None = None,
         grid: GridProblem | None = None,
     ) -> None:
         self._begin = time.perf_counter()
         with PauseGC():  # thousands of small objects, none of them garbage
             self.day = PyomoDay(site, track, objective, grid)
-            if charges is not None:
-                self.day.go_one_way(charges)
+            if first is not None:
+                self.day.go_one_way(first)
             self.program = LinearProgram(self.day.model)
-            self.taper = TaperCuts(self.day, self.program)
-            self.hull = HullCuts(self.day, self.program)
-            self.convex = ConvexCuts(self.day, self.program)
-            first = self.taper.first()
-            if len(first):
-                self.program.add_rows(first)
+            self.taper = TaperCuts(self.day.pairs, self.day.step_h, self.program.columns(self.day.energy))
+            self.exclusive = self._exclusive()
+            self.convex = ConvexCuts(
+                [
+                    ConvexFunctions(
+                        self.program.columns(rows.epigraph), self.program.columns(rows.argument), rows.value, rows.slope
+                    )
+                    for rows in self.day.convex_rows
+                ],
+                self.program.cost,
+            )
+            tangents = self.taper.first()
+            if len(tangents):
+                self.program.add_rows(tangents)
         self.grid = None if grid is None else GridRelaxation(self.day, self.program, grid)
         self.tolerance = tolerance
         self.least_cost = -math.inf
@@ -118,7 +128,7 @@ class Search:
         self.status = "not solved"
         self.source = ""
         self.rounds = self.cuts = 0
-        self.binary_pairs = np.zeros(len(self.hull.position), dtype=bool)
+        self.binary_pairs = np.zeros(len(self.exclusive), dtype=bool)
         self.stages: list[Stage] = []
         self.proving = True
         self.out_of_time = False
@@ -178,8 +188,8 @@ class Search:
         self._settle()
 
     def _settle(self) -> None:
-        first, values = self.rounds, [-math.inf]
-        while self.run_once() and self.rounds < first + _MOST_ROUNDS:
+        begin, values = self.rounds, [-math.inf]
+        while self.run_once() and self.rounds < begin + _MOST_ROUNDS:
             values.append(self.program.value(self.x))
             network = self.grid is not None and self.grid.wanted
             if network and len(values) > _STALLED and values[-1] - values[-1 - _STALLED] < self._stalled_gain():
@@ -204,45 +214,48 @@ class Search:
         self._solver.add_rows(rows)
         return True
 
-    def simultaneous(self) -> np.ndarray:
-        """Pairs of the last solution that charge and discharge at once, bool, in the order of `hull.position`."""
-        return self.hull.simultaneous(self.x, SIMULTANEOUS_KW2)
+    def both(self) -> np.ndarray:
+        """Exclusive pairs of which the last solution has both, bool, shape (n_exclusive,)."""
+        return self.exclusive.both(self.x, BOTH_KW2)
 
-    def mostly_charges(self) -> np.ndarray:
-        """Whether each pair that can do both gains energy in the last solution, bool, as in `hull.position`."""
-        hull, day = self.hull, self.day
-        session = day.pairs.session[day.pairs.discharge[hull.position]]
-        efficiency = day.pairs.limits["charge_efficiency"][session] * day.pairs.limits["discharge_efficiency"][session]
-        gains: np.ndarray = self.x[hull.charge_column] * efficiency >= self.x[hull.discharge_column]
-        return gains
+    def mostly_first(self) -> np.ndarray:
+        """Whether the last solution mostly has the first of each exclusive pair, bool, shape (n_exclusive,)."""
+        return self.exclusive.mostly_first(self.x)
 
     def exclude(self, which: np.ndarray) -> None:
-        """From now on, the given pairs either charge or discharge, by a binary each: c <= P⁺z, d <= P⁻(1 − z)."""
-        model, hull, n = self.day.model, self.hull, int(which.sum())
+        """From now on, one of each given pair is 0, by a binary: x <= X·z, y <= Y·(1 − z)."""
+        model, pairs, n = self.day.model, self.exclusive, int(which.sum())
         if not self.mixed_integer:
-            model.charges = pyo.VarList(domain=pyo.Binary)
-        columns = self.program.add_binaries([model.charges.add() for _ in range(n)])
+            model.first = pyo.VarList(domain=pyo.Binary)
+        columns = self.program.add_binaries([model.first.add() for _ in range(n)])
         self._solver.add_binaries(columns)
-        charge_kw, discharge_kw = hull.charge_kw[which], hull.discharge_kw[which]
-        pairs = [
-            (hull.charge_column[which], -charge_kw, np.zeros(n)),
-            (hull.discharge_column[which], discharge_kw, discharge_kw),
+        first_most, second_most = pairs.first_most[which], pairs.second_most[which]
+        sides = [
+            (pairs.first_column[which], -first_most, np.zeros(n)),
+            (pairs.second_column[which], second_most, second_most),
         ]
         rows = Rows.stack(
             [
-                Rows(
-                    starts=2 * np.arange(n + 1),
-                    columns=np.column_stack([column, columns]).ravel(),
-                    values=np.column_stack([np.ones(n), coefficient]).ravel(),
-                    lower=np.full(n, -np.inf),
-                    upper=upper,
+                Rows.of_columns(
+                    np.column_stack([column, columns]),
+                    np.column_stack([np.ones(n), coefficient]),
+                    np.full(n, -np.inf),
+                    upper,
                 )
-                for column, coefficient, upper in pairs
+                for column, coefficient, upper in sides
             ]
         )
         self.program.add_rows(rows)
         self._solver.add_rows(rows)
         self.binary_pairs |= which
+
+    def _exclusive(self) -> ExclusiveCuts:
+        """Those of the day, on the program's columns."""
+        first, second = (self.program.columns([pair[side] for pair in self.day.exclusive]) for side in (0, 1))
+        weight = np.array([pair[2] for pair in self.day.exclusive], dtype=np.float64)
+        # A variable that was fixed to 0 (`go_one_way`) takes no share of the pair's row.
+        most = np.where(self.program.upper > 0.0, self.program.upper, np.inf)
+        return ExclusiveCuts(first, second, most[first], most[second], weight)
 
     def plan(self) -> Plan:
         """The last solution as powers and energies; where a pair charges and discharges at once, the battery's net."""
@@ -312,8 +325,8 @@ class Search:
         return Rows.stack(
             [
                 self.taper.broken(self.x, TAPER_TOLERANCE_KWH),
-                self.hull.broken(self.x, HULL_TOLERANCE),
-                self.convex.broken(self.x, share / max(1, len(self.day.convex_rows))),
+                self.exclusive.broken(self.x, HULL_TOLERANCE),
+                self.convex.broken(self.x, share / max(1, len(self.convex))),
                 *([] if self.grid is None else [self.grid.broken(self.x, share / self.day.n_steps)]),
             ]
         )

@@ -16,7 +16,7 @@ from ev_marl.objective import Objective
 from ev_marl.optimum.earned import Earned, earned, grid_report
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.replay import RoundedPlanPolicy, replay
-from ev_marl.optimum.search import SIMULTANEOUS_KW2, Search
+from ev_marl.optimum.search import BOTH_KW2, Search
 from ev_marl.optimum.solution import Certificate, Looseness, Seconds, Solution
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
@@ -83,7 +83,7 @@ def solve(
     arrays = site.arrays if isinstance(site, Site) else site
     begin = time.perf_counter()
 
-    def searching(time_limit: float, charges: np.ndarray | None = None) -> Search:
+    def searching(time_limit: float, first: np.ndarray | None = None) -> Search:
         return Search(
             arrays,
             track,
@@ -91,7 +91,7 @@ def solve(
             solver=solver,
             tolerance=tolerance,
             time_limit=time_limit,
-            charges=charges,
+            first=first,
             grid=grid,
         )
 
@@ -101,9 +101,9 @@ def solve(
     search = searching(time_limit)
     build, begin = time.perf_counter() - begin, time.perf_counter()
     search.run()
-    if grid is not None and search.simultaneous().any():
+    if grid is not None and search.both().any():
         # What makes a plan feasible on the network proves nothing, so it happens in a program of its own.
-        one_way = searching(max(1.0, search.time_left), search.mostly_charges())
+        one_way = searching(max(1.0, search.time_left), search.mostly_first())
         one_way.run()
         best = earn(one_way)
     else:
@@ -113,14 +113,14 @@ def solve(
     # Doing both at once often costs nothing at a vertex: then the replay, which nets them, earns the bound.
     unfinished = True
     while unfinished and search.proving and search.time_left > 0.0 and not search.closed(best.team_return):
-        more = search.simultaneous() & ~search.binary_pairs
+        more = search.both() & ~search.binary_pairs
         if not more.any() and not search.mixed_integer:
             break
         if more.any():
             search.exclude(more)
-        unfinished = search.run_once() or bool((search.simultaneous() & ~search.binary_pairs).any())
+        unfinished = search.run_once() or bool((search.both() & ~search.binary_pairs).any())
         # Every pair goes the way it mostly went: a linear program again, whose plan can be followed exactly.
-        polished = searching(max(1.0, search.time_left), search.mostly_charges())
+        polished = searching(max(1.0, search.time_left), search.mostly_first())
         polished.run()
         again = earn(polished)
         best = again if again.team_return > best.team_return else best
@@ -257,7 +257,7 @@ def shadow_price_interval(
 def _certificate(search: Search, objective: Objective, gap: float) -> Certificate:
     primal = search.program.value(search.relaxed_x)
     upper = primal + float(search.convex.cost_of_excess(search.relaxed_x).sum())
-    simultaneous = int(search.hull.simultaneous(search.relaxed_x, SIMULTANEOUS_KW2).sum())
+    simultaneous = int(search.exclusive.both(search.relaxed_x, BOTH_KW2).sum())
     violation_kwh = float(search.taper.excess_kwh(search.relaxed_x).max(initial=0.0))
     exact = search.closed(-search.least_cost - gap)
     reasons = []

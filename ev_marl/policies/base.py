@@ -50,6 +50,7 @@ class StationView:
     laxity_h: np.ndarray  # (B, P)
     buy_per_kwh: np.ndarray  # (B, T − t)  published prices from this step on
     sell_per_kwh: np.ndarray  # (B, T − t)
+    local_hour: np.ndarray  # (B, T − t)  local clock time of these steps [h]
     energy_weight: float  # factor that the objective puts on the money for energy, 0 where that does not count
     wear_per_kwh: float  # what the objective charges for throughput
     unmet_per_kwh: float  # and for unmet energy
@@ -121,6 +122,15 @@ class Policy(Protocol):
 
     def act(self, view: StationView) -> np.ndarray:
         """Setpoints, float64, shape (n_batch, n_ports) [kW]; a `SiteView` is given unless information is "own"."""
+        ...
+
+
+@runtime_checkable
+class PlanningPolicy(Protocol):
+    """A policy that plans with the terms of the objective, and says before an episode which of them it cannot have."""
+
+    def check_objective(self, objective: Objective, site: SiteArrays) -> None:
+        """Raise an `ObjectiveError` that names the term."""
         ...
 
 

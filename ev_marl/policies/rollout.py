@@ -58,6 +58,7 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> Sta
         "laxity_h": simulator.laxity_h.copy(),
         "buy_per_kwh": days.buy_per_kwh[simulator.day, step:],
         "sell_per_kwh": days.sell_per_kwh[simulator.day, step:],
+        "local_hour": days.local_hour[simulator.day, step:],
         "energy_weight": worth.energy_weight,
         "wear_per_kwh": worth.wear_per_kwh,
         "unmet_per_kwh": worth.unmet_per_kwh,

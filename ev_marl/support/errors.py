@@ -32,7 +32,7 @@ class PolicyError(EvMarlError, ValueError):
 
 
 class ObjectiveError(EvMarlError, ValueError):
-    """An objective term that is unknown, or that has no Pyomo expression where a bound is asked for."""
+    """An objective term that is unknown, or that has no expression where a bound or a plan is asked for."""
 
 
 class SolverError(EvMarlError, RuntimeError):

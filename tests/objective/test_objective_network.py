@@ -138,7 +138,7 @@ def test_parts_sum_to_the_whole(seed: int, split: str) -> None:
         assert split == "equal" or np.all(parts * np.sign(whole)[:, None] >= 0)
 
 
-class FakeNetworkModel:
+class FakeGridModel:
     """A network whose quantities are their own names."""
 
     def beyond_band_pu(self) -> list[str]:
@@ -159,7 +159,7 @@ class FakeDay:
 
     n_steps, step_h = 2, 0.25
 
-    def __init__(self, network: FakeNetworkModel | None) -> None:
+    def __init__(self, network: FakeGridModel | None) -> None:
         self.network = network
 
     def linear(self, variables: list[str], coefficients: np.ndarray) -> dict[str, float]:
@@ -169,8 +169,8 @@ class FakeDay:
 @pytest.mark.parametrize(("name", "word"), [*zip(NAMES, ("band", "lines", "transformers", "losses"), strict=True)])
 def test_in_the_optimum_a_price_times_its_own_quantity(name: str, word: str) -> None:
     term = TERMS.get(name)(8.0)
-    assert term.expression(FakeDay(FakeNetworkModel())) == {f"{word} 0": 2.0, f"{word} 1": 2.0}  # type: ignore[arg-type]
-    with pytest.raises(ObjectiveError, match=f"'{name}' is about a network.*the model of the day has none"):
+    assert term.expression(FakeDay(FakeGridModel())) == {f"{word} 0": 2.0, f"{word} 1": 2.0}  # type: ignore[arg-type]
+    with pytest.raises(ObjectiveError, match=f"'{name}' prices what happens on the network"):
         term.expression(FakeDay(None))  # type: ignore[arg-type]
 
 

@@ -132,7 +132,7 @@ def test_a_term_without_expression_gives_rewards_but_no_bound() -> None:
     objective = Objective([Unbounded()])
     flow = simulator.step(np.zeros((2, simulator.site.n_ports)))
     assert objective.evaluate(flow)[0].sum() == pytest.approx(-2 * simulator.site.n_ports)
-    with pytest.raises(ObjectiveError, match="'mood' has no Pyomo expression"):
+    with pytest.raises(ObjectiveError, match="'mood' has no expression"):
         expression_of(Unbounded(), None)  # type: ignore[arg-type]
 
 

@@ -13,8 +13,9 @@ from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.optimum import shadow_price_interval, solve
 from ev_marl.optimum.model import PyomoDay
+from ev_marl.optimum.program import LinearProgram
 from ev_marl.optimum.search import Search
-from ev_marl.planning.programme.linear import LinearProgram, Rows
+from ev_marl.planning.programme.rows import Rows
 from ev_marl.scenario.series import Series
 from ev_marl.support.errors import ObjectiveError, SolverError
 
@@ -140,7 +141,7 @@ def test_a_term_without_an_expression_is_named() -> None:
         def expression(self, day):
             return None
 
-    with pytest.raises(ObjectiveError, match="'mood' has no Pyomo expression"):
+    with pytest.raises(ObjectiveError, match="'mood' has no expression"):
         solve(*one_port_day([0.1]), Objective([EnergyCost(), Mood()]))
 
 

@@ -21,14 +21,13 @@ from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.optimum import solve
 from ev_marl.planning.outlook.ahead import KnownOutlook, expected_fleets, look_ahead
-from ev_marl.planning.programme.charges import Charges
 from ev_marl.planning.programme.receding import Program
 from ev_marl.policies import Mpc, MpcPerfect, make_policy, make_view, rollout
 from ev_marl.scenario import Scenario, load_scenario
 from ev_marl.scenario.series import Series
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
-from ev_marl.support.errors import ObjectiveError, OptionError, PolicyError
+from ev_marl.support.errors import OptionError, PolicyError
 from ev_marl.testing import check_policy
 from ev_marl.world.track import Track
 
@@ -46,11 +45,9 @@ def first_program(site, track, objective, **options) -> Program:
     """The programme of the first step, the whole day being known."""
     simulator = Simulator(site.arrays, make_coordinator("none"), [track])
     simulator.reset()
-    charges = Charges.of(objective, "test")
     view = make_view(simulator, objective, MpcPerfect())
     outlook = KnownOutlook(site.arrays, [track])
-    ahead = look_ahead(view, 0, outlook, charges.tracking, track.n_steps)
-    return Program(site.arrays, ahead, charges, **options)
+    return Program(site.arrays, look_ahead(view, 0, outlook, track.n_steps), objective, **options)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -183,25 +180,6 @@ def test_fleets_hold_what_drawn_days_hold():
     # Every charger has 11 kW, and most vehicles take it.
     assert 0.5 * 11.0 * per_day < fleets["charge_kw"].sum() <= 1.2 * 11.0 * per_day
     assert len(expected_fleets(world, 0)) == 0
-
-
-class Nuisance:
-    """A term that the programme does not know."""
-
-    name = "nuisance"
-
-    def cost(self, flow, out):
-        out[:] = 0.0
-
-    def expression(self, day):
-        return day.linear([], [])
-
-
-def test_terms_that_it_does_not_know_are_refused_by_name():
-    site, track = random_day(0)
-    objective = Objective([EnergyCost(), Nuisance()])
-    with pytest.raises(ObjectiveError, match=r"policy 'mpc': its linear programme does not know .* 'nuisance'"):
-        rollout(Simulator(site.arrays, make_coordinator("nearest"), [track]), objective, Mpc(), [track])
 
 
 def test_a_programme_without_optimum_names_step_and_row():

@@ -30,7 +30,6 @@ from ev_marl.optimum import GridProblem, solve
 from ev_marl.optimum.grid.tangents import violation
 from ev_marl.planning.outlook.ahead import KnownOutlook, look_ahead
 from ev_marl.planning.outlook.loads import ExpectedLoads, KnownLoads
-from ev_marl.planning.programme.charges import Charges
 from ev_marl.planning.programme.receding import Program
 from ev_marl.policies import Mpc, MpcPerfect, Policy, make_view, rollout
 from ev_marl.policies.mpc.grid import LATER, GridAhead
@@ -133,10 +132,10 @@ def test_a_plan_keeps_the_limits_in_the_exact_power_flow(seed: int, tmp_path: Pa
     simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], loop)
     simulator.reset()
     view = make_view(simulator, MONEY, MpcPerfect())
-    ahead = look_ahead(view, 0, KnownOutlook(site.arrays, [track]), None, track.n_steps)
+    ahead = look_ahead(view, 0, KnownOutlook(site.arrays, [track]), track.n_steps)
     network = GridAhead(replace(loop), KnownLoads(site, [track]), site.arrays, fleets=False)
-    program = Program(site.arrays, ahead, Charges.of(MONEY, "test"), network=network.rows(0, view, ahead))
-    blind = Program(site.arrays, ahead, Charges.of(MONEY, "test"))
+    program = Program(site.arrays, ahead, MONEY, network=network.rows(0, view, ahead))
+    blind = Program(site.arrays, ahead, MONEY)
 
     def beyond(plan: Program, steps: np.ndarray) -> tuple[float, float]:
         port_kw = np.zeros((track.n_steps, site.arrays.n_ports))
@@ -195,9 +194,9 @@ def test_a_network_that_takes_nothing_back_changes_nothing(why: str, weak: Setti
     np.testing.assert_array_equal(told, earned(weak.site, loop, [track], Mpc(network=False), world=weak.world)[2])
 
 
-def test_prices_of_the_network_are_refused_by_name() -> None:
+def test_prices_of_the_network_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ObjectiveError, match="voltage_deviation"):
-        Charges.of(Objective([*MONEY.terms, VoltageDeviation(3.0)]), "mpc")
+        Mpc().check_objective(Objective([*MONEY.terms, VoltageDeviation(3.0)]), on_a_street(2, tmp_path)[0].arrays)
 
 
 @pytest.mark.parametrize("load_kw", [75.0, 600.0])
@@ -224,7 +223,7 @@ def test_no_row_forbids_to_charge_nothing_and_fleets_are_spread_over_their_buses
     class Looking(Mpc):
         def act(self, view):
             nonlocal seen
-            ahead = look_ahead(view, 0, self._outlook, None, 48)
+            ahead = look_ahead(view, 0, self._outlook, 48)
             rows = self._network.rows(0, view, ahead)
             np.testing.assert_allclose(rows._share.sum(axis=1), 1.0)
             coming = rows._share[ahead.n_here :]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.optimum.model import PyomoDay
-from ev_marl.planning.programme.linear import LinearProgram, Rows
+from ev_marl.optimum.program import LinearProgram
+from ev_marl.planning.programme.rows import Rows
 
 
 class ChargerColumns:

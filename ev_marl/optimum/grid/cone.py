@@ -20,7 +20,8 @@ from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.ranges import Ranges, find_ranges
 from ev_marl.optimum.grid.reduction import Quantities, reduce_network
 from ev_marl.optimum.model import PyomoDay
-from ev_marl.planning.programme.linear import LinearProgram, Rows
+from ev_marl.optimum.program import LinearProgram
+from ev_marl.planning.programme.rows import Rows
 
 _LIMIT_TOLERANCE = 1e-7  # p.u. of the square
 _LEAST_EFFECT = 2e-7  # on the power over an edge, in the model's units: a smaller cut is lost in solvers' tolerances

@@ -25,7 +25,7 @@ from scipy.sparse.linalg import SuperLU, splu
 from ev_marl.optimum.grid.columns import ChargerColumns
 from ev_marl.optimum.grid.cone import GridBlocks
 from ev_marl.optimum.grid.prices import PriceRows
-from ev_marl.planning.programme.linear import Rows
+from ev_marl.planning.programme.rows import Rows
 
 _BROKEN = 1e-7  # of the square, relative
 _LOOSE = 1e-6  # of the limit; by which a row may say less than the state it was made at

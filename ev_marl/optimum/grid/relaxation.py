@@ -17,7 +17,8 @@ from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.projection import Projection
 from ev_marl.optimum.grid.terms import suffered
 from ev_marl.optimum.model import PyomoDay
-from ev_marl.planning.programme.linear import LinearProgram, Rows
+from ev_marl.optimum.program import LinearProgram
+from ev_marl.planning.programme.rows import Rows
 from ev_marl.policies.plan import Plan
 
 CONE_TOLERANCE = 1e-6  # of the squared current, relative to its largest value on the edge

@@ -20,7 +20,7 @@ from ev_marl.grid.solvers.base import PowerFlow
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.terms import suffered
 from ev_marl.optimum.search import Search
-from ev_marl.planning.programme.linear import Rows
+from ev_marl.planning.programme.rows import Rows
 from ev_marl.policies.plan import Plan
 
 ROUNDS = 6  # of linearising

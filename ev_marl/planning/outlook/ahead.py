@@ -11,13 +11,11 @@ from typing import Protocol
 
 import numpy as np
 
-from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.planning.outlook.expected import ExpectedRoom
 from ev_marl.policies.base import SiteView
 from ev_marl.simulation.stays import STAY, set_rates, stays_of
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.charge_curve import energy_before
-from ev_marl.support.errors import PolicyError
 from ev_marl.world.seeds import day_seeds
 from ev_marl.world.track import Track
 from ev_marl.world.world import World
@@ -34,6 +32,7 @@ _NOBODY = np.empty(0, dtype=STAY)
 class Ahead:
     """The rest of an episode, or as much of it as is looked at; K steps from now, G groups, S sessions."""
 
+    step: int  # of the episode, now
     step_h: float
     n_here: int  # the first so many sessions are connected now
     limits: np.ndarray  # STAY (S,)  arrivals and deadlines counted from now
@@ -42,13 +41,55 @@ class Ahead:
     lower_kw: np.ndarray  # float64 (K, G)
     upper_kw: np.ndarray  # float64 (K, G)
     base_load_kw: np.ndarray  # float64 (K, G)  inflexible load − PV below each group
+    local_hour: np.ndarray  # float64 (K,)  local clock time of each step [h]
     peak_kw: float  # highest import so far
-    target_kw: np.ndarray | None  # float64 (K,)  that vehicles should draw in all
 
     @property
     def n_steps(self) -> int:
         """K."""
         return len(self.buy_per_kwh)
+
+    @classmethod
+    def of_day(cls, site: SiteArrays, track: Track) -> Ahead:
+        """A whole day, known before it starts.
+
+        Parameters
+        ----------
+        site : SiteArrays
+            The site.
+        track : Track
+            The day.
+        """
+        stays = stays_of(site, track)
+        return cls(
+            step=0,
+            step_h=track.step_h,
+            n_here=int((stays["arrival_step"] == 0).sum()),
+            limits=stays,
+            buy_per_kwh=track.buy_per_kwh,
+            sell_per_kwh=track.sell_per_kwh,
+            lower_kw=track.lower_kw,
+            upper_kw=track.upper_kw,
+            base_load_kw=track.base_load_kw,
+            local_hour=track.clock.local_hour,
+            peak_kw=0.0,
+        )
+
+    @classmethod
+    def empty(cls, site: SiteArrays, n_steps: int, step_h: float) -> Ahead:
+        """Steps in which nobody comes and nothing costs anything.
+
+        Parameters
+        ----------
+        site : SiteArrays
+            The site.
+        n_steps : int
+            How many.
+        step_h : float
+            Length of a step [h].
+        """
+        nothing, groups = np.zeros(n_steps), np.zeros((n_steps, site.n_groups))
+        return cls(0, step_h, 0, _NOBODY, nothing, nothing, groups, groups, groups, nothing, 0.0)
 
 
 class Outlook(Protocol):
@@ -66,16 +107,11 @@ class Outlook(Protocol):
         """Base load below each group from this step on, float64, shape (n_steps − step, n_groups) [kW]."""
         ...
 
-    def local_hour(self, row: int, n_steps: int) -> np.ndarray:
-        """Local clock time of every step of the episode, float64, shape (n_steps,) [h]."""
-        ...
-
 
 def look_ahead(
     view: SiteView,
     row: int,
     outlook: Outlook,
-    tracking: SetpointTracking | None,
     n_steps: int,
     *,
     trust: float = 1.0,
@@ -90,8 +126,6 @@ def look_ahead(
         Row of the batch.
     outlook : Outlook
         What is known or expected of later steps.
-    tracking : SetpointTracking, optional
-        Whose target matters.
     n_steps : int
         Most steps to look at, this one included. What is due later is owed as far as full power could not make up
         for it afterwards.
@@ -102,10 +136,8 @@ def look_ahead(
     here = _connected(view, row)
     limits = _within(np.concatenate([here, _shifted(outlook.coming(row, step), step)]), n, view.step_h)
     lower_kw, upper_kw = outlook.room_kw(row, view)
-    target_kw = None
-    if tracking is not None:
-        target_kw = tracking.target_kw(np.arange(view.n_steps), outlook.local_hour(row, view.n_steps))[step : step + n]
     return Ahead(
+        step=step,
         step_h=view.step_h,
         n_here=len(here),
         limits=limits,
@@ -114,8 +146,8 @@ def look_ahead(
         lower_kw=lower_kw[:n],
         upper_kw=np.concatenate([upper_kw[:1], trust * upper_kw[1:n]]) if trust < 1.0 else upper_kw[:n],
         base_load_kw=outlook.base_load_kw(row, view)[:n],
+        local_hour=view.local_hour[row, :n],
         peak_kw=0.0 if view.peak_kw is None else float(view.peak_kw[row]),
-        target_kw=target_kw,
     )
 
 
@@ -170,10 +202,6 @@ class KnownOutlook:
         """Base load below each group from this step on."""
         return self._tracks[row].base_load_kw[view.step :]
 
-    def local_hour(self, row: int, n_steps: int) -> np.ndarray:
-        """Local clock time of every step."""
-        return self._tracks[row].clock.local_hour
-
 
 class ExpectedOutlook:
     """What the scenario's models let expect, from days drawn with seeds of their own.
@@ -189,7 +217,6 @@ class ExpectedOutlook:
     def __init__(self, world: World, n_days: int) -> None:
         self._room = ExpectedRoom.of(world, LOAD_DAYS)
         self._fleets = expected_fleets(world, n_days)
-        self._clock = world.surroundings(world.days[0], SEED).clock
         rng = np.random.default_rng(SEED)
         days = [world.days[int(rng.integers(len(world.days)))] for _ in range(LOAD_DAYS)]
         seeds = day_seeds(SEED, LOAD_DAYS, "train")
@@ -219,10 +246,6 @@ class ExpectedOutlook:
             expected[0] = view.base_load_kw[row]
         return expected
 
-    def local_hour(self, row: int, n_steps: int) -> np.ndarray:
-        """Local clock time of every step, on a day without change of the clock's time."""
-        return self._clock.local_hour
-
 
 class PresentOutlook:
     """Nothing is known of later steps: nobody comes, limits and base load stay as they are."""
@@ -239,17 +262,7 @@ class PresentOutlook:
     def base_load_kw(self, row: int, view: SiteView) -> np.ndarray:
         """The present base load."""
         shape = (view.n_steps - view.step, view.site.n_groups)
-        return np.broadcast_to(0.0 if view.base_load_kw is None else view.base_load_kw[row], shape)
-
-    def local_hour(self, row: int, n_steps: int) -> np.ndarray:
-        """Unknown.
-
-        Raises
-        ------
-        PolicyError
-            Always.
-        """
-        raise PolicyError("the target of setpoint tracking follows the hour of the day: give the rollout `world=`")
+        return np.zeros(shape) if view.base_load_kw is None else np.broadcast_to(view.base_load_kw[row], shape)
 
 
 def expected_fleets(world: World, n_days: int) -> np.ndarray:

@@ -1,21 +1,22 @@
 """Rows that hold for every policy and are added when a solution breaks them.
 
 A point comes in, the rows that it breaks and by how much go out. Three families: tangents of the battery's flow F
-(concave, so no tangent cuts off a reachable state), tangents of convex costs (Kelley's method), and
-c/P⁺ + d/P⁻ <= 1, the hull of "either charge or discharge".
+(concave, so no tangent cuts off a reachable state), tangents of convex costs (Kelley's method), and x/X + y/Y <= 1, the
+hull of "either x or y", above all of charging and discharging.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.planning.programme.linear import LinearProgram, Rows
+from ev_marl.planning.programme.pairs import Pairs
+from ev_marl.planning.programme.rows import Rows
 from ev_marl.site.charge_curve import energy_after
 
-if TYPE_CHECKING:
-    from ev_marl.optimum.model import PyomoDay
+FIRST_TANGENTS = 5  # of each convex function; more come where a solution needs them
 
 
 def flow_slope(
@@ -45,19 +46,27 @@ class TaperCuts:
 
     Only for pairs whose battery can be full enough for F to bend; the first step of a session needs none, as its
     energy at the start is known and F of it is the variable's upper bound.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        The pairs.
+    step_h : float
+        Length of a step [h].
+    energy_column : int64, shape (N,)
+        Columns of the energy at the end of each pair's step.
     """
 
-    def __init__(self, day: PyomoDay, program: LinearProgram) -> None:
-        pairs, limits = day.pairs, day.pairs.limits
-        rate_kw = limits["charge_efficiency"] * limits["charge_kw"]
-        straight_kwh = limits["capacity_kwh"] - rate_kw * (limits["tau_h"] + day.step_h)
+    def __init__(self, pairs: Pairs, step_h: float, energy_column: np.ndarray) -> None:
+        limits = pairs.limits
+        rate_kw = limits["rate_kw"]
+        straight_kwh = limits["capacity_kwh"] - rate_kw * (limits["tau_h"] + step_h)
         bends = (pairs.start_most_kwh > straight_kwh[pairs.session]) & (rate_kw[pairs.session] > 0.0)
         self.pair = np.flatnonzero(bends & (pairs.previous >= 0))
         session, before = pairs.session[self.pair], pairs.previous[self.pair]
-        energy = program.columns(day.energy)
-        self._end, self._start = energy[self.pair], energy[before]
+        self._end, self._start = energy_column[self.pair], energy_column[before]
         self._least_kwh, self._most_kwh = pairs.least_kwh[before], pairs.end_most_kwh[before]
-        self._hours = day.step_h
+        self._hours = step_h
         self._battery = (rate_kw[session], limits["capacity_kwh"][session], limits["tau_h"][session])
 
     def at(self, which: np.ndarray, energy_kwh: np.ndarray) -> Rows:
@@ -65,12 +74,11 @@ class TaperCuts:
         rate_kw, capacity_kwh, tau_h = (values[which] for values in self._battery)
         reached_kwh = energy_after(energy_kwh, self._hours, rate_kw, capacity_kwh, tau_h)
         slope = flow_slope(energy_kwh, self._hours, rate_kw, capacity_kwh, tau_h)
-        return Rows(
-            starts=2 * np.arange(len(which) + 1),
-            columns=np.column_stack([self._end[which], self._start[which]]).ravel(),
-            values=np.column_stack([np.ones(len(which)), -slope]).ravel(),
-            lower=np.full(len(which), -np.inf),
-            upper=reached_kwh - slope * energy_kwh,
+        return Rows.of_columns(
+            np.column_stack([self._end[which], self._start[which]]),
+            np.column_stack([np.ones(len(which)), -slope]),
+            np.full(len(which), -np.inf),
+            reached_kwh - slope * energy_kwh,
         )
 
     def first(self) -> Rows:
@@ -86,48 +94,92 @@ class TaperCuts:
     def broken(self, x: np.ndarray, tolerance_kwh: float) -> Rows:
         """Tangents at the point, where it lies above F by more than the tolerance."""
         which = np.flatnonzero(self.excess_kwh(x) > tolerance_kwh)
+        if not len(which):
+            return Rows.stack([])
         return self.at(which, np.clip(x[self._start[which]], self._least_kwh[which], self._most_kwh[which]))
 
 
-class HullCuts:
-    """c/P⁺ + d/P⁻ <= 1 for pairs that can discharge."""
+@dataclass(frozen=True)
+class ExclusiveCuts:
+    """x/X + y/Y <= 1 for n pairs of variables >= 0 of which only one may be above 0."""
 
-    def __init__(self, day: PyomoDay, program: LinearProgram) -> None:
-        pairs, limits = day.pairs, day.pairs.limits
-        session = pairs.session[pairs.discharge]
-        self.position = day.two_way
-        self.charge_column = program.columns([day.charge[n] for n in pairs.discharge[self.position].tolist()])
-        self.discharge_column = program.columns([day.discharge[i] for i in self.position.tolist()])
-        self.charge_kw = limits["charge_kw"][session[self.position]]
-        self.discharge_kw = limits["discharge_kw"][session[self.position]]
+    first_column: np.ndarray  # int64 (n,)  x
+    second_column: np.ndarray  # int64 (n,)  y
+    first_most: np.ndarray  # float64 (n,)  X, above 0
+    second_most: np.ndarray  # float64 (n,)  Y, above 0
+    weight: np.ndarray  # float64 (n,)  a point that has both mostly means x where weight·x >= y
 
-    def simultaneous(self, x: np.ndarray, tolerance_kw2: float) -> np.ndarray:
-        """Which of these pairs charge and discharge at once: c·d above the tolerance, bool, shape (len(position),)."""
-        both: np.ndarray = x[self.charge_column] * x[self.discharge_column] > tolerance_kw2
-        return both
+    def __len__(self) -> int:
+        return len(self.first_column)
+
+    def both(self, x: np.ndarray, tolerance: float) -> np.ndarray:
+        """Pairs of which a point has both: their product is above the tolerance, bool, shape (n,)."""
+        product: np.ndarray = x[self.first_column] * x[self.second_column]
+        return product > tolerance
+
+    def mostly_first(self, x: np.ndarray) -> np.ndarray:
+        """Whether a point mostly means the first one, bool, shape (n,)."""
+        mostly: np.ndarray = self.weight * x[self.first_column] >= x[self.second_column]
+        return mostly
 
     def broken(self, x: np.ndarray, tolerance: float) -> Rows:
         """Rows that the point breaks by more than the tolerance [-]."""
-        used = x[self.charge_column] / self.charge_kw + x[self.discharge_column] / self.discharge_kw
+        used = x[self.first_column] / self.first_most + x[self.second_column] / self.second_most
         which = np.flatnonzero(used > 1.0 + tolerance)
-        values = np.column_stack([1.0 / self.charge_kw[which], 1.0 / self.discharge_kw[which]])
-        return Rows(
-            starts=2 * np.arange(len(which) + 1),
-            columns=np.column_stack([self.charge_column[which], self.discharge_column[which]]).ravel(),
-            values=values.ravel(),
-            lower=np.full(len(which), -np.inf),
-            upper=np.ones(len(which)),
+        if not len(which):
+            return Rows.stack([])
+        return Rows.of_columns(
+            np.column_stack([self.first_column[which], self.second_column[which]]),
+            np.column_stack([1.0 / self.first_most[which], 1.0 / self.second_most[which]]),
+            np.full(len(which), -np.inf),
+            np.ones(len(which)),
         )
 
 
-class ConvexCuts:
-    """Tangents of the convex functions that terms asked for."""
+@dataclass(frozen=True)
+class ConvexFunctions:
+    """Constraints epigraph >= value(argument) for K convex functions of one number each, which are kept by tangents."""
 
-    def __init__(self, day: PyomoDay, program: LinearProgram) -> None:
-        self._rows = day.convex_rows
-        self._epigraph = program.columns([row.epigraph for row in self._rows])
-        self._argument = program.columns([row.argument for row in self._rows])
-        self._price = program.cost[self._epigraph]
+    epigraph: np.ndarray  # int64 (K,)  columns
+    argument: np.ndarray  # int64 (K,)  columns
+    value: Callable[[np.ndarray], np.ndarray]  # all K functions, each at its number
+    slope: Callable[[np.ndarray], np.ndarray]
+
+    def tangents(self, at: np.ndarray, which: np.ndarray) -> Rows:
+        """Tangents of some functions, touching them at the given numbers; `at` has shape (K,)."""
+        slope = self.slope(at)
+        height = self.value(at) - slope * at
+        return Rows.of_columns(
+            np.column_stack([self.epigraph[which], self.argument[which]]),
+            np.column_stack([np.ones(len(which)), -slope[which]]),
+            height[which],
+            np.full(len(which), np.inf),
+        )
+
+    def first(self, least: np.ndarray, most: np.ndarray) -> Rows:
+        """Tangents of all functions, spread evenly over the ranges of their numbers, float64, shape (K,) each."""
+        every = np.arange(len(self.epigraph))
+        shares = np.linspace(0.0, 1.0, FIRST_TANGENTS)
+        return Rows.stack([self.tangents(least + share * (most - least), every) for share in shares.tolist()])
+
+
+class ConvexCuts:
+    """Tangents of the convex functions that terms asked for.
+
+    Parameters
+    ----------
+    functions : sequence of ConvexFunctions
+        What terms asked for.
+    cost : float64, shape (n_columns,)
+        Cost of the program's columns.
+    """
+
+    def __init__(self, functions: Sequence[ConvexFunctions], cost: np.ndarray) -> None:
+        self._functions = functions
+        self._cost = cost
+
+    def __len__(self) -> int:
+        return sum(len(functions.epigraph) for functions in self._functions)
 
     def cost_of_excess(self, x: np.ndarray) -> np.ndarray:
         """What the point would cost more if each epigraph variable were as high as its function.
@@ -142,19 +194,19 @@ class ConvexCuts:
         float64, shape (n_functions,)
             >= 0 [currency].
         """
-        height = np.array([row.value(float(at)) for row, at in zip(self._rows, x[self._argument], strict=True)])
-        excess: np.ndarray = np.maximum(0.0, height - x[self._epigraph]) * self._price
+        parts = [self._excess(functions, x) for functions in self._functions]
+        return np.concatenate([np.empty(0), *parts])
+
+    def _excess(self, functions: ConvexFunctions, x: np.ndarray) -> np.ndarray:
+        missing = functions.value(x[functions.argument]) - x[functions.epigraph]
+        excess: np.ndarray = np.maximum(0.0, missing) * self._cost[functions.epigraph]
         return excess
 
     def broken(self, x: np.ndarray, tolerance: float) -> Rows:
         """Tangents at the point, where they would raise its cost by more than the tolerance [currency]."""
-        which = np.flatnonzero(self.cost_of_excess(x) > tolerance)
-        at = x[self._argument[which]]
-        tangents = [self._rows[i].tangent(float(point)) for i, point in zip(which, at, strict=True)]
-        return Rows(
-            starts=2 * np.arange(len(which) + 1),
-            columns=np.column_stack([self._epigraph[which], self._argument[which]]).ravel(),
-            values=np.array([(1.0, -slope) for slope, _ in tangents], dtype=np.float64).ravel(),
-            lower=np.array([height for _, height in tangents], dtype=np.float64),
-            upper=np.full(len(which), np.inf),
+        return Rows.stack(
+            [
+                functions.tangents(x[functions.argument], np.flatnonzero(self._excess(functions, x) > tolerance))
+                for functions in self._functions
+            ]
         )

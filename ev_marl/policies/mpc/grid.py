@@ -17,6 +17,7 @@ from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.planning.outlook.ahead import Ahead
 from ev_marl.planning.outlook.loads import Loads
+from ev_marl.planning.programme.limits import PowerRows
 from ev_marl.policies.base import SiteView
 from ev_marl.policies.grid_states import INSIDE, GridStates, kinds, n_limits
 from ev_marl.site.arrays import SiteArrays
@@ -25,15 +26,6 @@ ROUNDS = 8  # of adding rows, in one step of the episode
 FAR_ROUNDS = 3  # the first so many look at all steps ahead, the others at this step only
 NOW, LATER = 1.0, 500.0  # tolerances that a plan may be beyond a limit: in this step; later, where loads are guesses
 NEAR = 5000.0  # tolerances inside a limit within which its row is kept for the next step
-
-
-@dataclass(frozen=True)
-class PowerRows:
-    """R rows Σ weight·power <= most, each in the powers of one step's sessions."""
-
-    step: np.ndarray  # int64 (R,)  from now
-    weight: np.ndarray  # float64 (R, S)
-    most_kw: np.ndarray  # float64 (R,)
 
 
 @dataclass

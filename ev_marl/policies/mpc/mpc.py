@@ -1,7 +1,7 @@
 """Model predictive control: a central operator plans the rest of the day anew in every step.
 
 What the site knows now and expects of later comes in; the first step of the cheapest plan goes out. The programme
-behind it is in `mpc_program`, which loads HiGHS, and is therefore only loaded when an episode starts.
+behind it, `ev_marl.planning.programme.receding`, loads HiGHS, and is therefore only loaded when an episode starts.
 """
 
 from __future__ import annotations
@@ -10,11 +10,16 @@ from typing import ClassVar
 
 import numpy as np
 
+from ev_marl.objective import Objective
+from ev_marl.objective.energy import EnergyCost
+from ev_marl.objective.unmet import UnmetEnergy
+from ev_marl.objective.wear import BatteryWear
 from ev_marl.planning.outlook.ahead import ExpectedOutlook, KnownOutlook, Outlook, PresentOutlook, look_ahead
 from ev_marl.planning.outlook.loads import ExpectedLoads, KnownLoads, Loads, PresentLoads
-from ev_marl.planning.programme.charges import Charges
+from ev_marl.planning.programme.check import check_expressions
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
 from ev_marl.policies.mpc.grid import GridAhead
+from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import OptionError, PolicyError, SolverError
 from ev_marl.world.world import World
 
@@ -40,10 +45,16 @@ class _Control:
         self.waiting_per_kwh_h = float(waiting_per_kwh_h)
         self._outlook: Outlook = PresentOutlook()
 
+    def check_objective(self, objective: Objective, site: SiteArrays) -> None:
+        """Refuse an objective with a term that no plan can be made with."""
+        check_expressions(objective, site, f"policy '{self.name}'")
+
     def reset(self, episode: Episode) -> None:
         """Start an episode: what counts, and what is expected."""
-        self._charges = None if episode.objective is None else Charges.of(episode.objective, self.name)
-        from ev_marl.planning.programme.receding import Program  # noqa: PLC0415  with Pyomo, which takes a second
+        self._objective = episode.objective
+        if episode.objective is not None:
+            self.check_objective(episode.objective, episode.site)
+        from ev_marl.planning.programme.receding import Program  # noqa: PLC0415  with HiGHS, which takes a while
 
         self._solver = Program
         self._outlook = self._outlook_of(episode)
@@ -64,21 +75,14 @@ class _Control:
     def act(self, view: StationView) -> np.ndarray:
         """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
         seen = site_view(view)
-        charges = Charges.of_view(view) if self._charges is None else self._charges
+        objective = what_the_view_tells(view) if self._objective is None else self._objective
         setpoint_kw = np.zeros(view.energy_kwh.shape)
         for row in np.flatnonzero(view.connected.any(axis=1)).tolist():
-            ahead = look_ahead(
-                seen,
-                int(row),
-                self._outlook,
-                charges.tracking,
-                self._n_steps,
-                trust=self.trust,
-            )
+            ahead = look_ahead(seen, int(row), self._outlook, self._n_steps, trust=self.trust)
             network = None if self._network is None else self._network.rows(int(row), seen, ahead)
             try:
                 program = self._solver(
-                    seen.site, ahead, charges, waiting_per_kwh_h=self.waiting_per_kwh_h, network=network
+                    seen.site, ahead, objective, waiting_per_kwh_h=self.waiting_per_kwh_h, network=network
                 )
             except SolverError as error:
                 raise PolicyError(f"policy '{self.name}', step {view.step}, row {row}: {error}") from error
@@ -90,6 +94,11 @@ class _Control:
 
     def _loads_of(self, episode: Episode) -> Loads:
         raise NotImplementedError
+
+
+def what_the_view_tells(view: StationView) -> Objective:
+    """The prices that every view tells as an objective, for a policy that is not given one; limits are hard."""
+    return Objective([EnergyCost(view.energy_weight), BatteryWear(view.wear_per_kwh), UnmetEnergy(view.unmet_per_kwh)])
 
 
 @POLICIES.register("mpc")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,32 +18,7 @@ from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 from scipy import sparse
 
 from ev_marl.objective.base import Variable
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows to add, in compressed form: lower <= Σ value·column <= upper."""
-
-    starts: np.ndarray  # int64 (K + 1,)
-    columns: np.ndarray  # int64 (Z,)
-    values: np.ndarray  # float64 (Z,)
-    lower: np.ndarray  # float64 (K,)
-    upper: np.ndarray  # float64 (K,)
-
-    def __len__(self) -> int:
-        return len(self.lower)
-
-    @classmethod
-    def stack(cls, parts: Sequence[Rows]) -> Rows:
-        """Rows of several parts, one after the other."""
-        counts = np.concatenate([[0], *(np.diff(part.starts) for part in parts)]).astype(np.int64)
-        return cls(
-            np.cumsum(counts),
-            np.concatenate([np.empty(0, dtype=np.int64), *(part.columns for part in parts)]),
-            np.concatenate([np.empty(0), *(part.values for part in parts)]),
-            np.concatenate([np.empty(0), *(part.lower for part in parts)]),
-            np.concatenate([np.empty(0), *(part.upper for part in parts)]),
-        )
+from ev_marl.planning.programme.rows import Rows
 
 
 class LinearProgram:

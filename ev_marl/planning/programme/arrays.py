@@ -1,0 +1,178 @@
+"""The programme of a day on arrays, as model predictive control solves it: a variable is a column.
+
+What is ahead and what counts come in; costs, bounds and rows go out. It states what `ev_marl.optimum.model` states in
+Pyomo, without an object for every number, because those take longer to make than the program takes to solve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ev_marl.objective import Objective
+from ev_marl.objective.base import GridModel, Numbers, expression_of
+from ev_marl.planning.outlook.ahead import Ahead
+from ev_marl.planning.programme.cuts import ConvexCuts, ConvexFunctions, ExclusiveCuts, TaperCuts
+from ev_marl.planning.programme.expression import Linear
+from ev_marl.planning.programme.programme import Programme
+from ev_marl.planning.programme.rows import Rows
+from ev_marl.site.arrays import SiteArrays
+
+
+class ArrayDay(Programme):
+    """A programme as arrays; implements the `DayModel` that objective terms write their expressions on.
+
+    Parameters
+    ----------
+    site : SiteArrays
+        The site.
+    ahead : Ahead
+        What is known or expected.
+    objective : Objective
+        What is minimised, and whether group limits are constraints.
+    network : callable, optional
+        Makes the network that terms may price; left out, they can price none.
+
+    Attributes
+    ----------
+    cost : float64, shape (n_columns,)
+        Of each column [currency].
+    offset : float
+        What is paid whatever is done [currency].
+    lower, upper : float64, shape (n_columns,)
+        Bounds of the columns.
+    rows : Rows
+        All rows, first cuts of the charge curves included.
+    taper : TaperCuts
+        Of the charge curves.
+    exclusive : ExclusiveCuts
+        Pairs of columns of which one is 0: powers of the pairs of `two_way` first, then those that terms asked for.
+    convex : ConvexCuts
+        Of the convex functions that terms asked for.
+
+    Raises
+    ------
+    ObjectiveError
+        If a term has no expression.
+    """
+
+    def __init__(
+        self,
+        site: SiteArrays,
+        ahead: Ahead,
+        objective: Objective,
+        network: Callable[[ArrayDay], GridModel] | None = None,
+    ) -> None:
+        super().__init__(site, ahead)
+        self.network = None if network is None else network(self)
+        self._lower, self._upper = [self.column_least], [self.column_most]
+        self._n_columns = len(self.column_least)
+        self.charge = Linear.of_columns(self.charge_column)
+        self.discharge = Linear.of_columns(self.discharge_column)
+        self.energy = Linear.of_columns(self.energy_column)
+        self.shortfall = Linear.of_columns(self.shortfall_column)
+        self._rows = [self.balance(), self.owed()]
+        if objective.limits_are_hard:
+            self._rows.append(self.group_limits()[2])
+        both = self.discharge_pairs[self.two_way]
+        self._exclusive = [(self.charge_column[both], self.discharge_column[self.two_way], self.round_trip)]
+        self._convex: list[ConvexFunctions] = []
+        total = sum((expression_of(term, self) for term in objective.terms), Linear.nothing())
+        self.taper = TaperCuts(self.pairs, self.step_h, self.energy_column)
+        self.rows = Rows.stack([*self._rows, self.taper.first()])
+        self.lower, self.upper = np.concatenate(self._lower), np.concatenate(self._upper)
+        self.cost: np.ndarray = np.bincount(total.column, total.value, minlength=self._n_columns)
+        self.offset = float(total.constant)
+        first, second, weight = (np.concatenate(parts) for parts in zip(*self._exclusive, strict=True))
+        self.exclusive = ExclusiveCuts(first, second, self.upper[first], self.upper[second], weight)
+        self.convex = ConvexCuts(self._convex, self.cost)
+
+    @property
+    def n_columns(self) -> int:
+        """Number of variables."""
+        return self._n_columns
+
+    def linear(self, variables: Linear | Sequence[Linear], coefficients: Numbers, constant: float = 0.0) -> Linear:
+        """Σ coefficient·variable + constant."""
+        if isinstance(variables, Linear):
+            return (variables * np.asarray(coefficients)).sum() + constant
+        products = (variable * factor for variable, factor in zip(variables, coefficients, strict=True))
+        return sum(products, Linear.nothing()) + constant
+
+    def group_power(self, group: int | np.ndarray, step: int | np.ndarray) -> Linear:
+        """The vehicles' power below a group [kW]."""
+        groups, steps = np.atleast_1d(group), np.atleast_1d(step)
+        return Linear(
+            *self.power_entries(groups, steps), np.zeros(np.broadcast_shapes(np.shape(group), np.shape(step)))
+        )
+
+    def variables(self, name: str, lower: Numbers, upper: Numbers) -> Linear:
+        """New variables with finite bounds."""
+        low, high = finite_bounds(name, lower, upper)
+        columns = self._n_columns + np.arange(len(low))
+        self._n_columns += len(low)
+        self._lower.append(low)
+        self._upper.append(high)
+        return Linear.of_columns(columns)
+
+    def at_least(self, name: str, expression: Linear, bound: float | Numbers) -> None:
+        """New constraint expression >= bound; or K of them."""
+        least = np.atleast_1d(np.asarray(bound) - expression.constant)
+        one = expression.merged()
+        self._rows.append(Rows.of_entries(one.row, one.column, one.value, least, np.full(len(least), np.inf)))
+
+    def above_convex(
+        self,
+        name: str,
+        epigraph: Linear,
+        expression: Linear,
+        value: Callable[[np.ndarray], np.ndarray],
+        slope: Callable[[np.ndarray], np.ndarray],
+    ) -> None:
+        """New constraints epigraph >= value(expression) for K convex functions, kept by tangents.
+
+        Each expression becomes a variable of its own, so that a tangent has two coefficients.
+        """
+        least, most = self._range(expression)
+        argument = self.variables(name, least, most)
+        same = (expression - argument).merged()
+        zero = -same.constant
+        self._rows.append(Rows.of_entries(same.row, same.column, same.value, zero, zero))
+        functions = ConvexFunctions(_columns(name, epigraph), argument.column, value, slope)
+        self._convex.append(functions)
+        self._rows.append(functions.first(least, most))
+
+    def only_one(self, name: str, first: Linear, second: Linear) -> None:
+        """New constraint: of each of K pairs of variables >= 0, one is 0."""
+        self._exclusive.append((_columns(name, first), _columns(name, second), np.ones(len(first))))
+
+    def _range(self, expression: Linear) -> tuple[np.ndarray, np.ndarray]:
+        """Least and most that K expressions can be, within the bounds of their variables."""
+        lower, upper = np.concatenate(self._lower), np.concatenate(self._upper)
+        ends = np.stack([expression.value * lower[expression.column], expression.value * upper[expression.column]])
+        return tuple(
+            expression.constant + np.bincount(expression.row, end, minlength=len(expression))
+            for end in (ends.min(axis=0), ends.max(axis=0))
+        )  # type: ignore[return-value]
+
+
+def finite_bounds(name: str, lower: Numbers, upper: Numbers) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of variables as arrays.
+
+    Raises
+    ------
+    ValueError
+        If one is not finite.
+    """
+    low, high = np.asarray(lower, dtype=np.float64), np.asarray(upper, dtype=np.float64)
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise ValueError(f"variables '{name}' need finite bounds: without them there may be no finite bound")
+    return low, high
+
+
+def _columns(name: str, variables: Linear) -> np.ndarray:
+    """Columns of plain variables."""
+    if len(variables.column) != len(variables) or (variables.value != 1.0).any() or variables.constant.any():
+        raise ValueError(f"'{name}' needs variables, not expressions of them")
+    return variables.column

@@ -1,0 +1,51 @@
+"""Whether plans can be made with every term of an objective, found out before anything runs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.objective import Objective
+from ev_marl.planning.outlook.ahead import Ahead
+from ev_marl.planning.programme.arrays import ArrayDay
+from ev_marl.planning.programme.expression import Linear
+from ev_marl.site.arrays import SiteArrays
+from ev_marl.support.errors import ObjectiveError
+
+
+class _AnyGrid:
+    """Variables for whatever terms ask of a network; implements `GridModel`."""
+
+    def __init__(self, day: ArrayDay) -> None:
+        self._day = day
+
+    def beyond_band_pu(self) -> Linear:
+        """Variables."""
+        nothing = np.zeros(self._day.n_steps)
+        return self._day.variables("network", nothing, nothing)
+
+    line_overload_kva = transformer_overload_kva = added_losses_kw = beyond_band_pu
+
+
+def check_expressions(objective: Objective, site: SiteArrays, who: str, *, with_network: bool = False) -> None:
+    """State every term for a step in which nobody is there.
+
+    Parameters
+    ----------
+    objective : Objective
+        What counts.
+    site : SiteArrays
+        The site.
+    who : str
+        Who plans, for messages.
+    with_network : bool
+        Whether its plans model the network above the site.
+
+    Raises
+    ------
+    ObjectiveError
+        If a term has no expression, or one of something that such plans do not model.
+    """
+    try:
+        ArrayDay(site, Ahead.empty(site, 1, 1.0), objective, _AnyGrid if with_network else None)
+    except ObjectiveError as error:
+        raise ObjectiveError(f"{who} plans with every term of the objective: {error}") from error
