@@ -1,6 +1,7 @@
-"""What is no error in a scenario and yet seldom meant: small checks on some of its days, with their numbers."""
+"""What `check` looks at: names of plug-ins, what they stand for, and what is no error and yet seldom meant."""
 
+from ev_marl.checks.names import checked_setting, name_problems
 from ev_marl.checks.plausibility import CHECKS, Finding, findings
 from ev_marl.checks.sampled import SampledDays, Start
 
-__all__ = ["CHECKS", "Finding", "SampledDays", "Start", "findings"]
+__all__ = ["CHECKS", "Finding", "SampledDays", "Start", "checked_setting", "findings", "name_problems"]

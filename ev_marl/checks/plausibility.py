@@ -178,6 +178,14 @@ def check_prices(days: SampledDays) -> Iterator[Finding]:
             )
 
 
+def check_overload(days: SampledDays) -> Iterator[Finding]:
+    """A price of overload under a coordinator that lets no limit be broken."""
+    coordinator, price = days.setting.coordinator, days.setting.scenario.objective.overload
+    if price is not None and coordinator.enforces_limits:
+        message = f"coordinator `{coordinator.name}` never lets limits be broken; remove this key, or use `none`"
+        yield Finding("overload", ("objective", "overload"), message, {"overload_per_kwh": price})
+
+
 def check_power_flow(days: SampledDays) -> Iterator[Finding]:
     """A network that has no power flow even without charging."""
     network = days.setting.network
@@ -197,6 +205,7 @@ CHECKS: tuple[Callable[[SampledDays], Iterator[Finding]], ...] = (
     check_start,
     check_limits,
     check_prices,
+    check_overload,
     check_power_flow,
 )
 

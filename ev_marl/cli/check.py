@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ev_marl.checks import SampledDays, findings
+from ev_marl.checks import SampledDays, checked_setting, findings
 from ev_marl.cli.options import AsJson, Trust
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.env.setup import Setting
-from ev_marl.scenario import ScenarioError, load_scenario
+from ev_marl.scenario import ScenarioError
 from ev_marl.support.errors import EvMarlError
 
 EXAMPLES = ("ev-marl check my_site.yaml", "ev-marl check *.yaml --json")
@@ -32,7 +32,7 @@ def command(
         errors: list[dict[str, Any]] = []
         results[file] = {"errors": errors}
         try:
-            setting = Setting.of(load_scenario(file, trust=trust))
+            setting = checked_setting(file, trust=trust)
         except ScenarioError as error:
             errors.extend(asdict(problem) for problem in error.problems)
             if not as_json:

@@ -9,7 +9,8 @@ from pathlib import Path
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.loop.setup import grid_loop
 from ev_marl.objective import Objective
-from ev_marl.scenario import Scenario, as_scenario
+from ev_marl.scenario import Scenario, ScenarioError, as_scenario
+from ev_marl.scenario.problems import Places
 from ev_marl.simulation.coordinators import Coordinator, make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
@@ -45,8 +46,8 @@ class Setting:
         Raises
         ------
         ScenarioError
-            If the scenario has faults, all are listed; if the network that it names cannot be had or solved; or if it
-            names code of its own and is not trusted.
+            If the scenario has faults, all are listed; if the network that it names cannot be opened or solved; if it
+            names code of its own and is not trusted; or if the coordinator lets limits be broken at no cost.
         """
         loaded = as_scenario(scenario, trust=trust)
         loaded.check_trust()
@@ -56,6 +57,10 @@ class Setting:
                 decider = make_coordinator(loaded.coordinator, trust=loaded.trusted)
         else:
             decider = coordinator if isinstance(coordinator, Coordinator) else make_coordinator(coordinator)
+        if not decider.enforces_limits and loaded.objective.overload is None and not loaded.objective.extra:
+            places = loaded.places if coordinator is None else Places()
+            message = f"`{decider.name}` lets limits be broken; price that with `objective: {{overload: 2 EUR/kWh}}`"
+            raise ScenarioError([places.problem(("coordinator",), message)])
         objective = Objective.from_scenario(loaded, decider)
         return cls(loaded, site, World(loaded, site), decider, objective, grid_loop(loaded, site))
 

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from ev_marl.env.blocks import BLOCKS
 from ev_marl.rl.config import TrainingConfig
+from ev_marl.scenario.checks import unknown_name
 from ev_marl.scenario.loader import validate_document
 from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.reading import Document, find_file, merge, read_document, read_setting
 from ev_marl.simulation.coordinators import COORDINATORS
-from ev_marl.support.errors import UnknownNameError
 from ev_marl.support.package import shipped_files
-from ev_marl.support.registry import Registry, is_own_code
 
 WHAT = "training file"
 _OTHERS = "study"  # files beside the training files that are none begin with this
@@ -58,17 +56,8 @@ def load_training(name_or_path: str | Path, changes: Sequence[str] = (), *, trus
 
 def _unknown_names(document: Document) -> Iterator[Problem]:
     """Coordinators and observation blocks that do not exist."""
-    yield from _unknown(document, ("coordinator",), COORDINATORS)
+    yield from unknown_name(document, ("coordinator",), COORDINATORS)
     blocks = document.value(("observation",), None)
     for i, block in enumerate(blocks if isinstance(blocks, list) else ()):
         path: KeyPath = ("observation", i)
-        yield from _unknown(document, (*path, "block") if isinstance(block, dict) else path, BLOCKS)
-
-
-def _unknown(document: Document, path: KeyPath, registry: Registry[Any]) -> Iterator[Problem]:
-    name = document.value(path, None)
-    if isinstance(name, str) and not is_own_code(name):
-        try:
-            registry.get(name)
-        except UnknownNameError as error:
-            yield document.problem(path, str(error))
+        yield from unknown_name(document, (*path, "block") if isinstance(block, dict) else path, BLOCKS)

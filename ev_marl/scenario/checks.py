@@ -1,4 +1,4 @@
-"""Checks that see the whole scenario: the files it names, names of plug-ins, currencies, what goes with what.
+"""Checks that see the whole scenario: the tree of groups, the files it names, currencies, what needs a network.
 
 They read the plain data, so that they report beside the errors of single keys, whatever else is wrong.
 """
@@ -12,57 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from ev_marl.scenario.files import Table, read_column
-from ev_marl.scenario.grid_checks import NETWORK_BLOCKS, NETWORK_TERMS, grid_problems
+from ev_marl.scenario.grid_checks import grid_problems
 from ev_marl.scenario.problems import MOST_PROBLEMS, KeyPath, Problem
 from ev_marl.scenario.reading import PLUG_IN_KEYS, Document
-from ev_marl.scenario.schema import CURRENCY_PATTERN
+from ev_marl.scenario.schema import CURRENCY_PATTERN, Objective
 from ev_marl.scenario.sizes import size_problems, steps_of
 from ev_marl.scenario.tree import tree_problems
 from ev_marl.scenario.units import currency_of
+from ev_marl.support.errors import UnknownNameError
 from ev_marl.support.files import is_file
-from ev_marl.support.registry import did_you_mean, known_names
+from ev_marl.support.registry import Registry, is_own_code
 
-COORDINATORS = ("none", "proportional", "priority", "nearest")
-BLOCKS = (
-    "identity",
-    "clock",
-    "calendar",
-    "ports",
-    "prices",
-    "headroom",
-    "demand",
-    "neighbours",
-    "plans",
-    "booking",
-    *NETWORK_BLOCKS,
-)
-SESSION_MODELS = ("elaadnl/workplace", "elaadnl/private", "elaadnl/public", "acn/caltech", "acn/jpl", "highway")
-POLICIES = (
-    "idle",
-    "uncontrolled",
-    "random",
-    "round-robin",
-    "edf",
-    "llf",
-    "as-late-as-possible",
-    "price-threshold",
-    "booked-response",
-    "dual-prices",
-    "selfish",
-    "mpc",
-    "mpc-perfect",
-    "best-response",
-    "plan",
-)
-BUILT_IN_TERMS = (
-    "energy_cost",
-    "unmet_energy",
-    "battery_wear",
-    "overload",
-    "setpoint_tracking",
-    "peak_power",
-    *NETWORK_TERMS,
-)
 MODEL_CURRENCY = "EUR"  # of every fitted price model
 
 
@@ -75,8 +35,7 @@ def whole_scenario_problems(document: Document) -> list[Problem]:
         tree_problems(document),
         grid_problems(document),
         _file_problems(document),
-        _name_problems(document),
-        _coordination_problems(document),
+        _extra_problems(document),
         _currency_problems(document),
     )
     return list(islice(problems, MOST_PROBLEMS))
@@ -133,60 +92,32 @@ def _currency_problems(document: Document) -> Iterator[Problem]:
         yield document.problem(("prices", "model"), message)
 
 
-def _name_problems(document: Document) -> Iterator[Problem]:
-    data = document.data
-    coordinator = data.get("coordinator")
-    if isinstance(coordinator, dict):
-        yield from _unknown(document, ("coordinator", "name"), coordinator.get("name"), COORDINATORS, "coordinators")
-    else:
-        yield from _unknown(document, ("coordinator",), coordinator, COORDINATORS, "coordinators")
-    blocks = data.get("observation")
-    for i, block in enumerate(blocks if isinstance(blocks, list) else []):
-        if isinstance(block, dict):
-            yield from _unknown(document, ("observation", i, "block"), block.get("block"), BLOCKS, "observation_blocks")
-        else:
-            yield from _unknown(document, ("observation", i), block, BLOCKS, "observation_blocks")
-    sessions = data.get("sessions")
-    if isinstance(sessions, dict):
-        yield from _unknown(document, ("sessions", "model"), sessions.get("model"), SESSION_MODELS, "session_models")
-    policies = data.get("policies")
-    for i, policy in enumerate(policies if isinstance(policies, list) else []):
-        name = policy.partition("(")[0] if isinstance(policy, str) else policy
-        yield from _unknown(document, ("policies", i), name, POLICIES, "policies")
+def _extra_problems(document: Document) -> Iterator[Problem]:
     extra = document.value(("objective", "extra"), None)
     for name in extra if isinstance(extra, dict) else ():
-        here = ("objective", "extra", name)
-        if name in BUILT_IN_TERMS:
-            yield document.problem(here, f"`{name}` is no term of your own; write it under `objective:` itself")
-        else:
-            yield from _unknown(document, here, name, (), "objective_terms", hidden=BUILT_IN_TERMS)
+        if name in Objective.model_fields:
+            message = f"`{name}` is no term of your own; write it under `objective:` itself"
+            yield document.problem(("objective", "extra", name), message)
 
 
-def _unknown(
-    document: Document,
-    path: KeyPath,
-    name: object,
-    built_in: tuple[str, ...],
-    group: str,
-    hidden: tuple[str, ...] = (),
-) -> Iterator[Problem]:
-    if not isinstance(name, str) or ":" in name:
-        return
-    known = list(dict.fromkeys((*built_in, *known_names(f"ev_marl.{group}"))))
-    known = [entry for entry in known if entry not in hidden]
-    if name not in known:
-        allowed = ", ".join([*known, "or module:Class"]) if known else "module:Class"
-        yield document.problem(path, f"found '{name}'.{did_you_mean(name, known)} Allowed: {allowed}")
+def unknown_name(document: Document, path: KeyPath, registry: Registry[Any], name: object = None) -> Iterator[Problem]:
+    """A name of a plug-in that its registry does not know, for the rooms above, which have the registries.
 
-
-def _coordination_problems(document: Document) -> Iterator[Problem]:
-    coordinator = document.data.get("coordinator", "nearest")
-    name = coordinator.get("name") if isinstance(coordinator, dict) else coordinator
-    objective = document.data.get("objective")
-    priced = isinstance(objective, dict) and objective.get("overload") is not None
-    if name == "none" and not priced:
-        message = "`none` lets limits be broken; price that with `objective: {overload: 2 EUR/kWh}`"
-        yield document.problem(("coordinator",), message)
-    if name in COORDINATORS and name != "none" and priced:
-        message = f"coordinator `{name}` never lets limits be broken; remove this key, or use `none`"
-        yield document.problem(("objective", "overload"), message)
+    Parameters
+    ----------
+    document : Document
+        The file.
+    path : tuple
+        Key of the name.
+    registry : Registry
+        What should know it; own code is not looked at.
+    name : str, optional
+        The name; left out, what stands at the key, if that is text.
+    """
+    if name is None:
+        name = document.value(path, None)
+    if isinstance(name, str) and not is_own_code(name):
+        try:
+            registry.get(name)
+        except UnknownNameError as error:
+            yield document.problem(path, str(error))

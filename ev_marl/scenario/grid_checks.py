@@ -15,9 +15,8 @@ from ev_marl.scenario.tree import ROOT, parent_of
 from ev_marl.scenario.units import price
 from ev_marl.support.files import is_file
 
-NETWORK_BLOCKS = ("voltage", "network")
 NETWORK_TERMS = ("voltage_deviation", "line_overload", "transformer_overload", "grid_losses")
-_WITHOUT = "needs `grid`, and this scenario has none; add `grid: {{network: ...}}`, or remove {}"
+WITHOUT_GRID = "needs `grid`, and this scenario has none; add `grid: {network: ...}`, or remove it"
 
 
 def grid_problems(document: Document) -> Iterator[Problem]:
@@ -33,15 +32,11 @@ def _needs_a_grid(document: Document) -> Iterator[Problem]:
     for path, data, _ in parent_of(document):
         for key, mapping in _with_bus(path, data):
             if mapping.get("bus") is not None:
-                yield document.problem((*key, "bus"), _WITHOUT.format("this key"))
+                yield document.problem((*key, "bus"), WITHOUT_GRID)
     objective = document.data.get("objective")
     for name in NETWORK_TERMS:
         if isinstance(objective, dict) and not _is_nothing(objective.get(name)):
-            yield document.problem(("objective", name), _WITHOUT.format("this key"))
-    blocks = document.data.get("observation")
-    for i, block in enumerate(blocks if isinstance(blocks, list) else []):
-        if (block.get("block") if isinstance(block, dict) else block) in NETWORK_BLOCKS:
-            yield document.problem(("observation", i), _WITHOUT.format("this block"))
+            yield document.problem(("objective", name), WITHOUT_GRID)
 
 
 def _is_nothing(value: object) -> bool:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -27,7 +27,9 @@ def shipped_scenarios() -> dict[str, Path]:
     return shipped_files("scenarios")
 
 
-def load_scenario(name_or_path: str | Path, *, trust: bool = False) -> Scenario:
+def load_scenario(
+    name_or_path: str | Path, *, trust: bool = False, also: Callable[[Document], Iterable[Problem]] | None = None
+) -> Scenario:
     """Read a scenario.
 
     Parameters
@@ -37,6 +39,8 @@ def load_scenario(name_or_path: str | Path, *, trust: bool = False) -> Scenario:
     trust : bool
         Whether code of its own that it names as module:Class may be run. It can be read without; then nothing that
         needs the code is made of it.
+    also : callable, optional
+        Further checks of the plain data, whose problems are reported with all others.
 
     Returns
     -------
@@ -49,7 +53,8 @@ def load_scenario(name_or_path: str | Path, *, trust: bool = False) -> Scenario:
         If there is anything wrong; all problems at once, each with file, line and key.
     """
     shipped = shipped_scenarios()
-    return _validate(read_document(find_file(name_or_path, shipped, "scenario"), shipped.get), trust)
+    document = read_document(find_file(name_or_path, shipped, "scenario"), shipped.get)
+    return _validate(document, trust, () if also is None else also(document))
 
 
 def as_scenario(scenario: str | Path | Scenario, *, trust: bool = False) -> Scenario:
@@ -112,6 +117,6 @@ def validate_document(document: Document, model: type[M], found: Iterable[Proble
     return valid
 
 
-def _validate(document: Document, trust: bool) -> Scenario:
-    scenario = validate_document(document, Scenario, whole_scenario_problems(document))
+def _validate(document: Document, trust: bool, found: Iterable[Problem] = ()) -> Scenario:
+    scenario = validate_document(document, Scenario, [*whole_scenario_problems(document), *found])
     return scenario.read_from(document.places, trust=trust)

@@ -24,7 +24,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
-_registered: dict[str, set[str]] = {}  # names in every registry, by entry-point group
 _OWN_CODE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*\Z")
 MOST_COMPARED = 1000  # words; more take too long to compare, and are more than a person remembers
 
@@ -33,14 +32,6 @@ def did_you_mean(word: str, known: list[str]) -> str:
     """` Did you mean 'x'?` for the nearest known word, or an empty string."""
     close = difflib.get_close_matches(word[:100], known[:MOST_COMPARED], n=1, cutoff=0.6)
     return f" Did you mean '{close[0]}'?" if close else ""
-
-
-def known_names(group: str) -> list[str]:
-    """Names of one kind of plug-in, registered by now or announced as entry points of `group`, sorted.
-
-    For those who check names but must not import the rooms that register the built-in ones.
-    """
-    return sorted({*_registered.get(group, ()), *(point.name for point in entry_points(group=group))})
 
 
 class Registry(Generic[T]):
@@ -69,7 +60,6 @@ class Registry(Generic[T]):
             if name in self._entries and self._entries[name] is not entry:
                 raise ValueError(f"{self.kind} '{name}' is registered already")
             self._entries[name] = entry
-            _registered.setdefault(self.group, set()).add(name)
             return entry
 
         return add

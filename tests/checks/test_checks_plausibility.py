@@ -156,3 +156,10 @@ def test_a_price_above_every_alternative(write: Write) -> None:
     assert found.key == "objective.battery_wear"
     assert found.numbers == pytest.approx({"gain_per_kwh": gain, "wear_per_kwh": 0.14 * per_wear})
     assert findings(write("objective: {battery_wear: 0.13 EUR/kWh, unmet_energy: 1 EUR/kWh}")) == []
+
+
+def test_a_price_of_overload_that_never_counts(write: Write) -> None:
+    found = only(findings(write("objective: {overload: 2 EUR/kWh}")), "overload")
+    assert found.key == "objective.overload"
+    assert found.message == "coordinator `nearest` never lets limits be broken; remove this key, or use `none`"
+    assert findings(write("objective: {overload: 2 EUR/kWh}\ncoordinator: none")) == []

@@ -13,10 +13,10 @@ from ev_marl.compare import compare
 from ev_marl.compare.table import notes
 from ev_marl.env.setup import Setting
 from ev_marl.policies import StationView, rollout
-from ev_marl.scenario import load_scenario
+from ev_marl.scenario import ScenarioError, load_scenario
 from ev_marl.simulation.coordinators.proportional import Proportional
 from ev_marl.simulation.simulator import Simulator
-from ev_marl.support.errors import PolicyError, RunError
+from ev_marl.support.errors import PolicyError
 
 GENTLE = """
 class Gentle:
@@ -104,7 +104,7 @@ def test_a_coordinator_that_spoils_the_plan_is_named(tmp_path: Path) -> None:
 
 
 def test_no_coordinator_without_a_price_on_overload(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="lets limits be broken"):
+    with pytest.raises(ScenarioError, match="lets limits be broken"):
         compare("tiny", ["llf"], days=1, out=tmp_path / "none", coordinator="none", workers=1)
 
 

@@ -17,8 +17,9 @@ from ev_marl.support.errors import ActionError
 
 @pytest.fixture(scope="module")
 def mixed() -> ev_marl.Scenario:
-    """`tiny` with two ports at each of its two AC stations, all of 11 kW; only bidi_0 has V2G."""
+    """`tiny` with two ports at each of its two AC stations, all of 11 kW; only bidi_0 has V2G; overload has a price."""
     model = ev_marl.load_scenario("tiny").model_dump(exclude_unset=True)
+    model["objective"]["overload"] = 2.0
     model["site"]["groups"][0]["stations"][0]["ports"] = 2
     return ev_marl.Scenario.model_validate(model)
 

@@ -57,7 +57,9 @@ def test_shaping_by_plans_adds_up_to_the_return_less_what_vehicles_bring(scenari
 
 
 def test_the_own_plan_loses_nothing_where_nobody_else_is() -> None:
-    env = ev_marl.BatchedEnv("workplace", ROWS, n_days=ROWS, action="bid", coordinator="none")
+    workplace = ev_marl.load_scenario("workplace")
+    priced = workplace.model_copy(update={"objective": workplace.objective.model_copy(update={"overload": 0.0})})
+    env = ev_marl.BatchedEnv(priced, ROWS, n_days=ROWS, action="bid", coordinator="none")
     env.reset(day=np.arange(ROWS))
     reward = TrainingReward(Reward(team=0.0, shaping="plan"), Worth.of(env.objective))
     reward.reset(env.simulator)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ev_marl.checks import checked_setting
 from ev_marl.scenario import Problem, ScenarioError, load_scenario, scenario_from_dict
 from ev_marl.support.errors import EvMarlError
 
@@ -43,7 +44,7 @@ def problems(folder: Path, text: str) -> tuple[Problem, ...]:
     file = folder / "yard.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ScenarioError) as caught:
-        load_scenario(file)
+        checked_setting(file)
     assert isinstance(caught.value, EvMarlError)
     assert str(caught.value).splitlines() == [str(problem) for problem in caught.value.problems]
     return caught.value.problems
@@ -183,12 +184,6 @@ CASES = {
         ["'nearst'", "Did you mean 'nearest'?", "proportional", "module:Class"],
     ),
     "none without overload": ("coordinator: nearest", "coordinator: none", "coordinator", ["objective: {overload"]),
-    "overload that cannot be": (
-        "  unmet_energy: 0.40 EUR/kWh",
-        "  overload: 2 EUR/kWh",
-        "objective.overload",
-        ["`nearest`", "`none`"],
-    ),
     "built-in term as extra": (
         "  unmet_energy: 0.40 EUR/kWh",
         "  extra: {peak_power: {}}",

@@ -16,6 +16,7 @@ import yaml
 from typer.testing import CliRunner
 
 import ev_marl
+from ev_marl.checks import checked_setting
 from ev_marl.cli import app
 from ev_marl.cli import new as new_command
 from ev_marl.env.setup import Setting
@@ -23,6 +24,7 @@ from ev_marl.objective import Objective
 from ev_marl.scenario import Scenario, ScenarioError, load_scenario, scenario_from_dict
 from ev_marl.scenario.grid_checks import NETWORK_TERMS
 from ev_marl.scenario.schema import Objective as ObjectiveModel
+from ev_marl.simulation.coordinators import make_coordinator
 
 Write = Callable[..., Path]
 needs_pandapower = pytest.mark.skipif(find_spec("pandapower") is None, reason="needs pandapower")
@@ -192,18 +194,18 @@ def test_what_needs_a_network_is_told_where_there_is_none(write: Write) -> None:
     text = WITHOUT.replace("grid_losses: 0.2 EUR/kWh", "grid_losses: 0 EUR/kWh, line_overload: 1")
     text = text.replace("[identity, voltage, network]", "[identity, {block: voltage}, network]")
     with pytest.raises(ScenarioError) as caught:
-        load_scenario(write(text))
+        checked_setting(write(text))
     assert [(problem.line, problem.key) for problem in caught.value.problems] == [
         (line_of(text, "Bus R18"), "site.bus"),
         (line_of(text, "Bus R11"), "site.groups[0].stations[0].bus"),
         (line_of(text, "voltage_deviation"), "objective.line_overload"),
         (line_of(text, "voltage_deviation"), "objective.voltage_deviation"),
-        (line_of(text, "block: voltage"), "observation[1]"),
+        (line_of(text, "block: voltage"), "observation[1].block"),
         (line_of(text, "block: voltage"), "observation[2]"),
     ]
     for problem in caught.value.problems:
         assert "needs `grid`" in problem.message
-        assert "add `grid: {network: ...}`, or remove this" in problem.message
+        assert "add `grid: {network: ...}`, or remove it" in problem.message
     plain = WITHOUT.replace("  bus: Bus R18\n", "").replace(", bus: [Bus R11, Bus R15]", "")
     plain = plain.replace("objective: {voltage_deviation: 10, grid_losses: 0.2 EUR/kWh}\n", "")
     assert load_scenario(write(plain.replace("voltage, network", "clock"))).grid is None
@@ -213,7 +215,7 @@ def test_the_terms_that_need_a_network_are_those_of_the_objective() -> None:
     scenario = load_scenario("tiny")
     for name in set(ObjectiveModel.model_fields) - {"split", "extra", "setpoint_tracking"}:
         priced = scenario.objective.model_copy(update={name: 1.0})
-        coordinator = Setting.of("tiny", coordinator="none" if name == "overload" else None).coordinator
+        coordinator = make_coordinator("none" if name == "overload" else "nearest")
         try:
             Objective.from_scenario(scenario.model_copy(update={"objective": priced}), coordinator)
             assert name not in NETWORK_TERMS
@@ -243,7 +245,7 @@ site:
       stations: [{type: ac, power: 11 kW}]
 """
     with pytest.raises(ScenarioError) as caught:
-        load_scenario(write(text))
+        checked_setting(write(text))
     assert [(problem.line, problem.key) for problem in caught.value.problems] == [
         (9, "site.groups[2]"),
         (12, "site.groups[2].stations[0]"),

@@ -7,14 +7,8 @@ from pathlib import Path
 import pytest
 from builders import playable_scenarios
 
-from ev_marl.env.blocks import BLOCKS
-from ev_marl.objective import TERMS
-from ev_marl.policies import POLICIES
-from ev_marl.scenario import ScenarioError, checks, load_scenario, shipped_scenarios
-from ev_marl.scenario.schema import Objective
-from ev_marl.simulation.coordinators import COORDINATORS
+from ev_marl.scenario import ScenarioError, load_scenario, shipped_scenarios
 from ev_marl.site import Site
-from ev_marl.world.sessions import SESSION_MODELS
 
 # stations, ports, groups, steps
 SIZES = {
@@ -86,20 +80,3 @@ def test_name_of_a_file_without_its_ending(tmp_path: Path, monkeypatch: pytest.M
 def test_missing_file() -> None:
     with pytest.raises(ScenarioError, match=r"nowhere\.yaml: there is no such file"):
         load_scenario("nowhere.yaml")
-
-
-def test_names_that_the_checks_know_are_those_of_the_rooms() -> None:
-    """The scenario room must not import the others, so it has lists of their built-in names."""
-    assert set(checks.COORDINATORS) <= set(COORDINATORS)
-    assert set(checks.BLOCKS) <= set(BLOCKS)
-    assert set(checks.POLICIES) <= set(POLICIES)
-    assert set(checks.SESSION_MODELS) <= set(SESSION_MODELS)
-    assert set(checks.BUILT_IN_TERMS) <= set(TERMS) & set(Objective.model_fields)
-
-    def built_in(registry: object, names: list[str]) -> set[str]:
-        return {name for name in names if registry.get(name).__module__.startswith("ev_marl.")}  # type: ignore[attr-defined]
-
-    assert built_in(COORDINATORS, COORDINATORS.names()) == set(checks.COORDINATORS)
-    assert built_in(BLOCKS, BLOCKS.names()) == set(checks.BLOCKS)
-    assert built_in(POLICIES, POLICIES.names()) == set(checks.POLICIES)
-    assert built_in(TERMS, TERMS.names()) == set(checks.BUILT_IN_TERMS)

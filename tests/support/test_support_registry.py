@@ -8,7 +8,7 @@ from typing import Protocol
 import pytest
 
 from ev_marl.support.errors import OptionError, TrustError, UnknownNameError
-from ev_marl.support.registry import Registry, did_you_mean, known_names
+from ev_marl.support.registry import Registry, did_you_mean
 
 
 class Colour(Protocol):
@@ -101,11 +101,3 @@ def test_what_does_not_go(name: str, options: dict[str, object], message: str) -
 
 def test_no_suggestion_for_a_far_word() -> None:
     assert did_you_mean("zebra", ["red"]) == ""
-
-
-def test_names_are_known_without_the_registry() -> None:
-    registry: Registry[object] = Registry("shape", "ev_marl.test_shapes")
-    assert known_names("ev_marl.test_shapes") == []
-    registry.register("square")(object)
-    registry.register("circle")(Exception)
-    assert known_names("ev_marl.test_shapes") == ["circle", "square"]

@@ -97,6 +97,7 @@ class Voltage:
     name = "voltage"
     scope: Scope = "station"
     static = False
+    needs_grid = True
     features = (
         Feature("deviation", -MOST, MOST, f"voltage at the own bus in the last step, less 1 p.u., {_PER_BAND}"),
         Feature("above_lowest", -MOST, MOST, f"the same voltage less the lower limit, {_PER_BAND}"),
@@ -145,6 +146,7 @@ class GridLoading:
     name = "network"
     scope: Scope = "station"
     static = False
+    needs_grid = True
     features = (
         Feature("feeder", 0, MOST, f"loading in the last step of the fullest line towards the slack, {_PER_LIMIT}"),
         Feature("transformer", 0, MOST, f"loading of the transformer that feeds the own bus, {_PER_LIMIT}"),

@@ -1,0 +1,77 @@
+"""Whether a scenario can be set up: names of plug-ins against the registries, then everything that the names stand for.
+
+A scenario file comes in; its setting goes out, or every fault with file, line, what is known and what is near.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ev_marl.env.blocks import BLOCKS
+from ev_marl.env.senses import Senses
+from ev_marl.env.setup import Setting
+from ev_marl.objective import TERMS
+from ev_marl.policies import POLICIES
+from ev_marl.scenario import Problem, load_scenario
+from ev_marl.scenario.checks import unknown_name
+from ev_marl.scenario.grid_checks import WITHOUT_GRID
+from ev_marl.scenario.problems import KeyPath
+from ev_marl.scenario.reading import Document
+from ev_marl.scenario.schema import Objective
+from ev_marl.scenario.schema.policies import policy_name
+from ev_marl.simulation.coordinators import COORDINATORS
+from ev_marl.support.registry import is_own_code
+from ev_marl.support.values import shown
+from ev_marl.world.sessions import SESSION_MODELS
+
+
+def checked_setting(name_or_path: str | Path, *, trust: bool = False) -> Setting:
+    """Read a scenario and make everything that it names, observations and actions included.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        Name of a shipped scenario, or path of a YAML file.
+    trust : bool
+        Whether code of its own that it names as module:Class may be run.
+
+    Raises
+    ------
+    ScenarioError
+        If there is anything wrong; all problems of the text at once, each with file, line and key.
+    """
+    setting = Setting.of(load_scenario(name_or_path, trust=trust, also=name_problems))
+    Senses(setting.scenario, setting.site, setting.objective)
+    return setting
+
+
+def name_problems(document: Document) -> Iterator[Problem]:
+    """Every name of a plug-in that no registry knows, or that needs a network where there is none."""
+    coordinator: KeyPath = ("coordinator",)
+    is_mapping = isinstance(document.value(coordinator, None), dict)
+    yield from unknown_name(document, (*coordinator, "name") if is_mapping else coordinator, COORDINATORS)
+    yield from unknown_name(document, ("sessions", "model"), SESSION_MODELS)
+    without_grid = document.value(("grid",), None) is None
+    for i, block in enumerate(_entries(document, "observation")):
+        path: KeyPath = ("observation", i, "block") if isinstance(block, dict) else ("observation", i)
+        unknown = list(unknown_name(document, path, BLOCKS))
+        yield from unknown
+        name = document.value(path, None)
+        if without_grid and not unknown and name in BLOCKS and getattr(BLOCKS.get(name), "needs_grid", False):
+            yield document.problem(path, WITHOUT_GRID)
+    for i, policy in enumerate(_entries(document, "policies")):
+        name = policy_name(policy) if isinstance(policy, str) else ""
+        if name:  # a learned policy is named by its folder
+            yield from unknown_name(document, ("policies", i), POLICIES, name)
+    extra = document.value(("objective", "extra"), None)
+    for name in extra if isinstance(extra, dict) else ():
+        if not is_own_code(str(name)) and name not in Objective.model_fields and name not in TERMS:
+            message = f"found {shown(name)}, which is no registered term; write module:Class"
+            yield document.problem(("objective", "extra", name), message)
+
+
+def _entries(document: Document, key: str) -> list[Any]:
+    value = document.value((key,), None)
+    return value if isinstance(value, list) else []
