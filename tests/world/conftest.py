@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ev_marl.scenario.problems import Places
 from ev_marl.scenario.schema import Group, LoadProfile, PriceModel, Pv, Scenario, Sessions, Stations
 
 
@@ -20,7 +21,7 @@ def data() -> Path:
 
 @pytest.fixture
 def scenario() -> Callable[..., Scenario]:
-    """Makes a scenario with two lots under one connection; keyword arguments replace its entries."""
+    """Makes a trusted scenario with two lots under one connection; keyword arguments replace its entries."""
 
     def make(**changes: Any) -> Scenario:
         entries: dict[str, Any] = {
@@ -40,7 +41,7 @@ def scenario() -> Callable[..., Scenario]:
             ),
             "prices": PriceModel(model="nl/2023", feed_in=0.9),
         }
-        return Scenario(**{**entries, **changes})
+        return Scenario(**{**entries, **changes}).read_from(Places(), trust=True)
 
     return make
 

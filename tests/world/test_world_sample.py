@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ev_marl.scenario import ScenarioError
 from ev_marl.scenario.schema import (
     Group,
     PriceConstant,
@@ -23,7 +24,7 @@ from ev_marl.scenario.schema import (
     Vehicle,
     Vehicles,
 )
-from ev_marl.support.errors import DataError, SiteError, UnknownNameError
+from ev_marl.support.errors import DataError, SiteError
 from ev_marl.world.hours import HourGrid
 from ev_marl.world.sessions import Arrivals
 from ev_marl.world.track import Track
@@ -180,7 +181,7 @@ def test_a_world_can_be_sent_to_another_process(residential: Scenario) -> None:
 
 
 def test_unknown_session_model_is_named(scenario: Make) -> None:
-    with pytest.raises(UnknownNameError, match="Did you mean 'elaadnl/private'"):
+    with pytest.raises(ScenarioError, match=r"sessions\.model: .*Did you mean 'elaadnl/private'"):
         World(scenario(sessions=Sessions(model="elaadnl/privat")))
 
 
