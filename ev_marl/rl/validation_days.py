@@ -18,6 +18,7 @@ from ev_marl.env.setup import Setting
 from ev_marl.optimum import solve_day
 from ev_marl.policies import Policy, make_policy, rollout
 from ev_marl.policies.base import ObservingPolicy
+from ev_marl.support.errors import RunError
 from ev_marl.world.seeds import day_seeds
 
 SEED = 0
@@ -36,22 +37,30 @@ class ValidationDays:
         File that keeps the bounds; written if it is not there.
     advance : callable, optional
         Called when another bound is solved.
+
+    Raises
+    ------
+    RunError
+        If the file keeps bounds of other days, on which uncontrolled charging earned something else.
     """
 
     def __init__(self, setting: Setting, days: int, cache: Path, advance: Callable[[], None] = lambda: None) -> None:
         self._setting = setting
         self._tracks = [setting.world.sample(seed) for seed in day_seeds(SEED, days, "validation")]
         self._simulator = setting.simulator(self._tracks)
+        self._uncontrolled = self._returns(make_policy("uncontrolled"))
         if cache.is_file():
             kept = json.loads(cache.read_text(encoding="utf-8"))
+            if not np.allclose(kept["uncontrolled"], self._uncontrolled, rtol=1e-6, atol=1e-6):
+                raise RunError(f"{cache}: keeps the bounds of other days than these; delete it to solve them anew")
         else:
             bounds = []
             for track in self._tracks:
                 bounds.append(solve_day(setting, track).bound)
                 advance()
-            kept = {"bound": bounds, "uncontrolled": self._returns(make_policy("uncontrolled")).tolist()}
+            kept = {"bound": bounds, "uncontrolled": self._uncontrolled.tolist()}
             write_atomically(cache, json.dumps(kept) + "\n")
-        self._bound, self._uncontrolled = np.array(kept["bound"]), np.array(kept["uncontrolled"])
+        self._bound = np.array(kept["bound"])
 
     def score(self, policy: Policy | ObservingPolicy) -> float:
         """Share of what perfect cooperation gains over uncontrolled charging [-]; NaN if that is nothing."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from elsewhere_cases import mixed_scenario
 
 import ev_marl
+from ev_marl.env.setup import Setting
 from ev_marl.rl.stations import StationActions
 from ev_marl.rl.validation import Validation, split_tracks
+from ev_marl.rl.validation_days import ValidationDays
+from ev_marl.support.errors import RunError
 
 
 def test_splits_are_apart() -> None:
@@ -49,3 +54,14 @@ def test_a_bid_of_zero_is_best_response() -> None:
     np.testing.assert_allclose(returns, played.team, rtol=1e-9)
     assert (returns <= validation.optimum + 1e-9).all()
     assert (returns != validation.uncontrolled).any()
+
+
+def test_bounds_of_other_days_are_refused(tmp_path: Path) -> None:
+    tiny = Setting.of("tiny")
+    days = ValidationDays(tiny, 3, tmp_path / "bounds.json")
+    again = ValidationDays(tiny, 3, tmp_path / "bounds.json")
+    assert again.score(ev_marl.make_policy("llf")) == days.score(ev_marl.make_policy("llf"))
+    busier = tiny.scenario.sessions.model_copy(update={"per_port_per_day": 1.3})
+    other = Setting.of(tiny.scenario.model_copy(update={"sessions": busier}))
+    with pytest.raises(RunError, match=r"bounds\.json: keeps the bounds of other days"):
+        ValidationDays(other, 3, tmp_path / "bounds.json")
