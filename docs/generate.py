@@ -72,6 +72,9 @@ GUIDE = """\
 - With levels, `infos[agent]["action_mask"]` goes into `action_space(agent).sample(mask)`: an array for one port, a
   tuple of arrays for several.
 - `render_mode`: `ansi` and `human` give a table, `rgb_array` a picture.
+- `copy.deepcopy(env)` and pickling keep the episode: the copy goes on in the middle of it, independently, for planners
+  that look ahead and for other processes. An environment belongs to one thread at a time; scenario, site, world and
+  objective may be shared by threads.
 
 ## Many episodes at once
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ev_marl.env.blocks import BLOCKS
-from ev_marl.env.senses import Senses
+from ev_marl.env.interface import Interface
 from ev_marl.env.setup import Setting
 from ev_marl.objective import TERMS
 from ev_marl.policies import POLICIES
@@ -43,7 +43,7 @@ def checked_setting(name_or_path: str | Path, *, trust: bool = False) -> Setting
         If there is anything wrong; all problems of the text at once, each with file, line and key.
     """
     setting = Setting.of(load_scenario(name_or_path, trust=trust, also=name_problems))
-    Senses(setting.scenario, setting.site, setting.objective)
+    Interface(setting.scenario, setting.site, setting.objective)
     return setting
 
 

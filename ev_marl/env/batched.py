@@ -14,9 +14,10 @@ import numpy as np
 from gymnasium import spaces
 
 from ev_marl.env.actions import ActionLike
-from ev_marl.env.core import Core
+from ev_marl.env.arguments import check_count, check_days, check_seed, check_tracks
+from ev_marl.env.interface import Interface
 from ev_marl.env.observations import BlockLike, ObservedFeature
-from ev_marl.env.setup import Setting
+from ev_marl.env.setup import Built, Setting
 from ev_marl.scenario import Scenario
 from ev_marl.simulation.coordinators import Coordinator
 from ev_marl.simulation.simulator import Flow, Simulator
@@ -25,7 +26,7 @@ from ev_marl.world import Track
 
 @dataclass(slots=True)
 class StepInfo:
-    """What a step tells besides rewards; B rows, A agents. Arrays are reused by the next step."""
+    """What a step tells besides rewards; B rows, A agents. The arrays of `flow` are reused by the next step."""
 
     costs: np.ndarray  # float64 (n_terms, B, A)  by term, in the order of `cost_names` [currency]
     flow: Flow  # powers and energies
@@ -34,7 +35,7 @@ class StepInfo:
     action_mask: np.ndarray | None  # int8 (B, P, n_levels)  for the coming step, where actions are levels
 
 
-class BatchedEnv:
+class BatchedEnv(Built):
     """A batch of episodes of one scenario.
 
     Parameters
@@ -58,8 +59,8 @@ class BatchedEnv:
     trust : bool
         As for `ChargingEnv`.
     copy : bool
-        Return copies. Off, observations lie in two buffers used in turn, so that those of one step are valid until the
-        step after the next; rewards and costs are valid until the next step.
+        Return copies of the observations. Off, they lie in two buffers used in turn, so that those of one step are
+        valid until the step after the next. Rewards and costs are new arrays in every step.
 
     Attributes
     ----------
@@ -92,36 +93,25 @@ class BatchedEnv:
         trust: bool = False,
         copy: bool = False,
     ) -> None:
-        for name, value in (("n_envs", n_envs), ("n_days", n_days), ("max_cycles", max_cycles)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; it must be 1 or more")
+        self.n_envs, self.n_days = check_count("n_envs", n_envs), check_count("n_days", n_days)
         setting = Setting.of(scenario, coordinator=coordinator, trust=trust)
         self.setting = setting
-        self.scenario = setting.scenario
-        self.site = setting.site
-        self.world = setting.world
-        self.objective = setting.objective
-        self.coordinator = setting.coordinator
-        self.n_envs = n_envs
-        self.n_days = n_days
         self.refresh = refresh
-        self.max_cycles = setting.scenario.n_steps if max_cycles is None else max_cycles
+        self.max_cycles = setting.scenario.n_steps if max_cycles is None else check_count("max_cycles", max_cycles)
         self.agents = self.site.agents
         self.ports = self.site.ports
         self.cost_names = self.objective.names
         self.tracks: list[Track] = []
-        self._given = None if tracks is None else list(tracks)
-        for track in self._given or []:
-            track.validate(self.site)
-        self._seed = seed
+        self._given = None if tracks is None else check_tracks(tracks, self.site)
+        self._seed = check_seed(seed)
         self._copy = copy
-        self._core = Core(setting, observation, action)
-        width = self._core.observer.width
-        self.single_observation_space: spaces.Box = self._core.observer.space
-        self.single_action_space = self._core.actions.joint_space
-        self.state_space: spaces.Box = self._core.observer.state_space
-        self.n_compact_features = self._core.observer.n_compact_features
-        levels = self._core.actions.levels
+        self._interface = Interface(setting.scenario, setting.site, setting.objective, observation, action)
+        width = self._interface.observer.width
+        self.single_observation_space: spaces.Box = self._interface.observer.space
+        self.single_action_space = self._interface.actions.joint_space
+        self.state_space: spaces.Box = self._interface.observer.state_space
+        self.n_compact_features = self._interface.observer.n_compact_features
+        levels = self._interface.actions.levels
         self.n_levels = None if levels is None else len(levels)
         self._buffers = [np.zeros((n_envs, len(self.agents), width), dtype=np.float32) for _ in range(2)]
         self._returns = np.zeros((n_envs, len(self.agents)))
@@ -131,12 +121,12 @@ class BatchedEnv:
     @property
     def simulator(self) -> Simulator:
         """Runs the rows; there is none before the first reset."""
-        return self._core.simulator
+        return self._interface.simulator
 
     @property
     def day(self) -> np.ndarray:
         """Index into `tracks` of each row's day, int64, shape (n_envs,)."""
-        return self._core.simulator.day
+        return self._interface.simulator.day
 
     def reset(self, seed: int | None = None, *, day: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """Start all episodes.
@@ -154,7 +144,7 @@ class BatchedEnv:
         float32, shape (n_envs, n_agents, width)
             Observations.
         """
-        if seed is not None or self._rng is None:
+        if (seed := check_seed(seed)) is not None or self._rng is None:
             self._rng = np.random.default_rng(self._seed if seed is None else seed)
             self._fill_pool()
         self._restart(day)
@@ -168,9 +158,7 @@ class BatchedEnv:
         tracks : sequence of Track
             At least one.
         """
-        for track in tracks:
-            track.validate(self.site)
-        self._given = list(tracks)
+        self._given = check_tracks(tracks, self.site)
         if self._rng is None:
             self._rng = np.random.default_rng(self._seed)
         self._fill_pool()
@@ -199,22 +187,20 @@ class BatchedEnv:
         ActionError
             If the shape is wrong, or a value is not finite or no level; the message names the agent.
         """
-        core = self._core
-        flow, rewards, costs = core.step(core.actions.check(actions, self.n_envs))
+        interface = self._interface
+        flow, rewards, costs = interface.step(interface.actions.check(actions, self.n_envs))
         self._returns += rewards
         info = StepInfo(costs, flow, None, None, None)
         over = flow.last or flow.step + 1 >= self.max_cycles
-        if self._copy:
-            rewards, info.costs = rewards.copy(), costs.copy()
         if over:
             info.final_observation = np.zeros_like(self._buffers[0])
-            core.observer.observe(info.final_observation)
+            interface.observer.observe(info.final_observation)
             info.episode_return = self._returns.copy()
             # The restart clears these two; the others last until the next step.
             info.flow = replace(flow, granted_kw=flow.granted_kw.copy(), group_kw=flow.group_kw.copy())
             self._restart(None)
-        if core.actions.levels is not None:
-            info.action_mask = core.actions.level_mask(core.simulator)
+        if interface.actions.levels is not None:
+            info.action_mask = interface.actions.level_mask(interface.simulator)
         truncated = np.full(self.n_envs, over)
         return self._observe(), rewards, self._over.copy(), truncated, info
 
@@ -226,7 +212,7 @@ class BatchedEnv:
         ActionError
             If actions are not levels.
         """
-        return self._core.actions.level_mask(self._core.simulator)
+        return self._interface.actions.level_mask(self._interface.simulator)
 
     def state(self, *, compact: bool = False) -> np.ndarray:
         """Every number of the observations once, float32, shape (n_envs, n_features).
@@ -237,19 +223,19 @@ class BatchedEnv:
             Only what is about the site and its groups (blocks such as `prices`, `headroom`, `demand`), whose size does
             not grow with the number of stations.
         """
-        return self._core.compact_state() if compact else self._core.state()
+        return self._interface.compact_state() if compact else self._interface.state()
 
     def observation_labels(self, agent: str) -> list[str]:
         """What each number of the agent's observation is, such as "ports.0.state_of_charge"."""
-        return self._core.observer.labels(agent)
+        return self._interface.observer.labels(agent)
 
     def observation_table(self) -> list[ObservedFeature]:
         """Label, bounds and meaning of each number of an observation."""
-        return self._core.observer.table()
+        return self._interface.observer.table()
 
     def state_labels(self) -> list[str]:
         """What each number of the state is, such as "ports.ac_0/0.state_of_charge"."""
-        return [number.label for number in self._core.observer.state_table()]
+        return [number.label for number in self._interface.observer.state_table()]
 
     def _fill_pool(self) -> None:
         assert self._rng is not None
@@ -258,7 +244,7 @@ class BatchedEnv:
             self.tracks = [self.world.sample(int(seed)) for seed in seeds]
         else:
             self.tracks = self._given
-        self._core.load(self.tracks)
+        self._interface.attach(self.setting.simulator(self.tracks, self._interface.running))
         self._played = 0
 
     def _restart(self, day: Sequence[int] | np.ndarray | None) -> None:
@@ -267,15 +253,14 @@ class BatchedEnv:
             self._fill_pool()
         if day is None:
             day = self._rng.integers(len(self.tracks), size=self.n_envs)
-        chosen = np.asarray(day, dtype=np.int64)
-        if chosen.shape != (self.n_envs,):
-            raise ValueError(f"day has shape {chosen.shape}; it must be ({self.n_envs},)")
-        self._core.reset(chosen)
+        chosen = check_days(day, self.n_envs, len(self.tracks))
+        self.simulator.reset(chosen)
+        self._interface.refresh()
         self._played += self.n_envs
         self._returns[:] = 0.0
 
     def _observe(self) -> np.ndarray:
         self._buffers.reverse()
         out = self._buffers[0]
-        self._core.observer.observe(out)
+        self._interface.observer.observe(out)
         return out.copy() if self._copy else out

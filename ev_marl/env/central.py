@@ -5,27 +5,17 @@ Its observation is the parallel environment's state, its action all ports at onc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
-from gymnasium.utils import EzPickle
 
-from ev_marl.env.actions import ActionLike
-from ev_marl.env.core import Core, DayChoice
-from ev_marl.env.observations import BlockLike
-from ev_marl.env.render import RENDER_MODES, Recorder, check_render_mode, render
-from ev_marl.env.setup import Setting
-from ev_marl.scenario import Scenario
-from ev_marl.simulation.coordinators import Coordinator
-from ev_marl.simulation.simulator import Simulator
-from ev_marl.world import Track
+from ev_marl.env.face import Face
+from ev_marl.env.render import RENDER_MODES
 
 
-class CentralEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
+class CentralEnv(Face, gymnasium.Env[np.ndarray, np.ndarray]):
     """One agent controls every port of the site.
 
     **Action.** As in `ChargingEnv`, for all ports in the site's order: a Box in [−1, 1], or `MultiDiscrete` levels with
@@ -47,51 +37,10 @@ class CentralEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
 
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 4}  # noqa: RUF012  # as in the base
 
-    def __init__(
-        self,
-        scenario: str | Path | Scenario,
-        *,
-        render_mode: str | None = None,
-        max_cycles: int | None = None,
-        coordinator: str | Coordinator | None = None,
-        observation: Sequence[BlockLike] | None = None,
-        action: ActionLike | None = None,
-        tracks: Sequence[Track] | None = None,
-        trust: bool = False,
-    ) -> None:
-        EzPickle.__init__(
-            self,
-            scenario,
-            render_mode=render_mode,
-            max_cycles=max_cycles,
-            coordinator=coordinator,
-            observation=observation,
-            action=action,
-            tracks=tracks,
-            trust=trust,
-        )
-        check_render_mode(render_mode)
-        if max_cycles is not None and max_cycles < 1:
-            raise ValueError(f"max_cycles is {max_cycles}; it must be 1 or more")
-        setting = Setting.of(scenario, coordinator=coordinator, trust=trust)
-        self.scenario = setting.scenario
-        self.site = setting.site
-        self.world = setting.world
-        self.objective = setting.objective
-        self.coordinator = setting.coordinator
-        self.render_mode = render_mode
-        self.max_cycles = setting.scenario.n_steps if max_cycles is None else max_cycles
-        self.track: Track | None = None
-        self._core = Core(setting, observation, action)
-        self._choice = DayChoice(setting.world, tracks)
-        self.observation_space: spaces.Box = self._core.observer.state_space
-        self.action_space = self._core.actions.joint_space
-        self._recorder: Recorder | None = None
-
-    @property
-    def simulator(self) -> Simulator:
-        """Runs the day; there is none before the first reset."""
-        return self._core.simulator
+    def _define_spaces(self) -> None:
+        self.observation_space = self._interface.observer.state_space
+        self.action_space = self._interface.actions.joint_space
+        self._over = False
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -100,15 +49,14 @@ class CentralEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
 
         Raises
         ------
+        ArgumentError
+            If seed or options are of a wrong kind.
         TrackError
             If the given track does not fit the site.
         """
-        super().reset(seed=seed)
-        self.track = self._choice.next(seed, options)
-        self._core.load([self.track])
-        self._core.reset(np.zeros(1, dtype=np.int64))
-        if self.render_mode is not None:
-            self._recorder = Recorder(self.site, self.track, self._core.simulator)
+        self._begin(seed, options)
+        super().reset(seed=None if seed is None else int(seed))
+        self._over = False
         return self._observation(), self._info(np.zeros(len(self.objective.names)))
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -123,30 +71,26 @@ class CentralEnv(gymnasium.Env[np.ndarray, np.ndarray], EzPickle):
         ------
         ActionError
             If the action is not finite, of the wrong shape, or no level; the message names the station.
+        RuntimeError
+            If the episode is over.
         """
-        core = self._core
-        flow, rewards, costs = core.step(core.actions.check(np.atleast_2d(action), 1))
-        if self._recorder is not None:
-            self._recorder.add(flow, rewards)
-        truncated = flow.last or flow.step + 1 >= self.max_cycles
-        return self._observation(), float(rewards.sum()), False, truncated, self._info(costs[:, 0].sum(axis=1))
+        if self._over:
+            raise RuntimeError("the episode is over; call reset() first")
+        rewards, costs, self._over = self._run(self._interface.actions.check(np.atleast_2d(action), 1))
+        return self._observation(), float(rewards.sum()), False, self._over, self._info(costs[:, 0].sum(axis=1))
 
     def observation_labels(self) -> list[str]:
         """What each number of the observation is, such as "ports.ac_0/0.state_of_charge"."""
-        return [number.label for number in self._core.observer.state_table()]
-
-    def render(self) -> Any:
-        """The site as it is now, as `ChargingEnv.render`."""
-        return render(self._recorder, self.render_mode)
+        return [number.label for number in self._interface.observer.state_table()]
 
     def _observation(self) -> np.ndarray:
-        state: np.ndarray = self._core.state()[0]
+        state: np.ndarray = self._interface.state()[0]
         return state
 
     def _info(self, costs: np.ndarray) -> dict[str, Any]:
         info: dict[str, Any] = dict(zip(self.objective.names, costs.tolist(), strict=True))
-        if self._core.actions.levels is not None:
-            info["action_mask"] = tuple(self._core.actions.level_mask(self._core.simulator)[0])
+        if self._interface.actions.levels is not None:
+            info["action_mask"] = tuple(self._interface.actions.level_mask(self._interface.simulator)[0])
         return info
 
 

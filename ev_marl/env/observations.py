@@ -236,15 +236,9 @@ class Observer:
         """Make the buffer for another number of rows, fill what never changes, and work out the runs."""
         n_batch = self._n_batch = simulator.n_batch
         self._memory = np.zeros(n_batch * self.n_features, dtype=np.float32)
-        self._moving = []
-        for table in self._tables:
-            base = n_batch * table.first
-            shape = (n_batch, table.n_rows, len(table.features))
-            view = self._memory[base : base + n_batch * table.size].reshape(shape)
-            if table.block.static:
-                table.block.fill(simulator, view)
-            else:
-                self._moving.append((table.block, view))
+        self._moving = self._views(static=False)
+        for block, view in self._views(static=True):
+            block.fill(simulator, view)
         self._state = _columns([(n_batch * table.first, table.size, table.first, table.size) for table in self._tables])
         compact, target = [], 0
         for table in self._tables:
@@ -253,6 +247,22 @@ class Observer:
                 target += table.size
         self._compact_state = _columns(compact)
         self._plan = self._families()
+
+    def _views(self, *, static: bool) -> list[tuple[ObservationBlock, np.ndarray]]:
+        """Blocks with their places in the buffer, shape (n_batch, n_rows, n_features)."""
+        views = []
+        for table in self._tables:
+            if table.block.static == static:
+                base = self._n_batch * table.first
+                shape = (self._n_batch, table.n_rows, len(table.features))
+                views.append((table.block, self._memory[base : base + self._n_batch * table.size].reshape(shape)))
+        return views
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy of a view is no view of the copied buffer: make the views anew."""
+        self.__dict__.update(state)
+        if self._n_batch:
+            self._moving = self._views(static=False)
 
     def _families(self) -> tuple[np.ndarray, ...]:
         """Arguments of `copy_rows`: agents with the same groups above share all but their own station and ports."""

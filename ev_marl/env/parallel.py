@@ -7,28 +7,21 @@ dicts are made at the very end.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.utils import EzPickle
+from gymnasium.utils import seeding
 from pettingzoo import ParallelEnv
 
-from ev_marl.env.actions import ActionLike
-from ev_marl.env.core import Core, DayChoice
-from ev_marl.env.observations import BlockLike, ObservedFeature
-from ev_marl.env.render import RENDER_MODES, Recorder, check_render_mode, render
-from ev_marl.env.setup import Setting
-from ev_marl.scenario import Scenario
-from ev_marl.simulation.coordinators import Coordinator
-from ev_marl.simulation.simulator import Simulator
-from ev_marl.world import Track
+from ev_marl.env.face import Face
+from ev_marl.env.observations import ObservedFeature
+from ev_marl.env.render import RENDER_MODES
 
 Infos = dict[str, dict[str, Any]]
 
 
-class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo carries no types
+class ChargingEnv(Face, ParallelEnv):  # type: ignore[misc]  # PettingZoo carries no types
     """Every charging station of a site is an agent.
 
     **Agents** are the stations, `ac_0`, `dc_3`, ...: the letters are the station's type. All of them live for the whole
@@ -83,6 +76,8 @@ class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ca
 
     Raises
     ------
+    ArgumentError
+        If an argument is of a wrong kind; the message says what is allowed.
     ActionError
         By `step`, if an action is missing, not finite, or of the wrong shape; the message names the agent.
 
@@ -103,57 +98,21 @@ class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ca
         "is_parallelizable": True,
     }
 
-    def __init__(
-        self,
-        scenario: str | Path | Scenario,
-        *,
-        render_mode: str | None = None,
-        max_cycles: int | None = None,
-        coordinator: str | Coordinator | None = None,
-        observation: Sequence[BlockLike] | None = None,
-        action: ActionLike | None = None,
-        tracks: Sequence[Track] | None = None,
-        trust: bool = False,
-    ) -> None:
-        EzPickle.__init__(
-            self,
-            scenario,
-            render_mode=render_mode,
-            max_cycles=max_cycles,
-            coordinator=coordinator,
-            observation=observation,
-            action=action,
-            tracks=tracks,
-            trust=trust,
-        )
-        check_render_mode(render_mode)
-        if max_cycles is not None and max_cycles < 1:
-            raise ValueError(f"max_cycles is {max_cycles}; it must be 1 or more")
-        setting = Setting.of(scenario, coordinator=coordinator, trust=trust)
-        self.scenario = setting.scenario
-        self.site = setting.site
-        self.world = setting.world
-        self.objective = setting.objective
-        self.coordinator = setting.coordinator
-        self.render_mode = render_mode
-        self.max_cycles = setting.scenario.n_steps if max_cycles is None else max_cycles
+    def _define_spaces(self) -> None:
         self.possible_agents = list(self.site.agents)
         self.agents: list[str] = []
-        self.track: Track | None = None
-        self._core = Core(setting, observation, action)
-        self._choice = DayChoice(setting.world, tracks)
-        self.state_space = self._core.observer.state_space
+        self.state_space = self._interface.observer.state_space
         # One space for each agent: equal, but with a random generator of its own.
-        shared = self._core.observer.space
+        shared = self._interface.observer.space
         self._observation_spaces = {
             agent: spaces.Box(shared.low, shared.high, dtype=np.float32) for agent in self.site.agents
         }
-        self._action_spaces = self._core.actions.spaces
-        self._has_masks = self._core.actions.levels is not None
+        self._action_spaces = self._interface.actions.spaces
+        self._has_masks = self._interface.actions.levels is not None
         # Copying a dict takes a fraction of the time of making one, and dicts are most of a step's time.
         self._false = dict.fromkeys(self.possible_agents, False)
         self._true = dict.fromkeys(self.possible_agents, True)
-        self._recorder: Recorder | None = None
+        self._np_random: np.random.Generator | None = None
 
     def observation_space(self, agent: str) -> spaces.Box:
         """The agent's observation space, always the same object."""
@@ -164,9 +123,11 @@ class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ca
         return self._action_spaces[agent]
 
     @property
-    def simulator(self) -> Simulator:
-        """Runs the day; there is none before the first reset."""
-        return self._core.simulator
+    def np_random(self) -> np.random.Generator:
+        """Random numbers for wrappers, started by the seed of a reset; the days are drawn by another generator."""
+        if self._np_random is None:
+            self._np_random, _ = seeding.np_random()
+        return self._np_random
 
     def reset(
         self, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -187,15 +148,15 @@ class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ca
 
         Raises
         ------
+        ArgumentError
+            If seed or options are of a wrong kind.
         TrackError
             If the given track does not fit the site.
         """
-        self.track = self._choice.next(seed, options)
-        self._core.load([self.track])
-        self._core.reset(np.zeros(1, dtype=np.int64))
+        self._begin(seed, options)
+        if seed is not None:
+            self._np_random, _ = seeding.np_random(int(seed))
         self.agents = self.possible_agents[:]
-        if self.render_mode is not None:
-            self._recorder = Recorder(self.site, self.track, self._core.simulator)
         return self._observations(), self._infos(np.zeros((len(self.objective.names), len(self.agents))))
 
     def step(
@@ -220,14 +181,10 @@ class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ca
         """
         agents = self.agents
         if not agents:
-            if not self._core.started:
+            if self._interface.running is None:
                 raise RuntimeError("there is no episode before the first reset; call reset() first")
             return {}, {}, {}, {}, {}
-        core = self._core
-        flow, rewards, costs = core.step(core.actions.read(actions))
-        if self._recorder is not None:
-            self._recorder.add(flow, rewards)
-        over = flow.last or flow.step + 1 >= self.max_cycles
+        rewards, costs, over = self._run(self._interface.actions.read(actions))
         result = (
             self._observations(),
             dict(zip(agents, rewards[0].tolist(), strict=True)),
@@ -241,52 +198,39 @@ class ChargingEnv(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ca
 
     def state(self) -> np.ndarray:
         """Every number of the observations once, float32, shape (n_features,)."""
-        state: np.ndarray = self._core.state()[0]
+        state: np.ndarray = self._interface.state()[0]
         return state
 
     @property
     def action_levels(self) -> np.ndarray | None:
         """Share of the rated power that each level means, float64, shape (n_levels,); None without levels."""
-        return self._core.actions.levels
+        return self._interface.actions.levels
 
     def observation_labels(self, agent: str) -> list[str]:
         """What each number of the agent's observation is, such as "ports.0.state_of_charge"."""
-        return self._core.observer.labels(agent)
+        return self._interface.observer.labels(agent)
 
     def observation_table(self) -> list[ObservedFeature]:
         """Label, bounds and meaning of each number of an observation."""
-        return self._core.observer.table()
+        return self._interface.observer.table()
 
     def state_labels(self) -> list[str]:
         """What each number of the state is, such as "ports.ac_0/0.state_of_charge"."""
-        return [number.label for number in self._core.observer.state_table()]
-
-    def render(self) -> str | np.ndarray | None:
-        """The site as it is now.
-
-        Returns
-        -------
-        str, uint8 array of shape (height, width, 3), or None
-            By `render_mode`: a table, a picture, or nothing, since "human" prints the table.
-        """
-        return render(self._recorder, self.render_mode)
-
-    def close(self) -> None:
-        """Nothing is held open."""
+        return [number.label for number in self._interface.observer.state_table()]
 
     def __str__(self) -> str:
         return f"charging_v0<{self.scenario.name}>"
 
     def _observations(self) -> dict[str, np.ndarray]:
-        block = np.empty((1, len(self.possible_agents), self._core.observer.width), dtype=np.float32)
-        self._core.observer.observe(block)
-        return dict(zip(self.possible_agents, block[0], strict=True))
+        return dict(zip(self.possible_agents, self._interface.observations()[0], strict=True))
 
     def _infos(self, costs: np.ndarray) -> Infos:
         """Each agent's costs and mask; costs are of shape (n_terms, n_agents)."""
         infos = _records(self.possible_agents, self.objective.names, costs.tolist())
         if self._has_masks:
-            for info, mask in zip(infos.values(), self._core.actions.masks(self._core.simulator), strict=True):
+            for info, mask in zip(
+                infos.values(), self._interface.actions.masks(self._interface.simulator), strict=True
+            ):
                 info["action_mask"] = mask
         return infos
 

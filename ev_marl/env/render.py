@@ -15,6 +15,7 @@ from rich.table import Table
 from ev_marl.grid.loop.flow import GridFlow
 from ev_marl.simulation.simulator import Flow, Simulator
 from ev_marl.site import Site
+from ev_marl.support.errors import ArgumentError
 from ev_marl.world import Track
 
 RENDER_MODES = ("ansi", "rgb_array", "human")
@@ -25,9 +26,9 @@ _MOST_PORTS = 40  # rows of ports in the table
 
 
 def check_render_mode(mode: str | None) -> None:
-    """Raise a ValueError unless `mode` is None or one of `RENDER_MODES`."""
+    """Raise an ArgumentError unless `mode` is None or one of `RENDER_MODES`."""
     if mode is not None and mode not in RENDER_MODES:
-        raise ValueError(f"render_mode is {mode!r}; allowed are {', '.join(RENDER_MODES)} or None")
+        raise ArgumentError(f"render_mode is {mode!r}; allowed are {', '.join(RENDER_MODES)} or None")
 
 
 def render(recorder: Recorder | None, mode: str | None) -> str | np.ndarray | None:

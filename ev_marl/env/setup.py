@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.loop.setup import grid_loop
@@ -14,6 +16,7 @@ from ev_marl.scenario.problems import Places
 from ev_marl.simulation.coordinators import Coordinator, make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
+from ev_marl.support.errors import ArgumentError
 from ev_marl.world import Track, World
 
 
@@ -48,15 +51,26 @@ class Setting:
         ScenarioError
             If the scenario has faults, all are listed; if the network that it names cannot be opened or solved; if it
             names code of its own and is not trusted; or if the coordinator lets limits be broken at no cost.
+        ArgumentError
+            If scenario or coordinator are of a wrong kind.
         """
+        if not isinstance(scenario, str | Path | Scenario):
+            raise ArgumentError(f"scenario is {scenario!r}; it must be the name of a scenario, a path or a Scenario")
         loaded = as_scenario(scenario, trust=trust)
         loaded.check_trust()
         site = Site.from_scenario(loaded)
         if coordinator is None:
             with loaded.places.blamed("coordinator"):
                 decider = make_coordinator(loaded.coordinator, trust=loaded.trusted)
+        elif isinstance(coordinator, Coordinator) and not isinstance(coordinator, type):
+            decider = coordinator
+        elif isinstance(coordinator, str):
+            decider = make_coordinator(coordinator)
         else:
-            decider = coordinator if isinstance(coordinator, Coordinator) else make_coordinator(coordinator)
+            raise ArgumentError(
+                f"coordinator is {coordinator!r}; it must be a name, or an object with `name`, `enforces_limits` and "
+                "`grant`"
+            )
         if not decider.enforces_limits and loaded.objective.overload is None and not loaded.objective.extra:
             places = loaded.places if coordinator is None else Places()
             message = f"`{decider.name}` lets limits be broken; price that with `objective: {{overload: 2 EUR/kWh}}`"
@@ -64,6 +78,60 @@ class Setting:
         objective = Objective.from_scenario(loaded, decider)
         return cls(loaded, site, World(loaded, site), decider, objective, grid_loop(loaded, site))
 
-    def simulator(self, tracks: Sequence[Track]) -> Simulator:
-        """A simulator of these days, under the setting's coordinator and on its network."""
-        return Simulator(self.site.arrays, self.coordinator, tracks, self.network)
+    def simulator(self, tracks: Sequence[Track], running: Simulator | None = None) -> Simulator:
+        """A simulator of these days, under the setting's coordinator and on its network.
+
+        Parameters
+        ----------
+        tracks : sequence of Track
+            The days.
+        running : Simulator, optional
+            One that was made here before: it is loaded with the days instead of making another.
+        """
+        if running is None:
+            return Simulator(self.site.arrays, self.coordinator, tracks, self.network)
+        running.load(tracks)
+        return running
+
+
+class Built:
+    """Base of the faces: what the scenario set up, by name, and copies that share what never changes."""
+
+    setting: Setting
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario."""
+        return self.setting.scenario
+
+    @property
+    def site(self) -> Site:
+        """The site."""
+        return self.setting.site
+
+    @property
+    def world(self) -> World:
+        """Draws the days."""
+        return self.setting.world
+
+    @property
+    def objective(self) -> Objective:
+        """What counts."""
+        return self.setting.objective
+
+    @property
+    def coordinator(self) -> Coordinator:
+        """Who gets power when there is not enough."""
+        return self.setting.coordinator
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy in the middle of the episode; scenario, site, world and the network's solvers are shared with it."""
+        setting = self.setting
+        shared: list[Any] = [setting.scenario, setting.site, setting.site.arrays, setting.world]
+        if setting.network is not None:
+            shared += [setting.network.backend, setting.network.reference, setting.network.taps]
+        memo.update((id(part), part) for part in shared)
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin

@@ -73,8 +73,6 @@ class Objective:
             raise ValueError(f"objective terms must have different names, got {', '.join(self.names)}")
         if not self.terms:
             raise ValueError("an objective needs at least one term")
-        self._costs = np.zeros((0, 0, 0))
-        self._rewards = np.zeros((0, 0))
 
     @classmethod
     def from_scenario(cls, scenario: Scenario, coordinator: Coordinator) -> Objective:
@@ -120,37 +118,30 @@ class Objective:
         return cls(terms, limits_are_hard=coordinator.enforces_limits)
 
     def costs(self, flow: Flow) -> np.ndarray:
-        """Cost of a step by term and port.
-
-        Returns
-        -------
-        float64, shape (n_terms, n_batch, n_ports)
-            Costs [currency]; the array is reused by the next call.
-        """
-        shape = (len(self.terms), *flow.granted_kw.shape)
-        n_agents = flow.site.n_stations
-        if self._costs.shape != shape or self._rewards.shape[1] != n_agents:  # first flow, or another site's
-            self._costs = np.zeros(shape)
-            self._agent_costs = np.zeros((*shape[:2], n_agents))
-            self._rewards = np.zeros((shape[1], n_agents))
-            self._parts = list(self._costs)
-        for term, out in zip(self.terms, self._parts, strict=True):
+        """Cost of a step by term and port, float64, shape (n_terms, n_batch, n_ports) [currency]."""
+        costs = np.empty((len(self.terms), *flow.granted_kw.shape))
+        for term, out in zip(self.terms, costs, strict=True):
             term.cost(flow, out)
-        return self._costs
+        return costs
 
     def evaluate(self, flow: Flow) -> tuple[np.ndarray, np.ndarray]:
         """Rewards and costs of a step by agent.
 
+        Nothing is kept between two calls, so one objective may serve many simulators at once.
+
         Returns
         -------
         rewards : float64, shape (n_batch, n_agents)
-            Minus the sum of the agent's costs [currency]; reused by the next call.
+            Minus the sum of the agent's costs [currency].
         costs : float64, shape (n_terms, n_batch, n_agents)
-            Costs by term [currency]; reused by the next call.
+            Costs by term [currency].
         """
         costs = self.costs(flow)
-        if flow.site.n_stations < flow.site.n_ports:
-            _sum_by_agent(costs, flow.site.station_first_port, self._agent_costs)
-            costs = self._agent_costs
-        _negative_sum(costs, self._rewards)
-        return self._rewards, costs
+        n_terms, n_batch, n_ports = costs.shape
+        n_agents = flow.site.n_stations
+        if n_agents < n_ports:
+            by_port, costs = costs, np.empty((n_terms, n_batch, n_agents))
+            _sum_by_agent(by_port, flow.site.station_first_port, costs)
+        rewards = np.empty((n_batch, n_agents))
+        _negative_sum(costs, rewards)
+        return rewards, costs

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ev_marl.env.senses import Senses
+from ev_marl.env.interface import Interface
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.objective import Objective
 from ev_marl.planning.own_plan import Worth
@@ -110,16 +110,16 @@ def _eyes(
     if world is None:
         raise PolicyError(f"policy '{policy.name}' decides on observations: give the rollout `world=`")
     scenario = world.scenario  # what the policy's file names is run only where the scenario is trusted
-    senses = Senses(scenario, world.site, objective, policy.observation, policy.action, trust=scenario.trusted)
-    senses.load(simulator)
+    interface = Interface(scenario, world.site, objective, policy.observation, policy.action, trust=scenario.trusted)
+    interface.attach(simulator)
 
     def look() -> ObservationView:
-        senses.fill(simulator)
+        interface.refresh()
         return ObservationView(
             simulator.step_index,
-            senses.observations(),
-            None if policy.information in ("own", "messages") else senses.state(),
-            lambda actions: senses.setpoints(actions, simulator).copy(),
+            interface.observations(),
+            None if policy.information in ("own", "messages") else interface.state(),
+            lambda actions: interface.setpoints(actions).copy(),
         )
 
     return look

@@ -23,6 +23,10 @@ class DataError(EvMarlError, ValueError):
     """A dataset file that cannot be read: wrong columns, a missing hour, an impossible time."""
 
 
+class ArgumentError(EvMarlError, ValueError):
+    """An argument of a wrong kind or size: a seed that is text, a count below 1; the message says what is allowed."""
+
+
 class ActionError(EvMarlError, ValueError):
     """An action that is not finite or has the wrong shape; the message names the agent."""
 

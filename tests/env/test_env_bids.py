@@ -9,7 +9,7 @@ import pytest
 from gymnasium import spaces
 
 import ev_marl
-from ev_marl.env.senses import Senses
+from ev_marl.env.interface import Interface
 from ev_marl.env.setup import Setting
 from ev_marl.policies import make_policy, rollout
 from ev_marl.scenario import ScenarioError
@@ -58,11 +58,12 @@ def test_the_middle_of_a_bid_is_a_tuned_plan() -> None:
 def test_a_share_scales_the_plans_power() -> None:
     env = ev_marl.BatchedEnv("workplace", 2, n_days=2, action={"bid": {"says": ["share"]}})
     setting = Setting.of("workplace")
-    silent = Senses(setting.scenario, setting.site, setting.objective, None, "bid")
+    silent = Interface(setting.scenario, setting.site, setting.objective, None, "bid")
     env.reset(seed=3, day=[0, 1])
+    silent.attach(env.simulator)
     charged = 0
     for step in range(env.max_cycles):
-        plan = silent.setpoints(np.zeros((2, 2 * len(env.ports))), env.simulator).copy()
+        plan = silent.setpoints(np.zeros((2, 2 * len(env.ports)))).copy()
         share = (1.0, 0.75, 0.0)[step % 3]
         _, _, _, _, info = env.step(np.full((2, len(env.ports)), share - 1.0))
         np.testing.assert_allclose(info.flow.setpoint_kw, share * plan, atol=1e-9)
@@ -121,15 +122,15 @@ def test_the_plans_block_shows_what_best_response_does() -> None:
     tracks = [setting.world.sample(seed) for seed in (4, 5)]
     simulator = Simulator(setting.site.arrays, setting.coordinator, tracks)
     simulator.reset([0, 1])
-    senses = Senses(setting.scenario, setting.site, setting.objective, ["plans"], "bid")
-    senses.load(simulator)
+    agents = Interface(setting.scenario, setting.site, setting.objective, ["plans"], "bid")
+    agents.attach(simulator)
     silent = np.zeros((2, 2 * simulator.site.n_ports))
-    labels = [row.label for row in senses.observer.table()]
+    labels = [row.label for row in agents.observer.table()]
     seen_gain = False
     while not simulator.done:
-        senses.fill(simulator)
-        seen = senses.observations()
-        power = senses.setpoints(silent, simulator).copy()
+        agents.refresh()
+        seen = agents.observations()
+        power = agents.setpoints(silent).copy()
         np.testing.assert_allclose(
             seen[:, :, labels.index("plans.0.power")], power / simulator.site.port_charge_kw, atol=1e-6
         )
@@ -148,9 +149,9 @@ def test_the_demand_of_a_group_is_that_of_its_vehicles() -> None:
     track = setting.world.sample(11)
     simulator = Simulator(setting.site.arrays, setting.coordinator, [track])
     simulator.reset()
-    senses = Senses(setting.scenario, setting.site, setting.objective, ["demand"])
-    senses.load(simulator)
-    columns = {row.label.rpartition(".")[2]: k for k, row in reversed(list(enumerate(senses.observer.table())))}
+    agents = Interface(setting.scenario, setting.site, setting.objective, ["demand"])
+    agents.attach(simulator)
+    columns = {row.label.rpartition(".")[2]: k for k, row in reversed(list(enumerate(agents.observer.table())))}
     sessions, site = simulator.days.stays, simulator.site
     lot = setting.site.groups.index("lot_south")
     agent = setting.site.agents.index("bidi_0")
@@ -158,8 +159,8 @@ def test_the_demand_of_a_group_is_that_of_its_vehicles() -> None:
     rated_kw = site.port_charge_kw[ports].sum()
     crowded = False
     while not simulator.done:
-        senses.fill(simulator)
-        seen = senses.observations()[0, agent]
+        agents.refresh()
+        seen = agents.observations()[0, agent]
         here = [p for p in ports if simulator.session[0, p] >= 0]
         missing = wanting = 0.0
         for p in here:

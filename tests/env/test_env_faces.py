@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import pickle
 import subprocess
 import sys
 from typing import Any
@@ -274,8 +273,6 @@ def test_the_same_seed_gives_the_same_batch() -> None:
     one, two = (ev_marl.BatchedEnv("tiny", 4, n_days=5, seed=s) for s in (0, 8))
     np.testing.assert_array_equal(one.reset(seed=8), two.reset())
     np.testing.assert_array_equal(one.day, two.day)
-    with pytest.raises(ValueError, match="day has shape"):
-        one.reset(day=[0])
 
 
 @pytest.mark.parametrize("copy", [False, True])
@@ -289,7 +286,7 @@ def test_observations_outlive_the_next_step(copy: bool) -> None:
         before = after
     kept_rewards = rewards.copy()
     env.step(-np.ones((2, 3)))
-    assert not copy or np.array_equal(rewards, kept_rewards)
+    np.testing.assert_array_equal(rewards, kept_rewards)
 
 
 def test_levels_in_a_batch_come_with_a_mask() -> None:
@@ -297,17 +294,6 @@ def test_levels_in_a_batch_come_with_a_mask() -> None:
     env.reset()
     *_, info = env.step(np.ones((2, 3), dtype=np.int64))
     assert info.action_mask.shape == (2, 3, 3)
-
-
-@pytest.mark.parametrize("face", [ev_marl.parallel_env, ev_marl.central_env])
-def test_environments_can_be_pickled(face: Any) -> None:
-    env = face("tiny", max_cycles=5, action=[0.0, 1.0])
-    again = pickle.loads(pickle.dumps(env))
-    assert again.max_cycles == 5
-    env.reset(seed=4)
-    again.reset(seed=4)
-    assert again.track == env.track
-    assert again.render_mode is None
 
 
 def test_pictures_and_tables() -> None:

@@ -262,7 +262,7 @@ def test_faults_in_blocks() -> None:
         ev_marl.parallel_env("tiny", observation=["clok"])
     with pytest.raises(OptionError, match="hours"):
         ev_marl.parallel_env("tiny", observation=[{"block": "prices", "options": {"houres": 3}}])
-    with pytest.raises(ValueError, match="at least one block"):
+    with pytest.raises(OptionError, match="at least one block"):
         ev_marl.parallel_env("tiny", observation=[])
     with pytest.raises(ValueError, match="scale_per_kwh"):
         Prices(scale_per_kwh=0.0)
@@ -275,5 +275,5 @@ def test_bounds_of_features_must_be_finite_and_enclose_zero(bounds: tuple[float,
         def bind(self, site: Site) -> tuple[Feature, ...]:
             return (Feature("bad", *bounds, ""),)
 
-    with pytest.raises(ValueError, match="bounds of 'bad'"):
+    with pytest.raises(OptionError, match="bounds of 'bad'"):
         ev_marl.parallel_env("tiny", observation=[Bad()])

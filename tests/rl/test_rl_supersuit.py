@@ -50,6 +50,40 @@ def test_gymnasium_vector_environment() -> None:
             np.testing.assert_array_equal(seen, last)
 
 
+@pytest.mark.parametrize("frames", [3, (2, 4)])
+def test_frames_are_skipped(frames: int | tuple[int, int]) -> None:
+    """One action stands for several steps, whose rewards add up; the same seed gives the same steps and days."""
+
+    def played() -> list[dict[str, float]]:
+        env = supersuit.frame_skip_v0(ev_marl.parallel_env("tiny", max_cycles=DAY), frames)
+        rewards = []
+        for seed in (4, None):
+            env.reset(seed=seed)
+            while env.agents:
+                rewards.append(env.step({agent: np.ones(1) for agent in env.agents})[1])
+        return rewards
+
+    rewards = played()
+    assert rewards == played()
+    if frames == 3:
+        assert len(rewards) == 2 * DAY // 3
+        plain = ev_marl.parallel_env("tiny", max_cycles=DAY)
+        plain.reset(seed=4)
+        steps = [plain.step({agent: np.ones(1) for agent in plain.agents})[1] for _ in range(3)]
+        for agent in plain.possible_agents:
+            assert rewards[0][agent] == pytest.approx(sum(step[agent] for step in steps))
+
+
+def test_skipping_frames_leaves_the_days_as_they_are() -> None:
+    skipped, plain = supersuit.frame_skip_v0(ev_marl.parallel_env("tiny"), (1, 5)), ev_marl.parallel_env("tiny")
+    for env in (skipped, plain):
+        env.reset(seed=2)
+    skipped.step({agent: np.ones(1) for agent in skipped.agents})
+    for env in (skipped, plain):
+        env.reset()
+    assert skipped.unwrapped.track == plain.track
+
+
 def test_for_sb3(example: ModuleType) -> None:
     """Mixed stations are padded, days are cut and not terminated, and the seed says which days are played."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +13,7 @@ from ev_marl.grid.model.sources import Net
 from ev_marl.grid.solvers.base import BACKENDS, Injections, PowerFlow, refuse_collapse
 from ev_marl.grid.solvers.internals import beside_slacks, run, with_tap_positions
 
+_WRITTEN = ("load", "sgen", "storage")
 _BRANCHES = ("line", "trafo", "trafo3w", "impedance", "dcline")
 
 
@@ -57,12 +59,21 @@ class PandapowerBackend:
             np.zeros(n_batch, dtype=bool),
             np.zeros(n_batch, dtype=np.int64),
         )
+        net = self._working_copy()
         for b in range(n_batch):
-            self._solve_row(injections, b, flow)
+            self._solve_row(net, injections, b, flow)
         return refuse_collapse(flow)
 
-    def _solve_row(self, injections: Injections, b: int, flow: PowerFlow) -> None:
-        net, chargers = self._net, self.network.charger_rows
+    def _working_copy(self) -> Net:
+        """The network with tables of its own wherever a power flow writes: several threads may solve at once."""
+        net = copy.copy(self._net)
+        for table in net:
+            if table in _WRITTEN or table.startswith("res_"):
+                net[table] = net[table].copy()
+        return net
+
+    def _solve_row(self, net: Net, injections: Injections, b: int, flow: PowerFlow) -> None:
+        chargers = self.network.charger_rows
         row = injections.rows(np.array([b]))
         parts = (row.load_kw, row.load_kvar, row.generator_kw, row.generator_kvar, row.charger_kw, row.charger_kvar)
         if not all(np.isfinite(part).all() for part in parts):

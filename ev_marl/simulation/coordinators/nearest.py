@@ -22,6 +22,7 @@ equal to a given drop, found by Newton steps over the linear pieces, with bisect
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -204,6 +205,12 @@ def _grant(
             )
 
 
+@lru_cache(maxsize=64)
+def _alike(n_ports: int) -> np.ndarray:
+    """Weights of ports that all yield alike, float64, shape (1, n_ports)."""
+    return np.ones((1, n_ports))  # not made read-only: numba takes longer to recognise such an array
+
+
 @COORDINATORS.register("nearest")
 class Nearest:
     """Grants the powers nearest to the setpoints, in the sense of least squares, among those that keep all limits.
@@ -220,24 +227,23 @@ class Nearest:
 
     def __init__(self, weights: Sequence[float] | None = None) -> None:
         self.weights = weights
-        self._weight = np.ones((1, 0)) if weights is None else np.array(weights, dtype=np.float64, ndmin=2)
-        if not (np.isfinite(self._weight).all() and (self._weight > 0).all()):
+        self._weight = None if weights is None else np.array(weights, dtype=np.float64, ndmin=2)
+        if self._weight is not None and not (np.isfinite(self._weight).all() and (self._weight > 0).all()):
             raise OptionError(f"coordinator 'nearest': weights must be finite and > 0, got {weights}")
 
     def grant(self, request: Request, out: np.ndarray) -> None:
         """Write the granted powers to `out`, float64, shape (n_batch, n_ports) [kW]."""
         site = request.site
-        if self._weight.shape[1] != site.n_ports:
-            if self.weights is not None:
-                raise SiteError(
-                    f"coordinator 'nearest' has {self._weight.shape[1]} weights, but the site has {site.n_ports} ports"
-                )
-            self._weight = np.ones((1, site.n_ports))
+        weight = _alike(site.n_ports) if self._weight is None else self._weight
+        if weight.shape[1] != site.n_ports:
+            raise SiteError(
+                f"coordinator 'nearest' has {weight.shape[1]} weights, but the site has {site.n_ports} ports"
+            )
         _grant(
             request.setpoint_kw,
             request.lower_kw,
             request.upper_kw,
-            self._weight,
+            weight,
             site.port_group,
             site.group_parent,
             site.group_first_port,

@@ -1,0 +1,87 @@
+"""Checks of what people give to the faces of the environment: seeds, counts, options, days.
+
+Anything comes in; what is allowed goes out, anything else is an `ArgumentError` that says what is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from ev_marl.site import Site
+from ev_marl.support.errors import ArgumentError, TrackError
+from ev_marl.world import Track
+
+
+def check_count(name: str, value: Any) -> int:
+    """A whole number of 1 or more."""
+    if not _whole(value) or value < 1:
+        raise ArgumentError(f"{name} is {value!r}; it must be a whole number, 1 or more")
+    return int(value)
+
+
+def check_seed(seed: Any) -> int | None:
+    """A whole number of 0 or more, or None."""
+    if seed is None:
+        return None
+    if not _whole(seed) or seed < 0:
+        raise ArgumentError(f"seed is {seed!r}; it must be a whole number, 0 or more, or None")
+    return int(seed)
+
+
+def chosen_track(options: Any, site: Site) -> Track | None:
+    """The track that the options of a reset ask for; other keys are left to others.
+
+    Raises
+    ------
+    TrackError
+        If it does not fit the site.
+    """
+    if options is None:
+        return None
+    if not isinstance(options, Mapping):
+        raise ArgumentError(
+            f"options must be a mapping, such as {{'track': track}} for a day of your own, or None; got {options!r}"
+        )
+    track = options.get("track")
+    return None if track is None else _fitting(track, site, "options['track']")
+
+
+def check_tracks(tracks: Any, site: Site) -> list[Track]:
+    """At least one track, all fitting the site.
+
+    Raises
+    ------
+    TrackError
+        If there is none, or one does not fit the site.
+    """
+    if isinstance(tracks, str) or not isinstance(tracks, Sequence):
+        raise ArgumentError(f"tracks must be a sequence of Track, or None; got {type(tracks).__name__}")
+    if not tracks:
+        raise TrackError("tracks is empty: give at least one, or leave it out")
+    return [_fitting(track, site, f"tracks[{k}]") for k, track in enumerate(tracks)]
+
+
+def check_days(day: Any, n_envs: int, n_days: int) -> np.ndarray:
+    """Index into the pool of days for each row, int64, shape (n_envs,)."""
+    chosen = np.asarray(day)
+    whole = np.issubdtype(chosen.dtype, np.integer) and chosen.shape == (n_envs,)
+    if not whole or chosen.min() < 0 or chosen.max() >= n_days:
+        raise ArgumentError(
+            f"day is {day!r}; it must be an array of shape ({n_envs},) with whole numbers from 0 to {n_days - 1}"
+        )
+    return chosen.astype(np.int64)
+
+
+def _fitting(track: Any, site: Site, name: str) -> Track:
+    if not isinstance(track, Track):
+        raise TrackError(f"{name} must be a Track, got {type(track).__name__}")
+    track.validate(site)
+    return track
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

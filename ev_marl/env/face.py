@@ -1,0 +1,93 @@
+"""What the environments of one episode at a time share, PettingZoo's and Gymnasium's: construction, days, rendering.
+
+A scenario and the user's wishes come in; an `Interface` to a simulator that plays one day after the other is behind it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ev_marl.env.actions import ActionLike
+from ev_marl.env.arguments import check_count
+from ev_marl.env.days import DayChoice
+from ev_marl.env.interface import Interface
+from ev_marl.env.observations import BlockLike
+from ev_marl.env.render import Recorder, check_render_mode, render
+from ev_marl.env.setup import Built, Setting
+from ev_marl.scenario import Scenario
+from ev_marl.simulation.coordinators import Coordinator
+from ev_marl.simulation.simulator import Simulator
+from ev_marl.world import Track
+
+
+class Face(Built):
+    """An environment that plays one episode at a time; parameters as for `ChargingEnv`.
+
+    A copy, by `copy.deepcopy` or by pickling, goes on in the middle of the episode, independently of the original.
+    """
+
+    def __init__(
+        self,
+        scenario: str | Path | Scenario,
+        *,
+        render_mode: str | None = None,
+        max_cycles: int | None = None,
+        coordinator: str | Coordinator | None = None,
+        observation: Sequence[BlockLike] | None = None,
+        action: ActionLike | None = None,
+        tracks: Sequence[Track] | None = None,
+        trust: bool = False,
+    ) -> None:
+        check_render_mode(render_mode)
+        self.setting = setting = Setting.of(scenario, coordinator=coordinator, trust=trust)
+        self.render_mode = render_mode
+        self.max_cycles = setting.scenario.n_steps if max_cycles is None else check_count("max_cycles", max_cycles)
+        self.track: Track | None = None
+        self._interface = Interface(setting.scenario, setting.site, setting.objective, observation, action)
+        self._choice = DayChoice(setting.world, tracks)
+        self._recorder: Recorder | None = None
+        self._define_spaces()
+
+    @abstractmethod
+    def _define_spaces(self) -> None:
+        """Set what the kind of environment asks for."""
+
+    @property
+    def simulator(self) -> Simulator:
+        """Runs the day; there is none before the first reset."""
+        return self._interface.simulator
+
+    def render(self) -> Any:
+        """The site as it is now.
+
+        Returns
+        -------
+        str, uint8 array of shape (height, width, 3), or None
+            By `render_mode`: a table, a picture, or nothing, since "human" prints the table.
+        """
+        return render(self._recorder, self.render_mode)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _begin(self, seed: int | None, options: Mapping[str, Any] | None) -> None:
+        """Start an episode."""
+        self.track = self._choice.next(seed, options)
+        simulator = self.setting.simulator([self.track], self._interface.running)
+        self._interface.attach(simulator)
+        simulator.reset()
+        self._interface.refresh()
+        if self.render_mode is not None:
+            self._recorder = Recorder(self.site, self.track, simulator)
+
+    def _run(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+        """Run one step of checked actions: rewards (1, A), costs (n_terms, 1, A), and whether the episode is over."""
+        flow, rewards, costs = self._interface.step(actions)
+        if self._recorder is not None:
+            self._recorder.add(flow, rewards)
+        return rewards, costs, flow.last or flow.step + 1 >= self.max_cycles

@@ -1,0 +1,139 @@
+"""Between agents and a simulator: what they observe, and the power that their actions ask for.
+
+Comes in: a simulator that runs, and checked actions. Goes out: observations, states, setpoints, rewards and costs as
+arrays. The faces of the environment differ only in how they hand these over; a learned policy uses the same interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ev_marl.env.actions import ActionCoder, ActionLike
+from ev_marl.env.observations import BlockLike, Observer
+from ev_marl.objective import Objective
+from ev_marl.planning.own_plan import Worth
+from ev_marl.scenario import Scenario
+from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.site import Site
+
+
+class Interface:
+    """Observations and actions of a scenario, on any simulator of its site.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        Says what agents observe and answer where the following do not.
+    site : Site
+        The site.
+    objective : Objective
+        What a step costs, and the prices that own plans weigh.
+    observation : sequence of blocks, optional
+        Instead of the scenario's own.
+    action : kind of action, optional
+        Instead of the scenario's own.
+    trust : bool
+        Whether blocks that `observation` names as module:Class may be imported.
+
+    Attributes
+    ----------
+    observer : Observer
+        Puts the observations together.
+    actions : ActionCoder
+        Says what actions mean.
+    running : Simulator or None
+        The simulator that is observed; None before the first day.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        site: Site,
+        objective: Objective,
+        observation: Sequence[BlockLike] | None = None,
+        action: ActionLike | None = None,
+        *,
+        trust: bool = True,
+    ) -> None:
+        worth = Worth.of(objective)
+        self.objective = objective
+        self.observer = Observer.from_scenario(scenario, site, observation, trust=trust)
+        self.observer.weigh(worth)
+        self.actions = ActionCoder.from_scenario(scenario, site, action, worth)
+        self._n_agents = len(site.agents)
+        self.running: Simulator | None = None
+
+    @property
+    def simulator(self) -> Simulator:
+        """The simulator that is observed.
+
+        Raises
+        ------
+        RuntimeError
+            Before the first reset, since a simulator needs a day.
+        """
+        if self.running is None:
+            raise RuntimeError("there is no simulator before the first reset; call reset() first")
+        return self.running
+
+    def attach(self, simulator: Simulator) -> None:
+        """Observe this simulator from now on; call it again when the simulator has new days."""
+        self.running = simulator
+        self.observer.load(simulator.days)
+
+    def refresh(self) -> None:
+        """Bring the observations up to date with the coming step."""
+        self.observer.fill(self.simulator)
+
+    def observations(self) -> np.ndarray:
+        """What every agent observes, float32, shape (n_batch, n_agents, width)."""
+        out = np.empty((self.simulator.n_batch, self._n_agents, self.observer.width), dtype=np.float32)
+        self.observer.observe(out)
+        return out
+
+    def state(self) -> np.ndarray:
+        """Every number of the observations once, float32, shape (n_batch, n_features)."""
+        out = np.empty((self.simulator.n_batch, self.observer.n_features), dtype=np.float32)
+        self.observer.observe_state(out)
+        return out
+
+    def compact_state(self) -> np.ndarray:
+        """What the observations say of the site and its groups, float32, shape (n_batch, n_compact_features)."""
+        out = np.empty((self.simulator.n_batch, self.observer.n_compact_features), dtype=np.float32)
+        self.observer.observe_compact_state(out)
+        return out
+
+    def setpoints(self, actions: np.ndarray) -> np.ndarray:
+        """Power that actions ask for, float64, shape (n_batch, n_ports) [kW]; reused by the next call.
+
+        Raises
+        ------
+        ActionError
+            If the shape is wrong, or a value is not finite or no level; the message names the agent.
+        """
+        return self.actions.setpoints(self.actions.check(actions, self.simulator.n_batch), self.simulator)
+
+    def step(self, actions: np.ndarray) -> tuple[Flow, np.ndarray, np.ndarray]:
+        """Run one step of the simulator.
+
+        Parameters
+        ----------
+        actions : float64, shape (n_batch, n_ports · numbers of a port)
+            As `ActionCoder.read` or `ActionCoder.check` gave them.
+
+        Returns
+        -------
+        flow : Flow
+            What happened; its arrays are reused by the next step.
+        rewards : float64, shape (n_batch, n_agents)
+            Rewards [currency].
+        costs : float64, shape (n_terms, n_batch, n_agents)
+            Costs by term [currency].
+        """
+        simulator = self.simulator
+        flow = simulator.step(self.actions.setpoints(actions, simulator))
+        rewards, costs = self.objective.evaluate(flow)
+        self.observer.fill(simulator)
+        return flow, rewards, costs
