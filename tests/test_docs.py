@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import ev_marl
+from ev_marl.scenario import Scenario, schema
 
 ROOT = Path(__file__).parent.parent
 NETWORKS = importlib.util.find_spec("simbench") is not None
@@ -107,3 +108,11 @@ def named(path: str) -> Any:
     """What stands at `module.name`."""
     module, _, name = path.rpartition(".")
     return getattr(importlib.import_module(module), name)
+
+
+def test_no_key_of_a_scenario_is_left_out_of_the_wishes() -> None:
+    named = set(re.findall(r"\w+", WISHES.read_text()))
+    formal = {"about", "currency", "timezone"}
+    models = (Scenario, schema.Objective, schema.Sessions, schema.Vehicles, schema.PriceModel)
+    keys = {key for model in models for key in model.model_fields}
+    assert not keys - named - formal, f"{WISHES.name} says nothing of these"
