@@ -27,7 +27,7 @@ MODEL_CURRENCY = "EUR"  # of every fitted price model
 
 
 def whole_scenario_problems(document: Document) -> list[Problem]:
-    """Every fault that no single key shows; of what is too large, only that."""
+    """Every fault that is not one of a single key; if something is too large, only that."""
     too_large = list(size_problems(document))
     if too_large:
         return too_large
@@ -67,7 +67,7 @@ def _file_problems(document: Document) -> Iterator[Problem]:
 
 
 def _walk(data: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
-    """Everything that the scenario says, but for what plug-ins take."""
+    """Every value of the scenario and its key, except the options of plug-ins."""
     yield path, data
     if isinstance(data, dict):
         for key, value in data.items():

@@ -1,4 +1,4 @@
-"""What a scenario must say beside its network, and must not say without one.
+"""What a scenario with a network needs, and what one without a network must not have.
 
 Plain data come in, problems go out. Whether the network has the buses that are named is found out when it is opened.
 """
@@ -20,7 +20,7 @@ WITHOUT_GRID = "needs `grid`, and this scenario has none; add `grid: {network: .
 
 
 def grid_problems(document: Document) -> Iterator[Problem]:
-    """Every fault of a network and of what goes with it that the plain data show."""
+    """Every fault of the network, and of what depends on it, that the plain data show."""
     if document.data.get("grid") is None:
         yield from _needs_a_grid(document)
         return

@@ -1,4 +1,4 @@
-"""JSON Schema of scenario files, for editors: completion, descriptions, and red lines while one types.
+"""JSON Schema of scenario files, for editors: completion, descriptions, and marks at errors while typing.
 
 Comes in: the pydantic models. Goes out: their JSON Schema plus the key `extends`, which the loader takes out before
 validation. A file that extends another may leave out what the other one says, so it has a laxer schema of its own.
@@ -84,7 +84,7 @@ def _variant_of(name: str, definitions: dict[str, Any]) -> str:
     """Add the definition of a mapping that is merged into an inherited one: nothing in it is required."""
     new = name + VARIANT
     if new not in definitions:
-        definitions[new] = {}  # so that a definition that holds itself ends here
+        definitions[new] = {}  # before the properties, since a definition may contain itself
         model = definitions[name]
         properties = {key: _merged(value, definitions) for key, value in model["properties"].items()}
         definitions[new] = {

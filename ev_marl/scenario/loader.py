@@ -37,8 +37,7 @@ def load_scenario(
     name_or_path : str or Path
         Name of a shipped scenario ("workplace"), or path of a YAML file.
     trust : bool
-        Whether code of its own that it names as module:Class may be run. It can be read without; then nothing that
-        needs the code is made of it.
+        Whether code of its own that it names as module:Class may be run. Without, it can be read, but not set up.
     also : callable, optional
         Further checks of the plain data, whose problems are reported with all others.
 

@@ -43,7 +43,7 @@ _PATTERNS = {
 
 
 def problems_of(error: ValidationError, root: type[BaseModel], document: Document) -> list[Problem]:
-    """One problem for each of pydantic's errors, of many the first ones."""
+    """One problem for each of pydantic's errors, at most `MOST_PROBLEMS` of them."""
     found = error.errors(include_url=False)[:MOST_PROBLEMS]
     return [_problem(details, root, document) for details in found]
 

@@ -10,7 +10,7 @@ from ev_marl.support.errors import EvMarlError
 
 KeyPath = tuple[str | int, ...]
 
-MOST_PROBLEMS = 100  # that are told at a time; a file with more is not mended from a list
+MOST_PROBLEMS = 100  # that one error lists
 
 
 def key_text(path: KeyPath) -> str:
@@ -36,7 +36,7 @@ class Problem:
 
 
 class Places(dict[KeyPath, tuple[str, int]]):
-    """File and line of every key. Where it is written makes no scenario another one: any two are equal."""
+    """File and line of every key. Any two are equal, so that scenarios are compared by content, not by place."""
 
     __hash__ = None
 
@@ -59,9 +59,9 @@ class Places(dict[KeyPath, tuple[str, int]]):
 
     @contextmanager
     def blamed(self, *path: str | int) -> Iterator[None]:
-        """What fails in here fails because of a key: the error becomes the scenario's, with file and line.
+        """Turn an error in this block into a ScenarioError at a key, with its file and line.
 
-        For those who find faults later, when the scenario's names are looked up.
+        For faults that are found after reading, when the names in a scenario are looked up.
         """
         try:
             yield

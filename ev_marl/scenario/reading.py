@@ -1,4 +1,4 @@
-"""YAML with a memory: the data of a file, where each key stands, and what it inherits through `extends:`.
+"""The data of a YAML file, the place of each key, and what the file inherits through `extends:`.
 
 Comes in: a path. Goes out: a `Document`, plain data and the file and line of every key path in it.
 """
@@ -33,7 +33,7 @@ ALTERNATIVES = (
 )  # a mapping has at most one of these keys
 FILE_KEYS = ("csv", "file")  # whose text is a path
 LONGEST_CHAIN = 20  # of files that extend each other
-PLUG_IN_KEYS = ("options", "extra")  # below these stands what a plug-in takes; this program does not look inside
+PLUG_IN_KEYS = ("options", "extra")  # below these are the options of plug-ins, which are not read here
 
 
 @dataclass
@@ -68,7 +68,7 @@ def find_file(name_or_path: str | Path, shipped: Mapping[str, Path], what: str) 
     Raises
     ------
     ScenarioError
-        If nothing is called so; the message lists what is shipped.
+        If there is no such file; the message lists what is shipped.
     """
     path = shipped.get(str(name_or_path), Path(name_or_path))
     if is_file(path) or path.suffix in (".yaml", ".yml"):
@@ -113,7 +113,7 @@ def read_setting(text: str, source: str) -> Document:
     Raises
     ------
     ScenarioError
-        If it is not like that.
+        If it does not have this form.
     """
     key, equals, written = text.partition("=")
     path = tuple(key.strip().split("."))
@@ -204,7 +204,7 @@ def _replaces(below: Mapping[str, Any], above: Mapping[str, Any], path: KeyPath)
 
 def merge(base: Document, own: Document) -> Document:
     """A document with the keys of another one over its own: mappings are merged, anything else is replaced, and null
-    takes a key back."""
+    removes a key."""
     replaced: set[KeyPath] = set()
 
     def deep(below: dict[str, Any], above: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def merge(base: Document, own: Document) -> Document:
         for key, value in above.items():
             here = (*path, key)
             if value is None and not set(path) & set(PLUG_IN_KEYS):
-                merged.pop(key, None)  # a variant takes an inherited key back: the default holds again
+                merged.pop(key, None)  # a variant removes an inherited key, so that its default applies
             elif (
                 isinstance(value, dict)
                 and isinstance(merged.get(key), dict)

@@ -44,7 +44,7 @@ This is the shipped scenario `tiny`:
 - **`module:Class`** stands for a class of your own, wherever a table allows it: `my_package.coordinators:Fair`. Its
   code is run only by those who agree to it, with `--trust`.
 - **Variants**: `extends: workplace` (the name of a shipped scenario, or a path) takes over another file. Keys written
-  here replace those of the other one, mappings are merged, lists are replaced as a whole, and `null` takes a key back:
+  here replace those of the other one, mappings are merged, lists are replaced as a whole, and `null` removes a key:
 
   ```yaml
   extends: workplace

@@ -1,4 +1,4 @@
-"""How large a scenario may be: one check of what its numbers multiply to, before anything is built of them.
+"""How large a scenario may be: one check of its numbers and their products, before anything is built.
 
 Comes in: the plain data, whatever else is wrong with it. Goes out: a problem for each count that is too large, at the
 key that makes it so, with the limit.
@@ -24,7 +24,7 @@ MOST_PORTS = 200_000
 MOST_GROUPS = 20_000
 """Groups of a site."""
 DEEPEST_SITE = 50
-"""Groups above each other."""
+"""Levels of groups, one below the other."""
 MOST_CELLS = 50_000_000
 """Steps times groups, or times loads of a network: each is a number in several arrays."""
 MOST_SESSIONS = 5_000_000

@@ -65,7 +65,7 @@ def tree_problems(document: Document) -> Iterator[Problem]:
         message = f"the parents form a cycle: {' -> '.join([*names, names[0]])}; a site is a tree"
         yield document.problem((*loop[0], "parent"), message)
     if cycles:
-        return  # what hangs in a cycle is not below the groups that it should be below
+        return  # groups in a cycle are not below the root, so any further problem would mislead
     above: dict[KeyPath, KeyPath | None] = {path: next(iter(tree.predecessors(path)), None) for path in tree}
     depth: dict[KeyPath | None, int] = {None: 0}
     for path in nx.topological_sort(tree):

@@ -20,7 +20,7 @@ LONGEST_H = 1e5
 LONGEST_TEXT = 100
 """Of a quantity [characters]."""
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2199, 12, 31)
-"""Days that a scenario may speak of."""
+"""First and last day that a scenario may name."""
 
 _TEXT = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")
 _DECIMAL_COMMA = re.compile(r"^\s*[-+]?\d+,\d")

@@ -58,7 +58,7 @@ class BidOptions(Model):
     margin_steps: Annotated[int, Field(ge=0, le=MOST_STEPS), WHOLE] = 0
     """The plan ends so many steps before the deadline."""
     hold_steps: Annotated[int, Field(ge=1, le=MOST_STEPS), WHOLE] = 1
-    """A bid stands for so many steps; what is said in between is not heard."""
+    """A bid holds for so many steps; bids in between are ignored."""
     share: Fraction = 1.0
     """Middle of the share, between 0 and 1 [-]."""
     share_range: PositiveFraction = 1.0

@@ -267,8 +267,8 @@ class Grid(Model):
     limits: GridLimits = GridLimits()
     """Voltage band and highest loadings."""
     coordinator: GridCoordinator = "none"
-    """`curtail`: takes power back, after the site's coordinator, until the network's limits hold; `none`: lets it flow,
-    and the objective prices it."""
+    """`curtail`: takes power back, after the site's coordinator, until the network's limits hold; `none`: changes
+    nothing, so that the objective can price what is beyond them."""
     tap_control: TapControl | None = None
     """On-load tap changer; left out: taps stay."""
     backend: str = "auto"
