@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ev_marl.env.central import CentralEnv, central_env
     from ev_marl.env.parallel import ChargingEnv, parallel_env
     from ev_marl.objective import Objective
+    from ev_marl.optimum.day import solve_day
     from ev_marl.optimum.solution import Solution
     from ev_marl.optimum.solve import solve
     from ev_marl.policies.make import make_policy
@@ -57,6 +58,7 @@ __all__ = [
     "parallel_env",
     "rollout",
     "solve",
+    "solve_day",
 ]
 
 _ROOMS = {
@@ -78,6 +80,7 @@ _ROOMS = {
     "parallel_env": "ev_marl.env.parallel",
     "rollout": "ev_marl.policies.rollout",
     "solve": "ev_marl.optimum.solve",
+    "solve_day": "ev_marl.optimum.day",
 }
 
 

@@ -17,9 +17,14 @@ from ev_marl.optimum.grid.terms import suffered
 from ev_marl.optimum.replay import replay
 from ev_marl.optimum.search import Search
 from ev_marl.optimum.solution import Formulation, GridReport
+from ev_marl.policies.make import make_policy
 from ev_marl.policies.plan import Plan, PlanPolicy
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Track
+
+SIMPLE_POLICIES = ("uncontrolled", "best-response", "price-threshold", "as-late-as-possible", "llf", "edf")
+COORDINATORS_TRIED = ("nearest", "priority")
+"""What `better_of` plays: policies that need milliseconds a day."""
 
 _TAKEN_BACK_KWH = 1e-6
 _CHECKED_STEPS = 8  # a power flow of pandapower takes 25 ms
@@ -34,6 +39,7 @@ class Earned:
     replay_seconds: float
     curtailed_kwh: float = 0.0  # for the network's sake, in the replay
     carried: Carried | None = None  # with a network
+    policy: str | None = None  # simple policy whose powers the plan is made of; None: the optimum's own plan
 
 
 def earned(site: SiteArrays, track: Track, objective: Objective, search: Search) -> Earned:
@@ -63,6 +69,48 @@ def earned(site: SiteArrays, track: Track, objective: Objective, search: Search)
         amounts = suffered(problem, steps, search.grid.flow(plan))
         team_return -= float(search.grid.prices.cost(amounts)[problem.solvable].sum())
     return Earned(plan, team_return, time.perf_counter() - begin, done.curtailed_kwh, carried)
+
+
+def better_of(best: Earned, site: SiteArrays, track: Track, objective: Objective, search: Search) -> Earned:
+    """The plan, or what a simple policy does on that day if that earns more.
+
+    Where the bound is closed, nothing can earn more. Where it is not (a relaxed network, power that steps cannot
+    follow, a search that ran out of time), a simple policy may, and then its powers are the plan.
+
+    Parameters
+    ----------
+    best : Earned
+        The optimum's own plan.
+    site, track, objective
+        The day.
+    search : Search
+        That proved the bound.
+    """
+    problem = None if search.grid is None else search.grid.problem
+    if problem is not None and problem.loop is None:
+        return best  # there is no simulator of this network to play a policy in
+    loop = None if problem is None else problem.loop
+    begin = time.perf_counter()
+    for coordinator in COORDINATORS_TRIED if objective.limits_are_hard else ("none",):
+        for name in SIMPLE_POLICIES:
+            done = replay(site, track, objective, make_policy(name), loop, coordinator)
+            if done.team_return <= best.team_return:
+                continue
+            again = replay(site, track, objective, PlanPolicy(done.delivered), loop)
+            if again.team_return > best.team_return:
+                best = replace(
+                    best,
+                    plan=done.delivered,
+                    team_return=again.team_return,
+                    curtailed_kwh=again.curtailed_kwh,
+                    policy=f"{name} under {coordinator}",
+                )
+    if problem is not None and search.grid is not None and best.carried is not None and best.policy is not None:
+        steps = np.arange(problem.n_steps)
+        voltage, loading = violation(problem, steps, search.grid.flow(best.plan))
+        carried = replace(best.carried, plan=best.plan, voltage_violation_pu=voltage, loading_violation_percent=loading)
+        best = replace(best, carried=carried)
+    return replace(best, replay_seconds=best.replay_seconds + time.perf_counter() - begin)
 
 
 def grid_report(search: Search, best: Earned, total_seconds: float) -> GridReport:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.objective import Objective
-from ev_marl.policies.base import StationView
+from ev_marl.policies.base import Policy, StationView
 from ev_marl.policies.plan import Plan, PlanPolicy
 from ev_marl.policies.rollout import rollout
 from ev_marl.simulation.coordinators import make_coordinator
@@ -50,28 +50,35 @@ class RoundedPlanPolicy(PlanPolicy):
 
 @dataclass(frozen=True)
 class Replayed:
-    """What came of a plan in the simulator."""
+    """What came of a policy in the simulator."""
 
-    team_return: float  # what the plan earns [currency]
+    team_return: float  # what it earns [currency]
     curtailed_kwh: float  # taken back for the network's sake [kWh]
     delivered: Plan  # what the vehicles really got
 
 
 def replay(
-    site: SiteArrays, track: Track, objective: Objective, policy: PlanPolicy, network: GridLoop | None = None
+    site: SiteArrays,
+    track: Track,
+    objective: Objective,
+    policy: Policy,
+    network: GridLoop | None = None,
+    coordinator: str | None = None,
 ) -> Replayed:
-    """A plan in closed loop, under `nearest` where limits are hard, else under `none`.
+    """A policy on one day, in closed loop.
 
     Parameters
     ----------
     site, track, objective
         The day.
-    policy : PlanPolicy
-        Follows the plan.
+    policy : Policy
+        Follows a plan, or decides by itself.
     network : GridLoop, optional
         The network above the site.
+    coordinator : str, optional
+        Left out: `nearest` where limits are hard, else `none`.
     """
-    coordinator = make_coordinator("nearest" if objective.limits_are_hard else "none")
+    decider = make_coordinator(coordinator or ("nearest" if objective.limits_are_hard else "none"))
     curtailed_kw = []
     delivered = Plan(np.zeros((track.n_steps, site.n_ports)), np.zeros((track.n_steps, site.n_ports)))
 
@@ -80,6 +87,6 @@ def replay(
         if flow.grid is not None:
             curtailed_kw.append(float(flow.grid.curtailed_kw[0]))
 
-    simulator = Simulator(site, coordinator, [track], network)
+    simulator = Simulator(site, decider, [track], network)
     team_return = rollout(simulator, objective, policy, [track], watch=watch).team[0]
     return Replayed(float(team_return), track.step_h * sum(curtailed_kw), delivered)

@@ -89,6 +89,7 @@ class Solution:
     seconds: Seconds
     certificate: Certificate
     grid: GridReport | None = None  # with a network
+    plan_of: str | None = None  # simple policy that earned more than the optimum's own plan, so that its powers are it
 
     @property
     def gap(self) -> float:

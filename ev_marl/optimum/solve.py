@@ -9,18 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from ev_marl.objective import Objective
-from ev_marl.optimum.earned import Earned, earned, grid_report
+from ev_marl.optimum.earned import Earned, better_of, earned, grid_report
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.replay import RoundedPlanPolicy, replay
 from ev_marl.optimum.search import BOTH_KW2, Search
 from ev_marl.optimum.solution import Certificate, Looseness, Seconds, Solution
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
-from ev_marl.support.errors import SolverError
+from ev_marl.support.errors import OptionError, SolverError
 from ev_marl.world.track import Track
 
 
@@ -29,7 +30,7 @@ def solve(
     track: Track,
     objective: Objective,
     *,
-    grid: GridProblem | None = None,
+    grid: GridProblem | Literal["ideal"] | None = None,
     solver: str = "highs",
     tolerance: float = 1e-6,
     time_limit: float = 300.0,
@@ -49,10 +50,10 @@ def solve(
         The day.
     objective : Objective
         What counts; every term needs an expression. Where `limits_are_hard`, group limits are constraints.
-    grid : GridProblem, optional
+    grid : GridProblem or "ideal", optional
         The network above the site (see `GridProblem.of`). Its limits are relaxed outward for the bound, and the plan is
-        one that it carries. Left out, the network is taken to carry everything: still a bound, if what happens on it
-        has no price.
+        one that it carries. "ideal": the network is taken to carry everything, which is still a bound if what happens
+        on it has no price. May only be left out for a track without a network; `solve_day` finds it by itself.
     solver : str
         "highs", or a name of Pyomo's `SolverFactory` ("appsi_highs", "scip_direct", "gurobi_direct", "glpk").
     tolerance : float
@@ -77,10 +78,13 @@ def solve(
     ------
     ObjectiveError
         If a term has no expression.
+    OptionError
+        If the track is of a site on a network, and `grid` is left out.
     SolverError
         If the solver is not available, or fails for another reason than the time limit.
     """
     arrays = site.arrays if isinstance(site, Site) else site
+    grid = _network_of(track, grid)
     begin = time.perf_counter()
 
     def searching(time_limit: float, first: np.ndarray | None = None) -> Search:
@@ -109,7 +113,6 @@ def solve(
     else:
         best = earn(search)
     solving, begin = time.perf_counter() - begin - best.replay_seconds, time.perf_counter()
-    replaying = best.replay_seconds
     # Doing both at once often costs nothing at a vertex: then the replay, which nets them, earns the bound.
     unfinished = True
     while unfinished and search.proving and search.time_left > 0.0 and not search.closed(best.team_return):
@@ -125,6 +128,9 @@ def solve(
         again = earn(polished)
         best = again if again.team_return > best.team_return else best
     solving += time.perf_counter() - begin
+    if not search.closed(best.team_return):
+        best = better_of(best, arrays, track, objective, search)
+    replaying = best.replay_seconds
     bound = -search.least_cost
     imports, exports = search.shadow_prices()
     report = None
@@ -132,6 +138,7 @@ def solve(
         report = grid_report(search, best, build + solving + replaying)
     solution = Solution(
         plan=best.plan,
+        plan_of=best.policy,
         bound=bound,
         achieved=best.team_return,
         status=search.status,
@@ -148,6 +155,17 @@ def solve(
     )
     certificate = replace(solution.certificate, reasons=(*solution.certificate.reasons, reason))
     return replace(solution, certificate=certificate)
+
+
+def _network_of(track: Track, grid: GridProblem | Literal["ideal"] | None) -> GridProblem | None:
+    """The network to solve with, which may only be left out where there is none."""
+    if grid is None and track.network is not None:
+        raise OptionError(
+            "this day is of a site on a network, and `solve(site, track, objective)` does not know it: call "
+            "`ev_marl.solve_day(env)` or `ev_marl.solve_day(setting, track)`, which do, or give "
+            '`grid=GridProblem.of(loop, track)`; `grid="ideal"` leaves the network out'
+        )
+    return None if isinstance(grid, str) else grid
 
 
 def looseness_of_levels(
@@ -193,7 +211,7 @@ def shadow_price_interval(
     step: int,
     group: int,
     width_kw: float = 0.1,
-    grid: GridProblem | None = None,
+    grid: GridProblem | Literal["ideal"] | None = None,
     solver: str = "highs",
     time_limit: float = 300.0,
 ) -> tuple[float, float]:
@@ -212,7 +230,7 @@ def shadow_price_interval(
         Which limit.
     width_kw : float
         How much it is raised and lowered [kW].
-    grid : GridProblem, optional
+    grid : GridProblem or "ideal", optional
         As given to `solve`.
     solver : str
         As for `solve`.
@@ -234,6 +252,7 @@ def shadow_price_interval(
         If a program is not solved within the time limit.
     """
     arrays = site.arrays if isinstance(site, Site) else site
+    problem = _network_of(track, grid)
     headroom_kw = float(track.upper_kw[step, group])
     if not objective.limits_are_hard or not np.isfinite(headroom_kw):
         raise ValueError(f"group {group} has no hard import limit at step {step}: it has no shadow price")
@@ -242,7 +261,7 @@ def shadow_price_interval(
         limit_kw = track.import_limit_kw.copy()
         limit_kw[step, group] = track.base_load_kw[step, group] + headroom_kw + change_kw
         moved = replace(track, import_limit_kw=limit_kw)
-        search = Search(arrays, moved, objective, solver=solver, tolerance=1e-9, time_limit=time_limit, grid=grid)
+        search = Search(arrays, moved, objective, solver=solver, tolerance=1e-9, time_limit=time_limit, grid=problem)
         search.run()
         if search.out_of_time:
             raise SolverError(f"no shadow price: the linear program was not solved within {time_limit:g} s")

@@ -17,7 +17,7 @@ from gymnasium import spaces
 from ev_marl.env.batched import BatchedEnv
 from ev_marl.env.blocks import Plans
 from ev_marl.env.observations import make_block
-from ev_marl.optimum import solve
+from ev_marl.optimum import solve_day
 from ev_marl.planning.own_plan import Worth
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.rewards import TrainingReward
@@ -213,7 +213,7 @@ class TrainingFace:
     def _load_pool(self, pool: Sequence[Track]) -> None:
         self.env.load(pool)
         if self.config.reward.credit == "shadow_prices":
-            solutions = [solve(self.env.site, track, self.env.objective) for track in pool]
+            solutions = [solve_day(self.env.setting, track) for track in pool]
             self._reward.load(
                 np.stack([solution.shadow_prices for solution in solutions]),
                 np.stack([solution.export_shadow_prices for solution in solutions]),
