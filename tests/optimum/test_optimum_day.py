@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +11,34 @@ from typer.testing import CliRunner
 from ev_marl.cli import app
 from ev_marl.env.setup import Setting
 from ev_marl.optimum import solve, solve_day
+from ev_marl.optimum.replay import replay
+from ev_marl.policies import PlanPolicy, make_policy, rollout
+from ev_marl.support.errors import OptionError
+
+# PV alone lifts voltages above the band at noon: the limit is clamped there, and leaves no room for anything.
+SUNNY = """\
+name: sunny
+start: 2023-05-01
+until: 2023-08-30
+start_hour: 12 h
+step: 60 min
+horizon: 24 h
+grid:
+  network: 1-LV-rural3--0-sw
+  loads: {simbench: profiles}
+  generators: {sun: 52}
+  pv: {peak: 6 kW}
+  limits: {voltage: [0.95, 1.05], transformer: 100}
+  coordinator: curtail
+  chargers: {power_factor: 0.91}
+site:
+  name: village
+  stations: [{type: bidi, count: 10, power: 11 kW, v2g: true, bus: loads}]
+sessions: {model: elaadnl/private, per_port_per_day: 0.9}
+vehicles: {mix: eu}
+prices: {model: nl/2023}
+objective: {energy_cost: 1, unmet_energy: 0.40 EUR/kWh}
+"""
 
 
 def test_without_a_network_it_is_the_optimum_of_the_site() -> None:
@@ -24,7 +53,7 @@ def test_the_network_lowers_the_bound() -> None:
     track = setting.world.sample(0)
     solution = solve_day(setting, track)
     assert solution.grid is not None
-    assert solution.bound < solve(setting.site, track, setting.objective).bound - 1.0
+    assert solution.bound < solve(setting.site, track, setting.objective, grid="ideal").bound - 1.0
     assert solution.gap < 0.01  # and the network carries the plan
     told = CliRunner().invoke(app, ["solve", "street-lv", "--seed", "0", "--json"])
     assert told.exit_code == 0, told.stderr
@@ -34,3 +63,37 @@ def test_the_network_lowers_the_bound() -> None:
     shown = CliRunner().invoke(app, ["solve", "street-lv", "--seed", "0"], env={"COLUMNS": "160", "TERM": "dumb"})
     assert "Network" in shown.stdout
     assert "looked at in" in shown.stdout
+
+
+def test_a_network_is_never_forgotten() -> None:
+    pytest.importorskip("pandapower")
+    setting = Setting.of("street-lv")
+    track = setting.world.sample(0)
+    with pytest.raises(OptionError, match=r"ev_marl\.solve_day\(env\)"):
+        solve(setting.site, track, setting.objective)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(("tiny",), "got str"), ((Setting.of("tiny"),), "give a track"), ((Setting.of("tiny"), 3), "give a track")],
+)
+def test_what_is_no_day_is_refused(arguments: tuple[object, ...], told: str) -> None:
+    with pytest.raises(OptionError, match=told):
+        solve_day(*arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_a_plan_is_never_worse_than_a_simple_policy(seed: int, tmp_path: Path) -> None:
+    """The optimum's own plan was: where a clamped limit leaves no room, all power of the step was held back."""
+    pytest.importorskip("simbench")
+    (tmp_path / "sunny.yaml").write_text(SUNNY)
+    setting = Setting.of(tmp_path / "sunny.yaml")
+    track = setting.world.sample(seed)
+    solution = solve_day(setting, track)
+    for name in ("uncontrolled", "best-response", "price-threshold", "as-late-as-possible", "llf", "idle"):
+        simulator = setting.simulator([track])
+        earned = rollout(simulator, setting.objective, make_policy(name), [track]).team[0]
+        assert earned <= solution.achieved + 1e-9
+    assert solution.bound >= solution.achieved
+    again = replay(setting.site.arrays, track, setting.objective, PlanPolicy(solution.plan), setting.network)
+    assert again.team_return == pytest.approx(solution.achieved, abs=1e-9)
