@@ -21,7 +21,9 @@ from pathlib import Path
 
 from ev_marl.compare.day import Work, run_day
 from ev_marl.compare.folder import day_path, write_atomically
+from ev_marl.scenario.schema.policies import policy_name
 from ev_marl.support.errors import RunError
+from ev_marl.support.registry import is_own_code
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 START_SECONDS = 3.0  # that a process takes to load the libraries, Pyomo above all
@@ -186,7 +188,8 @@ def _end_with_parent() -> None:
 
 def day_failure(folder: Path, work: Work, index: int, seed: int, error: BaseException) -> RunError:
     """Why a run stops when a day fails, and how to repeat that day."""
-    trust = ", trust=True" if work.trusted else ""
+    own = work.trusted or any(is_own_code(policy_name(policy)) for policy in work.policies)
+    trust = ", trust=True" if own else ""
     return RunError(
         f"day {index} (seed {seed}) failed: {type(error).__name__}: {error}\n"
         f"Finished days are kept in {folder}. To see this day fail by itself:\n"

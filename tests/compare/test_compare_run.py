@@ -215,22 +215,25 @@ def test_a_changed_data_file_is_another_run(tmp_path: Path) -> None:
 
 
 def test_a_day_that_fails_is_named_and_can_be_repeated(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=rf"day 0 \(seed {day_seeds(0, 1)[0]}\) failed: ZeroDivisionError: a bug"):
+    with pytest.raises(
+        RunError,
+        match=rf"day 0 \(seed {day_seeds(0, 1)[0]}\) failed: ZeroDivisionError: a bug(.*\n)+.*, 0, trust=True\)",
+    ):
         compare("tiny", [f"{__name__}:Fails"], 3, out=tmp_path / "run", workers=1)
     with pytest.raises(ZeroDivisionError):
-        rerun_day(tmp_path / "run", 0)
+        rerun_day(tmp_path / "run", 0, trust=True)
 
 
 def test_a_failing_day_in_another_process_is_named(whole: Comparison, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", whole.manifest)
-    broken = type(whole.manifest.work)(whole.manifest.work.scenario, ("no-such-policy",))
+    broken = Work(whole.manifest.work(trust=True).scenario, ("no-such-policy",))
     with pytest.raises(RunError, match=r"day [12] .* failed: UnknownNameError"):
         workers._run_parallel(folder.path, broken, [(1, 5), (2, 6)], 1, lambda: None)
 
 
 def test_a_worker_that_dies_is_an_error(whole: Comparison, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", whole.manifest)
-    deadly = type(whole.manifest.work)(whole.manifest.work.scenario, (f"{__name__}:Dies",))
+    deadly = Work(whole.manifest.work(trust=True).scenario, (f"{__name__}:Dies",))
     with pytest.raises(RunError, match="ended unexpectedly"):
         workers._run_parallel(folder.path, deadly, [(1, 5)], 1, lambda: None)
 
