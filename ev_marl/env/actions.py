@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from numbers import Integral
 from operator import itemgetter
 from typing import Any, Literal
@@ -119,8 +120,9 @@ class ActionCoder:
             )
         else:
             self.kind = "bid" if isinstance(model, Bid) else model
-        self.spaces: dict[str, spaces.Space[Any]] = {
-            agent: self._space(count) for agent, count in zip(self.agents, self._counts, strict=True)
+        of_count = {count: self._space(count) for count in set(self._counts)}
+        self.spaces: dict[str, spaces.Space[Any]] = {  # copied, since making one takes as long as making fifty copies
+            agent: copy(of_count[count]) for agent, count in zip(self.agents, self._counts, strict=True)
         }
         self._read = np.empty((1, self._first[-1]))
         self._out = np.empty((1, arrays.n_ports))

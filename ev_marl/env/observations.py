@@ -20,6 +20,7 @@ from ev_marl.env.rows import Run, append_run, copy_rows, copy_runs, stacked, sta
 from ev_marl.planning.own_plan import Worth
 from ev_marl.scenario import scenario_value
 from ev_marl.scenario.schema import BlockOptions, PricesBlock, Scenario
+from ev_marl.scenario.sizes import MOST_CELLS, MOST_OBSERVED
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
@@ -123,13 +124,18 @@ class Observer:
             first += self._tables[-1].size
         self.n_features = first
         self._n_ports = int(np.diff(site.arrays.station_first_port).max())
-        stations = site.arrays.port_group[site.arrays.station_first_port[:-1]]
-        self._chains = [[int(g) for g in site.ancestors[group] if g >= 0] for group in stations]
-        self._depth = max(len(chain) for chain in self._chains)
-        columns = self.table()
-        self.width = len(columns)
-        self.space = _box(columns)
-        self.state_space = _box(self.state_table())
+        stations = site.arrays.port_group[site.arrays.station_first_port[:-1]].tolist()
+        chains = {group: [int(g) for g in site.ancestors[group] if g >= 0] for group in set(stations)}
+        self._chains = [chains[group] for group in stations]
+        self._depth = max(map(len, chains.values()))
+        self.width = sum(self._places(table) * len(table.features) for table in self._tables)
+        if self.width * len(stations) > MOST_OBSERVED:
+            raise OptionError(
+                f"{len(stations):,} agents would observe {self.width:,} numbers each; all together may observe "
+                f"{MOST_OBSERVED:,}"
+            )
+        self.space = self._box([self._places(table) for table in self._tables])
+        self.state_space = self._box([table.n_rows for table in self._tables])
         self.n_compact_features = sum(table.size for table in self._tables if table.block.scope in COMPACT_SCOPES)
         self._n_batch = 0
 
@@ -147,7 +153,14 @@ class Observer:
             with scenario.places.blamed("observation", i):
                 made.append(make_block(block, trust=scenario.trusted))
         with scenario.places.blamed("observation"):
-            return cls(site, made)
+            observer = cls(site, made)
+            n_tabulated = sum(len(table.features) for table in observer._tables if table.block.scope == "site")
+            if (scenario.n_steps + 1) * n_tabulated > MOST_CELLS:
+                raise OptionError(
+                    f"{n_tabulated:,} numbers about the site in {scenario.n_steps:,} steps; the product may be "
+                    f"{MOST_CELLS:,}"
+                )
+        return observer
 
     def table(self) -> list[ObservedFeature]:
         """Columns of an agent's observation, in order."""
@@ -198,6 +211,14 @@ class Observer:
             }[table.block.scope]
             numbers += [_observed(row, feature) for row in rows for feature in table.features]
         return numbers
+
+    def _box(self, repeats: Sequence[int]) -> spaces.Box:
+        """Bounds of all tables, each with so many rows."""
+        bounds = []
+        for side in ("low", "high"):
+            rows = [[getattr(feature, side) for feature in table.features] for table in self._tables]
+            bounds.append(np.concatenate([np.tile(row, count) for row, count in zip(rows, repeats, strict=True)]))
+        return spaces.Box(bounds[0].astype(np.float32), bounds[1].astype(np.float32), dtype=np.float32)
 
     def weigh(self, worth: Worth) -> None:
         """Tell the blocks that want to know what the objective charges."""
@@ -266,9 +287,12 @@ class Observer:
 
     def _families(self) -> tuple[np.ndarray, ...]:
         """Arguments of `copy_rows`: agents with the same groups above share all but their own station and ports."""
-        chains = list(dict.fromkeys(map(tuple, self._chains)))
-        family = [chains.index(tuple(chain)) for chain in self._chains]
-        shared = [self._runs_of(family.index(f), ("site", "group")) for f in range(len(chains))]
+        first: dict[tuple[int, ...], int] = {}  # the first agent of each family
+        for a, chain in enumerate(self._chains):
+            first.setdefault(tuple(chain), a)
+        number = {chain: f for f, chain in enumerate(first)}
+        family = [number[tuple(chain)] for chain in self._chains]
+        shared = [self._runs_of(a, ("site", "group")) for a in first.values()]
         own = [self._runs_of(a, ("station", "port")) for a in range(len(family))]
         return (
             starts(shared),
@@ -276,7 +300,7 @@ class Observer:
             np.array(family, dtype=np.uint64),
             starts(own),
             stacked(own),
-            np.zeros(len(chains) * self.width, dtype=np.float32),
+            np.zeros(len(first) * self.width, dtype=np.float32),
         )
 
     def _places(self, table: _Table) -> int:
@@ -322,9 +346,3 @@ def _checked(block: ObservationBlock, features: tuple[Feature, ...]) -> tuple[Fe
 
 def _observed(place: str, feature: Feature) -> ObservedFeature:
     return ObservedFeature(f"{place}.{feature.name}", float(feature.low), float(feature.high), feature.about)
-
-
-def _box(columns: list[ObservedFeature]) -> spaces.Box:
-    low = np.array([column.low for column in columns], dtype=np.float32)
-    high = np.array([column.high for column in columns], dtype=np.float32)
-    return spaces.Box(low, high, dtype=np.float32)

@@ -7,6 +7,7 @@ dicts are made at the very end.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, ClassVar
 
 import numpy as np
@@ -103,10 +104,7 @@ class ChargingEnv(Face, ParallelEnv):  # type: ignore[misc]  # PettingZoo carrie
         self.agents: list[str] = []
         self.state_space = self._interface.observer.state_space
         # One space for each agent: equal, but with a random generator of its own.
-        shared = self._interface.observer.space
-        self._observation_spaces = {
-            agent: spaces.Box(shared.low, shared.high, dtype=np.float32) for agent in self.site.agents
-        }
+        self._observation_spaces = {agent: copy(self._interface.observer.space) for agent in self.site.agents}
         self._action_spaces = self._interface.actions.spaces
         self._has_masks = self._interface.actions.levels is not None
         # Copying a dict takes a fraction of the time of making one, and dicts are most of a step's time.

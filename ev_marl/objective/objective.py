@@ -70,9 +70,9 @@ class Objective:
         self.names: tuple[str, ...] = tuple(term.name for term in self.terms)
         self.limits_are_hard = limits_are_hard
         if len(set(self.names)) < len(self.names):
-            raise ValueError(f"objective terms must have different names, got {', '.join(self.names)}")
+            raise ObjectiveError(f"objective terms must have different names, got {', '.join(self.names)}")
         if not self.terms:
-            raise ValueError("an objective needs at least one term")
+            raise ObjectiveError("an objective needs at least one term")
 
     @classmethod
     def from_scenario(cls, scenario: Scenario, coordinator: Coordinator) -> Objective:

@@ -15,8 +15,10 @@ import networkx as nx
 
 from ev_marl.scenario.schema import LoadProfile, Pv
 from ev_marl.scenario.series import Series
+from ev_marl.scenario.sizes import DEEPEST_SITE
 from ev_marl.support.errors import SiteError
 from ev_marl.support.registry import did_you_mean
+from ev_marl.support.values import listed
 
 STATION_NAME = re.compile(r"^[a-z]+_[0-9]+$")
 GROUP_KEYS = ("kind", "import_limit_kw", "export_limit_kw", "base_load", "pv", "bus")
@@ -49,8 +51,12 @@ def _shape_problems(graph: nx.DiGraph) -> Iterator[str]:
         return
     roots = [node for node, degree in graph.in_degree() if degree == 0]
     if len(roots) > 1:
-        names = ", ".join(f"'{root}'" for root in roots)
+        names = listed(f"'{root}'" for root in roots)
         yield f"there are {len(roots)} roots ({names}); connect all to one grid connection"
+        return
+    deepest, levels = max(nx.single_source_shortest_path_length(graph, roots[0]).items(), key=lambda entry: entry[1])
+    if levels > DEEPEST_SITE + 1:  # stations and ports stand below the groups
+        yield f"'{deepest}' hangs {levels} levels below '{roots[0]}'; at most {DEEPEST_SITE} groups may"
 
 
 def _node_problems(graph: nx.DiGraph) -> Iterator[str]:

@@ -111,6 +111,29 @@ def draw_visitors(
 
 
 @kernel
+def _count(tree: np.ndarray, place: int, change: int) -> None:
+    """Add to the number at a place of a binary indexed tree (Fenwick 1994)."""
+    at = place + 1
+    while at < tree.size:
+        tree[at] += change
+        at += at & -at
+
+
+@kernel
+def _place(tree: np.ndarray, skip: int) -> int:
+    """The place at which the sum of a binary indexed tree first exceeds `skip`."""
+    at, step = 0, 1
+    while 2 * step < tree.size:
+        step *= 2
+    while step > 0:
+        if at + step < tree.size and tree[at + step] <= skip:
+            at += step
+            skip -= tree[at]
+        step //= 2
+    return at
+
+
+@kernel
 def _assign_ports(
     arrival_step: np.ndarray,
     departure_step: np.ndarray,
@@ -120,27 +143,42 @@ def _assign_ports(
     port_is_dc: np.ndarray,
     port: np.ndarray,
 ) -> None:
-    """Write the port of each vehicle, −1 for none: the preferred one if free, else a uniformly random free one."""
-    busy_until = np.full(port_is_dc.size, np.iinfo(np.int64).min)
+    """Write the port of each vehicle, −1 for none: the preferred one if free, else a uniformly random free one.
+
+    Vehicles are in order of arrival. Which ports are free is kept in trees, so that a vehicle takes time that grows
+    with the logarithm of the number of ports.
+    """
+    n_ports = port_is_dc.size
+    free = np.zeros((2, n_ports + 1), dtype=np.int64)  # AC ports; all ports
+    n_free = np.zeros(2, dtype=np.int64)
+    taken = np.zeros(n_ports, dtype=np.bool_)
+    for p in range(n_ports):
+        for k in range(1 if port_is_dc[p] else 0, 2):
+            _count(free[k], p, 1)
+            n_free[k] += 1
+    leaving = np.argsort(departure_step, kind="mergesort")
+    gone = 0
     for i in range(arrival_step.size):
+        while gone < leaving.size and departure_step[leaving[gone]] <= arrival_step[i]:
+            left = port[leaving[gone]]
+            gone += 1
+            if left >= 0:
+                taken[left] = False
+                for k in range(1 if port_is_dc[left] else 0, 2):
+                    _count(free[k], left, 1)
+                    n_free[k] += 1
         chosen = preferred[i]
-        if chosen >= 0 and (busy_until[chosen] > arrival_step[i] or (port_is_dc[chosen] and not takes_dc[i])):
+        if chosen >= 0 and (taken[chosen] or (port_is_dc[chosen] and not takes_dc[i])):
             chosen = -1
-        if chosen < 0:
-            n_free = 0
-            for p in range(port_is_dc.size):
-                if busy_until[p] <= arrival_step[i] and (takes_dc[i] or not port_is_dc[p]):
-                    n_free += 1
-            skip = int(choice[i] * n_free)
-            for p in range(port_is_dc.size):
-                if busy_until[p] <= arrival_step[i] and (takes_dc[i] or not port_is_dc[p]):
-                    if skip == 0:
-                        chosen = p
-                        break
-                    skip -= 1
+        which = 1 if takes_dc[i] else 0
+        if chosen < 0 and n_free[which] > 0:
+            chosen = _place(free[which], int(choice[i] * n_free[which]))
         port[i] = chosen
         if chosen >= 0:
-            busy_until[chosen] = departure_step[i]
+            taken[chosen] = True
+            for k in range(1 if port_is_dc[chosen] else 0, 2):
+                _count(free[k], chosen, -1)
+                n_free[k] -= 1
 
 
 def park(

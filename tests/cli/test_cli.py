@@ -300,3 +300,30 @@ def test_what_the_system_refuses_is_said(tmp_path: Path) -> None:
     result = run("compare", "tiny", "--days", "2", "--out", str(tmp_path / "taken" / "here"))
     assert result.exit_code == 1
     assert f"the system refuses a file or connection: {tmp_path / 'taken' / 'here'}: Not a directory" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("observation: []", 2, "at least 1"),
+        ("observation: [clock, 'nowhere:Block']", 2, "'nowhere:Block' is code of its own"),
+        ("observation: [clock, {block: prices, options: {hous: 3}}]", 2, "Did you mean 'hours'?"),
+        ("observation: [clock, {block: demand, options: {hours: -1}}]", 2, "hours must be above 0"),
+        ("coordinator: {name: nearest, options: {weight: [1]}}", 2, "Did you mean 'weights'?"),
+        ("coordinator: {name: nearest, options: {weights: [a]}}", 2, "coordinator 'nearest': could not convert"),
+        ("coordinator: {name: none, options: {x: 1}}\nobjective: {overload: 1}", 2, "It takes no options"),
+    ],
+)
+def test_check_makes_what_an_environment_is_made_of(tmp_path: Path, text: str, line: int, said: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"extends: tiny\n{text}\n")
+    result = run("check", str(file))
+    assert result.exit_code == 1
+    assert f"{file}:{line}: " in result.stderr
+    assert said in result.stderr
+
+
+def test_a_place_in_line_100_is_no_picture(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("extends: tiny\n" + "#\n" * 98 + "horizon: 7 min\n")
+    assert f"{file}:100: horizon" in run("check", str(file)).stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, datetime
 
 import networkx as nx
@@ -11,7 +12,8 @@ from builders import playable_scenarios
 
 import ev_marl
 from ev_marl.env.blocks import BLOCKS, Feature, Neighbours, Prices
-from ev_marl.env.observations import Observer
+from ev_marl.env.observations import Observer, make_block
+from ev_marl.scenario import ScenarioError, load_scenario, scenario_from_dict
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.simulator import Simulator
@@ -277,3 +279,65 @@ def test_bounds_of_features_must_be_finite_and_enclose_zero(bounds: tuple[float,
 
     with pytest.raises(OptionError, match="bounds of 'bad'"):
         ev_marl.parallel_env("tiny", observation=[Bad()])
+
+
+def test_spaces_are_made_without_a_word_for_every_number() -> None:
+    """Labels of the state are made when they are asked for: a site of 2,000 stations has 50,000 of them."""
+    site = Site.from_scenario(
+        scenario_from_dict(
+            {
+                "name": "large",
+                "start": "2023-05-15",
+                "site": {"name": "grid", "stations": [{"type": "ac", "count": 2000, "power": 11}]},
+            }
+        )
+    )
+    tracemalloc.start()
+    observer = Observer(site, [make_block(name) for name in ("identity", "ports", "headroom", "neighbours")])
+    assert tracemalloc.get_traced_memory()[1] < 60 * observer.n_features
+    tracemalloc.stop()
+    low, high = zip(*((number.low, number.high) for number in observer.state_table()), strict=True)
+    assert observer.n_features == len(low) > 20_000
+    np.testing.assert_array_equal(observer.state_space.low, np.float32(low))
+    np.testing.assert_array_equal(observer.state_space.high, np.float32(high))
+    columns = observer.table()
+    assert observer.width == len(columns)
+    np.testing.assert_array_equal(observer.space.high, np.float32([column.high for column in columns]))
+
+
+def test_observations_may_not_be_larger_than_memory() -> None:
+    with pytest.raises(ScenarioError, match=r"observation: 20,000 agents would observe [0-9,]+ numbers each") as caught:
+        ev_marl.parallel_env(
+            scenario_from_dict(
+                {
+                    "name": "large",
+                    "start": "2023-05-15",
+                    "site": {"name": "grid", "stations": [{"type": "ac", "count": 20_000, "power": 11}]},
+                    "observation": [{"prices": "8784 h"}],
+                }
+            )
+        )
+    assert "50,000,000" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("observation", "said"),
+    [
+        ({"prices": "1e15 h"}, "expected 0, or a magnitude"),
+        ({"prices": "1e4 h"}, "found 10000 h ahead; at most 8784 h"),
+        (
+            {"block": "prices", "options": {"hours": 1e15}},
+            "hours: found 1000000000000000.0; expected 0, or",
+        ),
+        ({"block": "prices", "options": {"hours": "12 h"}}, "hours: found '12 h'; expected a number"),
+        ({"block": "prices", "options": {"hours": float("nan")}}, "hours: found nan; expected a finite number"),
+        ({"block": "clock", "options": {"zone": 1}}, "It takes no options"),
+        ({"block": "demand", "options": {"hours": 0}}, "hours must be above 0"),
+    ],
+)
+def test_blocks_that_look_too_far_or_take_no_such_option(observation: dict[str, object], said: str) -> None:
+    data = load_scenario("tiny").model_dump(mode="json", exclude_unset=True)
+    with pytest.raises(ScenarioError) as caught:
+        ev_marl.parallel_env(scenario_from_dict({**data, "observation": ["clock", observation]}))
+    assert said in str(caught.value)
+    assert caught.value.problems[0].key.startswith("observation[1]")

@@ -26,6 +26,7 @@ from ev_marl.scenario.schema import (
 )
 from ev_marl.support.errors import DataError, SiteError
 from ev_marl.world.hours import HourGrid
+from ev_marl.world.parking import _assign_ports
 from ev_marl.world.sessions import Arrivals
 from ev_marl.world.track import Track
 from ev_marl.world.world import World
@@ -332,3 +333,29 @@ def test_every_track_is_sound(
     sessions = track.sessions
     assert np.all(sessions["energy_kwh"] + sessions["wanted_kwh"] <= 0.951 * sessions["capacity_kwh"])
     assert np.all(np.lexsort((sessions["port"], sessions["arrival_step"])) == np.arange(len(sessions)))
+
+
+def assigned(
+    arrival: np.ndarray, departure: np.ndarray, dc: np.ndarray, wish: np.ndarray, choice: np.ndarray, is_dc: np.ndarray
+) -> list[int]:
+    """Ports as the rule says, looked for one by one."""
+    busy_until, ports = np.full(len(is_dc), -(10**9)), []
+    for i in range(len(arrival)):
+        free = [p for p in range(len(is_dc)) if busy_until[p] <= arrival[i] and (dc[i] or not is_dc[p])]
+        port = wish[i] if wish[i] in free else free[int(choice[i] * len(free))] if free else -1
+        if port >= 0:
+            busy_until[port] = departure[i]
+        ports.append(int(port))
+    return ports
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 9), st.integers(0, 40), st.integers(0, 2**32))
+def test_vehicles_take_a_random_free_port(n_ports: int, n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    arrival = np.sort(rng.integers(-5, 15, n))
+    departure = arrival + rng.integers(1, 12, n)
+    dc, wish, choice = rng.random(n) < 0.6, rng.integers(-1, n_ports, n), rng.random(n)
+    is_dc, port = rng.random(n_ports) < 0.4, np.empty(n, dtype=np.int64)
+    _assign_ports(arrival, departure, dc, wish, choice, is_dc, port)
+    assert port.tolist() == assigned(arrival, departure, dc, wish, choice, is_dc)

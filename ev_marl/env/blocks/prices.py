@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Exogenous, Feature
+from ev_marl.scenario.sizes import MOST_AHEAD_H
 from ev_marl.simulation.days import Days
 from ev_marl.site import Site
 
@@ -37,6 +38,8 @@ class Prices(Exogenous):
                 f"observation block 'prices': hours must be 0 or more, scale_per_kwh and most above 0; "
                 f"got {hours}, {scale_per_kwh}, {most}"
             )
+        if hours > MOST_AHEAD_H:
+            raise ValueError(f"observation block 'prices': found {hours:g} h ahead; at most {MOST_AHEAD_H:g} h")
         self.hours = math.ceil(hours - 1e-9)
         self.scale_per_kwh = scale_per_kwh
         self.most = most
