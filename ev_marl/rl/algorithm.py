@@ -13,8 +13,9 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
+from ev_marl.policies.learned.description import SITE
 from ev_marl.rl.config import TrainingConfig
-from ev_marl.rl.face import SITE, STATION, TrainingFace, modules_of
+from ev_marl.rl.face import STATION, TrainingFace, modules_of
 from ev_marl.rl.learner import ArraysToTrainBatch
 from ev_marl.rl.multi_agent_env import register
 from ev_marl.rl.networks import ActorCritic, LevelValues

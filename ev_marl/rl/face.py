@@ -19,6 +19,7 @@ from ev_marl.env.blocks import Plans
 from ev_marl.env.observations import make_block
 from ev_marl.optimum import solve_day
 from ev_marl.planning.own_plan import Worth
+from ev_marl.policies.learned.description import SITE
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.rewards import TrainingReward
 from ev_marl.rl.stations import StationActions
@@ -28,7 +29,6 @@ from ev_marl.support.errors import OptionError
 from ev_marl.world import Track
 from ev_marl.world.seeds import day_seeds, training_seeds
 
-SITE = "site"  # the one agent, and the one module, of central training
 STATION = "station"  # the module that all stations share
 
 
@@ -79,7 +79,6 @@ class TrainingFace:
             coordinator=config.coordinator,
             observation=blocks,
             action=config.action,
-            tracks=(),
         )
         if config.algorithm == "dqn" and self.env.n_levels is None:
             raise OptionError(

@@ -19,9 +19,10 @@ from typing import Any
 from ray.rllib.algorithms.algorithm import Algorithm
 
 from ev_marl.env.setup import Setting
+from ev_marl.policies.learned.files import load_policy
 from ev_marl.rl.algorithm import after_restoring, build
 from ev_marl.rl.config import Stop, TrainingConfig
-from ev_marl.rl.learned import describe, export, load_policy
+from ev_marl.rl.export import describe, export
 from ev_marl.rl.ray_session import ray_session
 from ev_marl.rl.training_folder import STATE, VALIDATION, SeedFolder, TrainingFolder, default_folder
 from ev_marl.rl.training_log import Progress, TrainingLog

@@ -24,7 +24,7 @@ from ev_marl.policies import BestResponse, make_policy, split_specs
 from ev_marl.policies.learned import spec as learned_spec
 from ev_marl.policies.learned.spec import read_learned
 from ev_marl.rl.config import TrainingConfig
-from ev_marl.rl.learned import describe
+from ev_marl.rl.export import describe
 from ev_marl.scenario import load_scenario
 from ev_marl.support.errors import OptionError, PolicyError, RunError
 
@@ -46,7 +46,7 @@ class Trained(BestResponse):
 
 @pytest.fixture(autouse=True)
 def _loader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learned_spec, "LOADER", f"{__name__}:Trained")
+    monkeypatch.setattr(learned_spec, "load_policy", Trained)
 
 
 def _save(folder: Path, trust: float, **more: object) -> Path:

@@ -18,7 +18,7 @@ from ev_marl.compare.folder import Manifest
 from ev_marl.compare.luggage import Luggage
 from ev_marl.env.setup import Setting
 from ev_marl.rl.config import TrainingConfig
-from ev_marl.rl.learned import describe
+from ev_marl.rl.export import describe
 from ev_marl.scenario import load_scenario
 from ev_marl.support.errors import RunError
 

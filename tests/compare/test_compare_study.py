@@ -48,7 +48,7 @@ class Trained(BestResponse):
 
 def _quick(patch: pytest.MonkeyPatch) -> None:
     """The stand-in for learned policies, a short search for constants, and no pictures of single cases."""
-    patch.setattr(learned_spec, "LOADER", f"{__name__}:Trained")
+    patch.setattr(learned_spec, "load_policy", Trained)
     patch.setattr(tuning, "GRID_POINTS", 4)
     patch.setattr(tuning, "SMALLEST_STEP", 1.0 / 8.0)
     patch.setattr(report, "draw_report", lambda comparison: b"")

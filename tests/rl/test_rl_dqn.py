@@ -18,9 +18,10 @@ from ray.rllib.core.columns import Columns
 import ev_marl
 from ev_marl.env.setup import Setting
 from ev_marl.policies import rollout
+from ev_marl.policies.learned.files import load_policy
 from ev_marl.rl.algorithm import after_restoring, build
 from ev_marl.rl.config import TrainingConfig
-from ev_marl.rl.learned import describe, export, load_policy
+from ev_marl.rl.export import describe, export
 from ev_marl.rl.replay import DayReplay, Drawn
 from ev_marl.rl.rollouts import ModuleRollout, RolloutArrays
 from ev_marl.rl.runner import RETURN

@@ -1,29 +1,27 @@
 """`rllib:PATH` and `central:PATH`: a learned policy, named by the folder of its training result.
 
-Text comes in, the folders of its training seeds, a short label, a content hash or the loaded policy go out. Nothing of
-a training library is needed for any of it.
+Text comes in, the folders of its training seeds, a short label, a content hash or the loaded policy go out.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ev_marl.policies.base import Policy
+from ev_marl.policies.learned.description import DESCRIPTION, WEIGHTS
+from ev_marl.policies.learned.files import load_policy
 from ev_marl.scenario.schema.policies import LEARNED
 from ev_marl.support.errors import OptionError
 from ev_marl.support.registry import construct
 
 KINDS = dict(zip(LEARNED, ("decentralised", "central"), strict=True))
-DESCRIPTION, WEIGHTS = "policy.json", "weights.npz"  # what the folder of a policy holds
-LOADER = "ev_marl.rl.learned:load_policy"
 _SPEC = re.compile(
     r"(?P<kind>rllib|central):(?P<path>'[^']+'|\"[^\"]+\"|[^(),'\"]+?)\s*(?P<options>\(.*\))?", re.DOTALL
 )
@@ -103,9 +101,8 @@ class LearnedSpec:
             raise OptionError(
                 f"policy '{self}': {self.path} holds {len(seeds)} training seeds; name one of them, as in {seeds[0]}"
             )
-        module, _, function = LOADER.partition(":")
-        load = getattr(importlib.import_module(module), function)
-        policy: Policy = construct(f"policy '{self}'", partial(load, self.path), options)
+        load: Callable[..., Any] = partial(load_policy, self.path)
+        policy: Policy = construct(f"policy '{self}'", load, options)
         central = policy.information in ("site", "future")
         if central != (self.kind == "central"):
             other = "rllib" if self.kind == "central" else "central"
