@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import ev_marl
 from ev_marl.cli import app
 from ev_marl.env.setup import Setting
 from ev_marl.optimum import solve, solve_day
 from ev_marl.optimum.replay import replay
 from ev_marl.policies import PlanPolicy, make_policy, rollout
+from ev_marl.scenario import shipped_scenarios
 from ev_marl.support.errors import OptionError
 
 # PV alone lifts voltages above the band at noon: the limit is clamped there, and leaves no room for anything.
@@ -97,3 +101,27 @@ def test_a_plan_is_never_worse_than_a_simple_policy(seed: int, tmp_path: Path) -
     assert solution.bound >= solution.achieved
     again = replay(setting.site.arrays, track, setting.objective, PlanPolicy(solution.plan), setting.network)
     assert again.team_return == pytest.approx(solution.achieved, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(shipped_scenarios()))
+def test_the_lines_of_the_readme_are_right_for_every_scenario(name: str) -> None:
+    pytest.importorskip("simbench")
+    page = (Path(__file__).parents[2] / "README.md").read_text()
+    code = page.split("```python\n", 1)[1].split("```", 1)[0]
+    assert '"workplace"' in code
+    lines: dict[str, Any] = {}
+    exec(code.replace('"workplace"', f'"{name}"').replace("print(", "_ = ("), lines)
+    env, solution = lines["env"].unwrapped, lines["solution"]
+    assert (solution.grid is None) == (env.setting.network is None)
+    assert -1e-9 <= solution.relative_gap < 1e-3
+
+
+@pytest.mark.parametrize("face", ["parallel_env", "env", "central_env"])
+def test_any_face_of_a_day_can_be_solved(face: str) -> None:
+    env = getattr(ev_marl, face)("tiny")
+    with pytest.raises(OptionError, match="reset the environment first"):
+        solve_day(env)
+    env.reset(seed=3)
+    ours, theirs = solve_day(env), solve_day(env.unwrapped.setting, env.unwrapped.track)
+    assert ours.bound == theirs.bound
+    np.testing.assert_array_equal(ours.plan.power_kw, theirs.plan.power_kw)
