@@ -101,4 +101,4 @@ def hang(
         curtails=curtails,
         safe_fraction=0.5,
     )
-    return replace(track, network=day), loop
+    return replace(track, grid=day), loop

@@ -21,15 +21,15 @@ def weak_street() -> Scenario:
 
 def another_future(track: Track) -> tuple[int, Track]:
     """A step, and the same day up to it: later nobody arrives, and the network carries more and other loads."""
-    assert track.network is not None
+    assert track.grid is not None
     arrivals = np.unique(track.sessions["arrival_step"])
     t = int(arrivals[len(arrivals) // 2])
     later = track.sessions["arrival_step"] > t
     assert later.any()
-    load_kw, load_kvar = track.network.load_kw.copy(), track.network.load_kvar.copy()
+    load_kw, load_kvar = track.grid.load_kw.copy(), track.grid.load_kvar.copy()
     load_kw[t + 1 :] *= 1.5
     load_kvar[t + 1 :] *= 0.5
-    generator_kw = track.network.generator_kw.copy()
+    generator_kw = track.grid.generator_kw.copy()
     generator_kw[t + 1 :] *= 0.2
-    network = replace(track.network, load_kw=load_kw, load_kvar=load_kvar, generator_kw=generator_kw)
-    return t, replace(track, sessions=track.sessions[~later], network=network)
+    network = replace(track.grid, load_kw=load_kw, load_kvar=load_kvar, generator_kw=generator_kw)
+    return t, replace(track, sessions=track.sessions[~later], grid=network)

@@ -66,7 +66,7 @@ def test_trained_policies_that_commands_name_are_there(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if any(re.search(r"\.network\b", block) for block in blocks(page, "python")):
+    if any(re.search(r"\.grid\b", block) for block in blocks(page, "python")):
         pytest.importorskip("pandapower")
     run_python(page, tmp_path, monkeypatch)
 

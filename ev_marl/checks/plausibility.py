@@ -135,7 +135,7 @@ def check_limits(days: SampledDays) -> Iterator[Finding]:
             {"limit_kw": least, "possible_kw": most, "days": n_days},
         )
     objective = days.setting.scenario.objective
-    coupled = days.setting.network is not None or objective.peak_power > 0.0 or objective.setpoint_tracking is not None
+    coupled = days.setting.grid is not None or objective.peak_power > 0.0 or objective.setpoint_tracking is not None
     if not coupled and not (uncontrolled_kw > limit_kw).any():
         highest = float(uncontrolled_kw[:, :, 0].max())
         yield Finding(
@@ -188,7 +188,7 @@ def check_overload(days: SampledDays) -> Iterator[Finding]:
 
 def check_power_flow(days: SampledDays) -> Iterator[Finding]:
     """A network that has no power flow even without charging."""
-    network = days.setting.network
+    network = days.setting.grid
     if network is None:
         return
     from ev_marl.grid.studies.describe import idle_day  # noqa: PLC0415  pandapower is heavy, and optional

@@ -88,7 +88,7 @@ def _as_json(solution: Solution, prices: list[dict[str, Any]]) -> dict[str, Any]
         "reasons": [{"reason": reason.reason, "amount": reason.amount} for reason in certificate.reasons],
         "seconds": solution.seconds.total,
         "shadow_prices": prices,
-        "network": None if solution.grid is None else asdict(solution.grid),
+        "grid": None if solution.grid is None else asdict(solution.grid),
     }
 
 

@@ -66,7 +66,7 @@ def grid_columns() -> list[Column]:
 
 
 def _about_grid(heading: tuple[str, str], cell: Callable[[GridSummary], str], dispensable: int) -> Column:
-    return Column(heading, lambda row: "–" if row.network is None else cell(row.network), dispensable)
+    return Column(heading, lambda row: "–" if row.grid is None else cell(row.grid), dispensable)
 
 
 def percent(value: float, digits: int) -> str:

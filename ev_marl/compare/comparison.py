@@ -60,7 +60,7 @@ class PolicySummary:
     violation_kwh: float  # all days and training seeds
     policy_ms: float  # per step, median of the days
     simulator_ms: float
-    network: GridSummary | None = None  # what the network above did, where there is one
+    grid: GridSummary | None = None  # what the network above did, where there is one
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Comparison:
     @property
     def has_grid(self) -> bool:
         """Whether there is a network above the site."""
-        return self.days[0].policies[0].network is not None
+        return self.days[0].policies[0].grid is not None
 
     @property
     def bound(self) -> np.ndarray:
@@ -195,12 +195,12 @@ class Comparison:
             score_iqm=interquartile_mean(scores),
             gap_per_day=float((self.bound - runs).mean()),
             **_measures(days),
-            network=self._network(days),
+            grid=self._grid(days),
         )
 
-    def _network(self, days: list[PolicyDay]) -> GridSummary | None:
+    def _grid(self, days: list[PolicyDay]) -> GridSummary | None:
         """What the network did on some days of a policy; None without a network."""
-        grid, known = self.scenario.grid, [day.network for day in days if day.network is not None]
+        grid, known = self.scenario.grid, [day.grid for day in days if day.grid is not None]
         return GridSummary.of(known, grid.limits.voltage, self.days[0].step_h) if grid and known else None
 
 

@@ -141,7 +141,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
             policy_ms=ms_per_step * result.act_seconds,
             simulator_ms=ms_per_step * result.step_seconds,
             group_kw=_by_group(measured.group_kw),
-            network=measured.network,
+            grid=measured.grid,
         )
 
     done = [run(OPTIMUM, PlanPolicy(solution.plan))]
@@ -165,7 +165,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
         limit_kw=_by_group(track.import_limit_kw[:, groups]),
         base_load_kw=_by_group(track.base_load_kw[:, groups]),
         local_hour=tuple(track.clock.local_hour.tolist()),
-        network=None if solution.grid is None else OptimumOnGrid.model_validate(asdict(solution.grid)),
+        grid=None if solution.grid is None else OptimumOnGrid.model_validate(asdict(solution.grid)),
         policies=tuple(done),
     )
 

@@ -18,7 +18,7 @@ from ev_marl.compare.columns import percent
 from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
 from ev_marl.compare.drawing import BLUE, GREEN, GREY, HALO, INK, ORANGE, PALE, label_hours, plain
-from ev_marl.compare.grid_figure import draw_network
+from ev_marl.compare.grid_figure import draw_grid
 from ev_marl.compare.table import fold, title
 
 _LOWEST_SCORE = -0.25  # the ranking's axis ends here; what is lower is marked at its edge
@@ -46,7 +46,7 @@ def draw_report(comparison: Comparison) -> bytes:
             axes.tick_params(labelbottom=False)
     if comparison.has_grid:
         halves = grid[n_panels, 0].subgridspec(1, 2)
-        draw_network(
+        draw_grid(
             figure.add_subplot(halves[0]), figure.add_subplot(halves[1]), comparison, _typical_day(comparison), colours
         )
     _draw_ranking(figure.add_subplot(grid[:, 1]), comparison, rows, colours)

@@ -14,7 +14,7 @@ from ev_marl.compare.drawing import GREY, HALO, INK, label_hours, plain
 _NEAR_PU = 0.02  # a limit that no voltage comes this near to is not drawn
 
 
-def draw_network(voltages: Axes, loadings: Axes, comparison: Comparison, day: int, colours: dict[str, str]) -> None:
+def draw_grid(voltages: Axes, loadings: Axes, comparison: Comparison, day: int, colours: dict[str, str]) -> None:
     """Draw the voltages and the loadings of a day, one line a policy.
 
     Parameters
@@ -35,7 +35,7 @@ def draw_network(voltages: Axes, loadings: Axes, comparison: Comparison, day: in
     lowest, highest = grid.limits.voltage
     extremes = []
     for policy, colour in reversed(colours.items()):
-        network = shown.of(comparison.manifest.members(policy)[0]).network
+        network = shown.of(comparison.manifest.members(policy)[0]).grid
         if network is None:
             continue
         low_pu, high_pu = np.array(network.lowest_pu), np.array(network.highest_pu)

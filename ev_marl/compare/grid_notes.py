@@ -31,7 +31,7 @@ def grid_notes(comparison: Comparison) -> list[str]:
         f"{limits.line:g} %, transformers up to {limits.transformer:g} %; {kept}. What is beyond them without any "
         "charging counts for nobody."
     ]
-    seen = [(row.label, row.network) for row in rows if row.network is not None]
+    seen = [(row.label, row.grid) for row in rows if row.grid is not None]
     failed = any(network.failed_steps for _, network in seen)
     broken = [f"{label} ({number(network.violations_per_h, 2)})" for label, network in seen if network.violations_per_h]
     lines.append(
@@ -51,7 +51,7 @@ def grid_notes(comparison: Comparison) -> list[str]:
 
 def _plan_notes(comparison: Comparison, n_failed: int) -> list[str]:
     """What lies between bound and plan, and what the plan does to the network."""
-    days = [day.network for day in comparison.days if day.network is not None]
+    days = [day.grid for day in comparison.days if day.grid is not None]
     if not days:
         return []
     gaps = np.array([day.bound - day.achieved for day in comparison.days])
@@ -81,7 +81,7 @@ def formulations_table(comparison: Comparison) -> str:
     """What each way to put the network into the optimum's model comes to, as a Markdown table; empty without any."""
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for day in comparison.days:
-        for entry in day.network.formulations if day.network is not None else ():
+        for entry in day.grid.formulations if day.grid is not None else ():
             found.setdefault((entry.name, entry.kind), []).append((entry.value, entry.seconds))
     if not found:
         return ""

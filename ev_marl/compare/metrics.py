@@ -32,7 +32,7 @@ class Measured:
     satisfaction: np.ndarray  # float64 (S,)  share of the owed energy that was delivered by the deadline [-]
     fairness: float  # Jain's index of the stations' mean satisfactions [-], NaN without a session
     group_kw: np.ndarray  # float64 (T, n_watched)  power of the watched groups, base load included
-    network: OnGrid | None  # what the network above did, where there is one
+    grid: OnGrid | None  # what the network above did, where there is one
 
     @property
     def net_kwh(self) -> float:
@@ -76,8 +76,8 @@ class Recorder:
         self._violation += flow.step_h * np.where(beyond, excess, 0.0).sum(axis=1)
         ended = flow.settled >= 0
         self._final_kwh[flow.settled[ended]] = flow.energy_kwh[ended]
-        if self._network is not None and flow.grid is not None:
-            self._network.watch(flow.grid, flow.step, flow.step_h)
+        if self._grid is not None and flow.grid is not None:
+            self._grid.watch(flow.grid, flow.step, flow.step_h)
         self._group_kw[:, flow.step] = (flow.group_kw + flow.base_load_kw)[:, self._watched]
 
     def measured(self, row: int = 0) -> Measured:
@@ -110,7 +110,7 @@ class Recorder:
             satisfaction=satisfaction,
             fairness=jain(station_means(satisfaction, station)),
             group_kw=self._group_kw[row].copy(),
-            network=None if self._network is None else self._network.measured(row),
+            grid=None if self._grid is None else self._grid.measured(row),
         )
 
     def _start(self, flow: Flow) -> None:
@@ -121,4 +121,4 @@ class Recorder:
         self._violations = np.zeros(n_batch, dtype=np.int64)
         self._final_kwh = np.full(len(self._simulator.days.stays), np.nan)
         self._group_kw = np.zeros((n_batch, self._simulator.days.n_steps, len(self._watched)))
-        self._network = None if flow.grid is None else GridRecorder(n_batch, self._simulator.days.n_steps)
+        self._grid = None if flow.grid is None else GridRecorder(n_batch, self._simulator.days.n_steps)

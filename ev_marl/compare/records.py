@@ -110,7 +110,7 @@ class PolicyDay(Record):
     """Time in the simulator and the objective per step [ms]."""
     group_kw: tuple[tuple[float, ...], ...]
     """Power of the watched groups, base load included, by group and step [kW]."""
-    network: OnGrid | None = None
+    grid: OnGrid | None = None
     """What the network above the site did; none where the scenario has none."""
 
 
@@ -151,7 +151,7 @@ class DayResult(Record):
     """Base load of the watched groups, by group and step [kW]."""
     local_hour: tuple[float, ...]
     """Local clock time of each step [h]."""
-    network: OptimumOnGrid | None = None
+    grid: OptimumOnGrid | None = None
     """How the optimum stands with the network above the site; none where the scenario has none."""
     policies: tuple[PolicyDay, ...]
     """`optimum` first, then as in the manifest."""

@@ -76,7 +76,7 @@ def summary_rows(comparison: Comparison) -> list[dict[str, Any]]:
             if isinstance(value, dict):
                 flat.update({f"cost_{term}_per_day": amount for term, amount in value.items()})
             elif isinstance(value, GridSummary):
-                flat.update({f"network_{key}": number for key, number in asdict(value).items()})
+                flat.update({f"grid_{key}": number for key, number in asdict(value).items()})
             elif value is not None:
                 flat[field.name] = value
         flat["trained_as"] = group.get(summary.policy, "")
@@ -196,22 +196,22 @@ def command_of(comparison: Comparison) -> str:
     return shlex.join(words)
 
 
-def _grid_columns(network: OnGrid | None) -> dict[str, Any]:
+def _grid_columns(grid: OnGrid | None) -> dict[str, Any]:
     """What the network did on a day; no columns without one."""
-    if network is None:
+    if grid is None:
         return {}
     return {
-        "grid_violations": network.violations,
-        "network_lowest_pu": min(network.lowest_pu),
-        "network_highest_pu": max(network.highest_pu),
-        "network_transformer_percent": max(network.transformer_percent),
-        "network_line_percent": network.line_percent,
-        "network_hot_spot_c": network.hot_spot_c,
-        "network_losses_kwh": network.losses_kwh,
-        "network_curtailed_kwh": network.curtailed_kwh,
-        "network_tap_moves": network.tap_moves,
-        "network_failed_steps": network.failed_steps,
-        "network_cut_steps": network.cut_steps,
+        "grid_violations": grid.violations,
+        "grid_lowest_pu": min(grid.lowest_pu),
+        "grid_highest_pu": max(grid.highest_pu),
+        "grid_transformer_percent": max(grid.transformer_percent),
+        "grid_line_percent": grid.line_percent,
+        "grid_hot_spot_c": grid.hot_spot_c,
+        "grid_losses_kwh": grid.losses_kwh,
+        "grid_curtailed_kwh": grid.curtailed_kwh,
+        "grid_tap_moves": grid.tap_moves,
+        "grid_failed_steps": grid.failed_steps,
+        "grid_cut_steps": grid.cut_steps,
     }
 
 
@@ -239,7 +239,7 @@ def _day_row(day: DayResult, entry: PolicyDay, its_score: float) -> dict[str, An
         "curtailed_kwh": entry.curtailed_kwh,
         "violations": entry.violations,
         "violation_kwh": entry.violation_kwh,
-        **_grid_columns(entry.network),
+        **_grid_columns(entry.grid),
         "policy_ms_per_step": entry.policy_ms,
         "simulator_ms_per_step": entry.simulator_ms,
         "sessions": day.sessions,

@@ -102,7 +102,7 @@ class Recorder:
             limits = f"{_number(lower)} .. {_number(upper)}"
             groups.add_row("  " * int(site.arrays.group_depth[g]) + name, _number(power), limits, _bar(power, limit))
         console.print(groups)
-        network = simulator.network
+        network = simulator.grid
         if network is not None:
             console.print(_grid_line(network.flow, network.spec.buses))
         stations = Table(box=None, pad_edge=False)

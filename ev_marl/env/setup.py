@@ -29,7 +29,7 @@ class Setting:
     world: World
     coordinator: Coordinator
     objective: Objective
-    network: GridLoop | None = None  # what the network above does, where the scenario has one
+    grid: GridLoop | None = None  # what the network above does, where the scenario has one
 
     @classmethod
     def of(
@@ -89,7 +89,7 @@ class Setting:
             One that was made here before: it is loaded with the days instead of making another.
         """
         if running is None:
-            return Simulator(self.site.arrays, self.coordinator, tracks, self.network)
+            return Simulator(self.site.arrays, self.coordinator, tracks, self.grid)
         running.load(tracks)
         return running
 
@@ -128,8 +128,8 @@ class Built:
         """A copy in the middle of the episode; scenario, site, world and the network's solvers are shared with it."""
         setting = self.setting
         shared: list[Any] = [setting.scenario, setting.site, setting.site.arrays, setting.world]
-        if setting.network is not None:
-            shared += [setting.network.backend, setting.network.reference, setting.network.taps]
+        if setting.grid is not None:
+            shared += [setting.grid.backend, setting.grid.reference, setting.grid.taps]
         memo.update((id(part), part) for part in shared)
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin

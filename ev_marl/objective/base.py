@@ -81,7 +81,7 @@ class DayModel(Protocol):
     energy: Variables  # (N,)  in the battery at the end of the pair's step [kWh]
     owed_sessions: np.ndarray  # int64 (O,)  sessions that can be short of what is due
     shortfall: Variables  # (O,)  kWh due and not there, in the order of owed_sessions
-    network: GridModel | None  # None: no network, or none that is modelled
+    grid: GridModel | None  # None: no network, or none that is modelled
 
     @property
     def least_kw(self) -> np.ndarray:

@@ -58,12 +58,12 @@ def _daily(name: str, day: DayModel, price: float, quantity: Callable[[GridModel
     ObjectiveError
         If the model has no network.
     """
-    if day.network is None:
+    if day.grid is None:
         raise ObjectiveError(
             f"objective term '{name}' prices what happens on the network, and the plan does not model that: give the "
             "optimum the network (`grid=`), and leave the term out where policies such as `mpc` plan"
         )
-    return day.linear(quantity(day.network), np.full(day.n_steps, price * day.step_h))
+    return day.linear(quantity(day.grid), np.full(day.n_steps, price * day.step_h))
 
 
 @TERMS.register("voltage_deviation")
@@ -102,7 +102,7 @@ class VoltageDeviation:
 
     def expression(self, day: DayModel) -> Expression:
         """price·Δ·Σ what is beyond the band, from below."""
-        return _daily(self.name, day, self.price_per_pu_h, lambda network: network.beyond_band_pu())
+        return _daily(self.name, day, self.price_per_pu_h, lambda grid: grid.beyond_band_pu())
 
 
 class _PricedEnergy:
@@ -145,7 +145,7 @@ class LineOverload(_PricedEnergy):
 
     def expression(self, day: DayModel) -> Expression:
         """price·Δ·Σ overload, from below."""
-        return _daily(self.name, day, self.price_per_kwh, lambda network: network.line_overload_kva())
+        return _daily(self.name, day, self.price_per_kwh, lambda grid: grid.line_overload_kva())
 
 
 @TERMS.register("transformer_overload")
@@ -175,7 +175,7 @@ class TransformerOverload(_PricedEnergy):
 
     def expression(self, day: DayModel) -> Expression:
         """price·Δ·Σ overload, from below."""
-        return _daily(self.name, day, self.price_per_kwh, lambda network: network.transformer_overload_kva())
+        return _daily(self.name, day, self.price_per_kwh, lambda grid: grid.transformer_overload_kva())
 
 
 @TERMS.register("grid_losses")
@@ -204,4 +204,4 @@ class GridLosses(_PricedEnergy):
 
     def expression(self, day: DayModel) -> Expression:
         """price·Δ·Σ added losses, from below."""
-        return _daily(self.name, day, self.price_per_kwh, lambda network: network.added_losses_kw())
+        return _daily(self.name, day, self.price_per_kwh, lambda grid: grid.added_losses_kw())

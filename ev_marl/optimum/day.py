@@ -62,7 +62,7 @@ def solve_day(
         track = getattr(inner, "track", None)
     if not isinstance(track, Track):
         raise OptionError("solve_day needs a day: reset the environment first, or give a track: solve_day(day, track)")
-    grid = None if setting.network is None else GridProblem.of(setting.network, track)
+    grid = None if setting.grid is None else GridProblem.of(setting.grid, track)
     return solve(
         setting.site,
         track,
@@ -83,5 +83,5 @@ def check_bound(setting: Setting) -> None:
     ObjectiveError
         If a term has no expression; the message names it.
     """
-    with_network = setting.network is not None
-    check_expressions(setting.objective, setting.site.arrays, "the cooperative optimum", with_network=with_network)
+    with_grid = setting.grid is not None
+    check_expressions(setting.objective, setting.site.arrays, "the cooperative optimum", with_grid=with_grid)

@@ -69,7 +69,7 @@ class PyomoDay(Programme):
     convex_rows : list of ConvexRows
         What terms asked to keep by tangents.
     grid_terms : GridTerms, optional
-        What terms asked of the network; `network` is the same, as terms see it.
+        What terms asked of the network; `grid` is the same, as terms see it.
 
     Raises
     ------
@@ -98,7 +98,7 @@ class PyomoDay(Programme):
         self._state_physics(objective.limits_are_hard)
         occupied = np.bincount(self.pair_step, minlength=self.n_steps) > 0
         self.grid_terms = None if grid is None else GridTerms(grid, occupied, self.variables)
-        self.network = self.grid_terms
+        self.grid = self.grid_terms
         self.model.term_rows = pyo.Constraint(pyo.Any)
         terms = [expression_of(term, self) for term in objective.terms]
         self.model.cost = pyo.Objective(expr=sum(terms), sense=pyo.minimize)

@@ -159,7 +159,7 @@ def solve(
 
 def _network_of(track: Track, grid: GridProblem | Literal["ideal"] | None) -> GridProblem | None:
     """The network to solve with, which may only be left out where there is none."""
-    if grid is None and track.network is not None:
+    if grid is None and track.grid is not None:
         raise OptionError(
             "this day is of a site on a network, and `solve(site, track, objective)` does not know it: call "
             "`ev_marl.solve_day(env)` or `ev_marl.solve_day(setting, track)`, which do, or give "

@@ -77,7 +77,7 @@ class SiteView(StationView):
     upper_kw: np.ndarray  # (B, G)
     base_load_kw: np.ndarray | None = None  # (B, G)  inflexible load − PV below each group in this step
     peak_kw: np.ndarray | None = None  # (B,)  highest import of the site so far, base load included
-    network: Injections | None = None  # what loads and generators of the network above do in this step; chargers 0
+    grid: Injections | None = None  # what loads and generators of the network above do in this step; chargers 0
     tap: np.ndarray | None = None  # int64 (B,)  position of the network's controlled transformer
 
 
@@ -106,7 +106,7 @@ class Episode:
     tracks: Sequence[Track] | None  # one per batch row; only for a policy with information "future"
     world: World | None = None  # the scenario's models, from which a policy may draw what it expects; never its tracks
     objective: Objective | None = None  # what counts, for a policy that needs more of it than the view's prices
-    network: GridLoop | None = None  # the network above the site, without any day; for a policy that knows the site
+    grid: GridLoop | None = None  # the network above the site, without any day; for a policy that knows the site
 
 
 @runtime_checkable

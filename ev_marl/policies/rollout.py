@@ -72,17 +72,17 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> Sta
         upper_kw=simulator.upper_kw,
         base_load_kw=simulator.base_load_kw,
         peak_kw=simulator.peak_kw.copy(),
-        network=_present_loads(simulator),
-        tap=None if simulator.network is None else simulator.network.flow.tap,
+        grid=_present_loads(simulator),
+        tap=None if simulator.grid is None else simulator.grid.flow.tap,
     )
 
 
 def _present_loads(simulator: Simulator) -> Injections | None:
     """What flows on the network in the coming step besides charging."""
-    if simulator.network is None:
+    if simulator.grid is None:
         return None
-    none = np.zeros((simulator.n_batch, simulator.network.spec.n_charger_buses))
-    states = simulator.network.days.injections(simulator.rows, simulator.step_index, none, none)
+    none = np.zeros((simulator.n_batch, simulator.grid.spec.n_charger_buses))
+    states = simulator.grid.days.injections(simulator.rows, simulator.step_index, none, none)
     return states.rows(np.arange(simulator.n_batch))  # a copy: nothing later can be reached from it
 
 
@@ -177,7 +177,7 @@ def rollout(
             tracks=tracks if policy.information == "future" else None,
             world=world,
             objective=objective,
-            network=None if blind or simulator.network is None else replace(simulator.network),  # without its days
+            grid=None if blind or simulator.grid is None else replace(simulator.grid),  # without its days
         )
     )
     returns = np.zeros((len(tracks), simulator.site.n_stations))

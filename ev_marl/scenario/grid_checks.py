@@ -15,7 +15,7 @@ from ev_marl.scenario.tree import ROOT, parent_of
 from ev_marl.scenario.units import price
 from ev_marl.support.files import is_file
 
-NETWORK_TERMS = ("voltage_deviation", "line_overload", "transformer_overload", "grid_losses")
+GRID_TERMS = ("voltage_deviation", "line_overload", "transformer_overload", "grid_losses")
 WITHOUT_GRID = "needs `grid`, and this scenario has none; add `grid: {network: ...}`, or remove it"
 
 
@@ -34,7 +34,7 @@ def _needs_a_grid(document: Document) -> Iterator[Problem]:
             if mapping.get("bus") is not None:
                 yield document.problem((*key, "bus"), WITHOUT_GRID)
     objective = document.data.get("objective")
-    for name in NETWORK_TERMS:
+    for name in GRID_TERMS:
         if isinstance(objective, dict) and not _is_nothing(objective.get(name)):
             yield document.problem(("objective", name), WITHOUT_GRID)
 

@@ -172,7 +172,7 @@ class Simulator:
         Who gets power when there is not enough.
     tracks : sequence of Track
         The days that rows can be reset to; one site, one step length, one horizon.
-    network : GridLoop, optional
+    grid : GridLoop, optional
         The network above the site; left out, the grid connection is ideal. The simulator works on a copy.
 
     Attributes
@@ -195,7 +195,7 @@ class Simulator:
         Metered in the last step, 0 after a reset [kW].
     group_kw : float64, shape (n_batch, n_groups)
         Sum of the granted powers below each group in the last step, 0 after a reset [kW].
-    network : GridLoop or None
+    grid : GridLoop or None
         The network above the site.
     """
 
@@ -204,19 +204,19 @@ class Simulator:
         site: SiteArrays,
         coordinator: Coordinator,
         tracks: Sequence[Track],
-        network: GridLoop | None = None,
+        grid: GridLoop | None = None,
     ) -> None:
         announce_compilation()
         self.site = site
         self.coordinator = coordinator
-        self.network = None if network is None else replace(network)  # taps and temperatures are this simulator's own
+        self.grid = None if grid is None else replace(grid)  # taps and temperatures are this simulator's own
         self.load(tracks)
 
     def load(self, tracks: Sequence[Track]) -> None:
         """Replace the days; a reset must follow."""
         self.days = Days.stack(self.site, tracks)
-        if self.network is not None:
-            self.network.load(tracks)
+        if self.grid is not None:
+            self.grid.load(tracks)
         self.step_index = self.days.n_steps
 
     @property
@@ -260,8 +260,8 @@ class Simulator:
         self._flow.granted_kw[:] = 0.0
         self._flow.group_kw[:] = 0.0
         _start(self.day, self.days.first_session, self.days.stays, self.session, self._following, self.energy_kwh)
-        if self.network is not None:
-            self.network.reset(self.rows, n_batch)
+        if self.grid is not None:
+            self.grid.reset(self.rows, n_batch)
         self._look_ahead()
 
     def step(self, setpoint_kw: np.ndarray) -> Flow:
@@ -295,8 +295,8 @@ class Simulator:
         flow.lower_kw, flow.upper_kw, flow.base_load_kw = self.lower_kw, self.upper_kw, self.base_load_kw
         self._request.lower_kw, self._request.upper_kw = self.lower_kw, self.upper_kw
         self.coordinator.grant(self._request, flow.granted_kw)
-        if self.network is not None:
-            flow.grid = self.network.step(step, self.days.step_h, self._request, flow.granted_kw)
+        if self.grid is not None:
+            flow.grid = self.grid.step(step, self.days.step_h, self._request, flow.granted_kw)
         _advance(
             step,
             self.days.step_h,

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-Subsystem = Literal["calendar", "arrivals", "vehicles", "stays", "ports", "prices", "loads", "pv", "network"]
+Subsystem = Literal["calendar", "arrivals", "vehicles", "stays", "ports", "prices", "loads", "pv", "grid"]
 
 _SPAWN_KEYS: dict[Subsystem, int] = {
     "calendar": 0,
@@ -21,7 +21,7 @@ _SPAWN_KEYS: dict[Subsystem, int] = {
     "prices": 5,
     "loads": 6,
     "pv": 7,
-    "network": 8,
+    "grid": 8,
 }
 
 

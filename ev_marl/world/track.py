@@ -41,7 +41,7 @@ class Track:
     base_load_kw: np.ndarray  # float64 (T, G)  inflexible load − PV of everything below the group [kW]
     import_limit_kw: np.ndarray  # float64 (T, G)  >= 0, inf: no limit
     export_limit_kw: np.ndarray  # float64 (T, G)  >= 0, inf: no limit
-    network: GridDay | None = None  # other loads and generators on the network above, if there is one
+    grid: GridDay | None = None  # other loads and generators on the network above, if there is one
     turned_away: int = 0  # vehicles that found no free port
     source: dict[str, str] = field(default_factory=dict)  # where it came from: scenario, seed, file, imputations, edits
 
@@ -93,7 +93,7 @@ class Track:
         start: datetime | str = "2023-05-15T00:00",
         timezone: str = "Europe/Amsterdam",
         currency: str = "EUR",
-        network: GridDay | None = None,
+        grid: GridDay | None = None,
         source: Mapping[str, str] | None = None,
     ) -> Track:
         """A track made by hand, checked against its site.
@@ -114,7 +114,7 @@ class Track:
             Start of the first step; local time where it has no offset.
         timezone, currency : str
             IANA time zone and currency.
-        network : GridDay, optional
+        grid : GridDay, optional
             Other loads and generators on the network above the site.
         source : mapping of str
             Where it came from; `{"kind": "handmade"}` if left out.
@@ -148,7 +148,7 @@ class Track:
             timezone=timezone,
             step_h=float(step_h),
             currency=currency,
-            network=network,
+            grid=grid,
             source=dict(source or {"kind": "handmade"}),
             **content,
         )
@@ -232,10 +232,10 @@ class Track:
             file and field.
         """
         content = track_files.read(Path(path))
-        network = GridDay(**content.pop("network")) if "network" in content else None
+        grid = GridDay(**content.pop("grid")) if "grid" in content else None
         try:
             sessions = session_table(**content.pop("sessions"))
-            track = cls(sessions=sessions, network=network, **content)
+            track = cls(sessions=sessions, grid=grid, **content)
             track.validate()
         except TrackError as error:
             raise TrackError(f"{path}: {error}") from error

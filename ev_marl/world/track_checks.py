@@ -37,8 +37,8 @@ def problems(track: Track, site: Site | None = None) -> list[str]:
     found = _frame(track)
     if site is not None:
         found += _names("ports", track.ports, site.ports) + _names("groups", track.groups, site.groups)
-    if track.network is not None:
-        found += grid_day_problems(track.network, track.n_steps, None if site is None else site.network)
+    if track.grid is not None:
+        found += grid_day_problems(track.grid, track.n_steps, None if site is None else site.network)
     if track.sessions.ndim != 1 or track.sessions.dtype != SESSION:
         found.append("sessions are no table of the dtype SESSION; make them with session_table(...)")
     else:
@@ -67,10 +67,10 @@ def grid_day_problems(day: GridDay, n_steps: int, network: Network | None) -> li
         found += _names("generators", day.generators, spec.generators, of)
     for names, elements in (("loads", day.loads), ("generators", day.generators)):
         if len(set(elements)) != len(elements):
-            found.append(f"network.{names}: a name occurs twice")
+            found.append(f"grid.{names}: a name occurs twice")
     needed = {"load_kw": day.loads, "load_kvar": day.loads, "generator_kw": day.generators}
     for name, elements in {**needed, "generator_kvar": day.generators}.items():
-        found += _values(f"network.{name}", getattr(day, name), (n_steps, len(elements)))
+        found += _values(f"grid.{name}", getattr(day, name), (n_steps, len(elements)))
     return found
 
 

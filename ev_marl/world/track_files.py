@@ -4,8 +4,8 @@ Parquet: one row per step, with prices and one column per group and quantity (`b
 `sessions` lists the sessions that arrive in the step; all else is JSON in the schema's metadata. JSON: one object with
 the same names, `null` where a limit is infinite. Both begin with format and version.
 
-Where there is a network, its loads and generators are columns too (`network_load_kw/house 3`), with their names in the
-metadata; in JSON they stand below `network`.
+Where there is a network, its loads and generators are columns too (`grid_load_kw/house 3`), with their names in the
+metadata; in JSON they stand below `grid`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ VERSION = 1
 _FRAME = ("start", "timezone", "step_h", "currency", "ports", "groups", "turned_away", "source")
 _PRICES = ("buy_per_kwh", "sell_per_kwh")
 _BY_GROUP = ("base_load_kw", "import_limit_kw", "export_limit_kw")
-_NETWORK = {"load_kw": "loads", "load_kvar": "loads", "generator_kw": "generators", "generator_kvar": "generators"}
+_GRID = {"load_kw": "loads", "load_kvar": "loads", "generator_kw": "generators", "generator_kvar": "generators"}
 _ARROW = {"i": pa.int64(), "f": pa.float64(), "U": pa.string()}
 _SESSION_TYPES = {name: _ARROW[SESSION[name].kind] for name in FIELDS}
 
@@ -50,7 +50,7 @@ def write(track: Track, path: Path, overwrite: bool) -> Path:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Content of a track file: the fields of `Track`, with `sessions` and `network` as dicts; see `Track.load`."""
+    """Content of a track file: the fields of `Track`, with `sessions` and `grid` as dicts; see `Track.load`."""
     readers = {".parquet": _read_parquet, ".json": _read_json}
     if path.suffix not in readers:
         raise TrackError(f"{path}: a track file ends in .parquet or .json, not in '{path.suffix}'")
@@ -124,12 +124,12 @@ def _write_json(track: Track, path: Path) -> None:
             group: [None if value == float("inf") else value for value in column]
             for group, column in zip(track.groups, columns, strict=True)
         }
-    if track.network is not None:
-        content["network"] = {
-            **{names: list(getattr(track.network, names)) for names in _NETWORK.values()},
+    if track.grid is not None:
+        content["grid"] = {
+            **{names: list(getattr(track.grid, names)) for names in _GRID.values()},
             **{
-                name: dict(zip(getattr(track.network, names), getattr(track.network, name).T.tolist(), strict=True))
-                for name, names in _NETWORK.items()
+                name: dict(zip(getattr(track.grid, names), getattr(track.grid, name).T.tolist(), strict=True))
+                for name, names in _GRID.items()
             },
         }
     columns = [track.sessions[name].tolist() for name in _SESSION_TYPES]
@@ -153,15 +153,15 @@ def _read_json(path: Path) -> dict[str, Any]:
             for group in content["groups"]
         ]
         content[name] = _stack(columns, n_steps, name, content["groups"], path)
-    if stored.get("network") is not None:
-        network = content["network"] = _element_names(stored, path)
-        for name, names in _NETWORK.items():
-            by_element = _take(stored["network"], name, path, "network.")
+    if stored.get("grid") is not None:
+        grid = content["grid"] = _element_names(stored, path)
+        for name, names in _GRID.items():
+            by_element = _take(stored["grid"], name, path, "grid.")
             columns = [
-                _floats(_take(by_element, element, path, f"network.{name}."), f"network.{name}.{element}", path)
-                for element in network[names]
+                _floats(_take(by_element, element, path, f"grid.{name}."), f"grid.{name}.{element}", path)
+                for element in grid[names]
             ]
-            network[name] = _stack(columns, n_steps, f"network.{name}", network[names], path)
+            grid[name] = _stack(columns, n_steps, f"grid.{name}", grid[names], path)
     rows = _take(stored, "sessions", path)
     if not isinstance(rows, list):
         raise TrackError(f"{path}: the field sessions must be a list")
@@ -185,12 +185,12 @@ def _write_parquet(track: Track, path: Path) -> None:
     )
     columns["sessions"] = pa.ListArray.from_arrays(pa.array(bounds), table)
     frame = _frame(track)
-    if track.network is not None:
-        frame["network"] = {names: list(getattr(track.network, names)) for names in _NETWORK.values()}
-        for name, names in _NETWORK.items():
-            for k, element in enumerate(frame["network"][names]):
-                values = np.ascontiguousarray(getattr(track.network, name)[:, k])
-                columns[f"network_{name}/{element}"] = pa.array(values)
+    if track.grid is not None:
+        frame["grid"] = {names: list(getattr(track.grid, names)) for names in _GRID.values()}
+        for name, names in _GRID.items():
+            for k, element in enumerate(frame["grid"][names]):
+                values = np.ascontiguousarray(getattr(track.grid, name)[:, k])
+                columns[f"grid_{name}/{element}"] = pa.array(values)
     metadata = {FORMAT: json.dumps(frame, ensure_ascii=False, allow_nan=False)}
     pq.write_table(pa.table(columns).replace_schema_metadata(metadata), path)
 
@@ -203,10 +203,10 @@ def _read_parquet(path: Path) -> dict[str, Any]:
     frame = (table.schema.metadata or {}).get(FORMAT.encode())
     stored: Any = json.loads(frame) if frame else None
     content = _check_frame(stored, path)
-    network = None if stored.get("network") is None else _element_names(stored, path)
+    grid = None if stored.get("grid") is None else _element_names(stored, path)
     needed = [*_PRICES, *(f"{name}/{group}" for name in _BY_GROUP for group in content["groups"]), "sessions"]
-    if network is not None:
-        needed += [f"network_{name}/{element}" for name, names in _NETWORK.items() for element in network[names]]
+    if grid is not None:
+        needed += [f"grid_{name}/{element}" for name, names in _GRID.items() for element in grid[names]]
     missing = [name for name in needed if name not in table.column_names]
     if missing:
         raise TrackError(f"{path}: the column{'s' * (len(missing) > 1)} {', '.join(missing)} is missing")
@@ -219,9 +219,9 @@ def _read_parquet(path: Path) -> dict[str, Any]:
         content[name] = _floats(table[name].to_pylist(), name, path)
     for name in _BY_GROUP:
         content[name] = stacked(name, content["groups"])
-    if network is not None:
-        powers = {name: stacked(f"network_{name}", network[names]) for name, names in _NETWORK.items()}
-        content["network"] = network | powers
+    if grid is not None:
+        powers = {name: stacked(f"grid_{name}", grid[names]) for name, names in _GRID.items()}
+        content["grid"] = grid | powers
     kind = table.schema.field("sessions").type
     fields = {field.name for field in kind.value_type} if pa.types.is_list(kind) else set()
     absent = [name for name in _SESSION_TYPES if name not in fields]
@@ -241,10 +241,10 @@ def _take(mapping: Any, key: str, path: Path, prefix: str = "") -> Any:
 def _element_names(stored: dict[str, Any], path: Path) -> dict[str, Any]:
     """Names of a network's loads and generators, for its content to be added."""
     found = {}
-    for name in dict.fromkeys(_NETWORK.values()):
-        values = _take(stored["network"], name, path, "network.")
+    for name in dict.fromkeys(_GRID.values()):
+        values = _take(stored["grid"], name, path, "grid.")
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise TrackError(f"{path}: the field network.{name} must be a list of names")
+            raise TrackError(f"{path}: the field grid.{name} must be a list of names")
         found[name] = tuple(values)
     return found
 

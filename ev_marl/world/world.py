@@ -43,7 +43,7 @@ class _Day:
     import_limit_kw: np.ndarray  # float64 (T, G)
     export_limit_kw: np.ndarray  # float64 (T, G)
     loads: LoadDay
-    network: GridMean | None
+    grid: GridMean | None
 
 
 class World:
@@ -84,7 +84,7 @@ class World:
             self._sessions = SESSION_MODELS.make(scenario.sessions.model, scenario.sessions, trust=scenario.trusted)
         self._prices = price_source(scenario.prices, scenario.currency) if prices is None else prices
         self._loads = SiteLoads(self.site.groups, arrays.group_parent, self.site.base_loads, self.site.pvs)
-        self._network = self._grid_loads()
+        self._grid = self._grid_loads()
         self._known_days: dict[date, _Day] = {}
         if isinstance(self._prices, FilePrices):
             for day in self.days:
@@ -154,7 +154,7 @@ class World:
                 import_limit_kw,
                 export_limit_kw,
                 self._loads.on(clock, episode_hours),
-                None if self._network is None else self._network.on(clock, episode_hours),
+                None if self._grid is None else self._grid.on(clock, episode_hours),
             )
         return self._known_days[day]
 
@@ -169,11 +169,11 @@ class World:
     def _track(self, known: _Day, seed: int, sessions: np.ndarray, turned_away: int, source: dict[str, str]) -> Track:
         scenario = self.scenario
         price = self._prices.draw(known.clock, known.episode_hours, stream(seed, "prices"))
-        network = None
-        if self._network is not None and known.network is not None:
+        grid = None
+        if self._grid is not None and known.grid is not None:
             # The same stream as for the plants of the site, so that both have the same sky.
             sky = stream(seed, "pv")
-            network = self._network.draw(known.network, scenario.step, stream(seed, "network"), sky)
+            grid = self._grid.draw(known.grid, scenario.step, stream(seed, "grid"), sky)
         buy, sell = buy_and_sell(price, scenario.prices.feed_in, scenario.prices.markup)
         return Track(
             start=known.clock.start,
@@ -188,7 +188,7 @@ class World:
             base_load_kw=self._loads.draw(known.loads, scenario.step, stream(seed, "loads"), stream(seed, "pv")),
             import_limit_kw=known.import_limit_kw.copy(),
             export_limit_kw=known.export_limit_kw.copy(),
-            network=network,
+            grid=grid,
             turned_away=turned_away,
             source=source,
         )

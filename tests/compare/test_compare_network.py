@@ -112,7 +112,7 @@ def test_the_recorder_takes_the_network_where_there_is_one() -> None:
             flow = simulator.step(np.zeros((1, setting.site.arrays.n_ports)))
             flow.grid = quiet_flow(losses_kw=2.0) if network else None
             recorder.watch(flow, np.zeros(0), np.zeros(0))
-        found = recorder.measured().network
+        found = recorder.measured().grid
         assert found is None if not network else found is not None and found.losses_kwh == pytest.approx(48.0)
 
 
@@ -164,12 +164,10 @@ def on_network(plain: Comparison) -> Comparison:
     days = [
         day.model_copy(
             update={
-                "policies": tuple(
-                    entry.model_copy(update={"network": network(entry.policy)}) for entry in day.policies
-                ),
+                "policies": tuple(entry.model_copy(update={"grid": network(entry.policy)}) for entry in day.policies),
                 "achieved": day.bound - 0.5,
                 "exact": False,
-                "network": proof(day.bound),
+                "grid": proof(day.bound),
             }
         )
         for day in plain.days
@@ -188,8 +186,8 @@ def test_columns_appear_only_with_a_network(plain: Comparison, on_network: Compa
     headings = {column.heading for column in grid_columns()}
     assert not headings & {column.heading for column in columns(plain)}
     assert headings < {column.heading for column in columns(on_network)}
-    assert not [name for name in results_table(plain).column_names if name.startswith("network")]
-    assert not [name for name in summary_rows(plain)[0] if name.startswith("network")]
+    assert not [name for name in results_table(plain).column_names if name.startswith("grid")]
+    assert not [name for name in summary_rows(plain)[0] if name.startswith("grid")]
     assert "network" not in notes(plain).lower()
 
 
@@ -239,7 +237,7 @@ def test_what_bound_and_plan_are_worth_is_said(plain: Comparison, on_network: Co
     assert f"Between bound and plan: 0.5000 EUR/day ({share:.4f} % of the bound)." in text
     plan = "keeps every limit of the network in the exact power flow, 16 of its tightest steps solved by pandapower"
     assert plan in text
-    broken = [day.model_copy(update={"network": proof(day.bound, 3e-5)}) for day in on_network.days]
+    broken = [day.model_copy(update={"grid": proof(day.bound, 3e-5)}) for day in on_network.days]
     assert "beyond the limits by at most 3.0e-05 p.u. and 0.0e+00" in notes(replace(on_network, days=tuple(broken)))
     table = formulations_table(on_network).splitlines()[2:]
     mean = on_network.bound.mean()
@@ -253,12 +251,12 @@ def test_what_bound_and_plan_are_worth_is_said(plain: Comparison, on_network: Co
 
 def test_files_hold_every_number(on_network: Comparison) -> None:
     table = results_table(on_network)
-    assert table["network_lowest_pu"].to_pylist()[:4] == [0.96, 0.931, 0.931, 0.96]
+    assert table["grid_lowest_pu"].to_pylist()[:4] == [0.96, 0.931, 0.931, 0.96]
     assert set(table["grid_violations"].to_pylist()) == {0, 36}
     rows = {row["policy"]: row for row in csv.DictReader(io.StringIO(summary_csv(on_network)))}
     for field in fields(GridSummary):
-        assert f"network_{field.name}" in rows["idle"]
-    assert float(rows["edf"]["network_violations_per_h"]) == 1.5
+        assert f"grid_{field.name}" in rows["idle"]
+    assert float(rows["edf"]["grid_violations_per_h"]) == 1.5
     report = report_markdown(on_network)
     assert "Network violations: buses outside the voltage band" in report
     assert "\n\n## Run it again" in report
@@ -285,9 +283,9 @@ def test_runs_from_before_networks_are_read_and_go_on(tmp_path: Path) -> None:
     (out / "manifest.json").write_text(json.dumps(manifest))
     for path in (out / "days").iterdir():
         day = json.loads(path.read_text())
-        del day["network"]
+        del day["grid"]
         for entry in day["policies"]:
-            del entry["network"]
+            del entry["grid"]
         path.write_text(json.dumps(day))
     again = compare("tiny", ["edf"], 2, out=out, workers=1, report=False)
     assert again.days[0] == first.days[0]
@@ -305,13 +303,13 @@ def test_the_network_file_is_one_of_the_data_files(on_network: Comparison) -> No
 
 def test_summaries_stay_what_they_were(plain: Comparison, on_network: Comparison) -> None:
     for before, after in zip(plain.table(), on_network.table(), strict=True):
-        np.testing.assert_equal(replace(after, network=None), before)
+        np.testing.assert_equal(replace(after, grid=None), before)
 
 
 def test_in_the_loop_the_recorder_agrees_with_the_flows() -> None:
     rng = np.random.default_rng(2)
     site = chain_site(random_site(rng))
-    track = replace(random_track(rng, site), network=chain_day(12, load_kw=4.0))
+    track = replace(random_track(rng, site), grid=chain_day(12, load_kw=4.0))
     limits = GridLimits(voltage=[0.99, 1.001], line=12.0, transformer=10.0)
     simulator = Simulator(site.arrays, make_coordinator("none"), [track], chain_loop(site, limits=limits))
     simulator.reset([0, 0])
@@ -329,7 +327,7 @@ def test_in_the_loop_the_recorder_agrees_with_the_flows() -> None:
         broken += int((grid.transformer_percent[1] > grid.transformer_limit_percent[1] + 1e-3).sum())
         losses_kwh += flow.step_h * grid.losses_kw[1]
         lowest.append(grid.vm_pu[1].min())
-    network = recorder.measured(1).network
+    network = recorder.measured(1).grid
     assert network is not None
     assert network.violations == broken > 0
     assert network.losses_kwh == pytest.approx(losses_kwh)
@@ -368,7 +366,7 @@ def test_policies_on_a_real_network(coordinator: str, tmp_path: Path) -> None:
     pytest.importorskip("pandapower")
     (tmp_path / "street.yaml").write_text(STREET.replace("COORDINATOR", coordinator))
     run = compare(tmp_path / "street.yaml", ["idle"], 2, seed=1, out=tmp_path / "run", workers=1)
-    rows = {row.policy: row.network for row in run.table()}
+    rows = {row.policy: row.grid for row in run.table()}
     optimum, uncontrolled, idle = rows["optimum"], rows["uncontrolled"], rows["idle"]
     assert optimum is not None
     assert uncontrolled is not None
@@ -382,8 +380,8 @@ def test_policies_on_a_real_network(coordinator: str, tmp_path: Path) -> None:
     for day in run.days:
         for entry in day.policies:
             assert entry.team_return <= day.bound + 1e-6 * max(1.0, abs(day.bound))
-        assert day.network is not None
-        kinds = [entry.kind for entry in day.network.formulations]
+        assert day.grid is not None
+        kinds = [entry.kind for entry in day.grid.formulations]
         assert (kinds[0], kinds[-1]) == ("bound", "plan")
-        assert day.network.voltage_violation_pu == 0.0
+        assert day.grid.voltage_violation_pu == 0.0
     assert "| replayed plan |" in (tmp_path / "run" / "report.md").read_text()

@@ -12,7 +12,7 @@ from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.testing import check_block
 
-ABOUT_THE_NETWORK = {"voltage", "network"}  # need a site with one
+ABOUT_THE_NETWORK = {"voltage", "grid"}  # need a site with one
 
 
 @pytest.mark.parametrize("name", sorted(set(BLOCKS.names()) - ABOUT_THE_NETWORK))

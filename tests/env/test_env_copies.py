@@ -137,7 +137,7 @@ def test_a_copy_on_a_network(scenario: str) -> None:
     env = ev_marl.parallel_env(scenario)
     begin(env)
     twins = [copies(env) for copies in COPIES.values()]
-    assert twins[0].simulator.network.backend is env.simulator.network.backend
+    assert twins[0].simulator.grid.backend is env.simulator.grid.backend
     expected = play(env, 30, seed=1)
     assert [play(twin, 30, seed=1) == expected for twin in twins] == [True, True]
 

@@ -44,7 +44,7 @@ def seen(block: ObservationBlock, site: Site, n_batch: int = 1, **changes: Any) 
         site.arrays, make_coordinator("none"), [random_track(np.random.default_rng(0), site, n_steps=2)]
     )
     simulator.reset([0] * n_batch)
-    simulator.network = SimpleNamespace(  # type: ignore[assignment]
+    simulator.grid = SimpleNamespace(  # type: ignore[assignment]
         flow=quiet_flow(n_batch, **changes), sensitivity_pu_per_kw=np.array([-0.001, -0.002])
     )
     features = block.bind(site)
@@ -136,7 +136,7 @@ def small_paths(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_paths")
 def test_each_station_sees_how_full_its_way_up_is() -> None:
-    block, site = BLOCKS.get("network")(), two_stations(SimpleNamespace(spec=small_spec()))
+    block, site = BLOCKS.get("grid")(), two_stations(SimpleNamespace(spec=small_spec()))
     out = seen(
         block,
         site,
@@ -152,7 +152,7 @@ def test_each_station_sees_how_full_its_way_up_is() -> None:
 
 
 @pytest.mark.usefixtures("small_paths")
-@pytest.mark.parametrize("name", ["voltage", "network"])
+@pytest.mark.parametrize("name", ["voltage", "grid"])
 def test_values_stay_within_their_bounds_whatever_happens(name: str) -> None:
     rng = np.random.default_rng(3)
     site = two_stations(SimpleNamespace(spec=small_spec()))
@@ -169,7 +169,7 @@ def test_values_stay_within_their_bounds_whatever_happens(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["voltage", "network"])
+@pytest.mark.parametrize("name", ["voltage", "grid"])
 def test_without_a_network_the_block_says_what_it_needs(name: str) -> None:
     with pytest.raises(NetworkError, match=f"observation block '{name}' needs `grid:`"):
         BLOCKS.get(name)().bind(two_stations())
@@ -178,7 +178,7 @@ def test_without_a_network_the_block_says_what_it_needs(name: str) -> None:
 def chain_simulator(site: Site, seeds: list[int]) -> Simulator:
     """Days on a chain of three buses, one row each, with more charging than it can carry at times."""
     tracks = [
-        replace(random_track(np.random.default_rng(seed), site), network=chain_day(12, load_kw=4.0 * k))
+        replace(random_track(np.random.default_rng(seed), site), grid=chain_day(12, load_kw=4.0 * k))
         for k, seed in enumerate(seeds)
     ]
     simulator = Simulator(site.arrays, make_coordinator("none"), tracks, chain_loop(site))
@@ -204,7 +204,7 @@ def watched(block: ObservationBlock, site: Site, seeds: list[int], setpoint_kw: 
 
 
 @pytest.mark.usefixtures("small_paths")
-@pytest.mark.parametrize("name", ["voltage", "network"])
+@pytest.mark.parametrize("name", ["voltage", "grid"])
 def test_in_the_loop_every_day_is_seen_alone_as_in_a_batch(name: str) -> None:
     rng = np.random.default_rng(5)
     site = chain_site(random_site(rng))
@@ -221,7 +221,7 @@ def test_after_a_reset_the_first_step_without_charging_is_seen() -> None:
     block = BLOCKS.get("voltage")()
     out = np.zeros((2, site.arrays.n_stations, len(block.bind(site))), dtype=np.float32)
     block.fill(simulator, out)
-    assert simulator.network is not None
-    idle_pu = simulator.network.days.idle_vm_pu[:, 0, [1, 2]][:, site.port_charger[site.arrays.station_first_port[:-1]]]
+    assert simulator.grid is not None
+    idle_pu = simulator.grid.days.idle_vm_pu[:, 0, [1, 2]][:, site.port_charger[site.arrays.station_first_port[:-1]]]
     np.testing.assert_allclose(out[:, :, 0], (idle_pu - 1.0) / 0.1, atol=1e-6)
     assert np.all(out[:, :, 3] < 0.0)  # drawing lowers the voltage

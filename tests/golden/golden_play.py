@@ -163,7 +163,7 @@ def _world(case: Case) -> Numbers:
         track = world.sample(seed)
         content = {name: getattr(track, name) for name in TRACK}
         content |= {f"sessions.{name}": track.sessions[name] for name in track.sessions.dtype.names}
-        content |= {} if track.network is None else {f"network.{name}": x for name, x in vars(track.network).items()}
+        content |= {} if track.grid is None else {f"grid.{name}": x for name, x in vars(track.grid).items()}
         numbers |= {f"{seed}.{name}": value for name, value in content.items()} | {f"{seed}.start": str(track.start)}
     return numbers
 

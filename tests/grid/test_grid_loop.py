@@ -43,7 +43,7 @@ def full_day(site: Site, n_steps: int = 4, load_kw: float = 10.0) -> Track:
         {"port": port, "arrival": 0, "departure": n_steps, "wanted_kwh": 900, "capacity_kwh": 1000, "energy_kwh": 50}
         for port in site.ports
     ]
-    return Track.build(site, n_steps=n_steps, sessions=sessions).replace(network=chain_day(n_steps, load_kw))
+    return Track.build(site, n_steps=n_steps, sessions=sessions).replace(grid=chain_day(n_steps, load_kw))
 
 
 def run(site: Site, loop: GridLoop, setpoint_kw: list[float], **day: float) -> Simulator:
@@ -64,8 +64,8 @@ def exact(loop: GridLoop, charger_kw: list[float], load_kw: float = 10.0) -> Inj
 def test_the_network_feels_what_is_granted() -> None:
     site = two_stations()
     simulator = run(site, chain_loop(site, limits=GridLimits(voltage=[0.95, 1.05])), [30.0, 20.0])
-    flow = simulator.network.flow
-    alone = ChainBackend().solve(exact(simulator.network, [30.0, 20.0]))
+    flow = simulator.grid.flow
+    alone = ChainBackend().solve(exact(simulator.grid, [30.0, 20.0]))
     assert flow.charger_kw.tolist() == [[30.0, 20.0]]
     np.testing.assert_array_equal(flow.vm_pu, alone.vm_pu)
     np.testing.assert_array_equal(flow.losses_kw, alone.losses_kw)
@@ -77,7 +77,7 @@ def test_curtailing_ends_just_within_the_limit_and_takes_where_it_helps() -> Non
     site = two_stations()
     loop = chain_loop(site, limits=GridLimits(voltage=[0.95, 1.05]), curtails=True)
     simulator = run(site, loop, [30.0, 30.0])
-    flow, granted = simulator.network.flow, simulator.granted_kw[0]
+    flow, granted = simulator.grid.flow, simulator.granted_kw[0]
     assert 0.95 - 1e-6 <= flow.vm_pu.min() < 0.95 + 1e-4
     assert granted[1] < granted[0] < 30.0  # a kW at the far bus moves its voltage twice as far
     assert flow.curtailed_kw[0] == pytest.approx(60.0 - granted.sum())
@@ -95,15 +95,14 @@ def test_curtailed_powers_keep_every_limit_and_only_shrink(seed: int, tight: boo
     rng = np.random.default_rng(seed)
     site = chain_site(random_site(rng))
     tracks = [
-        random_track(rng, site, n_steps=6).replace(network=chain_day(6, float(rng.uniform(-20.0, 40.0))))
-        for _ in range(3)
+        random_track(rng, site, n_steps=6).replace(grid=chain_day(6, float(rng.uniform(-20.0, 40.0)))) for _ in range(3)
     ]
     limits = GridLimits(voltage=[0.97, 1.01], line=30.0, transformer=25.0) if tight else GridLimits()
     simulator = Simulator(
         site.arrays, make_coordinator("nearest"), tracks, chain_loop(site, limits=limits, curtails=True)
     )
     simulator.reset(np.arange(3))
-    loop = simulator.network
+    loop = simulator.grid
     while not simulator.done:
         setpoint = rng.uniform(-25.0, 25.0, simulator.lo_kw.shape)
         lower, upper = simulator.lower_kw.copy(), simulator.upper_kw.copy()
@@ -131,7 +130,7 @@ def test_discharging_taken_back_leaves_no_group_with_more_import_than_it_may_hav
     site = chain_site(Site.from_graph(graph))
     track = full_day(site)
     sunny_kw = np.tile([10.0, -30.0], (4, 1))  # lifts the far bus beyond its limit
-    track = track.replace(network=replace(track.network, load_kw=sunny_kw))
+    track = track.replace(grid=replace(track.grid, load_kw=sunny_kw))
     loop = chain_loop(site, limits=GridLimits(voltage=[0.8, 1.01], line=1000.0, transformer=1000.0), curtails=True)
     simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], loop)
     simulator.reset()
@@ -144,7 +143,7 @@ def test_a_limit_that_breaks_without_charging_is_widened_and_not_made_worse() ->
     site = two_stations(v2g=True)
     loop = chain_loop(site, limits=GridLimits(voltage=[0.99, 1.01]), curtails=True)
     simulator = run(site, loop, [30.0, -10.0], load_kw=20.0)
-    flow = simulator.network.flow
+    flow = simulator.grid.flow
     idle = ChainBackend().solve(exact(loop, [0.0, 0.0], 20.0))
     assert idle.vm_pu.min() < 0.99
     np.testing.assert_allclose(flow.lowest_pu[0], np.minimum(0.99, idle.vm_pu[0]))
@@ -156,12 +155,12 @@ def test_a_limit_that_breaks_without_charging_is_widened_and_not_made_worse() ->
 def test_rows_do_not_depend_on_who_shares_the_batch(chargers: Chargers) -> None:
     rng = np.random.default_rng(3)
     site = chain_site(random_site(rng))
-    tracks = [random_track(rng, site, n_steps=5).replace(network=chain_day(5, 12.0 * k)) for k in range(3)]
+    tracks = [random_track(rng, site, n_steps=5).replace(grid=chain_day(5, 12.0 * k)) for k in range(3)]
     loop = chain_loop(site, limits=GridLimits(voltage=[0.97, 1.02]), curtails=True, chargers=chargers)
     together = Simulator(site.arrays, make_coordinator("nearest"), tracks, loop)
     together.reset(np.arange(3))
     setpoints = rng.uniform(-25.0, 25.0, (5, 3, site.arrays.n_ports))
-    told = [(together.step(s).granted_kw.copy(), together.network.flow.vm_pu.copy()) for s in setpoints]
+    told = [(together.step(s).granted_kw.copy(), together.grid.flow.vm_pu.copy()) for s in setpoints]
     for row in range(3):
         alone = Simulator(site.arrays, make_coordinator("nearest"), tracks, loop)
         alone.reset(np.array([row]))
@@ -175,8 +174,8 @@ def test_what_the_backend_cannot_solve_the_reference_may() -> None:
     site = two_stations()
     loop = chain_loop(site, backend=ChainBackend(blind_above_kw=20.0))
     simulator = run(site, loop, [20.0, 10.0])
-    flow = simulator.network.flow
-    assert simulator.network.retried == 1
+    flow = simulator.grid.flow
+    assert simulator.grid.retried == 1
     assert not flow.cut.any()
     assert not flow.failed.any()
     assert simulator.granted_kw.tolist() == [[20.0, 10.0]]
@@ -185,22 +184,22 @@ def test_what_the_backend_cannot_solve_the_reference_may() -> None:
 def test_without_a_solution_charging_is_cut_to_the_safe_share() -> None:
     site = two_stations(600.0)
     simulator = run(site, chain_loop(site, safe_fraction=0.1), [300.0, 300.0])
-    flow = simulator.network.flow
+    flow = simulator.grid.flow
     assert flow.cut.tolist() == [True]
     assert flow.failed.tolist() == [False]
     np.testing.assert_allclose(simulator.granted_kw, [[30.0, 30.0]])
     simulator = run(site, chain_loop(site, safe_fraction=0.9), [300.0, 300.0])
     np.testing.assert_array_equal(simulator.granted_kw, [[0.0, 0.0]])
-    assert simulator.network.flow.cut.tolist() == [True]
+    assert simulator.grid.flow.cut.tolist() == [True]
 
 
 def test_a_network_that_fails_without_charging_tells_the_last_valid_state() -> None:
     site = two_stations()
     track = full_day(site, n_steps=2)
-    day = track.network
+    day = track.grid
     load_kw = day.load_kw.copy()
     load_kw[1] = 2000.0
-    track = track.replace(network=replace(day, load_kw=load_kw))
+    track = track.replace(grid=replace(day, load_kw=load_kw))
     simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], chain_loop(site, curtails=True))
     simulator.reset()
     first = simulator.step(np.array([[5.0, 5.0]])).grid.vm_pu.copy()
@@ -214,12 +213,12 @@ def test_a_network_that_fails_without_charging_tells_the_last_valid_state() -> N
 def test_a_network_that_fails_in_the_first_step_tells_numbers_all_day() -> None:
     site = two_stations()
     track = full_day(site)
-    load_kw = track.network.load_kw.copy()
+    load_kw = track.grid.load_kw.copy()
     load_kw[0] = 2000.0
-    track = track.replace(network=replace(track.network, load_kw=load_kw))
+    track = track.replace(grid=replace(track.grid, load_kw=load_kw))
     simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], chain_loop(site))
     simulator.reset()
-    told = [simulator.network.flow]
+    told = [simulator.grid.flow]
     while not simulator.done:
         told.append(simulator.step(np.array([[5.0, 5.0]])).grid)
     assert [bool(flow.failed[0]) for flow in told] == [True, True, False, False, False]
@@ -231,9 +230,9 @@ def test_a_network_that_fails_in_the_first_step_tells_numbers_all_day() -> None:
 def test_a_network_that_fails_without_charging_costs_the_vehicles_nothing() -> None:
     site = two_stations()
     track = full_day(site, n_steps=3)
-    load_kw = track.network.load_kw.copy()
+    load_kw = track.grid.load_kw.copy()
     load_kw[0], load_kw[1] = 60.0, 2000.0  # too much for the limits, then for the network
-    track = track.replace(network=replace(track.network, load_kw=load_kw))
+    track = track.replace(grid=replace(track.grid, load_kw=load_kw))
     limits = GridLimits(voltage=[0.95, 1.05])
     simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], chain_loop(site, limits=limits))
     simulator.reset()
@@ -252,11 +251,11 @@ def test_reactive_power_follows_the_voltage() -> None:
     site = two_stations()
     droop = VoltageDroop()
     simulator = run(site, chain_loop(site, chargers=Chargers(q_of_v=droop)), [30.0, 20.0])
-    flow = simulator.network.flow
+    flow = simulator.grid.flow
     np.testing.assert_allclose(
         flow.charger_kvar[0], [30.0, 20.0] * droop_ratio(droop, flow.vm_pu[0, 1:]), rtol=0, atol=1e-3
     )
-    plain = run(site, chain_loop(site), [30.0, 20.0]).network.flow
+    plain = run(site, chain_loop(site), [30.0, 20.0]).grid.flow
     assert (flow.vm_pu[0, 1:] > plain.vm_pu[0, 1:]).all()
     assert droop_ratio(droop, np.array([0.90, 0.955, 1.0, 1.10])).tolist() == pytest.approx(
         [-0.3287, -0.16435, 0.0, 0.3287]
@@ -265,7 +264,7 @@ def test_reactive_power_follows_the_voltage() -> None:
 
 def test_a_power_factor_draws_reactive_power() -> None:
     site = two_stations()
-    flow = run(site, chain_loop(site, chargers=Chargers(power_factor=0.8)), [10.0, 0.0]).network.flow
+    flow = run(site, chain_loop(site, chargers=Chargers(power_factor=0.8)), [10.0, 0.0]).grid.flow
     assert flow.charger_kvar[0].tolist() == pytest.approx([7.5, 0.0])
 
 
@@ -291,4 +290,4 @@ def test_tracks_must_know_the_network() -> None:
     site = two_stations()
     track = full_day(site)
     with pytest.raises(TrackError, match="without `grid`"):
-        Simulator(site.arrays, make_coordinator("nearest"), [track.replace(network=None)], chain_loop(site))
+        Simulator(site.arrays, make_coordinator("nearest"), [track.replace(grid=None)], chain_loop(site))

@@ -44,7 +44,7 @@ def test_a_day_has_the_rows_of_its_date_and_clock_time(day: date, rows: Sequence
     world = World(load_scenario("village-2034"))
     network = world.site.network
     track = world.sample(3, day)
-    drawn = track.network
+    drawn = track.grid
     assert network is not None
     assert drawn is not None
     named = labels()
@@ -84,7 +84,7 @@ def test_clock_changes_and_the_leap_day(day: date, timezone: str, hours: list[in
         update={"start": day, "until": None, "timezone": timezone, "start_hour": 0.0, "horizon": 4.0, "step": 1.0}
     )
     world = World(scenario)
-    drawn, network = world.sample(0).network, world.site.network
+    drawn, network = world.sample(0).grid, world.site.network
     assert drawn is not None
     assert network is not None
     named, profiles = labels(), simbench_profiles(CODE)
@@ -105,7 +105,7 @@ def test_storages_feed_in_by_their_own_profiles() -> None:
     storages = [k for k, name in enumerate(network.spec.generators) if "Storage" in name]
     assert len(storages) == 8
     assert network.spec.generator_kw[storages].sum() == pytest.approx(93.0)
-    day = world.sample(0, date(2023, 6, 1)).network
+    day = world.sample(0, date(2023, 6, 1)).grid
     assert day is not None
     fed_kw = day.generator_kw[:, storages].sum(axis=1)  # from noon on
     assert fed_kw[:4].min() > 5.0 * fed_kw[56:68].max()

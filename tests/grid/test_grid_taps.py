@@ -89,7 +89,7 @@ def day_of(site: Site, house_kw: list[float]) -> Track:
     ]
     load_kw, none = np.array(house_kw)[:, None], np.zeros((n_steps, 0))
     network = GridDay(("house",), (), load_kw, np.zeros_like(load_kw), none, none)
-    return Track.build(site, n_steps=n_steps, sessions=sessions).replace(network=network)
+    return Track.build(site, n_steps=n_steps, sessions=sessions).replace(grid=network)
 
 
 def played(simulator: Simulator, setpoint_kw: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -97,8 +97,8 @@ def played(simulator: Simulator, setpoint_kw: np.ndarray) -> tuple[np.ndarray, n
     flows = []
     while not simulator.done:
         simulator.step(setpoint_kw)
-        assert simulator.network is not None
-        flows.append(simulator.network.flow)
+        assert simulator.grid is not None
+        flows.append(simulator.grid.flow)
     return (
         np.array([f.tap for f in flows]),
         np.array([f.tap_moved for f in flows]),
@@ -154,9 +154,9 @@ def test_it_stops_at_its_ends_and_only_moves_are_counted() -> None:
         taps = []
         for step in range(N_STEPS):
             simulator.step(np.zeros((1, PORTS)))
-            assert simulator.network is not None
-            recorders[name].watch(simulator.network.flow, step, 0.25)
-            taps.append(int(simulator.network.flow.tap[0]))
+            assert simulator.grid is not None
+            recorders[name].watch(simulator.grid.flow, step, 0.25)
+            taps.append(int(simulator.grid.flow.tap[0]))
         assert taps == {"never high enough": [-1] * N_STEPS, "never low enough": [1, 2, 3, 3, 3, 3]}[name]
     assert recorders["never high enough"].measured(0).tap_moves == 1
     assert recorders["never low enough"].measured(0).tap_moves == 3
@@ -173,16 +173,16 @@ def test_each_day_starts_where_the_network_stands() -> None:
     first.reset()
     first.step(np.zeros((1, PORTS)))
     second.reset()
-    assert second.network is not None
-    assert second.network.flow.tap.tolist() == [1]
+    assert second.grid is not None
+    assert second.grid.flow.tap.tolist() == [1]
     taps, _, _ = played(first, np.zeros((1, PORTS)))
     assert taps[:, 0].tolist() == [-1, -2, -2, -2, -2]
     taps, _, vm_pu = played(second, np.zeros((1, PORTS)))
     assert taps[:, 0].tolist() == [0, -1, -2, -2, -2, -2]
     first.reset()
-    assert first.network is not None
-    assert first.network.flow.tap.tolist() == [1]
-    np.testing.assert_array_equal(first.network.flow.vm_pu, vm_pu[0])  # nothing is charged in either
+    assert first.grid is not None
+    assert first.grid.flow.tap.tolist() == [1]
+    np.testing.assert_array_equal(first.grid.flow.vm_pu, vm_pu[0])  # nothing is charged in either
     again, _, _ = played(first, np.zeros((1, PORTS)))
     np.testing.assert_array_equal(again, taps)
 
@@ -217,9 +217,9 @@ def test_limits_are_widened_to_what_is_at_the_position_of_the_row() -> None:
     lowest, taps = [], [0]
     while not simulator.done:
         simulator.step(np.zeros((1, PORTS)))
-        assert simulator.network is not None
-        lowest.append(simulator.network.flow.lowest_pu[0, 2])
-        taps.append(int(simulator.network.flow.tap[0]))
+        assert simulator.grid is not None
+        lowest.append(simulator.grid.flow.lowest_pu[0, 2])
+        taps.append(int(simulator.grid.flow.tap[0]))
     idle = [at_tap(net, tap, house_kw[0])[2] for tap in taps[:-1]]
     assert idle[0] < 0.95 < idle[-1]
     np.testing.assert_allclose(lowest, np.minimum(0.95, idle), rtol=0, atol=1e-8)

@@ -99,7 +99,7 @@ def test_a_plan_is_never_worse_than_a_simple_policy(seed: int, tmp_path: Path) -
         earned = rollout(simulator, setting.objective, make_policy(name), [track]).team[0]
         assert earned <= solution.achieved + 1e-9
     assert solution.bound >= solution.achieved
-    again = replay(setting.site.arrays, track, setting.objective, PlanPolicy(solution.plan), setting.network)
+    again = replay(setting.site.arrays, track, setting.objective, PlanPolicy(solution.plan), setting.grid)
     assert again.team_return == pytest.approx(solution.achieved, abs=1e-9)
 
 
@@ -112,7 +112,7 @@ def test_the_lines_of_the_readme_are_right_for_every_scenario(name: str) -> None
     lines: dict[str, Any] = {}
     exec(code.replace('"workplace"', f'"{name}"').replace("print(", "_ = ("), lines)
     env, solution = lines["env"].unwrapped, lines["solution"]
-    assert (solution.grid is None) == (env.setting.network is None)
+    assert (solution.grid is None) == (env.setting.grid is None)
     assert -1e-9 <= solution.relative_gap < 1e-3
 
 

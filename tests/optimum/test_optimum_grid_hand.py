@@ -144,9 +144,9 @@ def test_a_limit_that_is_broken_without_charging_leaves_none(tmp_path: Path) -> 
     site, track = one_port_day([CHEAP, DEAR], wanted_kwh=12.0)
     net = two_buses(OHM, load_kw=8.0)
     track, loop = hang(site, track, net, tmp_path, buses=[1], limits=GridLimits(voltage=[0.97, 1.1]))
-    assert track.network is not None
+    assert track.grid is not None
     loads = np.array([[8.0], [0.0]])  # 0.91 p.u. in the first hour, whatever the vehicle does
-    track = replace(track, network=replace(track.network, load_kw=loads, load_kvar=0.0 * loads))
+    track = replace(track, grid=replace(track.grid, load_kw=loads, load_kvar=0.0 * loads))
     solution = solve(site, track, money(unmet=1.0), grid=GridProblem.of(loop, track))
     assert solution.plan.power_kw[0, 0] == pytest.approx(0.0, abs=2e-3)
     assert solution.plan.power_kw[1, 0] == pytest.approx(power_at(0.97), abs=2e-3)

@@ -162,7 +162,7 @@ def test_a_comparison_says_at_once_that_mpc_does_not_price_the_network(tmp_path)
     scenario["grid"]["coordinator"] = "none"
     scenario["objective"]["voltage_deviation"] = 10.0
     model = Scenario.model_validate(scenario)
-    assert not Setting.of(model).network.curtails
+    assert not Setting.of(model).grid.curtails
     with pytest.raises(ObjectiveError, match=r"policy 'mpc' plans with every term.*'voltage_deviation'"):
         compare(model, ["mpc"], days=1, out=tmp_path / "run", report=False)
 

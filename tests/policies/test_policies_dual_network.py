@@ -54,7 +54,7 @@ def rush(limits: GridLimits) -> tuple[Site, Track, GridLoop]:
     """Four vehicles alike that want 80 kWh in eight hours; ports 0 and 2 near, 1 and 3 far, the same loads all day."""
     site = chain_site(two_lots((4, 1)))
     track = day(site, [(p, 0, 8, 20.0, 20.0, 100.0, 10.0) for p in range(4)], BUY)
-    return site, track.replace(network=chain_day(8)), chain_loop(site, limits=limits, curtails=True)
+    return site, track.replace(grid=chain_day(8)), chain_loop(site, limits=limits, curtails=True)
 
 
 def first_answer(site: Site, track: Track, loop: GridLoop, rounds: int) -> tuple[DualPrices, np.ndarray]:
@@ -63,7 +63,7 @@ def first_answer(site: Site, track: Track, loop: GridLoop, rounds: int) -> tuple
     simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], loop)
     simulator.reset()
     rng = np.random.default_rng(0)
-    policy.reset(Episode(site.arrays, 1, track.n_steps, track.step_h, rng, None, network=replace(loop)))
+    policy.reset(Episode(site.arrays, 1, track.n_steps, track.step_h, rng, None, grid=replace(loop)))
     policy.act(make_view(simulator, MONEY, policy))
     return policy, policy._plan_kw[0]
 
@@ -82,7 +82,7 @@ def most_beyond(site: Site, track: Track, loop: GridLoop, plan_kw: np.ndarray) -
 
 
 def test_it_is_a_policy() -> None:
-    check_policy(lambda: DualPrices(network=False))
+    check_policy(lambda: DualPrices(grid=False))
 
 
 def test_prices_of_a_transformer_worked_by_hand() -> None:
@@ -118,7 +118,7 @@ def test_a_few_rounds_a_step_come_near_the_optimum(limits: GridLimits) -> None:
     site, track, loop = rush(limits)
     (best,) = earned(site, loop, [track], MpcPerfect()).team  # the optimum, as its own tests say
     (told,) = earned(site, loop, [track], DualPrices()).team
-    (blind,) = earned(site, loop, [track], DualPrices(network=False)).team
+    (blind,) = earned(site, loop, [track], DualPrices(grid=False)).team
     assert abs(told - best) < 0.05 * abs(best)
     assert blind < best - 0.08 * abs(best)
 
@@ -131,8 +131,8 @@ def weak() -> Setting:
 
 def test_it_earns_more_than_if_it_were_blind(weak: Setting) -> None:
     tracks = [weak.world.sample(seed) for seed in day_seeds(3, 4, "train")]
-    told = earned(weak.site, weak.network, tracks, DualPrices(), world=weak.world)
-    blind = earned(weak.site, weak.network, tracks, DualPrices(network=False), world=weak.world)
+    told = earned(weak.site, weak.grid, tracks, DualPrices(), world=weak.world)
+    blind = earned(weak.site, weak.grid, tracks, DualPrices(grid=False), world=weak.world)
     assert told.team.sum() > blind.team.sum() + 0.01 * abs(blind.team.sum())
     assert told.taken_kwh < 0.2 * blind.taken_kwh
 
@@ -140,8 +140,8 @@ def test_it_earns_more_than_if_it_were_blind(weak: Setting) -> None:
 def test_what_is_still_to_come_has_no_say(weak: Setting) -> None:
     track = weak.world.sample(7)
     t, other = another_future(track)
-    before = earned(weak.site, weak.network, [track], DualPrices(), world=weak.world).asked_kw[0]
-    after = earned(weak.site, weak.network, [other], DualPrices(), world=weak.world).asked_kw[0]
+    before = earned(weak.site, weak.grid, [track], DualPrices(), world=weak.world).asked_kw[0]
+    after = earned(weak.site, weak.grid, [other], DualPrices(), world=weak.world).asked_kw[0]
     assert np.abs(before[: t + 1]).max() > 0.0
     np.testing.assert_array_equal(before[: t + 1], after[: t + 1])
     assert np.abs(before[t + 1 :] - after[t + 1 :]).max() > 0.0
@@ -149,20 +149,20 @@ def test_what_is_still_to_come_has_no_say(weak: Setting) -> None:
 
 def test_rows_of_a_batch_are_days_of_their_own_and_a_policy_starts_anew(weak: Setting) -> None:
     tracks, policy = [weak.world.sample(seed) for seed in (1, 2)], DualPrices()
-    together = earned(weak.site, weak.network, tracks, policy, world=weak.world).asked_kw
+    together = earned(weak.site, weak.grid, tracks, policy, world=weak.world).asked_kw
     for k, track in enumerate(tracks):
-        alone = earned(weak.site, weak.network, [track], policy, world=weak.world).asked_kw
+        alone = earned(weak.site, weak.grid, [track], policy, world=weak.world).asked_kw
         np.testing.assert_allclose(together[k], alone[0], atol=1e-9)
 
 
 @pytest.mark.parametrize("why", ["wide limits", "nobody keeps them"])
 def test_a_network_that_takes_nothing_back_changes_nothing(why: str, weak: Setting) -> None:
-    assert weak.network is not None
+    assert weak.grid is not None
     wide = GridLimits(voltage=[0.75, 1.25], line=1000.0, transformer=1000.0)
-    loop = replace(weak.network, limits=wide) if why == "wide limits" else replace(weak.network, curtails=False)
+    loop = replace(weak.grid, limits=wide) if why == "wide limits" else replace(weak.grid, curtails=False)
     track = weak.world.sample(4)
     told = earned(weak.site, loop, [track], DualPrices(), world=weak.world).asked_kw
-    blind = earned(weak.site, loop, [track], DualPrices(network=False), world=weak.world).asked_kw
+    blind = earned(weak.site, loop, [track], DualPrices(grid=False), world=weak.world).asked_kw
     np.testing.assert_array_equal(told, blind)
 
 
@@ -173,7 +173,7 @@ def test_where_the_loads_alone_break_limits_or_the_power_flow_it_still_decides(l
     track = random_track(rng, site, n_steps=8)
     loads = chain_day(8, 5.0)
     loads.load_kw[3:6] = load_kw
-    track = track.replace(network=loads)
+    track = track.replace(grid=loads)
     loop = chain_loop(site, limits=GridLimits(voltage=[0.97, 1.02], line=60.0), curtails=True)
     dark = []
 
@@ -190,7 +190,7 @@ def test_where_the_loads_alone_break_limits_or_the_power_flow_it_still_decides(l
     told = earned(site, loop, [track], Looking())
     assert dark == [load_kw == 600.0 and t in (3, 4, 5) for t in range(8)]
     assert np.abs(told.asked_kw).max() > 1.0
-    assert told.taken_kwh <= earned(site, loop, [track], DualPrices(network=False)).taken_kwh
+    assert told.taken_kwh <= earned(site, loop, [track], DualPrices(grid=False)).taken_kwh
 
 
 def test_plans_without_a_power_flow_are_brought_back() -> None:

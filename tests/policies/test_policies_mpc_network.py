@@ -91,7 +91,7 @@ def test_with_the_truth_it_earns_the_optimum_and_leaves_nothing_to_take_back(
     site, track, loop = on_a_street(seed, tmp_path, **kind)
     solution = solve(site, track, MONEY, grid=GridProblem.of(loop, track))
     (told,), taken_kwh, _ = earned(site, loop, [track], MpcPerfect())
-    (blind,), taken_of_blind_kwh, _ = earned(site, loop, [track], MpcPerfect(network=False))
+    (blind,), taken_of_blind_kwh, _ = earned(site, loop, [track], MpcPerfect(grid=False))
     assert told <= solution.bound + 1e-6 * abs(solution.bound)
     assert told >= solution.achieved - 2e-3 * abs(solution.achieved)
     assert told > blind + 1e-3 * abs(blind)
@@ -102,7 +102,7 @@ def test_with_the_truth_it_earns_the_optimum_and_leaves_nothing_to_take_back(
 def test_reactive_power_that_follows_the_voltage(tmp_path: Path) -> None:
     site, track, loop = on_a_street(2, tmp_path, chargers=Chargers(q_of_v=VoltageDroop()))
     (told,), taken_kwh, _ = earned(site, loop, [track], MpcPerfect())
-    (blind,), taken_of_blind_kwh, _ = earned(site, loop, [track], MpcPerfect(network=False))
+    (blind,), taken_of_blind_kwh, _ = earned(site, loop, [track], MpcPerfect(grid=False))
     assert told > blind + 0.01 * abs(blind)
     assert taken_kwh < 1e-3 * taken_of_blind_kwh
 
@@ -122,7 +122,7 @@ def test_taps_that_move_on_the_way(tmp_path: Path) -> None:
     simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], loop)
     told = rollout(simulator, MONEY, MpcPerfect(), [track], watch=watch).team[0]
     assert moves > 0
-    assert told > earned(site, loop, [track], MpcPerfect(network=False))[0][0]
+    assert told > earned(site, loop, [track], MpcPerfect(grid=False))[0][0]
 
 
 @pytest.mark.parametrize("seed", [2, 3, 7])
@@ -134,7 +134,7 @@ def test_a_plan_keeps_the_limits_in_the_exact_power_flow(seed: int, tmp_path: Pa
     view = make_view(simulator, MONEY, MpcPerfect())
     ahead = look_ahead(view, 0, KnownOutlook(site.arrays, [track]), track.n_steps)
     network = GridAhead(replace(loop), KnownLoads(site, [track]), site.arrays, fleets=False)
-    program = Program(site.arrays, ahead, MONEY, network=network.rows(0, view, ahead))
+    program = Program(site.arrays, ahead, MONEY, grid=network.rows(0, view, ahead))
     blind = Program(site.arrays, ahead, MONEY)
 
     def beyond(plan: Program, steps: np.ndarray) -> tuple[float, float]:
@@ -158,8 +158,8 @@ def weak() -> Setting:
 
 def test_it_earns_more_than_if_it_were_blind(weak: Setting) -> None:
     tracks = [weak.world.sample(seed) for seed in day_seeds(3, 4, "train")]
-    told, taken_kwh, _ = earned(weak.site, weak.network, tracks, Mpc(), world=weak.world)
-    blind, taken_of_blind_kwh, _ = earned(weak.site, weak.network, tracks, Mpc(network=False), world=weak.world)
+    told, taken_kwh, _ = earned(weak.site, weak.grid, tracks, Mpc(), world=weak.world)
+    blind, taken_of_blind_kwh, _ = earned(weak.site, weak.grid, tracks, Mpc(grid=False), world=weak.world)
     assert (told > blind - 0.005 * np.abs(blind)).all()
     assert told.sum() > blind.sum() + 0.01 * abs(blind.sum())
     assert taken_of_blind_kwh > 20.0
@@ -169,8 +169,8 @@ def test_it_earns_more_than_if_it_were_blind(weak: Setting) -> None:
 def test_what_is_still_to_come_has_no_say(weak: Setting) -> None:
     track = weak.world.sample(7)
     t, other = another_future(track)
-    before = earned(weak.site, weak.network, [track], Mpc(), world=weak.world)[2][0]
-    after = earned(weak.site, weak.network, [other], Mpc(), world=weak.world)[2][0]
+    before = earned(weak.site, weak.grid, [track], Mpc(), world=weak.world)[2][0]
+    after = earned(weak.site, weak.grid, [other], Mpc(), world=weak.world)[2][0]
     assert np.abs(before[: t + 1]).max() > 0.0
     np.testing.assert_array_equal(before[: t + 1], after[: t + 1])
     assert np.abs(before[t + 1 :] - after[t + 1 :]).max() > 0.0
@@ -178,20 +178,20 @@ def test_what_is_still_to_come_has_no_say(weak: Setting) -> None:
 
 def test_rows_of_a_batch_are_days_of_their_own(weak: Setting) -> None:
     tracks = [weak.world.sample(seed) for seed in (1, 2)]
-    together = earned(weak.site, weak.network, tracks, Mpc(), world=weak.world)[2]
+    together = earned(weak.site, weak.grid, tracks, Mpc(), world=weak.world)[2]
     for k, track in enumerate(tracks):
-        alone = earned(weak.site, weak.network, [track], Mpc(), world=weak.world)[2]
+        alone = earned(weak.site, weak.grid, [track], Mpc(), world=weak.world)[2]
         np.testing.assert_array_equal(together[k], alone[0])
 
 
 @pytest.mark.parametrize("why", ["wide limits", "nobody keeps them"])
 def test_a_network_that_takes_nothing_back_changes_nothing(why: str, weak: Setting) -> None:
-    assert weak.network is not None
+    assert weak.grid is not None
     wide = GridLimits(voltage=[0.75, 1.25], line=1000.0, transformer=1000.0)
-    loop = replace(weak.network, limits=wide) if why == "wide limits" else replace(weak.network, curtails=False)
+    loop = replace(weak.grid, limits=wide) if why == "wide limits" else replace(weak.grid, curtails=False)
     track = weak.world.sample(4)
     told = earned(weak.site, loop, [track], Mpc(), world=weak.world)[2]
-    np.testing.assert_array_equal(told, earned(weak.site, loop, [track], Mpc(network=False), world=weak.world)[2])
+    np.testing.assert_array_equal(told, earned(weak.site, loop, [track], Mpc(grid=False), world=weak.world)[2])
 
 
 def test_prices_of_the_network_are_refused_by_name(tmp_path: Path) -> None:
@@ -206,25 +206,25 @@ def test_where_the_loads_alone_break_limits_or_the_power_flow_it_still_decides(l
     track = random_track(rng, site, n_steps=8)
     day = chain_day(8, 5.0)
     day.load_kw[3:6] = load_kw
-    track = track.replace(network=day)
+    track = track.replace(grid=day)
     loop = chain_loop(site, limits=GridLimits(voltage=[0.97, 1.02], line=60.0), curtails=True)
     idle = ChainBackend().solve(replace(Injections.zeros(loop.spec, 1), load_kw=np.full((1, 2), load_kw)))
     assert not idle.converged[0] or idle.vm_pu.min() < 0.97  # as the test wants it
     (_,), taken_kwh, asked = earned(site, loop, [track], MpcPerfect())
-    (_,), taken_of_blind_kwh, _ = earned(site, loop, [track], MpcPerfect(network=False))
+    (_,), taken_of_blind_kwh, _ = earned(site, loop, [track], MpcPerfect(grid=False))
     assert np.abs(asked).max() > 1.0
     assert taken_kwh <= 0.01 * taken_of_blind_kwh + 1e-6
 
 
 def test_no_row_forbids_to_charge_nothing_and_fleets_are_spread_over_their_buses(weak: Setting) -> None:
-    assert weak.network is not None
+    assert weak.grid is not None
     seen = 0
 
     class Looking(Mpc):
         def act(self, view):
             nonlocal seen
             ahead = look_ahead(view, 0, self._outlook, 48)
-            rows = self._network.rows(0, view, ahead)
+            rows = self._grid.rows(0, view, ahead)
             np.testing.assert_allclose(rows._share.sum(axis=1), 1.0)
             coming = rows._share[ahead.n_here :]
             np.testing.assert_allclose(coming, 0.5)  # five chargers at each of the two buses
@@ -236,11 +236,11 @@ def test_no_row_forbids_to_charge_nothing_and_fleets_are_spread_over_their_buses
                 if found is not None:
                     seen += len(found.step)
                     assert (found.most_kw >= 0.0).all()
-            self._network._memory.clear()
+            self._grid._memory.clear()
             return super().act(view)
 
     track = weak.world.sample(5)
-    earned(weak.site, weak.network, [track], Looking(), world=weak.world)
+    earned(weak.site, weak.grid, [track], Looking(), world=weak.world)
     assert seen > 100
 
 

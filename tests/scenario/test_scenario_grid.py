@@ -22,7 +22,7 @@ from ev_marl.cli import new as new_command
 from ev_marl.env.setup import Setting
 from ev_marl.objective import Objective
 from ev_marl.scenario import Scenario, ScenarioError, load_scenario, scenario_from_dict
-from ev_marl.scenario.grid_checks import NETWORK_TERMS
+from ev_marl.scenario.grid_checks import GRID_TERMS
 from ev_marl.scenario.schema import Objective as ObjectiveModel
 from ev_marl.simulation.coordinators import make_coordinator
 
@@ -55,7 +55,7 @@ site:
       stations:
         - {type: home, power: 11 kW}
 objective: {voltage_deviation: 10, grid_losses: 0.2 EUR/kWh}
-observation: [identity, voltage, network]
+observation: [identity, voltage, grid]
 """
 WITHOUT = GOOD.replace(GOOD[GOOD.index("grid:") : GOOD.index("site:")], "")
 
@@ -192,7 +192,7 @@ def test_one_fault_that_reading_finds(case: str, write: Write) -> None:
 def test_what_needs_a_network_is_told_where_there_is_none(write: Write) -> None:
     """Every bus, term and block, all at once; a price of nothing is nothing."""
     text = WITHOUT.replace("grid_losses: 0.2 EUR/kWh", "grid_losses: 0 EUR/kWh, line_overload: 1")
-    text = text.replace("[identity, voltage, network]", "[identity, {block: voltage}, network]")
+    text = text.replace("[identity, voltage, grid]", "[identity, {block: voltage}, grid]")
     with pytest.raises(ScenarioError) as caught:
         checked_setting(write(text))
     assert [(problem.line, problem.key) for problem in caught.value.problems] == [
@@ -208,7 +208,7 @@ def test_what_needs_a_network_is_told_where_there_is_none(write: Write) -> None:
         assert "add `grid: {network: ...}`, or remove it" in problem.message
     plain = WITHOUT.replace("  bus: Bus R18\n", "").replace(", bus: [Bus R11, Bus R15]", "")
     plain = plain.replace("objective: {voltage_deviation: 10, grid_losses: 0.2 EUR/kWh}\n", "")
-    assert load_scenario(write(plain.replace("voltage, network", "clock"))).grid is None
+    assert load_scenario(write(plain.replace("voltage, grid", "clock"))).grid is None
 
 
 def test_the_terms_that_need_a_network_are_those_of_the_objective() -> None:
@@ -218,9 +218,9 @@ def test_the_terms_that_need_a_network_are_those_of_the_objective() -> None:
         coordinator = make_coordinator("none" if name == "overload" else "nearest")
         try:
             Objective.from_scenario(scenario.model_copy(update={"objective": priced}), coordinator)
-            assert name not in NETWORK_TERMS
+            assert name not in GRID_TERMS
         except ev_marl.support.errors.ObjectiveError:
-            assert name in NETWORK_TERMS
+            assert name in GRID_TERMS
 
 
 def test_what_is_connected_to_no_bus_is_named(write: Write) -> None:
@@ -412,7 +412,7 @@ def test_series_of_the_wrong_elements(part: str, write: Write) -> None:
     assert near in told([*names, f"{names[1]}s.kvar"])
     other = spec.loads[0] if part == "generators" else spec.generators[0]
     write(",".join(["time", *names, f"{other}.kvar"]) + "\n" + ("x," + "3," * len(names) + "\n") * 4, "powers.csv")
-    day = Setting.of(load_scenario(path)).world.sample(0).network
+    day = Setting.of(load_scenario(path)).world.sample(0).grid
     assert day is not None
     drawn = day.load_kw if part == "loads" else day.generator_kw[:, : len(names)]
     assert (drawn == 6.0).all()

@@ -42,8 +42,8 @@ def on_a_bus(scenario: Scenario, network: Grid, bus: str = "Bus R18") -> Scenari
 
 
 def network_of(track: Track) -> GridDay:
-    assert track.network is not None
-    return track.network
+    assert track.grid is not None
+    return track.grid
 
 
 @pytest.fixture
@@ -54,9 +54,9 @@ def lively(scenario: Make) -> World:
 
 
 def test_the_same_seed_gives_the_same_network_day(lively: World) -> None:
-    again, other = World(lively.scenario), lively.sample(4).network
+    again, other = World(lively.scenario), lively.sample(4).grid
     day = network_of(lively.sample(3))
-    assert day == again.sample(3).network
+    assert day == again.sample(3).grid
     assert day != other
     noise = day.load_kw / day.load_kw.mean(axis=0)
     assert len(np.unique(noise[40])) == len(day.loads)  # every load has noise of its own
@@ -74,8 +74,8 @@ def test_a_network_changes_nothing_else(scenario: Make) -> None:
         grid(network="cigre_mv", loads={"profile": "office", "noise": 0.3}),
     ):
         track = World(on_a_bus(plain, network, "Bus 3" if network.network == "cigre_mv" else "Bus R18")).sample(5)
-        assert track.network is not None
-        assert track.replace(network=None) == without
+        assert track.grid is not None
+        assert track.replace(grid=None) == without
     assert not np.array_equal(without.base_load_kw, World(plain).sample(6).base_load_kw)
 
 
@@ -83,7 +83,7 @@ def test_the_site_changes_nothing_on_the_network(scenario: Make, lively: World) 
     """Its own loads and plants draw from streams of their own; their power is not the network's."""
     bare = lively.scenario.site.model_copy(update={"base_load": None, "pv": None})
     quiet = World(lively.scenario.model_copy(update={"site": bare})).sample(3)
-    assert quiet.network == lively.sample(3).network
+    assert quiet.grid == lively.sample(3).grid
 
 
 @pytest.mark.parametrize("start_hour", [0.0, 12.0])
@@ -164,7 +164,7 @@ def test_series_from_a_file_are_found_by_name(scenario: Make, tmp_path: Path) ->
     expected_kvar = load_kw * (spec.load_kvar[: len(own)] / spec.load_kw[: len(own)])
     expected_kvar[:, 3] = load_kvar[:, 3]
     np.testing.assert_allclose(day.load_kvar, 0.5 * expected_kvar, rtol=1e-12)
-    assert day == world.sample(2).replace(network=day).network  # files have no noise
+    assert day == world.sample(2).replace(grid=day).grid  # files have no noise
     assert np.array_equal(day.load_kw, network_of(world.sample(2)).load_kw)
 
 
@@ -197,8 +197,8 @@ def test_a_file_gives_back_every_bit(lively: World, tmp_path: Path, suffix: str)
     assert network_of(loaded).load_kw.flags["C_CONTIGUOUS"]
     nudged = replace(day, load_kvar=day.load_kvar.copy())
     nudged.load_kvar[-1, -1] = np.nextafter(nudged.load_kvar[-1, -1], np.inf)
-    assert loaded != track.replace(network=nudged)
-    assert loaded != track.replace(network=None)
+    assert loaded != track.replace(grid=nudged)
+    assert loaded != track.replace(grid=None)
     there = Track.load(loaded.save(tmp_path / f"there{'.json' if suffix == '.parquet' else '.parquet'}"))
     assert there == track
 
@@ -209,12 +209,12 @@ def test_a_network_without_generators_and_a_track_made_by_hand(scenario: Make, t
     loads = site.network.spec.loads[: site.network.n_own_loads]  # type: ignore[union-attr]
     power_kw, none = np.full((3, len(loads)), 2.5), np.zeros((3, 0))
     day = GridDay(loads, (), power_kw, 0.1 * power_kw, none, none)
-    track = Track.build(site, n_steps=3, network=day)
+    track = Track.build(site, n_steps=3, grid=day)
     loaded = Track.load(track.save(tmp_path / f"day{suffix}"))
     assert loaded == track
     assert network_of(loaded).generator_kw.shape == (3, 0)
     plain = Track.build(site, n_steps=3)
-    assert Track.load(plain.save(tmp_path / f"plain{suffix}")).network is None
+    assert Track.load(plain.save(tmp_path / f"plain{suffix}")).grid is None
 
 
 def test_a_faulty_file_names_file_and_field(lively: World, tmp_path: Path) -> None:
@@ -222,23 +222,23 @@ def test_a_faulty_file_names_file_and_field(lively: World, tmp_path: Path) -> No
     path = track.save(tmp_path / "day.json")
     first = network_of(track).loads[0]
     for change, message in (
-        (lambda n: n.pop("loads"), "network.loads is missing"),
-        (lambda n: n.update(loads=["a", 3]), "network.loads must be a list of names"),
-        (lambda n: n["load_kw"].pop(first), f"network.load_kw.{first} is missing"),
-        (lambda n: n["load_kvar"][first].pop(), f"network.load_kvar.{first} has 95 values, the track has 96 steps"),
-        (lambda n: n["load_kw"][first].__setitem__(4, None), rf"network.load_kw.{first}\[4\] is None, not a number"),
-        (lambda n: n.update(loads=[first, first]), "network.loads: a name occurs twice"),
+        (lambda n: n.pop("loads"), "grid.loads is missing"),
+        (lambda n: n.update(loads=["a", 3]), "grid.loads must be a list of names"),
+        (lambda n: n["load_kw"].pop(first), f"grid.load_kw.{first} is missing"),
+        (lambda n: n["load_kvar"][first].pop(), f"grid.load_kvar.{first} has 95 values, the track has 96 steps"),
+        (lambda n: n["load_kw"][first].__setitem__(4, None), rf"grid.load_kw.{first}\[4\] is None, not a number"),
+        (lambda n: n.update(loads=[first, first]), "grid.loads: a name occurs twice"),
     ):
         stored = json.loads(path.read_text())
-        change(stored["network"])
+        change(stored["grid"])
         faulty = tmp_path / "faulty.json"
         faulty.write_text(json.dumps(stored))
         with pytest.raises(TrackError, match=message) as error:
             Track.load(faulty)
         assert str(faulty) in str(error.value)
     columns = track.save(tmp_path / "day.parquet")
-    pq.write_table(pq.read_table(columns).drop_columns([f"network_load_kvar/{first}"]), columns)
-    with pytest.raises(TrackError, match=f"{columns}: the column network_load_kvar/{first} is missing"):
+    pq.write_table(pq.read_table(columns).drop_columns([f"grid_load_kvar/{first}"]), columns)
+    with pytest.raises(TrackError, match=f"{columns}: the column grid_load_kvar/{first} is missing"):
         Track.load(columns)
 
 
@@ -253,10 +253,10 @@ def test_what_a_track_holds_is_shown(lively: World, tmp_path: Path) -> None:
     assert f"{lowest:.1f} to {highest:.1f} kW together" in text.output
     assert f"{len(day.generators)} generators" in text.output
     facts = json.loads(CliRunner().invoke(app, ["track", "show", str(path), "--json"]).stdout)
-    assert facts["network"]["load_kw"]["highest"] == highest
-    assert facts["network"]["generators"] == len(day.generators)
-    plain = track.replace(network=None).save(tmp_path / "plain.json")
-    assert json.loads(CliRunner().invoke(app, ["track", "show", str(plain), "--json"]).stdout)["network"] is None
+    assert facts["grid"]["load_kw"]["highest"] == highest
+    assert facts["grid"]["generators"] == len(day.generators)
+    plain = track.replace(grid=None).save(tmp_path / "plain.json")
+    assert json.loads(CliRunner().invoke(app, ["track", "show", str(plain), "--json"]).stdout)["grid"] is None
 
 
 def test_a_saved_day_is_played_as_it_was_drawn(lively: World, tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_saved_day_is_played_as_it_was_drawn(lively: World, tmp_path: Path) ->
     for name, options in (("drawn", {}), ("saved", {"track": Track.load(drawn.save(tmp_path / "day.parquet"))})):
         env.reset(seed=3, options=options)
         env.step({agent: env.action_space(agent).high for agent in env.agents})
-        voltages[name] = env.unwrapped.simulator.network.flow.vm_pu
+        voltages[name] = env.unwrapped.simulator.grid.flow.vm_pu
     np.testing.assert_array_equal(voltages["drawn"], voltages["saved"])
     assert voltages["drawn"].min() < 1.0
 
@@ -279,21 +279,21 @@ def test_a_day_of_another_network_is_refused(scenario: Make, lively: World) -> N
     names = day.loads
     other = World(on_a_bus(scenario(), grid(network="cigre_mv"), "Bus 3")).sample(0)
     faults = {
-        rf"the track has {len(network_of(other).loads)} loads, the network 'cigre_lv' {len(names)}": other.network,
+        rf"the track has {len(network_of(other).loads)} loads, the network 'cigre_lv' {len(names)}": other.grid,
         rf"loads: number 1 is 'house' in the track and '{names[1]}' in the network 'cigre_lv'": replace(
             day, loads=(names[0], "house", *names[2:])
         ),
-        r"network.load_kw has the shape \(95, 15\); \(96, 15\) is needed": replace(day, load_kw=day.load_kw[1:]),
-        r"network.generator_kvar has the shape": replace(day, generator_kvar=day.generator_kvar[:, 1:]),
-        r"network.load_kvar is float32; float64 is needed": replace(day, load_kvar=day.load_kvar.astype(np.float32)),
-        r"network.load_kw is not finite at step 7": replace(
+        r"grid.load_kw has the shape \(95, 15\); \(96, 15\) is needed": replace(day, load_kw=day.load_kw[1:]),
+        r"grid.generator_kvar has the shape": replace(day, generator_kvar=day.generator_kvar[:, 1:]),
+        r"grid.load_kvar is float32; float64 is needed": replace(day, load_kvar=day.load_kvar.astype(np.float32)),
+        r"grid.load_kw is not finite at step 7": replace(
             day, load_kw=np.where(np.arange(96)[:, None] == 7, np.nan, day.load_kw)
         ),
         r"track 0 says nothing of the network": None,
     }
     env = ev_marl.parallel_env(lively.scenario)
     for message, network in faults.items():
-        faulty = track.replace(network=network)
+        faulty = track.replace(grid=network)
         with pytest.raises(TrackError, match=message):
             env.reset(options={"track": faulty})
         if network is not None:

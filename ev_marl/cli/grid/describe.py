@@ -32,7 +32,7 @@ def command(
         check_new(plot, overwrite=overwrite)
     loaded, grid = with_grid(scenario, trust=trust)
     setting = Setting.of(loaded)
-    network, loop = setting.site.network, setting.network
+    network, loop = setting.site.network, setting.grid
     assert network is not None  # the scenario has a grid
     assert loop is not None
     facts = grid_facts(setting.site, loop)

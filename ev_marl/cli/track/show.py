@@ -65,12 +65,12 @@ def summary(track: Track) -> dict[str, Any]:
         "stay_beyond_end": int((sessions["departure_step"] > track.n_steps).sum()),
         "buy_per_kwh": _range(track.buy_per_kwh),
         "sell_per_kwh": _range(track.sell_per_kwh),
-        "network": None if track.network is None else _network(track.network),
+        "grid": None if track.grid is None else _grid(track.grid),
         "source": track.source,
     }
 
 
-def _network(day: GridDay) -> dict[str, Any]:
+def _grid(day: GridDay) -> dict[str, Any]:
     return {
         "loads": len(day.loads),
         "generators": len(day.generators),
@@ -114,7 +114,7 @@ def _lines(track: Track, facts: dict[str, Any]) -> list[tuple[str, str]]:
         *prices,
         ("Groups", ""),
         *groups,
-        *_grid_lines(facts["network"]),
+        *_grid_lines(facts["grid"]),
         *((name.capitalize(), str(value)) for name, value in track.source.items()),
     ]
 

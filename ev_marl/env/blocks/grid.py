@@ -139,11 +139,11 @@ class Voltage:
         )
 
 
-@BLOCKS.register("network")
+@BLOCKS.register("grid")
 class GridLoading:
     """Loading of what feeds the station's bus: the lines and transformers on the shortest way to the slack."""
 
-    name = "network"
+    name = "grid"
     scope: Scope = "station"
     static = False
     needs_grid = True
@@ -207,6 +207,6 @@ def _station_charger(site: Site, block: str) -> np.ndarray:
 
 
 def _network(simulator: Simulator, block: str) -> GridLoop:
-    if simulator.network is None:
-        raise NetworkError(f"observation block '{block}' needs a simulator with a network: `Simulator(..., network=)`")
-    return simulator.network
+    if simulator.grid is None:
+        raise NetworkError(f"observation block '{block}' needs a simulator with a network: `Simulator(..., grid=)`")
+    return simulator.grid

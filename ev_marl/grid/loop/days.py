@@ -106,11 +106,11 @@ def day_loads(site: Site, track: Track, number: int = 0) -> tuple[np.ndarray, np
         If the track has no network data, or that of another network or with other lengths.
     """
     assert site.network is not None  # whoever calls this has a network
-    spec, day = site.network.spec, track.network
+    spec, day = site.network.spec, track.grid
     if day is None:
         raise TrackError(
             f"track {number} says nothing of the network: it was drawn for a scenario without `grid`; draw it anew, or "
-            "give it `network=`"
+            "give it `grid=`"
         )
     n_own = site.network.n_own_loads
     problems = grid_day_problems(day, track.n_steps, site.network)

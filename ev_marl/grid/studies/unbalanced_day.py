@@ -134,7 +134,7 @@ def unbalanced_day(
     DataError
         If a station or phase does not exist.
     """
-    loop, network = setting.network, setting.site.network
+    loop, network = setting.grid, setting.site.network
     if loop is None or network is None:
         raise NetworkError(f"scenario '{setting.scenario.name}' hangs on no network; give it `grid:`")
     chosen = track if track is not None else setting.world.sample(seed, day)
@@ -219,8 +219,8 @@ def _play(setting: Setting, policy: str, track: Track, seed: int) -> PlayedDay:
 
     simulator = setting.simulator([track])
     rollout(simulator, setting.objective, make_policy(policy), [track], seed=seed, watch=watch, world=setting.world)
-    assert setting.network is not None
-    initial = 0 if setting.network.taps is None else setting.network.taps.initial
+    assert setting.grid is not None
+    initial = 0 if setting.grid.taps is None else setting.grid.taps.initial
     grids = [grid for _, grid in kept]
     return PlayedDay(
         granted_kw=np.array([granted_kw for granted_kw, _ in kept]),

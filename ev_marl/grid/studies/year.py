@@ -172,7 +172,7 @@ def play_year(
     NetworkError
         If the scenario has no network, or its days are not of 24 hours, or if no step has a power flow.
     """
-    scenario, loop, grid = setting.scenario, setting.network, setting.scenario.grid
+    scenario, loop, grid = setting.scenario, setting.grid, setting.scenario.grid
     if loop is None or grid is None:
         raise NetworkError(f"scenario '{scenario.name}' hangs on no network; give it `grid:`")
     if scenario.horizon != 24.0:

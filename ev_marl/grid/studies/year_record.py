@@ -118,8 +118,8 @@ class YearRecorder:
 
     def begin(self, simulator: Simulator, first_day: int) -> None:
         """The days that `simulator` will run are those from `first_day` on."""
-        assert simulator.network is not None  # a year is of a network
-        self._simulator, self._loop = simulator, simulator.network
+        assert simulator.grid is not None  # a year is of a network
+        self._simulator, self._loop = simulator, simulator.grid
         self._first = first_day
 
     def watch(self, flow: Flow, _rewards: np.ndarray, _costs: np.ndarray) -> None:

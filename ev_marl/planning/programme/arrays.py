@@ -31,7 +31,7 @@ class ArrayDay(Programme):
         What is known or expected.
     objective : Objective
         What is minimised, and whether group limits are constraints.
-    network : callable, optional
+    grid : callable, optional
         Makes the network that terms may price; left out, they can price none.
 
     Attributes
@@ -62,10 +62,10 @@ class ArrayDay(Programme):
         site: SiteArrays,
         ahead: Ahead,
         objective: Objective,
-        network: Callable[[ArrayDay], GridModel] | None = None,
+        grid: Callable[[ArrayDay], GridModel] | None = None,
     ) -> None:
         super().__init__(site, ahead)
-        self.network = None if network is None else network(self)
+        self.grid = None if grid is None else grid(self)
         self._lower, self._upper = [self.column_least], [self.column_most]
         self._n_columns = len(self.column_least)
         self.charge = Linear.of_columns(self.charge_column)

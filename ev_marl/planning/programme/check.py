@@ -26,7 +26,7 @@ class _AnyGrid:
     line_overload_kva = transformer_overload_kva = added_losses_kw = beyond_band_pu
 
 
-def check_expressions(objective: Objective, site: SiteArrays, who: str, *, with_network: bool = False) -> None:
+def check_expressions(objective: Objective, site: SiteArrays, who: str, *, with_grid: bool = False) -> None:
     """State every term for a step in which nobody is there.
 
     Parameters
@@ -37,7 +37,7 @@ def check_expressions(objective: Objective, site: SiteArrays, who: str, *, with_
         The site.
     who : str
         Who plans, for messages.
-    with_network : bool
+    with_grid : bool
         Whether its plans model the network above the site.
 
     Raises
@@ -46,6 +46,6 @@ def check_expressions(objective: Objective, site: SiteArrays, who: str, *, with_
         If a term has no expression, or one of something that such plans do not model.
     """
     try:
-        ArrayDay(site, Ahead.empty(site, 1, 1.0), objective, _AnyGrid if with_network else None)
+        ArrayDay(site, Ahead.empty(site, 1, 1.0), objective, _AnyGrid if with_grid else None)
     except ObjectiveError as error:
         raise ObjectiveError(f"{who} plans with every term of the objective: {error}") from error

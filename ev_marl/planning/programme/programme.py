@@ -42,7 +42,7 @@ class Programme:
         Positions in `discharge` of the pairs that can charge, too.
     """
 
-    network: GridModel | None = None
+    grid: GridModel | None = None
 
     def __init__(self, site: SiteArrays, ahead: Ahead) -> None:
         self.site = site

@@ -55,7 +55,7 @@ class Program:
         How far a solution may lie above the charge curve [kWh].
     convex_tolerance : float
         How far convex costs that are kept by tangents may be off, relative to all that is paid [-].
-    network : FurtherLimits, optional
+    grid : FurtherLimits, optional
         Limits of the network above the site.
 
     Raises
@@ -75,9 +75,9 @@ class Program:
         waiting_per_kwh_h: float = 0.0,
         tolerance_kwh: float = 1e-4,
         convex_tolerance: float = CONVEX_TOLERANCE,
-        network: FurtherLimits | None = None,
+        grid: FurtherLimits | None = None,
     ) -> None:
-        self._ahead, self._network = ahead, network
+        self._ahead, self._grid = ahead, grid
         self._day = day = ArrayDay(site, ahead, objective)
         self._tolerance_kwh, self._convex_tolerance = tolerance_kwh, convex_tolerance
         self._x = np.zeros(0)
@@ -85,9 +85,7 @@ class Program:
             return
         cost = day.cost.copy()
         cost[day.charge_column] += waiting_per_kwh_h * day.step_h**2 * day.pair_step
-        self._give_to_highs(
-            cost, day.rows if network is None else Rows.stack([day.rows, self._in_powers(network.kept())])
-        )
+        self._give_to_highs(cost, day.rows if grid is None else Rows.stack([day.rows, self._in_powers(grid.kept())]))
         self._run_rounds()
         if self._go_one_way_now():
             self._run_rounds()
@@ -163,9 +161,9 @@ class Program:
                 day.convex.broken(x, share),
             ]
         )
-        if self._network is None or len(rows):
+        if self._grid is None or len(rows):
             return rows
-        beyond = self._network.broken(self.planned_kw())
+        beyond = self._grid.broken(self.planned_kw())
         return rows if beyond is None else self._in_powers(beyond)
 
     def _go_one_way_now(self) -> bool:

@@ -125,7 +125,7 @@ class DualPrices:
         [currency/kWh].
     expected_days : int
         Days from which vehicles to come are drawn; 0: nobody is expected.
-    network : bool
+    grid : bool
         Whether the network above the site, where a coordinator keeps its limits, is one more node with prices.
     """
 
@@ -134,7 +134,7 @@ class DualPrices:
     TUNABLE: ClassVar = {"inertia_per_kwh": (0.02, 0.5)}
 
     def __init__(
-        self, rounds: int = 5, inertia_per_kwh: float = 0.1, expected_days: int = 4, network: bool = True
+        self, rounds: int = 5, inertia_per_kwh: float = 0.1, expected_days: int = 4, grid: bool = True
     ) -> None:
         if rounds < 1:
             raise OptionError(f"policy 'dual-prices': rounds must be 1 or more, got {rounds}")
@@ -145,7 +145,7 @@ class DualPrices:
         self.rounds = int(rounds)
         self.inertia_per_kwh = float(inertia_per_kwh)
         self.expected_days = int(expected_days)
-        self.network = bool(network)
+        self.grid = bool(grid)
         self._world: World | None = None
         self._room: ExpectedRoom | None = None
         self._vehicles: ExpectedVehicles | None = None
@@ -153,7 +153,7 @@ class DualPrices:
 
     def reset(self, episode: Episode) -> None:
         """Start without prices and plans; what is expected of a day is drawn once for each world."""
-        site, world, loop = episode.site, episode.world, episode.network
+        site, world, loop = episode.site, episode.world, episode.grid
         if world is not self._world:
             self._world = world
             self._room = None if world is None else ExpectedRoom.of(world)
@@ -166,7 +166,7 @@ class DualPrices:
         n_expected = 0 if self._vehicles is None else len(self._vehicles.group)
         self._expected_kw = np.zeros((episode.n_batch, n_expected, episode.n_steps))
         self.grid_prices: GridPrices | None = None
-        if loop is not None and loop.curtails and self.network:
+        if loop is not None and loop.curtails and self.grid:
             if self._loads is None:
                 self._loads = ExpectedLoads(world) if world and world.site.network else PresentLoads()
             self.grid_prices = GridPrices(

@@ -75,10 +75,10 @@ class GridPrices:
 
     def look(self, view: SiteView) -> None:
         """See the present state and expect the later ones; nobody has announced a plan yet."""
-        assert view.network is not None  # there is a loop
+        assert view.grid is not None  # there is a loop
         assert view.tap is not None
         n_batch, n_left = len(view.connected), view.n_steps - view.step
-        ahead = [self._loads.ahead(b, view.step, view.network.rows(np.array([b])), n_left) for b in range(n_batch)]
+        ahead = [self._loads.ahead(b, view.step, view.grid.rows(np.array([b])), n_left) for b in range(n_batch)]
         states = Injections(*(np.concatenate([getattr(a, f.name) for a in ahead]) for f in fields(Injections)))
         self._states = GridStates(self.loop, states, np.repeat(view.tap, n_left))
         self._step, self._round = view.step, 0

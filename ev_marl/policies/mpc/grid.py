@@ -79,10 +79,10 @@ class GridAhead:
         ahead : Ahead
             What lies ahead of that row.
         """
-        assert view.network is not None  # there is a loop
+        assert view.grid is not None  # there is a loop
         assert view.tap is not None
         port, here = ahead.limits["port"], ahead.n_here
-        states = self._loads.ahead(row, view.step, view.network.rows(np.array([row])), ahead.n_steps)
+        states = self._loads.ahead(row, view.step, view.grid.rows(np.array([row])), ahead.n_steps)
         return GridRows(
             self,
             states,

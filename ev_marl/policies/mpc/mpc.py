@@ -31,7 +31,7 @@ class _Control:
     information: Information
 
     def __init__(
-        self, horizon_h: float | None, waiting_per_kwh_h: float = 0.0, trust: float = 1.0, *, network: bool = True
+        self, horizon_h: float | None, waiting_per_kwh_h: float = 0.0, trust: float = 1.0, *, grid: bool = True
     ) -> None:
         if horizon_h is not None and not horizon_h > 0.0:
             raise OptionError(f"policy '{self.name}': horizon_h must be above 0, got {horizon_h}")
@@ -39,7 +39,7 @@ class _Control:
             raise OptionError(f"policy '{self.name}': waiting_per_kwh_h must be 0 or more, got {waiting_per_kwh_h}")
         if not 0.0 < trust <= 1.0:
             raise OptionError(f"policy '{self.name}': trust is a share above 0, at most 1, got {trust}")
-        self.network = bool(network)
+        self.grid = bool(grid)
         self.trust = float(trust)
         self.horizon_h = None if horizon_h is None else float(horizon_h)
         self.waiting_per_kwh_h = float(waiting_per_kwh_h)
@@ -58,10 +58,10 @@ class _Control:
 
         self._solver = Program
         self._outlook = self._outlook_of(episode)
-        loop = episode.network
-        self._network = None
-        if loop is not None and loop.curtails and self.network:
-            self._network = GridAhead(
+        loop = episode.grid
+        self._grid = None
+        if loop is not None and loop.curtails and self.grid:
+            self._grid = GridAhead(
                 loop,
                 self._loads_of(episode),
                 episode.site,
@@ -79,11 +79,9 @@ class _Control:
         setpoint_kw = np.zeros(view.energy_kwh.shape)
         for row in np.flatnonzero(view.connected.any(axis=1)).tolist():
             ahead = look_ahead(seen, int(row), self._outlook, self._n_steps, trust=self.trust)
-            network = None if self._network is None else self._network.rows(int(row), seen, ahead)
+            grid = None if self._grid is None else self._grid.rows(int(row), seen, ahead)
             try:
-                program = self._solver(
-                    seen.site, ahead, objective, waiting_per_kwh_h=self.waiting_per_kwh_h, network=network
-                )
+                program = self._solver(seen.site, ahead, objective, waiting_per_kwh_h=self.waiting_per_kwh_h, grid=grid)
             except SolverError as error:
                 raise PolicyError(f"policy '{self.name}', step {view.step}, row {row}: {error}") from error
             setpoint_kw[row, view.connected[row]] = program.decision().power_kw
@@ -123,7 +121,7 @@ class Mpc(_Control):
     trust : float
         Share of the import limits of later steps, and of what the network's leave, that is planned with; less than 1
         hedges, too [-].
-    network : bool
+    grid : bool
         Whether it plans with the limits of the network above the site, where a coordinator keeps them.
     """
 
@@ -137,9 +135,9 @@ class Mpc(_Control):
         expected_days: int = 30,
         waiting_per_kwh_h: float = 0.001,
         trust: float = 1.0,
-        network: bool = True,
+        grid: bool = True,
     ) -> None:
-        super().__init__(horizon_h, waiting_per_kwh_h, trust, network=network)
+        super().__init__(horizon_h, waiting_per_kwh_h, trust, grid=grid)
         if expected_days < 0:
             raise OptionError(f"policy 'mpc': expected_days must be 0 or more, got {expected_days}")
         self.expected_days = int(expected_days)
@@ -169,15 +167,15 @@ class MpcPerfect(_Control):
     ----------
     horizon_h : float, optional
         How far it looks ahead; left out, to the end of the episode [h].
-    network : bool
+    grid : bool
         Whether it plans with the limits of the network above the site, where a coordinator keeps them.
     """
 
     name = "mpc-perfect"
     information: Information = "future"
 
-    def __init__(self, horizon_h: float | None = None, network: bool = True) -> None:
-        super().__init__(horizon_h, network=network)
+    def __init__(self, horizon_h: float | None = None, grid: bool = True) -> None:
+        super().__init__(horizon_h, grid=grid)
 
     def _outlook_of(self, episode: Episode) -> Outlook:
         if episode.tracks is None:
@@ -185,6 +183,6 @@ class MpcPerfect(_Control):
         return KnownOutlook(episode.site, episode.tracks)
 
     def _loads_of(self, episode: Episode) -> Loads:
-        assert episode.network is not None  # or nobody would ask
+        assert episode.grid is not None  # or nobody would ask
         assert episode.tracks is not None
-        return KnownLoads(episode.network.site, episode.tracks)
+        return KnownLoads(episode.grid.site, episode.tracks)

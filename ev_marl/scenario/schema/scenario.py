@@ -64,7 +64,7 @@ class Scenario(FileModel):
     """What counts."""
     observation: Annotated[list[Block], Field(min_length=1)] = ["identity", "clock", "ports", "prices", "headroom"]
     """What each agent sees, block by block: `identity`, `clock`, `calendar`, `ports`, `prices`, `headroom`,
-    `demand`, `neighbours`, `plans`, `booking`, with `grid:` also `voltage` and `network`, or your own."""
+    `demand`, `neighbours`, `plans`, `booking`, with `grid:` also `voltage` and `grid`, or your own."""
     action: Action = "continuous"
     """`continuous`: share of the port's rated power; `fraction`: share of what is possible this step; `bid`: a price
     added to the vehicle's own plan; or discrete levels."""

@@ -96,13 +96,13 @@ def test_pandapower_agrees_and_a_wrong_result_is_found(setting: Setting, played:
     assert 0.0 < max(played.differences) < 1e-3
     lowest = played.checked[0].state
     assert np.nanmin(lowest.vm_pu) == played.series.lowest_pu.min()
-    assert setting.network is not None
+    assert setting.grid is not None
     wrong = replace(lowest, vm_pu=lowest.vm_pu + 2e-6)
-    assert not replace(played, checked=check_states([wrong], setting.network)).agrees
+    assert not replace(played, checked=check_states([wrong], setting.grid)).agrees
     dead = replace(lowest, vm_pu=np.where(np.arange(len(lowest.vm_pu)) == 5, np.nan, lowest.vm_pu))
-    assert not replace(played, checked=check_states([dead], setting.network)).agrees
+    assert not replace(played, checked=check_states([dead], setting.grid)).agrees
     fuller = replace(lowest, transformer_percent=lowest.transformer_percent + 2e-3)
-    assert not replace(played, checked=check_states([fuller], setting.network)).agrees
+    assert not replace(played, checked=check_states([fuller], setting.grid)).agrees
 
 
 def test_batches_do_not_matter(setting: Setting, played: Year, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def test_steps_without_a_power_flow_are_counted_and_otherwise_left_out(tmp_path:
     bad = play_year(setting, n_days=1, samples=0)
     failed = bad.series.failed
     assert 0 < failed.sum() < failed.size
-    assert idle_day(setting.network, setting.world.sample(0, setting.scenario.start)).n_failed == failed.sum()
+    assert idle_day(setting.grid, setting.world.sample(0, setting.scenario.start)).n_failed == failed.sum()
     for extreme in bad.worst.values():
         assert np.isfinite(extreme.value)
         assert not failed[extreme.day, extreme.step]
