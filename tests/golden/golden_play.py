@@ -14,7 +14,6 @@ from golden_case import Case, Numbers, read_actions
 
 import ev_marl
 from ev_marl.env import Setting
-from ev_marl.optimum import solve_day
 
 FLOW = (
     "setpoint_kw", "granted_kw", "energy_change_kwh", "energy_kwh", "settled", "unmet_kwh", "group_kw", "import_kw",
@@ -140,7 +139,7 @@ def _optimum(case: Case) -> Numbers:
     """Each track by itself."""
     setting, record = Setting.of(case.scenario_path), Record()
     for track in _tracks(case):
-        solution = solve_day(setting, track, **case.options)
+        solution = ev_marl.solve_day(setting, track, **case.options)
         certificate = solution.certificate
         record.add(
             bound=solution.bound,
