@@ -84,6 +84,7 @@ def make_station_view(
         energy_weight=energy_weight,
         wear_per_kwh=wear,
         unmet_per_kwh=unmet,
+        tariff_per_kwh=0.0,
     )
 
 

@@ -15,6 +15,7 @@ from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.objective.overload import Overload
 from ev_marl.objective.peak import PeakPower
+from ev_marl.objective.tariff import DriverTariff
 from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
@@ -95,7 +96,10 @@ class Objective:
         if model.energy_cost > 0:
             terms.append(EnergyCost(model.energy_cost))
         if model.unmet_energy > 0:
-            terms.append(UnmetEnergy(model.unmet_energy))
+            required = model.service == "required"
+            terms.append((UnmetEnergy.required if required else UnmetEnergy)(model.unmet_energy))
+        if model.driver_tariff > 0:
+            terms.append(DriverTariff(model.driver_tariff))
         if model.battery_wear > 0:
             terms.append(BatteryWear(model.battery_wear))
         if model.overload is not None:

@@ -6,10 +6,16 @@ wish is still reachable by its departure at full power.
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression
 from ev_marl.simulation.simulator import Flow
+
+REQUIRED = 250.0
+"""Factor on the price of unmet energy where service is required [-]. No saving on energy, wear or peaks comes near it, so
+the least shortfall comes first and the least cost second, for the optimum and for policies alike."""
 
 
 @TERMS.register("unmet_energy")
@@ -26,6 +32,11 @@ class UnmetEnergy:
 
     def __init__(self, price_per_kwh: float) -> None:
         self.price_per_kwh = price_per_kwh
+
+    @classmethod
+    def required(cls, price_per_kwh: float) -> Self:
+        """The term for a service that must be given wherever it can be: the price times `REQUIRED`."""
+        return cls(REQUIRED * price_per_kwh)
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """price·max(0, due − energy) in the step in which it falls due."""

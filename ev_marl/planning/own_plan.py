@@ -16,6 +16,7 @@ import numpy as np
 
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
+from ev_marl.objective.tariff import DriverTariff
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.planning.vehicles import Vehicles
@@ -295,21 +296,25 @@ class Worth:
     energy_weight: float  # factor on the money for energy, 0 where that does not count
     wear_per_kwh: float  # price of throughput [currency/kWh]
     unmet_per_kwh: float  # price of unmet energy [currency/kWh]
+    tariff_per_kwh: float = 0.0  # what the driver pays for energy, and gets back for energy fed back [currency/kWh]
 
     @classmethod
     def of(cls, objective: Objective) -> Worth:
         """Read the terms of an objective."""
         prices = {
-            term.name: term.price_per_kwh for term in objective.terms if isinstance(term, BatteryWear | UnmetEnergy)
+            term.name: term.price_per_kwh
+            for term in objective.terms
+            if isinstance(term, BatteryWear | UnmetEnergy | DriverTariff)
         }
         return cls(
             energy_weight=float(sum(term.weight for term in objective.terms if isinstance(term, EnergyCost))),
             wear_per_kwh=float(prices.get("battery_wear", 0.0)),
             unmet_per_kwh=float(prices.get("unmet_energy", 0.0)),
+            tariff_per_kwh=float(prices.get("driver_tariff", 0.0)),
         )
 
     def money_per_kwh(self, buy_per_kwh: np.ndarray, sell_per_kwh: np.ndarray) -> np.ndarray:
-        """What a kWh charged costs and what a kWh discharged earns at the meter, wear counted.
+        """What a kWh charged costs and what a kWh discharged earns at the meter, wear and tariff counted.
 
         Parameters
         ----------
@@ -324,8 +329,8 @@ class Worth:
         money: np.ndarray = np.empty((2, *buy_per_kwh.shape))
         np.multiply(buy_per_kwh, self.energy_weight, out=money[0])
         np.multiply(sell_per_kwh, self.energy_weight, out=money[1])
-        money[0] += self.wear_per_kwh
-        money[1] -= self.wear_per_kwh
+        money[0] += self.wear_per_kwh - self.tariff_per_kwh
+        money[1] -= self.wear_per_kwh + self.tariff_per_kwh
         return money
 
 

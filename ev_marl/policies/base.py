@@ -54,6 +54,7 @@ class StationView:
     energy_weight: float  # factor that the objective puts on the money for energy, 0 where that does not count
     wear_per_kwh: float  # what the objective charges for throughput
     unmet_per_kwh: float  # and for unmet energy
+    tariff_per_kwh: float  # what drivers pay for energy
 
     @property
     def vehicles(self) -> Vehicles:
@@ -65,7 +66,7 @@ class StationView:
     @property
     def worth(self) -> Worth:
         """What the objective charges."""
-        return Worth(self.energy_weight, self.wear_per_kwh, self.unmet_per_kwh)
+        return Worth(self.energy_weight, self.wear_per_kwh, self.unmet_per_kwh, self.tariff_per_kwh)
 
 
 @dataclass(slots=True)

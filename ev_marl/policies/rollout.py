@@ -62,6 +62,7 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> Sta
         "energy_weight": worth.energy_weight,
         "wear_per_kwh": worth.wear_per_kwh,
         "unmet_per_kwh": worth.unmet_per_kwh,
+        "tariff_per_kwh": worth.tariff_per_kwh,
     }
     if policy.information == "own":
         return StationView(**own)

@@ -14,6 +14,7 @@ from ev_marl.objective import TERMS, Objective, expression_of
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.overload import Overload
 from ev_marl.objective.peak import PeakPower
+from ev_marl.objective.tariff import DriverTariff
 from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
@@ -31,6 +32,7 @@ def every_term(split: str) -> list:
     return [
         EnergyCost(1.5),
         UnmetEnergy(0.4),
+        DriverTariff(0.45),
         BatteryWear(0.03),
         Overload(2.0, split),
         SetpointTracking(0.01, TARGET, split),
@@ -56,6 +58,7 @@ def expected_costs(flow: Flow, hour: np.ndarray) -> dict[str, np.ndarray]:
     return {
         "energy_cost": 1.5 * step_h * (price * p).sum(axis=1),
         "unmet_energy": 0.4 * flow.unmet_kwh.sum(axis=1),
+        "driver_tariff": -0.45 * step_h * p.sum(axis=1),
         "battery_wear": 0.03 * step_h * np.abs(p).sum(axis=1),
         "overload": 2.0 * step_h * over.sum(axis=1),
         "setpoint_tracking": 0.01 * step_h * (p.sum(axis=1) - np.floor(hour)) ** 2,

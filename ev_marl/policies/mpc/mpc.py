@@ -12,6 +12,7 @@ import numpy as np
 
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
+from ev_marl.objective.tariff import DriverTariff
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.planning.outlook.ahead import ExpectedOutlook, KnownOutlook, Outlook, PresentOutlook, look_ahead
@@ -96,7 +97,9 @@ class _Control:
 
 def what_the_view_tells(view: StationView) -> Objective:
     """The prices that every view tells as an objective, for a policy that is not given one; limits are hard."""
-    return Objective([EnergyCost(view.energy_weight), BatteryWear(view.wear_per_kwh), UnmetEnergy(view.unmet_per_kwh)])
+    worth = view.worth
+    terms = (BatteryWear(worth.wear_per_kwh), UnmetEnergy(worth.unmet_per_kwh), DriverTariff(worth.tariff_per_kwh))
+    return Objective([EnergyCost(worth.energy_weight), *terms])
 
 
 @POLICIES.register("mpc")

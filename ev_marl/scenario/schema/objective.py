@@ -28,6 +28,12 @@ class Objective(Model):
     unmet_energy: NonNegativePrice = 0.40
     """Cost of energy that was wanted, could have been delivered, and was not in the battery at departure
     [currency/kWh]."""
+    service: Literal["priced", "required"] = "priced"
+    """`priced`: energy may stay unmet at its price. `required`: the least possible shortfall comes first, the least
+    cost second; `unmet_energy` then counts 250 times, for the optimum and for policies alike."""
+    driver_tariff: NonNegativePrice = 0.0
+    """What drivers pay for each kWh that their vehicle takes, less what it feeds back; a return is then the operator's
+    profit [currency/kWh]."""
     battery_wear: NonNegativePrice = 0.0
     """Cost of throughput: each kWh metered in or out of a vehicle [currency/kWh]."""
     overload: NonNegativePrice | None = None
@@ -52,7 +58,9 @@ class Objective(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Objective:
-        weights = (self.energy_cost, self.unmet_energy, self.battery_wear, self.peak_power)
+        if self.service == "required" and not self.unmet_energy:
+            raise ValueError("`service: required` counts `unmet_energy` 250 times: give it a price above 0")
+        weights = (self.energy_cost, self.unmet_energy, self.driver_tariff, self.battery_wear, self.peak_power)
         if not any(weights) and self.overload is None and self.setpoint_tracking is None and not self.extra:
             raise ValueError("nothing counts; give at least one term a weight above 0")
         return self

@@ -1,0 +1,38 @@
+"""What drivers pay the operator for energy, so that the team's return is the operator's profit.
+
+A driver pays for what the vehicle has taken in the end: energy that is fed back is refunded at the same price, so
+charging and discharging in turn earns nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.objective.base import TERMS, DayModel, Expression
+from ev_marl.simulation.simulator import Flow
+
+
+@TERMS.register("driver_tariff")
+class DriverTariff:
+    """Revenue from drivers, as a negative cost.
+
+    Parameters
+    ----------
+    price_per_kwh : float
+        What a driver pays for a kWh at the meter of the port [currency/kWh].
+    """
+
+    name = "driver_tariff"
+
+    def __init__(self, price_per_kwh: float) -> None:
+        self.price_per_kwh = price_per_kwh
+
+    def cost(self, flow: Flow, out: np.ndarray) -> None:
+        """−price·Δ·p."""
+        np.multiply(flow.granted_kw, -self.price_per_kwh * flow.step_h, out=out)
+
+    def expression(self, day: DayModel) -> Expression:
+        """−price·Δ·Σ (charge − discharge)."""
+        price = self.price_per_kwh * day.step_h
+        charged = day.linear(day.charge, np.full(len(day.charge), -price))
+        return charged + day.linear(day.discharge, np.full(len(day.discharge), price))
