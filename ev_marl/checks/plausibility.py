@@ -64,11 +64,12 @@ def check_refusal(days: SampledDays) -> Iterator[Finding]:
     objective, currency = days.setting.scenario.objective, days.setting.scenario.currency
     buy = np.concatenate([track.buy_per_kwh for track in days.tracks])
     efficiency = float(days.setting.site.arrays.charge_efficiency.min())
-    delivered = (objective.energy_cost * buy + objective.battery_wear) / efficiency
+    delivered = (objective.energy_cost * buy + objective.battery_wear - objective.driver_tariff) / efficiency
     dearest, unmet = float(delivered.max()), objective.unmet_energy
-    if unmet < dearest:
+    if objective.service == "priced" and unmet < dearest:
         share = float((delivered > unmet).mean())
         wear = f" and wear of {objective.battery_wear:g}" if objective.battery_wear else ""
+        wear += f" less the tariff of {objective.driver_tariff:g}" if objective.driver_tariff else ""
         yield Finding(
             "refusal",
             ("objective", "unmet_energy"),

@@ -14,8 +14,11 @@ from ev_marl.objective.base import TERMS, DayModel, Expression
 from ev_marl.simulation.simulator import Flow
 
 REQUIRED = 250.0
-"""Factor on the price of unmet energy where service is required [-]. No saving on energy, wear or peaks comes near it, so
-the least shortfall comes first and the least cost second, for the optimum and for policies alike."""
+"""Factor on the price of unmet energy where service is required [-].
+
+No saving on energy, wear or peaks comes near it, so the least shortfall comes first and the least cost second, for the
+optimum and for policies alike.
+"""
 
 
 @TERMS.register("unmet_energy")
