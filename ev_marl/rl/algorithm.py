@@ -27,7 +27,7 @@ _SAMPLE_TIMEOUT_S = 600.0  # for whole days, the first of them while kernels are
 
 
 def build(config: TrainingConfig, scenario: Scenario, seed: int) -> Algorithm:
-    """Build the algorithm; Ray must run already, or is started by RLlib.
+    """Build the algorithm; RLlib starts Ray if it is not running.
 
     Parameters
     ----------
@@ -43,10 +43,10 @@ def build(config: TrainingConfig, scenario: Scenario, seed: int) -> Algorithm:
 
 
 def after_restoring(algorithm: Algorithm) -> None:
-    """Mend what RLlib 2.60 leaves behind when it restores a state or a checkpoint; call it right afterwards.
+    """Correct what RLlib 2.60 does wrong when it restores a state or a checkpoint; call it right afterwards.
 
-    It hands the runners the number of steps sampled so far before it has restored that number itself, so they would
-    start from the first day again; and remote runners keep their initial weights for one iteration.
+    RLlib sends the number of sampled steps to the runners before it has restored that number, so they would start from
+    the first day again; and remote runners keep their initial weights for one iteration.
     """
     steps = algorithm.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0)
     algorithm.env_runner_group.foreach_env_runner(_Counted(int(steps)), local_env_runner=True)
@@ -54,7 +54,7 @@ def after_restoring(algorithm: Algorithm) -> None:
 
 
 class _Counted:
-    """Tells a runner how many steps were sampled; a class, since it goes to other processes."""
+    """Sets the number of sampled steps of a runner; a class, so that it can be sent to other processes."""
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
@@ -67,7 +67,7 @@ class _Counted:
 
 
 def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> AlgorithmConfig:
-    """The configuration that `build` builds, for those who want to change it."""
+    """The configuration behind `build`, for changes before building."""
     config.check_trust()
     sampling = config.sampling
     face = TrainingFace(config, scenario, 1, seed)
@@ -112,7 +112,7 @@ def algorithm_config(config: TrainingConfig, scenario: Scenario, seed: int) -> A
 
 
 def _ppo(config: TrainingConfig, face: TrainingFace) -> AlgorithmConfig:
-    """What is special about PPO."""
+    """The settings of PPO."""
     ppo = config.ppo
     days_steps = face.n_steps * config.days_per_batch
     arrays = config.sampling.pipeline == "arrays"
@@ -140,7 +140,7 @@ def _ppo(config: TrainingConfig, face: TrainingFace) -> AlgorithmConfig:
 
 
 def _dqn(config: TrainingConfig, face: TrainingFace, seed: int) -> AlgorithmConfig:
-    """What is special about DQN."""
+    """The settings of DQN."""
     dqn = config.dqn
     updates = max(1, round(dqn.updates_per_day * config.days_per_batch))
     return (
@@ -163,7 +163,7 @@ def _dqn(config: TrainingConfig, face: TrainingFace, seed: int) -> AlgorithmConf
 
 
 def _model(config: TrainingConfig, face: TrainingFace) -> tuple[type, dict[str, Any]]:
-    """The class of modules, and what they are made with."""
+    """The class of the modules, and their configuration."""
     network = config.network
     model: dict[str, Any] = {"hidden": list(network.hidden), "activation": network.activation}
     if config.algorithm == "dqn":
@@ -198,7 +198,7 @@ def _schedule(given: Any, n_steps: int) -> Any:
 
 
 class _Mapping:
-    """Which module decides for an agent; a class, since RLlib pickles it."""
+    """The module of an agent; a class, since RLlib pickles it."""
 
     def __init__(self, agents: str) -> None:
         self._agents = agents

@@ -1,6 +1,6 @@
-"""What a training file may say: pydantic models, one attribute a key, each with its unit and meaning.
+"""The keys of a training file: pydantic models with one attribute for each key, its unit and its meaning.
 
-Comes in: YAML, read and checked like a scenario. Goes out: a frozen `TrainingConfig`. RLlib is not imported here.
+YAML comes in, read and checked like a scenario; a frozen `TrainingConfig` goes out. RLlib is not imported here.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ class Network(Model):
     hidden: Annotated[tuple[Units, ...], Field(min_length=1, max_length=16)] = (64, 64)
     """Units of each hidden layer."""
     critic_hidden: Annotated[tuple[Units, ...], Field(min_length=1, max_length=16)] | None = None
-    """Units of the critic's hidden layers; left out, as `hidden`."""
+    """Units of the critic's hidden layers; by default as `hidden`."""
     activation: Literal["tanh", "relu", "silu"] = "tanh"
     """Between layers."""
     initial_std: Positive = 0.5
-    """Standard deviation of a continuous action at the start; actions live in [−1, 1] [-]."""
+    """Standard deviation of a continuous action at the start; actions are in [−1, 1] [-]."""
 
 
 class Reward(Model):
-    """What an agent is rewarded for while it learns; results are always counted by the scenario's own objective."""
+    """Rewards during training; results are always computed with the scenario's own objective."""
 
     team: Share = 1.0
     """Share of the team's mean reward in every agent's reward; the rest is the agent's own [-]."""
     team_of: Literal["site", "group"] = "site"
-    """Who the team is: all stations, or those that the same group feeds directly."""
+    """The team: all stations, or those that the same group feeds directly."""
     shaping: Literal["none", "plan", "unmet"] = "plan"
     """Potential-based shaping, which changes no optimal policy: `plan`, the value of the vehicles' own plans;
-    `unmet`, the price of what a vehicle could no longer be given."""
+    `unmet`, the price of the energy that can no longer be delivered in time."""
     credit: Literal["none", "shadow_prices"] = "none"
     """`shadow_prices`: each agent also pays the optimum's shadow prices of the limits above it, known on training days,
-    for the power it draws, instead of sharing the site's reward; not for scenarios with `grid:`, whose congestion these
-    prices leave out."""
+    for the power it draws, instead of sharing the site's reward; not for scenarios with `grid:`, since these prices do
+    not include the congestion of a network."""
     scale: Positive = 1.0
     """Factor on rewards before learning [-]."""
 
@@ -85,15 +85,15 @@ class Ppo(Model):
 
 class Dqn(Model):
     """Deep Q-learning, Mnih and others 2015, for actions that are levels; a branch for each port of a station, as in
-    Tavakoli and others 2018, so that a station of several ports has no more to choose from than one port has."""
+    Tavakoli and others 2018, so that the number of levels to choose from does not grow with the ports of a station."""
 
     replay_days: Count = 500
-    """Days that are remembered and learned from again; they are kept in checkpoints too. A day of 20 stations and 75
-    numbers a quarter of an hour takes 0.6 MB."""
+    """Days in the replay buffer, which is part of checkpoints. A day of 20 stations and 75 numbers per quarter of an
+    hour takes 0.6 MB."""
     start_days: Count = 64
     """Days that are played before the first update."""
     batch: Annotated[int, Field(ge=2), WHOLE] = 512
-    """Agent steps drawn from memory for an update."""
+    """Agent steps drawn from the buffer for an update."""
     updates_per_day: Positive = 4.0
     """Updates for each day that is played; rounded to whole updates for a batch of days."""
     epsilon: Annotated[
@@ -103,16 +103,16 @@ class Dqn(Model):
     """Share of ports whose level is drawn at random while exploring: a number, or [[simulated days, share], ...]
     between which it is interpolated [-]."""
     n_step: Count = 1
-    """Rewards that are summed up before the value of what follows is estimated, in steps."""
+    """Rewards that are summed before the value of the following step is estimated, in steps."""
     double_q: bool = True
-    """Choose the best next level by the network that learns and value it by its slow copy (van Hasselt and others
+    """Choose the best next level by the trained network and value it by the target network (van Hasselt and others
     2016), which makes values less optimistic."""
     dueling: bool = True
-    """Learn the value of a situation apart from what each level adds to it (Wang and others 2016)."""
+    """Learn the value of a state separately from the advantage of each level (Wang and others 2016)."""
     target_rate: Annotated[float, Field(gt=0, le=1), NUMBER] = 0.01
-    """Share by which the slow copy of the network follows after each update [-]."""
+    """Share by which the target network moves to the trained one after each update [-]."""
     loss: Literal["huber", "mse"] = "huber"
-    """Of the error of a value."""
+    """Loss of the error of a value."""
     grad_clip: Positive = 10.0
     """Largest norm of a gradient [-]."""
 
@@ -131,65 +131,65 @@ class Sampling(Model):
     runners: Annotated[int, Field(ge=0, le=1000), WHOLE] = 0
     """Processes that sample; 0: the training process itself, best on one machine."""
     pipeline: Literal["arrays", "episodes", "stock"] = "arrays"
-    """`arrays`: fastest; `episodes`: RLlib's own learner connectors; `stock`: RLlib's own environment runner too, which
-    pays rewards as the scenario counts them."""
+    """`arrays`: fastest; `episodes`: RLlib's own learner connectors; `stock`: also RLlib's own environment runner, with
+    the rewards of the scenario."""
     replicas: Count = 1
-    """How many rows play the same day. What they have in common, such as who comes when, is luck or bad luck and not
-    the merit of an action: with 2 or more, each row's advantages are counted against those of the others."""
+    """Number of rows that play the same day. With 2 or more, the mean advantage of the other rows of the same day is
+    subtracted: it removes the effect of the day, such as its arrivals, which does not depend on the action."""
     days: Count | None = None
-    """Play the same so many training days again and again; left out, every batch has fresh days."""
+    """Play this number of training days again and again; without it, every batch has new days."""
 
     @model_validator(mode="after")
     def _check(self) -> Sampling:
         if self.envs % self.replicas:
             raise fault("replicas", f"found {self.replicas}; it must divide envs, {self.envs}")
         if self.replicas > 1 and self.pipeline != "arrays":
-            raise fault("replicas", "only the pipeline `arrays` knows which rows play the same day")
+            raise fault("replicas", "only the pipeline `arrays` supports rows that play the same day")
         return self
 
 
 class Stop(Model):
-    """When to stop: at whichever comes first, at the end of an iteration."""
+    """When to stop: at the end of the iteration that reaches one of the limits."""
 
     days: Annotated[int, Field(ge=1), WHOLE] | None = None
     """Simulated days."""
     minutes: Positive | None = None
-    """Wall time of training and validation, over all sittings [min]. How many days fit into it depends on the machine
-    and on what else it does, so that such a run is not reproducible."""
+    """Wall time of training and validation, resumed parts included [min]. The number of days in that time depends on
+    the machine and its load, so such a run is not reproducible."""
     iterations: Annotated[int, Field(ge=1), WHOLE] | None = None
     """Training iterations."""
 
     @model_validator(mode="after")
     def _check(self) -> Stop:
         if self.days is None and self.minutes is None and self.iterations is None:
-            raise fault("", "say when to stop: days, minutes or iterations")
+            raise fault("", "give a limit: days, minutes or iterations")
         return self
 
 
 class Validation(Model):
-    """Days by which the best policy is chosen: it is kept, whatever training does to it later."""
+    """Days on which the best policy is chosen and kept."""
 
     days: Count = 30
-    """How many; always the same ones, disjoint from training and test days."""
+    """Number of days; always the same ones, disjoint from training and test days."""
     every: Count = 20
     """Iterations between validations."""
 
 
 class TrainingConfig(FileModel):
-    """One way to train."""
+    """A training configuration."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
-    """Names the results."""
+    """Name of the results."""
     description: str = ""
-    """What it is for."""
+    """What it is for, in a sentence."""
     algorithm: Literal["ppo", "dqn"] = "ppo"
-    """RLlib's algorithm: `ppo` learns from each day once; `dqn` also learns again from days that it remembers, and
-    chooses among levels."""
+    """RLlib's algorithm: `ppo` learns from each day once; `dqn` learns from a replay buffer and chooses among
+    levels."""
     agents: Literal["shared", "by_type", "central"] = "shared"
     """`shared`: one policy that every station runs on its own observation; `by_type`: one for each type of station;
-    `central`: one agent that sees and decides everything."""
+    `central`: one agent that observes the whole site and controls all ports."""
     critic: Literal["own", "state"] = "own"
-    """What the critic sees while training: the agent's observation, or also the compact state of the site (MAPPO)."""
+    """Input of the critic during training: the agent's observation, or also the compact state of the site (MAPPO)."""
     coordinator: str | None = None
     """Instead of the scenario's."""
     observation: list[Block] | None = None
@@ -197,9 +197,9 @@ class TrainingConfig(FileModel):
     action: Action | None = None
     """Instead of the scenario's."""
     network: Network = Network()
-    """What learns."""
+    """Networks."""
     reward: Reward = Reward()
-    """What it learns for."""
+    """Rewards."""
     discount: Annotated[float, Field(gt=0, le=1), NUMBER] = 0.99
     """γ per step [-]."""
     learning_rate: Annotated[
@@ -214,24 +214,24 @@ class TrainingConfig(FileModel):
     sampling: Sampling = Sampling()
     """How days are played."""
     stop: Stop = Stop(minutes=10)
-    """When training is over."""
+    """When training stops."""
     validation: Validation = Validation()
-    """By which days the best policy is chosen."""
+    """On which days the best policy is chosen."""
     checkpoint_minutes: Annotated[float, Field(ge=0), NUMBER] = 1.0
-    """Wall time after which the state is saved again, at the end of an iteration, to go on from after an interruption
-    [min]; 0: after every iteration."""
+    """Wall time between checkpoints, from which an interrupted training continues [min]; they are written at the end of
+    an iteration; 0: after every iteration."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0), WHOLE], ...], Field(min_length=1)] = (0,)
     """One training run each."""
 
     @model_validator(mode="after")
     def _check(self) -> TrainingConfig:
         if self.reward.credit == "shadow_prices" and self.sampling.days is None:
-            raise fault("sampling", "shadow prices are solved for beforehand; say for how many days: {days: 512}")
+            raise fault("sampling", "shadow prices are solved before training; give the number of days: {days: 512}")
         if self.critic == "state" and self.sampling.pipeline != "arrays":
             raise fault("critic", "a critic of the state needs the pipeline `arrays`")
         other = "dqn" if self.algorithm == "ppo" else "ppo"
         if other in self.model_fields_set:
-            raise fault(other, f"algorithm is {self.algorithm}; take these constants away, with `{other}: null`")
+            raise fault(other, f"algorithm is {self.algorithm}; remove these constants, with `{other}: null`")
         if self.algorithm == "dqn":
             self._check_dqn()
         if self.sampling.pipeline == "stock":
@@ -244,11 +244,11 @@ class TrainingConfig(FileModel):
         if self.critic == "state":
             raise fault("critic", "algorithm dqn has no critic; `state` needs algorithm ppo")
         if self.network.critic_hidden is not None:
-            raise fault("network.critic_hidden", "algorithm dqn has no critic; take this away")
+            raise fault("network.critic_hidden", "algorithm dqn has no critic; remove this")
         if self.sampling.pipeline != "arrays":
-            raise fault("sampling.pipeline", f"found '{self.sampling.pipeline}'; algorithm dqn only knows `arrays`")
+            raise fault("sampling.pipeline", f"found '{self.sampling.pipeline}'; algorithm dqn only supports `arrays`")
         if self.sampling.replicas > 1:
-            raise fault("sampling.replicas", "algorithm dqn has no advantages that replicas could improve")
+            raise fault("sampling.replicas", "algorithm dqn has no advantages, so replicas have no effect")
         if self.days_per_batch > self.dqn.replay_days:
             found = self.dqn.replay_days
             raise fault("dqn.replay_days", f"found {found}; it must hold a batch of {self.days_per_batch} days")
@@ -258,11 +258,13 @@ class TrainingConfig(FileModel):
             raise fault("agents", "the pipeline `stock` has an agent for each station; `central` needs `arrays`")
         reward = self.reward
         if (reward.shaping, reward.credit, reward.scale) != ("none", "none", 1.0) or reward.team not in (0.0, 1.0):
-            raise fault("reward", "the pipeline `stock` pays rewards as they are: {team: 0 or 1, shaping: none}")
+            raise fault(
+                "reward", "the pipeline `stock` has the rewards of the scenario only: {team: 0 or 1, shaping: none}"
+            )
         if reward.team == 1.0 and reward.team_of != "site":
             raise fault("reward.team_of", "the pipeline `stock` has one team, the site")
         if self.sampling.days is not None:
-            raise fault("sampling.days", "the pipeline `stock` plays fresh days; take this away")
+            raise fault("sampling.days", "the pipeline `stock` plays new days only; remove this")
 
     def own_code(self) -> list[tuple[KeyPath, str]]:
         """Every module:Class that it names, and at which key."""

@@ -1,7 +1,7 @@
-"""Training files: YAML, read and checked as scenarios are, with changes from the command line.
+"""Training files: YAML, read and checked like scenarios, with changes from the command line.
 
-Comes in: the name of a shipped file or a path, and `key=value` texts. Goes out: a `TrainingConfig`, or every fault of
-the file with its line.
+The name of a shipped file or a path, and `key=value` texts, come in; a `TrainingConfig` goes out, or all faults of the
+file, each with its line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ev_marl.simulation.coordinators import COORDINATORS
 from ev_marl.support.package import shipped_files
 
 WHAT = "training file"
-_OTHERS = "study"  # files beside the training files that are none begin with this
+_OTHERS = "study"  # names of the other files in that folder begin with this
 
 
 def shipped_trainings() -> dict[str, Path]:
@@ -35,11 +35,10 @@ def load_training(name_or_path: str | Path, changes: Sequence[str] = (), *, trus
     name_or_path : str or Path
         Name of a shipped training file ("ippo"), or path of a YAML file.
     changes : sequence of str
-        `key=value` with dots between keys, such as `ppo.epochs=2`, over what the file says, as a variant that extends
-        it would say it; values are YAML.
+        `key=value` with dots between keys, such as `ppo.epochs=2`, which replace values of the file, as in a variant
+        that extends it; values are YAML.
     trust : bool
-        Whether code of its own that it names as module:Class may be run. It can be read without; then nothing that
-        needs the code is made of it.
+        Whether code of its own that it names as module:Class may be run. It can be read without, but not used.
 
     Raises
     ------

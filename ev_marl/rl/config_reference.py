@@ -1,7 +1,7 @@
-"""What a training file may say, for people and for editors.
+"""The reference of training files, for people and for editors.
 
-Comes in: the models of `ev_marl.rl.config` and the shipped training file `ippo`. Goes out: the reference in Markdown
-and the JSON Schema, both generated as those of scenarios are.
+The models of `ev_marl.rl.config` and the shipped training file `ippo` come in; the reference in Markdown and the JSON
+Schema go out, generated like those of scenarios.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ INTRODUCTION = """# Training files
 
 <!-- Generated from ev_marl/rl/config.py; `make docs` writes it anew. -->
 
-A training file is one YAML file: which algorithm, who shares a policy, what agents see, do and are rewarded for, how
-days are played, when to stop. What to train on is named beside it: `ev-marl train FILE --scenario workplace`.
+A training file is one YAML file: the algorithm, which agents share a policy, their observations, actions and rewards,
+how days are played, and when to stop. The scenario is given beside it: `ev-marl train FILE --scenario workplace`.
 
 This is the shipped training file `ippo`:
 
@@ -27,8 +27,8 @@ This is the shipped training file `ippo`:
 ## How to read and write it
 
 - **Unknown keys are errors**, and all errors of a file are reported at once, each with its line.
-- **Variants**: `extends: ippo` (the name of a shipped training file, or a path) takes over another file. Keys written
-  here replace those of the other one, mappings are merged, lists are replaced as a whole, and `null` takes a key back.
+- **Variants**: `extends: ippo` (the name of a shipped training file, or a path) starts from another file. Keys written
+  here replace those of the other file, mappings are merged, lists are replaced as a whole, and `null` removes a key.
 - **Changes for one run**: `--set ppo.epochs=2 --set network.hidden=[128,128]`, checked like the file.
 - **Same numbers every time**: stop after `days` or `iterations`; how many days fit into `minutes` depends on the
   machine and on what else it does.

@@ -1,4 +1,4 @@
-"""From a training run to a folder that runs without a training library: what the policy is, and its networks.
+"""Writes the policy of a training run to files that need no training library: its description and its networks.
 
 RLlib's algorithm comes in, `policy.json` and `weights.npz` go out; `policies.learned` reads and runs them.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def describe(config: TrainingConfig, scenario: Scenario) -> PolicyFile:
-    """What `policy.json` says of a policy trained in this way."""
+    """The content of `policy.json` for a training configuration."""
     face = TrainingFace(config, scenario, 1, 0)
     env = face.env
     space: Any = face.action_space
@@ -56,9 +56,9 @@ def export(algorithm: Algorithm, config: TrainingConfig, scenario: Scenario, fol
     algorithm : Algorithm
         Its networks are `ActorCritic` modules.
     config, scenario
-        What it was built from.
+        Its configuration.
     folder : Path
-        Made if it is not there; its two files appear complete or not at all.
+        Made if it does not exist; each file is written completely or not at all.
     """
     description = describe(config, scenario)
     arrays = {}

@@ -1,8 +1,7 @@
-"""The batched environment as a learner sees it: observations, raw actions, training rewards, whole days at a time.
+"""The batched environment for training: observations, unclipped actions, training rewards, whole days at a time.
 
 A training configuration and a scenario come in. Agents are the stations, or one for the whole site; each belongs to a
-module, the network that decides for it. Day by day the face draws training days from their seeds, so that the days of a
-batch depend on nothing but its number.
+module, the network that decides for it. Training days are drawn from seeds that depend only on the number of the batch.
 """
 
 from __future__ import annotations
@@ -34,14 +33,14 @@ STATION = "station"  # the module that all stations share
 
 @dataclass(frozen=True)
 class Module:
-    """Agents that one network decides for."""
+    """The agents of one network."""
 
     name: str
     agents: np.ndarray  # int64 (n,)  their numbers
 
 
 def modules_of(config: TrainingConfig, stations: Sequence[str]) -> tuple[Module, ...]:
-    """Who decides for whom; stations are named by their type and a number, such as "ac_0"."""
+    """The modules and their agents; stations are named by their type and a number, such as "ac_0"."""
     if config.agents == "central":
         return (Module(SITE, np.zeros(1, dtype=np.int64)),)
     if config.agents == "shared":
@@ -58,15 +57,15 @@ class TrainingFace:
     Parameters
     ----------
     config : TrainingConfig
-        How agents see, act and are rewarded.
+        Observations, actions and rewards.
     scenario : Scenario
-        What they do it in.
+        The scenario.
     n_envs : int
         Rows B.
     seed : int
         Of the training run.
     worker : int
-        Which of several processes this is.
+        Number of the process, where there are several.
     """
 
     def __init__(self, config: TrainingConfig, scenario: Scenario, n_envs: int, seed: int, worker: int = 0) -> None:
@@ -88,7 +87,7 @@ class TrainingFace:
         if config.reward.credit == "shadow_prices" and scenario.grid is not None:
             raise OptionError(
                 f"reward.credit: shadow_prices are those of groups, but scenario '{scenario.name}' also has the limits "
-                "of a network (`grid:`), and nobody would pay for its congestion; take `credit` away"
+                "of a network (`grid:`), whose congestion they do not include; remove `credit`"
             )
         self.n_envs = n_envs
         self.agents = (SITE,) if self.central else self.env.agents
@@ -133,18 +132,18 @@ class TrainingFace:
         return self.play(row_days)
 
     def play(self, days: np.ndarray) -> np.ndarray:
-        """Start given days of those that are loaded."""
+        """Start some of the loaded days."""
         observations = self.env.reset(day=days)
         self._reward.reset(self.env.simulator)
         return self._seen(observations)
 
     def state(self) -> np.ndarray:
-        """What only the critic sees, float32, shape (B, S)."""
+        """Input of the critic only, float32, shape (B, S)."""
         return self.env.state(compact=True)
 
     def ability(self) -> list[list[int]]:
-        """Columns of an agent's observation by which each of its actions shows an effect, two for each; empty if the
-        observation does not tell."""
+        """Two columns of an agent's observation for each of its actions: the action has an effect where one of them is
+        not 0. Empty if the observation has no such columns."""
         env = self.env
         if self.central:
             labels, ports = env.state_labels(), [f"ports.{port}" for port in env.ports]
@@ -159,7 +158,7 @@ class TrainingFace:
         return [[labels.index(f"{port}.{way}") for port in ports for _ in range(each)] for way in ("up", "down")]
 
     def able(self) -> np.ndarray:
-        """Whether each agent can do anything in the coming step: some port could draw or feed; bool, shape (B, A)."""
+        """Whether each agent can have an effect in the coming step, at some port; bool, shape (B, A)."""
         simulator = self.env.simulator
         able = (simulator.hi_kw > 0.0) | (simulator.lo_kw < 0.0)
         if simulator.step_index % self._hold_steps:
@@ -177,7 +176,7 @@ class TrainingFace:
         Parameters
         ----------
         actions : shape (B, A, K)
-            As sampled; what lies beyond the bounds of the space is clipped.
+            As sampled; clipped to the bounds of the space.
 
         Returns
         -------
@@ -186,7 +185,7 @@ class TrainingFace:
         rewards : float32, shape (B, A)
             Training rewards.
         returns : float64, shape (B,)
-            Team's reward of the step, as the scenario counts it [currency].
+            Team's reward of the step, by the objective of the scenario [currency].
         over : bool
             Whether that was the last step of the day.
         """

@@ -1,7 +1,7 @@
 """From rollout arrays to a train batch: values, generalised advantage estimation, tensors, all at once.
 
-Takes the place of RLlib's learner connectors for PPO, which go through episodes one by one. Every day ends with its
-last step: what vehicles are still owed is settled there, so there is nothing beyond to estimate the value of.
+Replaces RLlib's learner connectors for PPO, which handle episodes one by one. Every day ends with its last step: all
+wishes are settled there, so no value after the end has to be estimated.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def advantages(values: np.ndarray, rewards: np.ndarray, discount: float, gae_lam
 def against_replicas(gains: np.ndarray, replicas: int) -> np.ndarray:
     """Advantages less the mean advantage of the same agent and step in the other rows that play the same day.
 
-    The other rows know nothing of this row's action, so their mean is a baseline that leaves the gradient unbiased
-    (leave-one-out, as in Kool et al. 2019); and they share the day's arrivals, prices and loads, so that it removes
-    most of what luck adds.
+    The other rows do not depend on this row's action, so their mean is a baseline that leaves the gradient unbiased
+    (leave-one-out, as in Kool et al. 2019); and they share the day's arrivals, prices and loads, so that the baseline
+    removes most of the variance between days.
 
     Parameters
     ----------
@@ -67,17 +67,17 @@ def against_replicas(gains: np.ndarray, replicas: int) -> np.ndarray:
 
 
 class ArraysToTrainBatch(ConnectorV2):  # type: ignore[misc]
-    """Makes a shuffled train batch of one or more `RolloutArrays`.
+    """Turns one or more `RolloutArrays` into a shuffled train batch.
 
     Parameters
     ----------
     discount, gae_lambda : float
         γ and λ.
     replicas : int
-        How many neighbouring rows play the same day, see `against_replicas`.
+        Number of neighbouring rows that play the same day, see `against_replicas`.
     idle_share : float
-        How many of the steps are kept in which an agent had no vehicle to decide about. They teach the actor nothing
-        and are given no advantage; the critic needs some of them.
+        Share of the steps without a vehicle to decide about that are kept. They teach the actor nothing and get no
+        advantage; the critic needs some of them.
     """
 
     def __init__(

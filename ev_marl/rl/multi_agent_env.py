@@ -1,8 +1,8 @@
-"""The PettingZoo environment as RLlib's own runners take it, for configurations of one's own and small runs.
+"""The PettingZoo environment for RLlib's own runners: for your own RLlib configuration and for small runs.
 
-Comes in: `env_config`, plain values. Goes out: an RLlib `MultiAgentEnv` with an agent for each station. It does what
-RLlib's `ParallelPettingZooEnv` does not: keeps the agents in order, ends the day by truncation, plays days that can
-never be test days, and other ones in every runner. `ev-marl train` is far faster and does not need it.
+`env_config` with plain values comes in; an RLlib `MultiAgentEnv` with an agent for each station goes out. Unlike
+RLlib's `ParallelPettingZooEnv`, it keeps the order of the agents, ends the day by truncation, never plays test days,
+and plays different days in every runner. `ev-marl train` is far faster and does not use it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Sharing = Literal["shared", "by_type"]
 
 
 class RllibEnv(MultiAgentEnv):  # type: ignore[misc]  # Ray's types are skipped
-    """Every charging station of a site is an RLlib agent, present all day long.
+    """Every charging station of a site is an RLlib agent, for the whole episode.
 
     Parameters
     ----------
@@ -39,12 +39,12 @@ class RllibEnv(MultiAgentEnv):  # type: ignore[misc]  # Ray's types are skipped
         `observation`, `action`, `max_cycles`, `tracks`), and
 
         - `days`: `{"split": "validation", "seed": 0, "n": 30}` plays the 30 days of `day_seeds(0, 30, "validation")` in
-          turn. Without `n`, every day is a fresh one of the split; left out, of the training days.
+          turn. Without `n`, every episode is a new day of the split; the default split is the training days.
         - `reward`: `own` (default), the station's own reward, or `team`, the mean over the stations, for each of them.
-        - `terminate`: whether the end of the day counts as the end of the world, after which nothing is earned.
-          Default: no, the day is truncated.
-        - `pad`: whether all stations get the action space of the widest, so that one policy fits all (default), or each
-          its own. What is said for a port that a station does not have is ignored.
+        - `terminate`: whether the end of the day is a termination, after which nothing can be earned. Default: no, the
+          day is truncated.
+        - `pad`: whether all stations get the largest action space, so that one policy fits all (default), or each its
+          own. Numbers for ports that a station does not have are ignored.
 
     Raises
     ------
@@ -55,10 +55,10 @@ class RllibEnv(MultiAgentEnv):  # type: ignore[misc]  # Ray's types are skipped
 
     Notes
     -----
-    RLlib seeds an environment once, by `debugging(seed=...)`, the runner's number and the place among the runner's
-    environments; the days of all later episodes follow from that, and differ between all of them. Fixed days
-    (`tracks`, or `days` with `n`) are dealt out to the remote runners; with one environment in each, and a multiple of
-    their number as `evaluation_duration`, every evaluation plays each of them equally often.
+    RLlib seeds an environment once, from `debugging(seed=...)`, the number of the runner and the place among the
+    runner's environments; this determines the days of all later episodes, which differ between environments. Fixed days
+    (`tracks`, or `days` with `n`) are divided among the remote runners; with one environment in each, and a multiple of
+    their number as `evaluation_duration`, every evaluation plays each day equally often.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -97,7 +97,7 @@ class RllibEnv(MultiAgentEnv):  # type: ignore[misc]  # Ray's types are skipped
         Parameters
         ----------
         seed : int, optional
-            Starts the generator that this day and later ones are drawn by; of fixed days, where to begin.
+            Seeds the generator of this and later days; with fixed days, the first one to play.
         options : mapping, optional
             `{"track": track}` plays a given day.
 
@@ -124,8 +124,8 @@ class RllibEnv(MultiAgentEnv):  # type: ignore[misc]  # Ray's types are skipped
         Returns
         -------
         observations, rewards, terminateds, truncateds, infos : dict
-            By agent. The end of the day is only told under `__all__`: where every agent is said to be truncated, RLlib
-            2.60 takes that for termination.
+            By agent. The end of the day is only reported under `__all__`: RLlib 2.60 takes it for a termination if all
+            agents are reported as truncated.
         """
         actions = action_dict if self._taken is None else _cut(action_dict, self._taken)
         observations, rewards, _, truncations, infos = self.env.step(actions)
@@ -137,7 +137,7 @@ class RllibEnv(MultiAgentEnv):  # type: ignore[misc]  # Ray's types are skipped
         return observations, rewards, terminateds, truncateds, infos
 
     def render(self) -> str | np.ndarray | None:
-        """What `ChargingEnv` shows, by `render_mode`."""
+        """The picture or table of `ChargingEnv`, by `render_mode`."""
         shown: str | np.ndarray | None = self.env.render()
         return shown
 
@@ -147,12 +147,12 @@ class RllibEnv(MultiAgentEnv):  # type: ignore[misc]  # Ray's types are skipped
 
 
 def register(name: str = "ev_marl") -> str:
-    """Make the environment known to RLlib, in every process of its cluster.
+    """Register the environment in RLlib, in every process of its cluster.
 
     Parameters
     ----------
     name : str
-        Under which name.
+        The name.
 
     Returns
     -------
@@ -189,7 +189,7 @@ def sharing(how: Sharing, scenario: str | Path | Scenario) -> dict[str, set[str]
     Parameters
     ----------
     how : {"shared", "by_type"}
-        Whether all stations share one policy, or those of a type each.
+        One policy for all stations, or one for each type.
     scenario : str, Path or Scenario
         Its stations.
     """
@@ -206,7 +206,7 @@ def _site(scenario: str | Path | Scenario) -> Site:
 
 
 class _Days:
-    """Which day an episode plays.
+    """The days of the episodes.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ class _Days:
     split, seed
         Of the days, see `day_seeds`.
     n : int, optional
-        How many fixed days; left out, endless fresh ones.
+        Number of fixed days; None: a new day for every episode.
     """
 
     def __init__(
@@ -246,7 +246,7 @@ class _Days:
             self._fixed = self._fixed[self._worker - 1 :: n_workers]
 
     def next(self, seed: int | None) -> Track:
-        """The day of the coming episode; a seed starts anew."""
+        """The day of the next episode; a seed restarts the sequence."""
         if self._fixed is not None:
             if seed is not None:
                 self._count = seed
@@ -261,12 +261,12 @@ class _Days:
 
 
 def _width(space: spaces.Space[Any]) -> int:
-    """Numbers in an action; 0 for a bare level."""
+    """Numbers in an action; 0 for a single level."""
     return space.shape[0] if space.shape else 0
 
 
 def _widest(own: Mapping[str, spaces.Space[Any]]) -> dict[str, spaces.Space[Any]]:
-    """A space for each agent, of its own but equal to that of the widest."""
+    """A space for each agent, equal to the largest one."""
     widest = max(own.values(), key=_width)
     if isinstance(widest, spaces.Box):
         return {agent: spaces.Box(-1.0, 1.0, widest.shape, np.float32) for agent in own}
@@ -277,7 +277,7 @@ def _widest(own: Mapping[str, spaces.Space[Any]]) -> dict[str, spaces.Space[Any]
 
 
 def _cut(actions: Mapping[str, Any], widths: Mapping[str, int]) -> dict[str, Any]:
-    """What the agents' own spaces hold of padded actions; a bare level is the first."""
+    """The part of padded actions that the agents' own spaces have; a single level is the first number."""
     return {
         agent: (np.ravel(action)[: widths[agent]] if widths[agent] else np.ravel(action)[0])
         for agent, action in actions.items()

@@ -1,7 +1,7 @@
 """Networks as RLlib modules: actor and critic, or values of levels.
 
-Observations come in, parameters of an action distribution and values go out. The actor sees what a station sees; only
-the critic, which is not needed once training is over, may see the state of the site besides.
+Observations come in, parameters of an action distribution and values go out. The actor gets the observation of a
+station; only the critic, which is not needed after training, may also get the state of the site.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import nn
 
-STATE = "state"  # column of a batch: what only the critic sees
+STATE = "state"  # column of a batch: input of the critic only
 
 _ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
 _LOG_STD_BOUNDS = (-5.0, 1.0)
@@ -54,13 +54,13 @@ def _linear(n_inputs: int, n_outputs: int, gain: float) -> nn.Linear:
 class ActorCritic(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):  # type: ignore[misc]
     """Separate networks for actor and critic.
 
-    `model_config` holds `hidden`, `critic_hidden`, `activation`, `initial_std` as in `ev_marl.rl.config.Network`;
-    `n_state`, how many numbers only the critic sees; and `ability`, columns of the observation, (n_ways, K) for K
-    actions: an action has an effect where one of its columns is not 0. Where it has none, its distribution is the same
-    whatever the weights are, so that it adds no noise to what is learned; without columns every action counts.
+    `model_config` has `hidden`, `critic_hidden`, `activation`, `initial_std` as in `ev_marl.rl.config.Network`;
+    `n_state`, the number of inputs of the critic only; and `ability`, columns of the observation, (n_ways, K) for K
+    actions: an action has an effect where one of its columns is not 0. Without an effect, its distribution does not
+    depend on the weights, so that it adds no noise to the gradient; without columns every action counts.
 
-    The actor starts near the middle of the action space, whatever it sees; the standard deviation of continuous actions
-    is learned, the same for all observations.
+    The actor starts near the middle of the action space for every observation; the standard deviation of continuous
+    actions is learned, the same for all observations.
     """
 
     def setup(self) -> None:
@@ -110,13 +110,13 @@ class ActorCritic(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):  # type: i
 
 
 class LevelValues(TorchRLModule, InferenceOnlyAPI, QNetAPI, TargetNetworkAPI):  # type: ignore[misc]
-    """Values of the levels of each port, for RLlib's DQN; a slow copy of the networks values what follows.
+    """Values of the levels of each port, for RLlib's DQN, with target networks.
 
-    `model_config` holds `hidden` and `activation` as in `ev_marl.rl.config.Network`, `double_q` and `dueling` as in
+    `model_config` has `hidden` and `activation` as in `ev_marl.rl.config.Network`, `double_q` and `dueling` as in
     `ev_marl.rl.config.Dqn`, and `epsilon`, a number or RLlib's schedule over environment steps.
 
-    Every port has a branch of its own on the last hidden layer, an independent learner that shares what is seen. Values
-    have shape (n, K, L) for K ports of L levels; (n, L) for one port, as RLlib has it.
+    Every port has its own branch on the last hidden layer; the layers below are shared. Values have shape (n, K, L) for
+    K ports with L levels; (n, L) for one port, as RLlib expects.
     """
 
     def setup(self) -> None:
@@ -132,32 +132,32 @@ class LevelValues(TorchRLModule, InferenceOnlyAPI, QNetAPI, TargetNetworkAPI):  
         for size in self._shape:
             n_outputs *= size
         n_observed, hidden = self.observation_space.shape[0], config["hidden"]
-        # Named like that of `ActorCritic`, since it answers what a policy answers: the largest output is the action.
+        # Named as in `ActorCritic`, since it is the policy: the largest output is the action.
         self.actor = multilayer_perceptron(n_observed, hidden, n_outputs, config["activation"], 0.01)
         self.double_q, self.dueling = config["double_q"], config["dueling"]
         self.situation = _linear(hidden[-1], 1, 1.0) if self.dueling and not self.inference_only else None
         self._epsilon = Scheduler(fixed_value_or_schedule=config["epsilon"], framework=self.framework)
 
     def get_non_inference_attributes(self) -> list[str]:
-        """What only learning needs."""
+        """Networks that only training needs."""
         return ["situation", "_slow_actor", "_slow_situation"]
 
     def make_target_networks(self) -> None:
-        """Make the slow copies."""
+        """Make the target networks."""
         self._slow_actor = make_target_network(self.actor)
         self._slow_situation = None if self.situation is None else make_target_network(self.situation)
 
     def get_target_network_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
-        """Networks and their slow copies."""
+        """Networks and their target networks."""
         pairs = [(self.actor, self._slow_actor)]
         return pairs if self.situation is None else [*pairs, (self.situation, self._slow_situation)]
 
     def compute_q_values(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Values of levels by the networks that learn."""
+        """Values of levels by the trained networks."""
         return {QF_PREDS: self._values(batch[Columns.OBS], self.actor, self.situation)}
 
     def forward_target(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Values of levels by the slow copies."""
+        """Values of levels by the target networks."""
         return {QF_PREDS: self._values(batch[Columns.OBS], self._slow_actor, self._slow_situation)}
 
     def _values(self, seen: torch.Tensor, actor: nn.Sequential, situation: nn.Linear | None) -> torch.Tensor:
@@ -172,7 +172,7 @@ class LevelValues(TorchRLModule, InferenceOnlyAPI, QNetAPI, TargetNetworkAPI):  
         return {Columns.ACTION_DIST_INPUTS: self.actor(batch[Columns.OBS])}
 
     def _forward_exploration(self, batch: dict[str, Any], t: int = 0, **kwargs: Any) -> dict[str, Any]:
-        """Log probabilities of levels: ε is spread over all of them, the rest falls to the best."""
+        """Log probabilities of levels: ε is spread over all of them, the rest goes to the best."""
         self._epsilon.update(t)
         epsilon = max(float(self._epsilon.get_current_value()), _LEAST_EPSILON)
         values = self.actor(batch[Columns.OBS]).unflatten(-1, self._shape)

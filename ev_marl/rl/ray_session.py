@@ -1,4 +1,4 @@
-"""Ray for as long as a training takes: small, quiet, and the same on every machine of a cluster."""
+"""Ray during a training: started or connected to, without messages, with equal settings on all machines."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ev_marl.support.ray_cluster import connect
 
 _ATTEMPTS = 4
 _SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # no report of its use to Ray's makers
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # no warning about variables that a later Ray will leave alone
-    "RAY_agent_register_timeout_ms": "120000",  # on a busy machine its helpers and workers take their time
+    "RAY_USAGE_STATS_ENABLED": "0",  # no usage reports
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # no warning about a coming change of Ray
+    "RAY_agent_register_timeout_ms": "120000",  # its processes start slowly on a busy machine
     "RAY_worker_register_timeout_seconds": "120",
 }
 
 
 @contextmanager
 def ray_session(runners: int, address: str | None = None) -> Iterator[None]:
-    """Start Ray on this machine, or connect to a cluster; where Ray runs already, use it and leave it running.
+    """Start Ray on this machine, or connect to a cluster; a Ray that runs already is used and left running.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def ray_session(runners: int, address: str | None = None) -> Iterator[None]:
 
 
 def _start(cores: int, quiet: dict[str, Any]) -> None:
-    """Start Ray on this machine; it gives up when its node does not come up in 30 s, which happens on a busy one."""
+    """Start Ray on this machine, with retries: it gives up after 30 s, which a busy machine may need."""
     for attempt in range(_ATTEMPTS):
         try:
             ray.init("local", num_cpus=cores, include_dashboard=False, **quiet)
@@ -81,7 +81,7 @@ def _start(cores: int, quiet: dict[str, Any]) -> None:
 
 
 def _ignore_warnings() -> None:
-    """What RLlib does with its own and its dependencies' interfaces is not for those who train to mend."""
+    """Hide warnings about RLlib's use of its own and other interfaces: users of this package cannot change them."""
     for name in ("ray", "ray.rllib"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for category in (DeprecationWarning, FutureWarning, UserWarning):

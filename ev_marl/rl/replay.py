@@ -1,8 +1,7 @@
-"""Days that are remembered and learned from again: the memory of RLlib's DQN, as arrays.
+"""The replay buffer of RLlib's DQN, as arrays over days.
 
-Whole days come in from the runners; agent steps drawn at random go out, each with the rewards of its next steps summed
-up and with what the agent saw after them. RLlib's own memories hold one Python object an agent and a day, and go
-through them one by one.
+Whole days come in from the runners; agent steps drawn at random go out, each with the sum of its next rewards and the
+observation after them. RLlib's own buffers hold one Python object for each agent and day, and visit them one by one.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Transitions:
 
 @dataclass(eq=False)
 class Drawn:
-    """What was drawn for one update; RLlib passes it through and asks how long it is."""
+    """The agent steps drawn for one update; RLlib passes it on and asks only for its length."""
 
     modules: dict[str, Transitions]
 
@@ -70,7 +69,7 @@ class _Memory:
         self.candidates = np.zeros(0, dtype=np.int64)
 
     def add(self, new: dict[str, np.ndarray], first: int) -> None:
-        """Put days in the places from `first` on; those that were there are forgotten."""
+        """Store days from place `first` on, in place of those that were there."""
         count = len(new["rewards"])
         if not self.arrays:
             self.arrays = {
@@ -82,7 +81,7 @@ class _Memory:
         self.find()
 
     def find(self) -> None:
-        """Which agent steps may be drawn."""
+        """Find the agent steps that may be drawn."""
         self.candidates = np.flatnonzero(self.arrays["kept"])
 
     def draw(self, rng: np.random.Generator, count: int, n_step: int, discount: float) -> Transitions:
@@ -107,17 +106,17 @@ class _Memory:
 
 
 class DayReplay:
-    """Memory of the last days.
+    """Replay buffer of the last days.
 
     Parameters
     ----------
     days : int
-        How many.
+        Number of days.
     seed : int
-        Of what is drawn.
+        Of the random draws.
     idle_share : float
-        How many of the steps may be drawn in which an agent had no vehicle to decide about: they teach what such a
-        situation is worth, but nothing about actions.
+        Share of the steps without a vehicle to decide about that may be drawn. Such steps teach the value of the
+        situation, but nothing about actions.
     """
 
     def __init__(self, days: int, seed: int, idle_share: float = 0.2) -> None:
@@ -127,9 +126,9 @@ class DayReplay:
         self._rng = np.random.default_rng((seed, 0))
 
     def add(self, rollouts: Sequence[RolloutArrays]) -> None:
-        """Remember the days of rollouts."""
+        """Store the days of rollouts."""
         for rollout in rollouts:
-            self._rng = np.random.default_rng((self._seed, self._added))  # anew, so that it is no part of the state
+            self._rng = np.random.default_rng((self._seed, self._added))  # so that only `sample` needs a saved state
             for name, part in rollout.modules.items():
                 kept = part.able | (self._rng.random(part.able.shape) < self._idle_share)
                 new = {
@@ -148,9 +147,9 @@ class DayReplay:
         Parameters
         ----------
         num_items : int
-            How many.
+            Number of agent steps for each module.
         n_step : int
-            Rewards that are summed up.
+            Number of rewards that are summed.
         gamma : float
             Discount of each step.
         """
@@ -158,7 +157,7 @@ class DayReplay:
         return [Drawn(drawn)]
 
     def get_state(self) -> dict[str, Any]:
-        """What is remembered; of as many days as there are."""
+        """The stored days."""
         filled = min(self._added, self._days)
         arrays = {
             name: {key: values[:filled] for key, values in memory.arrays.items()}
@@ -167,7 +166,7 @@ class DayReplay:
         return {"added": self._added, "arrays": arrays, "drawn": self._rng.bit_generator.state}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Remember what another memory did."""
+        """Take over the days of another buffer."""
         self._added = state["added"]
         self._memories = {}
         for name, arrays in state["arrays"].items():
@@ -177,10 +176,10 @@ class DayReplay:
 
 
 class ToTrainBatch(ConnectorV2):  # type: ignore[misc]
-    """Makes tensors of what was drawn, as the loss of RLlib's DQN wants them.
+    """Turns the agent steps that were drawn into tensors, in the form that the loss of RLlib's DQN expects.
 
-    A station of one port has columns of shape (n,); one of K ports has a column for each, which all get the station's
-    reward.
+    A station with one port has columns of shape (n,); a station with K ports has a column for each port, all with the
+    reward of the station.
     """
 
     def __init__(self, n_step: int) -> None:
@@ -208,19 +207,19 @@ class ToTrainBatch(ConnectorV2):  # type: ignore[misc]
 
 
 class ReplayLearner(DQNTorchLearner):  # type: ignore[misc]
-    """RLlib's learner of DQN, fed from arrays."""
+    """RLlib's learner of DQN, reading arrays."""
 
     def build(self) -> None:
-        """Build it, and let arrays take the place of RLlib's connectors, which DQN does not do without."""
+        """Build the learner; arrays replace RLlib's connectors, which DQN always adds."""
         super().build()
         self._learner_connector = ToTrainBatch(self.config.n_step)
 
 
 class ReplayDQN(DQN):  # type: ignore[misc]
-    """RLlib's DQN with a `DayReplay`, which is part of its state, so that a run that goes on is the same run.
+    """RLlib's DQN with a `DayReplay`. The buffer is part of the state, so that a resumed run gives the same numbers.
 
-    `config.replay_buffer_config` holds `days` and `seed` of the memory and `updates`, how many follow each batch of
-    days, beside what RLlib puts there.
+    `config.replay_buffer_config` holds `days` and `seed` of the buffer and `updates`, the number of updates after each
+    batch of days, besides the entries of RLlib.
     """
 
     def _create_local_replay_buffer_if_necessary(self, config: Any) -> DayReplay:
@@ -230,8 +229,8 @@ class ReplayDQN(DQN):  # type: ignore[misc]
     def training_step(self) -> None:
         """Play a batch of days, then make as many updates as are due.
 
-        As RLlib's own, which however takes apart the errors of all drawn steps for memories that draw by them; with
-        that, an update takes three times as long.
+        Like RLlib's own step, but without splitting the errors by agent step, which only prioritised buffers need and
+        which makes an update three times as long.
         """
         config, metrics = self.config, self.metrics
         with metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
@@ -263,11 +262,11 @@ class ReplayDQN(DQN):  # type: ignore[misc]
             self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group, inference_only=True)
 
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """RLlib's state and the memory."""
+        """RLlib's state and the buffer."""
         return {**super().get_state(*args, **kwargs), _STATE: self.local_replay_buffer.get_state()}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         super().set_state(state)
         if _STATE in state:
             self.local_replay_buffer.set_state(state[_STATE])

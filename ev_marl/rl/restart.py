@@ -1,7 +1,7 @@
-"""The environment in which training gives the same numbers every time.
+"""The environment variables with which training gives the same numbers every time.
 
-Python reads PYTHONHASHSEED and numerical libraries their number of threads when they start, so a process that lacks
-them can only start anew. Nothing but the standard library is imported here.
+Python reads PYTHONHASHSEED, and numerical libraries read their number of threads, when they start: without these
+variables, the process must be started again. Only the standard library is imported here.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def missing_environment() -> dict[str, str]:
-    """Variables that this process should have been started with, and was not.
+    """Environment variables that are missing, with their values.
 
-    Sets and dictionaries of RLlib are ordered by hashes of text, and sums over several threads by chance. One thread
-    also is the fastest for small networks. A number of threads that somebody chose is left alone.
+    The order of sets in RLlib depends on hashes of text, and the order of sums over several threads on chance. One
+    thread is also the fastest for small networks. A number of threads that is set already is not changed.
     """
     missing = {name: "1" for name in THREADS if name not in os.environ}
     if os.environ.get("PYTHONHASHSEED") in (None, "", "random"):
@@ -25,7 +25,7 @@ def missing_environment() -> dict[str, str]:
 
 
 def restart_reproducibly() -> None:
-    """Start this very command again with what is missing in its environment; return if nothing is."""
+    """Start this command again with the variables that are missing; return if none is."""
     missing = missing_environment()
     if missing:
         sys.stdout.flush()

@@ -1,6 +1,6 @@
-"""A batch of whole days as arrays: what the fast runner hands to the learner, in place of one episode object an agent.
+"""A batch of whole days as arrays, from the runner to the learner, instead of one episode object for each agent.
 
-RLlib passes it through as an opaque object and only asks how long it is. `episodes` makes RLlib's own objects of it.
+RLlib passes it on unread and asks only for its length. `episodes` converts it to RLlib's own objects.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from ray.rllib.env.utils.infinite_lookback_buffer import InfiniteLookbackBuffer
 
 @dataclass(eq=False)
 class ModuleRollout:
-    """What one module's agents saw and did; T steps, B rows, A agents."""
+    """Observations, actions and rewards of one module's agents; T steps, B rows, A agents."""
 
     observations: np.ndarray  # float32 (T + 1, B, A, W)  the last at the end of the day
     actions: np.ndarray  # (T, B, A, K)  as sampled, not clipped
     action_inputs: np.ndarray  # float32 (T, B, A, D)  of the distribution that they were sampled from
     log_probability: np.ndarray  # float32 (T, B, A)
     rewards: np.ndarray  # float32 (T, B, A)
-    able: np.ndarray  # bool (T, B, A)  whether the agent could do anything; where not, its action meant nothing
+    able: np.ndarray  # bool (T, B, A)  whether the action could have an effect
 
 
 @dataclass(eq=False)
@@ -31,7 +31,7 @@ class RolloutArrays:
     """A batch of whole days of all agents."""
 
     modules: dict[str, ModuleRollout]
-    state: np.ndarray  # float32 (T, B, S)  only for the critic; S is 0 if it sees what the agent sees
+    state: np.ndarray  # float32 (T, B, S)  for the critic; S is 0 if its input is the observation
     n_agents: int
 
     def __len__(self) -> int:

@@ -1,8 +1,8 @@
-"""An RLlib environment runner that plays a batch of days at once on the batched core.
+"""An RLlib environment runner that plays a batch of days at once on `BatchedEnv`.
 
-It takes the place of `MultiAgentEnvRunner`, which steps one dictionary after the other: same weights, same metrics,
-same checkpoints, but one call of the network and one of the simulator a step. A call of `sample` plays whole days, one
-in each row.
+It replaces `MultiAgentEnvRunner`, which steps one dictionary after the other: same weights, same metrics, same
+checkpoints, but one call of the network and one of the simulator for each step. A call of `sample` plays whole days,
+one in each row.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RETURN = "team_return_mean"  # metric: return of a day as the scenario counts it
 
 
 class _Spaces:
-    """What RLlib asks an environment for when it builds modules and connectors."""
+    """The attributes of an environment that RLlib reads when it builds modules and connectors."""
 
     def __init__(self, face: TrainingFace) -> None:
         self.face = face
@@ -57,7 +57,7 @@ class _Spaces:
 
 
 def seed_everything(*numbers: int) -> None:
-    """Set the global generators of Python, NumPy and PyTorch, which RLlib draws from."""
+    """Seed the global generators of Python, NumPy and PyTorch, which RLlib uses."""
     words = np.random.SeedSequence(list(numbers)).generate_state(3)
     random.seed(int(words[0]))
     np.random.seed(int(words[1]))  # noqa: NPY002  RLlib shuffles with it
@@ -67,8 +67,8 @@ def seed_everything(*numbers: int) -> None:
 class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
     """Samples whole days from a `TrainingFace`.
 
-    `config.env_config` holds `training` and `scenario`, both as JSON, `trust`, whether code that they name may run,
-    and `seed`.
+    `config.env_config` has `training` and `scenario`, both as JSON, `trust`, whether code that they name may run, and
+    `seed`.
     """
 
     def make_env(self) -> None:
@@ -89,13 +89,13 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
 
     @property
     def batch(self) -> int:
-        """Number of the coming batch, from the steps sampled so far by all runners, so that a resumed run goes on."""
+        """Number of the next batch, from the steps sampled so far by all runners, so that a resumed run continues."""
         each = self.face.n_steps * self.face.n_envs * max(1, self.config.num_env_runners)
         number: int = round(self.num_env_steps_sampled_lifetime / each)
         return number
 
     def count_from(self, steps: int) -> None:
-        """Go on where so many steps were sampled by all runners; no batch after that counts as played."""
+        """Continue where all runners together have sampled so many steps; later batches count as not yet played."""
         self.num_env_steps_sampled_lifetime = steps
         self._next_batch = 0
 
@@ -108,11 +108,11 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         random_actions: bool = False,
         force_reset: bool = False,
     ) -> list[Any]:
-        """Play one batch of training days, whatever number of steps is asked for."""
+        """Play one batch of training days; the number of steps asked for is ignored."""
         if random_actions:
             raise NotImplementedError("this runner does not play random actions")
-        # RLlib asks a runner again where another one died or was late, and then says that as many steps were sampled as
-        # if all had played once: by that number alone, the next batch would be one that this runner has played already.
+        # RLlib calls a runner twice if another one died or was late, and then counts as many steps as if all had played
+        # once: by that number alone, the next batch would be one that this runner has already played.
         batch = max(self.batch, self._next_batch)
         self._next_batch = batch + 1
         seed_everything(self._seed, self.worker_index, batch)

@@ -1,7 +1,7 @@
-"""What the bridges to training libraries share: one action space for all stations, and the reward they learn from.
+"""What the adapters for training libraries share: one action space for all stations, and the training reward.
 
-Comes in: actions by station, padded to the ports of the widest. Goes out: actions by port, as `BatchedEnv.step` takes
-them. What is said for a port that a station does not have is ignored.
+Actions by station come in, padded to the station with the most ports; actions by port go out, as `BatchedEnv.step`
+takes them. Numbers for ports that a station does not have are ignored.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ RewardLike = Literal["own", "team"] | Reward
 
 
 class StationActions:
-    """Padded actions of the stations of a batch; A stations, K numbers of the widest one, P ports in all.
+    """Padded actions of the stations of a batch; A stations, K numbers of the largest action, P ports in all.
 
-    A station says one number for each port; bids may have several for each, port by port.
+    A station gives one number for each port; bids may have several for each, port by port.
 
     Parameters
     ----------
     env : BatchedEnv
-        Its scenario says which stations and which kind of action there are.
+        Its scenario defines the stations and the kind of action.
 
     Attributes
     ----------
     space : gymnasium.Space
         Of one station: Box in [−1, 1], shape (K,); with levels `MultiDiscrete`, or `Discrete` if K is 1.
     present : bool, shape (n_agents, K)
-        Which of the numbers mean anything.
+        Which of the numbers are used.
     n_levels : int or None
         Levels of each port; None where actions are continuous.
     """
@@ -63,7 +63,7 @@ class StationActions:
         ----------
         actions : array_like, shape (n_batch, n_agents, K) or with the same numbers in another shape, such as
             (n_batch · n_agents, K)
-            What every station says of its ports.
+            Actions of every station.
 
         Returns
         -------
@@ -84,7 +84,7 @@ class StationActions:
         Returns
         -------
         bool, shape (n_batch, n_agents, K, n_levels)
-            All levels are allowed at ports that a station does not have, where they mean nothing.
+            At ports that a station does not have, all levels are allowed.
         """
         n_batch, _, n_levels = by_port.shape
         mask = np.ones((n_batch, self.present.size, n_levels), dtype=bool)
@@ -93,19 +93,19 @@ class StationActions:
 
 
 def training_reward(reward: RewardLike, env: BatchedEnv) -> TrainingReward:
-    """What turns the rewards of a batch into those that stations learn from.
+    """The conversion from rewards of a batch to training rewards.
 
     Parameters
     ----------
     reward : {"own", "team"} or Reward
-        What counts. A `Reward` may shape it by the vehicles' own plans, which changes no optimal policy.
+        Which reward. A `Reward` may shape it by the vehicles' own plans, which changes no optimal policy.
     env : BatchedEnv
-        Its objective says what plans are worth.
+        Its objective gives the value of plans.
 
     Raises
     ------
     ValueError
-        If the word is neither "own" nor "team", or if shadow prices are asked for, which need solved training days.
+        If the text is neither "own" nor "team", or if shadow prices are asked for, which need solved training days.
     """
     if isinstance(reward, str):
         if reward not in ("own", "team"):

@@ -1,6 +1,6 @@
-"""TorchRL on the batched core: stations as a group of agents in one tensordict.
+"""TorchRL on `BatchedEnv`: stations as a group of agents in one tensordict.
 
-Comes in: a `BatchedEnv`. Goes out: an `EnvBase` with batch size [n_envs] and the nested keys of TorchRL's multi-agent
+A `BatchedEnv` comes in; an `EnvBase` goes out, with batch size [n_envs] and the nested keys of TorchRL's multi-agent
 environments, ("agents", "observation") and so on.
 """
 
@@ -21,29 +21,28 @@ GROUP = "agents"
 
 
 class StationsEnv(EnvBase):  # type: ignore[misc]  # the same whether TorchRL is there to be checked or not
-    """Stations as one group of agents; B rows, A agents, W numbers seen, K numbers of the widest station's action.
+    """Stations as one group of agents; B rows, A agents, W numbers observed, K numbers of the largest action.
 
     | key | shape | what it is |
     |---|---|---|
     | ("agents", "observation") | (B, A, W) | as `BatchedEnv` |
     | ("agents", "action") | (B, A, K) | padded, see `StationActions`; shares, or levels |
-    | ("agents", "present") | (B, A, K) | which numbers of the action mean anything |
-    | ("agents", "action_mask") | (B, A, K, n_levels) | which levels do something; only with levels |
+    | ("agents", "present") | (B, A, K) | which numbers of the action are used |
+    | ("agents", "action_mask") | (B, A, K, n_levels) | which levels have an effect; only with levels |
     | ("agents", "reward") | (B, A, 1) | [currency] |
     | "done", "terminated", "truncated" | (B, 1) | of all agents; a day is truncated, never terminated |
 
-    Rows are in step: they are reset together. A reset after the end of a day goes on to the day that `BatchedEnv` has
-    drawn.
+    All rows are reset together. A reset after the end of a day starts the day that `BatchedEnv` has drawn.
 
     Parameters
     ----------
     batch : BatchedEnv
-        Plays the days. Nothing else may step or reset it.
+        Plays the days. It must not be stepped or reset elsewhere.
     reward : {"own", "team"} or Reward
         "own": each station's own reward. "team": the mean over the stations of the row, for each of them [currency].
         A `Reward` can shape it by own plans.
     device : str or torch.device
-        Where tensors are handed over; the days are computed in NumPy.
+        Device of the tensors; the days are computed in NumPy.
 
     Attributes
     ----------
@@ -106,7 +105,7 @@ class StationsEnv(EnvBase):  # type: ignore[misc]  # the same whether TorchRL is
     def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDictBase:
         chosen = None if tensordict is None else tensordict.get("_reset", None)
         if chosen is not None and not bool(chosen.all()):
-            raise ValueError("rows are in step and can only be reset together")
+            raise ValueError("all rows must be reset together")
         if self._first is None or self._seed is not None:
             self._first = self.batch.reset(self._seed)
             self._reward.reset(self.batch.simulator)
@@ -128,11 +127,11 @@ class StationsEnv(EnvBase):  # type: ignore[misc]  # the same whether TorchRL is
         return TensorDict({GROUP: seen, **self._flags(over)}, [self.batch.n_envs])
 
     def _set_seed(self, seed: int | None) -> None:
-        """The next reset draws other days, by this seed."""
+        """The next reset draws new days with this seed."""
         self._seed = seed
 
     def _seen(self, observations: np.ndarray, over: bool = False) -> TensorDict:
-        """What agents know, copied: the batch writes into its arrays again."""
+        """Inputs of the agents, copied, since the batch reuses its arrays."""
         stations = observations.shape[:2]
         present = torch.tensor(self._actions.present, device=self.device)
         seen = TensorDict(
@@ -144,7 +143,7 @@ class StationsEnv(EnvBase):  # type: ignore[misc]  # the same whether TorchRL is
             device=self.device,
         )
         if self._actions.n_levels is not None:
-            # After the last step nobody acts, and the batch is already at the start of the next day.
+            # After the last step there is no action, and the batch is already at the start of the next day.
             mask = torch.ones(*stations, self._actions.width, self._actions.n_levels, dtype=torch.bool)
             if not over:
                 mask = torch.tensor(self._actions.mask(self.batch.action_mask()))

@@ -1,4 +1,4 @@
-"""Training from beginning to end: one run a seed, validated as it goes, stopped and continued at any time.
+"""Training from start to end: one run for each seed, with validations and checkpoints; it can be stopped and resumed.
 
 A configuration and a scenario come in. The best policy of each seed on the validation days goes out, as NumPy files.
 """
@@ -33,7 +33,7 @@ from ev_marl.support.errors import RunError
 
 @dataclass
 class Counters:
-    """How far a run is; kept beside RLlib's state in every checkpoint."""
+    """Progress of a run; stored beside RLlib's state in every checkpoint."""
 
     iteration: int = 0
     days: int = 0  # simulated
@@ -45,7 +45,7 @@ class Counters:
 
 @dataclass(frozen=True)
 class SeedResult:
-    """What training with one seed came to."""
+    """Result of training with one seed."""
 
     seed: int
     folder: Path
@@ -59,7 +59,7 @@ class SeedResult:
 
 
 def share_done(stop: Stop, iteration: int, days: int, seconds: float) -> float:
-    """Share of the way to the nearest stop, 1 or more where it is reached."""
+    """Share of the way to the nearest stop; 1 or more once it is reached."""
     limits = (
         (iteration, stop.iterations),
         (days, stop.days),
@@ -81,9 +81,9 @@ def train(
 ) -> list[SeedResult]:
     """Train every seed of a configuration that is not finished yet.
 
-    A run that was interrupted goes on from its last checkpoint, with the same days and numbers as if it had not been; a
-    seed that is finished is only reported. For the same numbers every time, Python must have been started with
-    PYTHONHASHSEED=0 and OMP_NUM_THREADS=1, as `ev-marl train` does, and the stop must be one in days or iterations.
+    An interrupted run continues from its last checkpoint, with the same days and numbers as without the interruption; a
+    finished seed is only reported. For the same numbers every time, Python must have been started with PYTHONHASHSEED=0
+    and OMP_NUM_THREADS=1, as `ev-marl train` does, and the stop must be in days or iterations.
 
     Parameters
     ----------
@@ -92,17 +92,17 @@ def train(
     scenario : Scenario
         What to train on.
     out : Path, optional
-        Folder of the result; left out, `runs/<scenario>-<name>-<hash>`.
+        Folder of the result; by default `runs/<scenario>-<name>-<hash>`.
     address : str, optional
-        Of a Ray cluster; left out, Ray runs on this machine for as long as the training takes.
+        Of a Ray cluster; without it, Ray is started on this machine and stopped after the training.
     trust : bool
         Whether a checkpoint may be opened that somebody else wrote, or that was written on another machine.
     command : sequence of str
-        Kept in the folder.
+        Stored in the folder.
     watch : callable
         Called after every iteration.
     say : callable
-        Told what goes on beside that.
+        Called with messages about the course of the run.
 
     Returns
     -------
@@ -111,14 +111,14 @@ def train(
     Raises
     ------
     RunError
-        If the folder holds something else, or there is no cluster at the address.
+        If the folder has other content, or there is no cluster at the address.
     TrustError
-        If it would go on from a checkpoint that somebody else wrote, and `trust` is not given.
+        If it would continue from a checkpoint that somebody else wrote, and `trust` is not given.
     KeyboardInterrupt
-        On Ctrl-C, at the end of the iteration; the message says how to go on. A second Ctrl-C does not wait.
+        On Ctrl-C, at the end of the iteration; the message says how to resume. A second Ctrl-C does not wait.
     """
     config.check_trust()
-    describe(config, scenario)  # so that what does not go together shows before anything is written
+    describe(config, scenario)  # finds what does not fit together before anything is written
     setting = Setting.of(scenario, coordinator=config.coordinator)
     folder = TrainingFolder(out or default_folder(config, scenario), config, scenario, command)
     results: dict[int, SeedResult] = {}
@@ -141,7 +141,7 @@ def train(
 
 
 def _known(folder: SeedFolder, stop: Stop, seed: int) -> SeedResult | None:
-    """The result of a seed that is finished and shall not go on."""
+    """The result of a seed that is finished and is not to continue."""
     summary = folder.finished
     if summary is None:
         return None
@@ -150,7 +150,7 @@ def _known(folder: SeedFolder, stop: Stop, seed: int) -> SeedResult | None:
         return SeedResult(seed, folder.path, **given, finished_before=True)
     if folder.checkpoint is None:
         raise RunError(
-            f"{folder.path} is finished after {given['days']} days and has no checkpoint to go on from; "
+            f"{folder.path} is finished after {given['days']} days and has no checkpoint to continue from; "
             "choose another folder with --out"
         )
     return None
@@ -229,7 +229,7 @@ class _SeedRun:
             if interrupted.is_set() and not self._stopped:
                 raise KeyboardInterrupt(
                     f"stopped after iteration {at.iteration} ({at.days} days) of seed {self.seed}; the same command "
-                    "goes on from there"
+                    "continues from there"
                 )
 
     def _timed(self, what: Callable[..., Any], *arguments: Any) -> Any:
@@ -255,7 +255,7 @@ class _SeedRun:
         at, last = self.at, self.folder.path / "last"
         export(algorithm, self.config, self.scenario, last)
         at.last_score = self.validation.score(load_policy(last))
-        if not at.last_score <= at.best_score:  # also where there is nothing to gain and the score is NaN
+        if not at.last_score <= at.best_score:  # also if the score is NaN because there is nothing to gain
             at.best_score, at.best_days = at.last_score, at.days
             export(algorithm, self.config, self.scenario, self.folder.path)
 
@@ -267,12 +267,12 @@ class _SeedRun:
     def _resume(self, algorithm: Algorithm) -> None:
         checkpoint = self.folder.checkpoint
         if checkpoint is None:
-            self.say(f"seed {self.seed}: begins")
+            self.say(f"seed {self.seed}: starts")
             return
         algorithm.restore_from_path(str(checkpoint.absolute()))
         after_restoring(algorithm)
         self.at = Counters(**json.loads((checkpoint / STATE).read_text(encoding="utf-8")))
-        self.say(f"seed {self.seed}: goes on after iteration {self.at.iteration} ({self.at.days} days)")
+        self.say(f"seed {self.seed}: continues after iteration {self.at.iteration} ({self.at.days} days)")
 
 
 @contextmanager
@@ -285,9 +285,9 @@ def _interrupts(say: Callable[[str], None]) -> Iterator[threading.Event]:
 
     def handle(signum: int, frame: Any) -> None:
         if stopped.is_set():
-            raise KeyboardInterrupt("stopped at once; the same command goes on from the last checkpoint")
+            raise KeyboardInterrupt("stopped at once; the same command continues from the last checkpoint")
         stopped.set()
-        say("stops after this iteration; Ctrl-C again stops at once")
+        say("stopping after this iteration; Ctrl-C again stops at once")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,14 +1,14 @@
-"""The folder of a training result: what was trained, how far it is, and the best policy of each seed.
+"""The folder of a training result: configuration, progress, and the best policy of each seed.
 
     run.json                    configuration, scenario, versions, git revision; written first
     validation.json             bounds of the validation days
     seed_0/policy.json          the policy that scored best on the validation days, with weights.npz beside it
     seed_0/last/                the last policy that was scored
-    seed_0/progress.csv         one row an iteration
+    seed_0/progress.csv         one row for each iteration
     seed_0/tensorboard/         the same for TensorBoard
-    seed_0/sittings.jsonl       one line each time that training began or went on
-    seed_0/checkpoint-000040/   RLlib's state, to go on after an interruption; only the last one is kept
-    seed_0/finished.json        summary, once the seed is done
+    seed_0/sittings.jsonl       one line each time that training was started or resumed
+    seed_0/checkpoint-000040/   RLlib's state, to resume after an interruption; only the last one is kept
+    seed_0/finished.json        summary, written when the seed is finished
 
 Nothing of RLlib is imported here.
 """
@@ -41,7 +41,7 @@ from ev_marl.support.package import FOLDER, __version__
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where nothing keeps two processes from training the same seed
+except ImportError:  # not on Windows: nothing prevents two processes from training the same seed there
     fcntl = None  # type: ignore[assignment]
 
 RUN = "run.json"
@@ -49,9 +49,9 @@ VALIDATION = "validation.json"
 PROGRESS = "progress.csv"
 SITTINGS = "sittings.jsonl"
 FINISHED = "finished.json"
-STATE = "training.json"  # inside a checkpoint: what RLlib does not know
+STATE = "training.json"  # inside a checkpoint: the counters, which RLlib does not have
 _PACKAGES = ("numpy", "numba", "torch", "ray", "gymnasium")
-# What may differ between the runs of one folder: which seeds there are, and how long they go on.
+# What may differ between the runs of one folder: the seeds, and when they stop.
 _FREE = {"seeds", "description", "stop", "checkpoint_minutes"}
 _SHOWN_DIFFERENCES = 8
 
@@ -68,16 +68,16 @@ class TrainingFolder:
     Parameters
     ----------
     path : Path
-        Where.
+        The folder.
     config, scenario
         What is trained.
     command : sequence of str
-        The command line, kept for those who want to repeat it.
+        The command line, stored so that the run can be repeated.
 
     Raises
     ------
     RunError
-        If the folder holds something else.
+        If the folder has other content.
     """
 
     def __init__(self, path: Path, config: TrainingConfig, scenario: Scenario, command: Sequence[str] = ()) -> None:
@@ -102,7 +102,7 @@ class TrainingFolder:
             write_atomically(run, _json(record))
 
     def seed(self, seed: int) -> SeedFolder:
-        """The part of one training seed."""
+        """The folder of one training seed."""
         folder = self.path / f"seed_{seed}"
         folder.mkdir(exist_ok=True)
         return SeedFolder(folder)
@@ -110,18 +110,18 @@ class TrainingFolder:
 
 @dataclass(frozen=True)
 class SeedFolder:
-    """What one training seed leaves behind."""
+    """The files of one training seed."""
 
     path: Path
 
     @contextmanager
     def sitting(self, command: Sequence[str]) -> Iterator[None]:
-        """Hold the folder while training, and write down that it began.
+        """Lock the folder while training, and record the start.
 
         Raises
         ------
         RunError
-            If another process holds it.
+            If another process has locked it.
         """
         with (self.path / SITTINGS).open("a", encoding="utf-8") as file:
             if fcntl is not None:
@@ -142,7 +142,7 @@ class SeedFolder:
 
     @property
     def finished(self) -> dict[str, Any] | None:
-        """The summary, if the seed is done."""
+        """The summary, if the seed is finished."""
         file = self.path / FINISHED
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
@@ -157,7 +157,7 @@ class SeedFolder:
         return complete[-1] if complete else None
 
     def check_trust(self, *, trust: bool) -> None:
-        """Refuse to go on from a checkpoint that somebody else wrote, since opening it can run code.
+        """Refuse to continue from a checkpoint that somebody else wrote, since opening it can run code.
 
         Raises
         ------
@@ -167,18 +167,18 @@ class SeedFolder:
         checkpoint = self.checkpoint
         if checkpoint is not None and not trust and not is_ours(checkpoint):
             raise TrustError(
-                f"{checkpoint} was not written by you on this machine, or has been changed; going on from it opens "
-                "pickle files, which can run code. Agree with --trust, in Python trust=True; or delete it to begin anew"
+                f"{checkpoint} was not written by you on this machine, or has been changed; continuing opens pickle "
+                "files, which can run code. Agree with --trust, in Python trust=True; or delete it to start again"
             )
 
     def new_checkpoint(self) -> Path:
-        """Path to write the next checkpoint to; `keep` makes it count."""
+        """Path to write the next checkpoint to; it is not used until `keep` is called."""
         part = self.path / ".checkpoint.part"
         shutil.rmtree(part, ignore_errors=True)
         return part
 
     def keep(self, part: Path, iteration: int, state: Mapping[str, Any]) -> None:
-        """Make a written checkpoint the last one, and remove those before it."""
+        """Make a written checkpoint the current one, and remove the older ones."""
         write_atomically(part / STATE, json.dumps(dict(state)))
         sign(part)
         target = self.path / f"checkpoint-{iteration:06d}"
@@ -189,12 +189,12 @@ class SeedFolder:
                 shutil.rmtree(older)
 
     def start_progress(self, columns: Sequence[str], until: int) -> None:
-        """Make the progress file, or cut off what came after iteration `until`; with 0, all of it."""
+        """Make the progress file, or remove the rows after iteration `until`."""
         file = self.path / PROGRESS
         rows: list[dict[str, str]] = []
         if file.is_file() and until > 0:
             with file.open(newline="", encoding="utf-8") as lines:
-                # A row that was being written when the process was killed is short, and later than any checkpoint.
+                # An incomplete row, from when the process was killed, is later than any checkpoint.
                 rows = [row for row in csv.DictReader(lines) if int(row["iteration"] or 0) <= until]
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
@@ -203,26 +203,28 @@ class SeedFolder:
         write_atomically(file, text.getvalue())
 
     def add_progress(self, row: Sequence[object]) -> None:
-        """One more row."""
+        """Append a row."""
         with (self.path / PROGRESS).open("a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerow(row)
 
 
 def _check_same(run: Path, wanted: dict[str, Any]) -> None:
-    """Refuse a folder of another run; what newer models add has its default in older folders."""
+    """Refuse the folder of another run. Keys that newer versions have added take their defaults in older folders."""
     try:
         record = json.loads(run.read_bytes())
         there = _identity(TrainingConfig.model_validate(record["config"]), Scenario.model_validate(record["scenario"]))
     except (ValidationError, KeyError, ValueError) as error:
-        raise RunError(f"{run} is not of a training run that this program can read: {error}") from error
+        raise RunError(f"{run} is not the record of a training run, or of another version: {error}") from error
     found = list(differences(there, wanted))
     if found:
         shown = [f"  {key}: {old} there, {new} here" for key, old, new in found[:_SHOWN_DIFFERENCES]]
         if len(found) > _SHOWN_DIFFERENCES:
             shown.append(f"  and {len(found) - _SHOWN_DIFFERENCES} more")
         raise RunError(
-            f"{run.parent} holds another training run, and is left as it is. What differs:\n" + "\n".join(shown) + "\n"
-            "Choose another folder with --out, or leave --out away: then every run has a folder of its own."
+            f"{run.parent} holds another training run, and was not changed. The differences:\n"
+            + "\n".join(shown)
+            + "\n"
+            "Choose another folder with --out, or omit --out: then every run has its own folder."
         )
 
 
@@ -245,7 +247,7 @@ def _versions() -> dict[str, str]:
 
 
 def _git_revision() -> str | None:
-    """Revision of the checkout that the package runs from, with a mark if there are changes; None outside of one."""
+    """Git revision of the package's checkout, marked if there are changes; None if it is not in a checkout."""
     folder = FOLDER.parent
     if not (folder / ".git").exists():
         return None

@@ -1,6 +1,6 @@
-"""What is written down of every iteration: a row in `progress.csv`, and the same numbers for TensorBoard.
+"""The log of a training: for every iteration a row in `progress.csv`, and the same numbers for TensorBoard.
 
-RLlib's results come in. They hold a thousand numbers; those that say how training goes come out, averaged over modules.
+RLlib's results, with a thousand numbers, come in; those that show the progress go out, averaged over modules.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training run is."""
+    """Progress of a training run."""
 
     seed: int
     iteration: int
@@ -51,14 +51,14 @@ class Progress:
 
 
 class TrainingLog:
-    """Writes down iterations.
+    """Writes the log.
 
     Parameters
     ----------
     folder : SeedFolder
-        Where.
+        Where it is written.
     iteration : int
-        Where the run goes on; what was written of later ones, before it was interrupted, is dropped.
+        Iteration after which the run continues; rows of later ones, from before an interruption, are removed.
     """
 
     def __init__(self, folder: SeedFolder, iteration: int) -> None:
@@ -95,7 +95,7 @@ class TrainingLog:
         return values.get("return", math.nan)
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Close the files."""
         self._board.close()
 
 
@@ -111,7 +111,7 @@ def _values(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _text(value: float) -> str:
-    """As short as possible, but exact; empty where there is nothing."""
+    """As short as possible, but exact; empty for NaN."""
     if not math.isfinite(value):
         return ""
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))

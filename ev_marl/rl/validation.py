@@ -1,7 +1,7 @@
-"""How good a policy is that some training library has learned: its score on days that it was not trained on.
+"""The score of a policy from any training library, on days that it was not trained on.
 
-Comes in: a function from observations to actions. Goes out: returns, and the score between uncontrolled charging (0)
-and the cooperative optimum (1). No training library is needed.
+A function from observations to actions comes in; returns go out, and the score between uncontrolled charging (0) and
+the cooperative optimum (1). No training library is needed.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ Act = Callable[[np.ndarray], np.ndarray]
 
 
 def split_tracks(scenario: str | Path | Scenario, n_days: int, split: Split, *, seed: int = 0) -> list[Track]:
-    """Days of one split; no day of one split is ever one of another.
+    """Days of one split; the splits have no day in common.
 
     Parameters
     ----------
     scenario : str, Path or Scenario
         Name of a shipped scenario, path of a YAML file, or a loaded scenario.
     n_days : int
-        How many.
+        Number of days.
     split : {"train", "validation", "test"}
-        What for.
+        Which split.
     seed : int
-        Which days of the split, see `ev_marl.compare.day_seeds`.
+        Which days of the split, see `ev_marl.world.seeds.day_seeds`.
 
     Returns
     -------
@@ -52,20 +52,20 @@ def split_tracks(scenario: str | Path | Scenario, n_days: int, split: Split, *, 
 
 
 class Validation:
-    """Plays policies on the same days and tells their scores.
+    """Plays policies on the same days and computes their scores.
 
     Parameters
     ----------
     scenario : str, Path or Scenario
         Name of a shipped scenario, path of a YAML file, or a loaded scenario.
     n_days : int
-        How many.
+        Number of days.
     split : {"validation", "test"}
-        Which days.
+        Which split.
     seed : int
-        Which of them.
+        Which days of the split.
     **options
-        Of the `BatchedEnv` that the policy knows: `observation`, `action`, `coordinator`.
+        Of the `BatchedEnv` that the policy was trained on: `observation`, `action`, `coordinator`.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class Validation:
                 return team
 
     def score(self, act: Act) -> float:
-        """Share of what perfect cooperation gains over uncontrolled charging; 1 is the optimum [-]."""
+        """Share of the optimum's gain over uncontrolled charging [-]; 1 is the optimum."""
         return float(score(self.returns(act), self.uncontrolled, self.optimum))
 
     @cached_property
@@ -110,5 +110,5 @@ class Validation:
 
     @cached_property
     def optimum(self) -> np.ndarray:
-        """Bound of each day that no policy passes, float64, shape (n_days,); solved once."""
+        """Bound on the return of each day, float64, shape (n_days,); solved once."""
         return np.array([solve_day(self.env.setting, track).bound for track in self.tracks])

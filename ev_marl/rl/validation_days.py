@@ -1,7 +1,7 @@
-"""The days by which training chooses the best policy: always the same ones, their bounds solved once and kept.
+"""The days on which training chooses the best policy: always the same ones; their bounds are solved once and stored.
 
 A policy comes in, its score between uncontrolled charging (0) and the cooperative optimum (1) goes out. All days are
-played at once, by the same rollout that comparisons use.
+played in one batch, by the same rollout that comparisons use.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class ValidationDays:
     setting : Setting
         Scenario and coordinator.
     days : int
-        How many.
+        Number of days.
     cache : Path
-        File that keeps the bounds; written if it is not there.
+        File of the bounds; written if it does not exist.
     advance : callable, optional
-        Called when another bound is solved.
+        Called after each bound.
 
     Raises
     ------
     RunError
-        If the file keeps bounds of other days, on which uncontrolled charging earned something else.
+        If the file has the bounds of other days: uncontrolled charging earned something else there.
     """
 
     def __init__(self, setting: Setting, days: int, cache: Path, advance: Callable[[], None] = lambda: None) -> None:
@@ -52,7 +52,7 @@ class ValidationDays:
         if cache.is_file():
             kept = json.loads(cache.read_text(encoding="utf-8"))
             if not np.allclose(kept["uncontrolled"], self._uncontrolled, rtol=1e-6, atol=1e-6):
-                raise RunError(f"{cache}: keeps the bounds of other days than these; delete it to solve them anew")
+                raise RunError(f"{cache}: has the bounds of other days than these; delete it to solve them again")
         else:
             bounds = []
             for track in self._tracks:
@@ -63,7 +63,7 @@ class ValidationDays:
         self._bound = np.array(kept["bound"])
 
     def score(self, policy: Policy | ObservingPolicy) -> float:
-        """Share of what perfect cooperation gains over uncontrolled charging [-]; NaN if that is nothing."""
+        """Share of the optimum's gain over uncontrolled charging [-]; NaN if there is nothing to gain."""
         return float(score(self._returns(policy), self._uncontrolled, self._bound))
 
     def _returns(self, policy: Policy | ObservingPolicy) -> np.ndarray:

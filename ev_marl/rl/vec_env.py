@@ -1,4 +1,4 @@
-"""Stable-Baselines3 on the batched core: every station of every row is one of SB3's environments.
+"""Stable-Baselines3 on `BatchedEnv`: every station of every row is one of SB3's environments.
 
 Comes in: a `BatchedEnv`. Goes out: a `VecEnv` with n_envs · n_agents rows, on which one policy learns for all stations.
 """
@@ -18,12 +18,12 @@ Indices = int | Sequence[int] | np.ndarray | None
 
 
 class StationRow:
-    """What SB3 finds when it asks for one of its environments: one station in one row of the batch.
+    """One of SB3's environments: one station in one row of the batch.
 
-    Attributes that it does not have itself are the batch's, which all rows share.
+    Attributes that it does not have are those of the batch, which all rows share.
     """
 
-    render_mode = None  # a station alone is no picture; `ChargingEnv` shows the site
+    render_mode = None  # there is no picture of a single station; `ChargingEnv` shows the site
 
     def __init__(self, venv: StationVecEnv, index: int) -> None:
         self._venv = venv
@@ -32,7 +32,7 @@ class StationRow:
         self.station = station
 
     def action_masks(self) -> np.ndarray:
-        """Which levels do something, bool, the ports' one after the other, as sb3-contrib's MaskablePPO asks for."""
+        """Which levels have an effect, bool, port by port, as sb3-contrib's MaskablePPO expects."""
         mask: np.ndarray = self._venv.action_masks()[self.row, self.station].reshape(-1)
         return mask
 
@@ -50,14 +50,14 @@ class StationVecEnv(VecEnv):  # type: ignore[misc]  # the same whether SB3 is th
     """All stations of a batch of episodes as SB3 environments, for one shared policy.
 
     SB3 row `b · n_agents + a` is station `agents[a]` in row b of the batch. Observations are those of `BatchedEnv`;
-    actions are padded to the widest station (`StationActions`), and what is said for ports that a station does not have
-    is ignored. At the end of a day all rows are done: `infos` then hold `terminal_observation`, `TimeLimit.truncated`
-    (always true: the world goes on) and, as `VecMonitor` would, `episode` with return and length.
+    actions are padded to the largest station (`StationActions`), and numbers for ports that a station does not have are
+    ignored. At the end of a day all rows are done: `infos` then hold `terminal_observation`, `TimeLimit.truncated`
+    (always true: the day is truncated) and, as `VecMonitor` would, `episode` with return and length.
 
     Parameters
     ----------
     batch : BatchedEnv
-        Plays the days. Nothing else may step or reset it.
+        Plays the days. It must not be stepped or reset elsewhere.
     reward : {"own", "team"} or Reward
         "own": the station's own reward. "team": the mean over the stations of the same row, for each of them, so that
         in both cases the rows of a site sum to the team's [currency]. A `Reward` can shape it by own plans.
@@ -90,7 +90,7 @@ class StationVecEnv(VecEnv):  # type: ignore[misc]  # the same whether SB3 is th
         super().__init__(n_rows, batch.single_observation_space, self._actions.space)
 
     def reset(self) -> np.ndarray:
-        """Start all episodes; a seed from `seed()` counts once and draws other days.
+        """Start all episodes; a seed from `seed()` is used once and draws other days.
 
         Returns
         -------
@@ -107,7 +107,7 @@ class StationVecEnv(VecEnv):  # type: ignore[misc]  # the same whether SB3 is th
         return self._by_row(observations)
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Take note of the actions, shape (num_envs, ...) as the action space says."""
+        """Store the actions, shape (num_envs, ...) as the action space says."""
         self._chosen = self._actions.join(actions)
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
@@ -120,9 +120,9 @@ class StationVecEnv(VecEnv):  # type: ignore[misc]  # the same whether SB3 is th
         rewards : float32, shape (num_envs,)
             [currency]
         dones : bool, shape (num_envs,)
-            All alike.
+            Equal for all.
         infos : list of dict, length num_envs
-            Empty but at the end of a day.
+            Empty except at the end of a day.
         """
         if self._chosen is None:
             raise RuntimeError("there are no actions to step with; call step_async() first")
@@ -151,7 +151,7 @@ class StationVecEnv(VecEnv):  # type: ignore[misc]  # the same whether SB3 is th
         return self._masks
 
     def get_attr(self, attr_name: str, indices: Indices = None) -> list[Any]:
-        """An attribute of rows; of the batch, if a row does not have it."""
+        """An attribute of the rows, or of the batch if the rows do not have it."""
         if attr_name == "action_masks" and self._actions.n_levels is None:
             raise AttributeError("actions are not levels and have no masks")
         return [getattr(row, attr_name) for row in self._of(indices)]
@@ -162,7 +162,7 @@ class StationVecEnv(VecEnv):  # type: ignore[misc]  # the same whether SB3 is th
         Raises
         ------
         ValueError
-            If only some rows are meant: they share one batch.
+            If it is asked for some rows only: they share one batch.
         """
         if len(self._of(indices)) != self.num_envs:
             raise ValueError(f"'{attr_name}' can only be set for all rows: they share one batch")
@@ -171,15 +171,15 @@ class StationVecEnv(VecEnv):  # type: ignore[misc]  # the same whether SB3 is th
     def env_method(
         self, method_name: str, *method_args: Any, indices: Indices = None, **method_kwargs: Any
     ) -> list[Any]:
-        """Call a method of rows; of the batch, if a row does not have it.
+        """Call a method of the rows, or of the batch if the rows do not have it.
 
         Raises
         ------
         ValueError
-            If the method is `reset` or `step`, which would move all rows at each call.
+            If the method is `reset` or `step`, which would step all rows at each call.
         """
         if method_name in ("reset", "step"):
-            raise ValueError(f"'{method_name}' moves all rows, which share one batch; call it on the VecEnv")
+            raise ValueError(f"'{method_name}' acts on all rows, which share one batch; call it on the VecEnv")
         return [getattr(row, method_name)(*method_args, **method_kwargs) for row in self._of(indices)]
 
     def env_is_wrapped(self, wrapper_class: type, indices: Indices = None) -> list[bool]:
@@ -187,7 +187,7 @@ class StationVecEnv(VecEnv):  # type: ignore[misc]  # the same whether SB3 is th
         return [False for _ in self._of(indices)]
 
     def get_images(self) -> list[None]:
-        """No row has a picture; `ChargingEnv` shows the site."""
+        """There are no pictures of single rows; `ChargingEnv` shows the site."""
         return [None for _ in self._rows]
 
     def close(self) -> None:
@@ -197,11 +197,11 @@ class StationVecEnv(VecEnv):  # type: ignore[misc]  # the same whether SB3 is th
         return [self._rows[index] for index in self._get_indices(indices)]
 
     def _by_row(self, observations: np.ndarray) -> np.ndarray:
-        """A copy, since the batch writes into its arrays again and SB3 keeps them."""
+        """A copy, since the batch reuses its arrays and SB3 keeps them."""
         return observations.reshape(-1, self._width).copy()
 
     def _ends(self, final_observation: np.ndarray) -> list[dict[str, Any]]:
-        """What every row's info says at the end of a day."""
+        """The info of every row at the end of a day."""
         infos = [
             {"terminal_observation": last, "TimeLimit.truncated": True, "episode": {"r": total, "l": self._length}}
             for last, total in zip(self._by_row(final_observation), self._returns.tolist(), strict=True)

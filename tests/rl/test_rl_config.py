@@ -40,10 +40,10 @@ def faults(path: str | Path, *changes: str) -> list[str]:
     ("changes", "message"),
     [
         (["agents=central"], "--set: agents: the pipeline `stock` has an agent for each station"),
-        (["reward.scale=2"], "--set: reward: the pipeline `stock` pays rewards as they are"),
-        (["reward.shaping=plan"], "--set: reward: the pipeline `stock` pays rewards as they are"),
+        (["reward.scale=2"], "--set: reward: the pipeline `stock` has the rewards of the scenario only"),
+        (["reward.shaping=plan"], "--set: reward: the pipeline `stock` has the rewards of the scenario only"),
         (["reward.team_of=group"], "--set: reward.team_of: the pipeline `stock` has one team"),
-        (["sampling.days=9"], "--set: sampling.days: the pipeline `stock` plays fresh days"),
+        (["sampling.days=9"], "--set: sampling.days: the pipeline `stock` plays new days only"),
     ],
 )
 def test_what_rllibs_own_runner_would_leave_out_is_refused(write: Write, changes: list[str], message: str) -> None:
@@ -124,8 +124,8 @@ def test_all_faults_come_at_once_with_their_lines(write: Write) -> None:
         ("learning_rate=[[5, 0.1]]", "--set: learning_rate: found days 5; the first must be 0, and they must rise"),
         ("learning_rate=[[0, 0.1], [0, 0.2]]", "--set: learning_rate: found days 0, 0; the first must be 0"),
         ("algorithm=dqm", "--set: algorithm: found 'dqm'. Did you mean 'dqn'? Allowed: ppo, dqn"),
-        ("dqn.batch=3", "--set: dqn: algorithm is ppo; take these constants away, with `dqn: null`"),
-        ("algorithm=dqn", "ippo.yaml:22: ppo: algorithm is dqn; take these constants away, with `ppo: null`"),
+        ("dqn.batch=3", "--set: dqn: algorithm is ppo; remove these constants, with `dqn: null`"),
+        ("algorithm=dqn", "ippo.yaml:22: ppo: algorithm is dqn; remove these constants, with `ppo: null`"),
     ],
 )
 def test_faults_of_changes(change: str, message: str) -> None:
@@ -137,9 +137,9 @@ def test_faults_of_changes(change: str, message: str) -> None:
     [
         ("action=bid", "--set: action: algorithm dqn chooses among levels, such as {levels: [-1, 0, 0.5, 1]}"),
         ("critic=state", "--set: critic: algorithm dqn has no critic; `state` needs algorithm ppo"),
-        ("network.critic_hidden=[8]", "--set: network.critic_hidden: algorithm dqn has no critic; take this away"),
-        ("sampling.pipeline=stock", "--set: sampling.pipeline: found 'stock'; algorithm dqn only knows `arrays`"),
-        ("sampling.replicas=2", "--set: sampling.replicas: algorithm dqn has no advantages that replicas"),
+        ("network.critic_hidden=[8]", "--set: network.critic_hidden: algorithm dqn has no critic; remove this"),
+        ("sampling.pipeline=stock", "--set: sampling.pipeline: found 'stock'; algorithm dqn only supports `arrays`"),
+        ("sampling.replicas=2", "--set: sampling.replicas: algorithm dqn has no advantages, so replicas"),
         ("sampling.envs=501", "dqn.yaml:13: dqn.replay_days: found 500; it must hold a batch of 501 days"),
         ("dqn.start_days=501", "--set: dqn.start_days: found 501; no more than replay_days, 500"),
         ("dqn.epsilon=1.5", "--set: dqn.epsilon: found 1.5; expected 1 or less"),
@@ -147,7 +147,7 @@ def test_faults_of_changes(change: str, message: str) -> None:
         ("dqn.epsilon=[]", "--set: dqn.epsilon: found days none; the first must be 0"),
         ("dqn.epsilon=much", "--set: dqn.epsilon: found 'much'; expected a number"),
         ("dqn.replay=5", "--set: dqn.replay: unknown key. Did you mean 'replay_days'?"),
-        ("ppo.epochs=3", "--set: ppo: algorithm is dqn; take these constants away, with `ppo: null`"),
+        ("ppo.epochs=3", "--set: ppo: algorithm is dqn; remove these constants, with `ppo: null`"),
     ],
 )
 def test_faults_of_deep_q_learning(change: str, message: str) -> None:

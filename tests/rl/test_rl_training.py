@@ -209,7 +209,9 @@ def test_ctrl_c_waits_for_the_iteration_and_goes_on(tmp_path: Path, pretended: l
             os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt, match=r"stopped after iteration [12] .* the same command goes on from there"):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"stopped after iteration [12] .* the same command continues from there"
+    ):
         run(tmp_path / "out", watch=stop)
     assert signal.getsignal(signal.SIGINT) is before
     assert pretended[-1].stopped
@@ -223,7 +225,9 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path, pretended: list[Pretended
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(KeyboardInterrupt, match=r"stopped at once; the same command goes on from the last checkpoint"):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"stopped at once; the same command continues from the last checkpoint"
+    ):
         run(tmp_path / "out", watch=impatient)
 
 
@@ -249,7 +253,7 @@ def test_a_result_without_checkpoints_is_complete_but_cannot_be_extended(
     assert checkpoint is not None
     checkpoint.rename(tmp_path / "elsewhere")
     assert run(tmp_path / "out")[0].finished_before
-    with pytest.raises(RunError, match="no checkpoint to go on from"):
+    with pytest.raises(RunError, match="no checkpoint to continue from"):
         run(tmp_path / "out", stop={"iterations": 6})
 
 

@@ -74,7 +74,7 @@ def test_a_killed_training_ends_as_one_that_was_not(ray_running: None, tmp_path:
     iteration = int(json.loads((checkpoint / "training.json").read_text())["iteration"])
     ended = process(command(out, iteration + 3, *cluster))
     assert ended.returncode == 0, ended.stderr
-    assert f"goes on after iteration {iteration} " in ended.stderr
+    assert f"continues after iteration {iteration} " in ended.stderr
     straight = process(command(whole, iteration + 3, "--json"))
     assert straight.returncode == 0, straight.stderr
 

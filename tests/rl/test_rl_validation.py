@@ -63,5 +63,5 @@ def test_bounds_of_other_days_are_refused(tmp_path: Path) -> None:
     assert again.score(ev_marl.make_policy("llf")) == days.score(ev_marl.make_policy("llf"))
     busier = tiny.scenario.sessions.model_copy(update={"per_port_per_day": 1.3})
     other = Setting.of(tiny.scenario.model_copy(update={"sessions": busier}))
-    with pytest.raises(RunError, match=r"bounds\.json: keeps the bounds of other days"):
+    with pytest.raises(RunError, match=r"bounds\.json: has the bounds of other days"):
         ValidationDays(other, 3, tmp_path / "bounds.json")
