@@ -36,6 +36,7 @@ EVERY_BLOCK = [
     "ports",
     "plans",
     "booking",
+    "site_price",
     "prices",
     "headroom",
     "demand",

@@ -12,6 +12,7 @@ from scipy.optimize import Bounds, LinearConstraint, brentq, milp
 
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
+from ev_marl.objective.meter import Metering
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.site import Site
@@ -89,9 +90,9 @@ def one_port_day(
     )
 
 
-def money(*, wear: float = 0.0, unmet: float = 1.0) -> Objective:
+def money(*, wear: float = 0.0, unmet: float = 1.0, metering: Metering = "port") -> Objective:
     """Energy cost, unmet energy, and wear where it is not free."""
-    terms = [EnergyCost(), UnmetEnergy(unmet)]
+    terms = [EnergyCost(metering=metering), UnmetEnergy(unmet)]
     return Objective([*terms, BatteryWear(wear)] if wear > 0.0 else terms)
 
 
@@ -153,9 +154,11 @@ class _Vehicle:
 
 
 def reference_bound(
-    site: Site, track: Track, *, wear: float = 0.0, unmet: float = 1.0, exclusive: bool = True
+    site: Site, track: Track, *, wear: float = 0.0, unmet: float = 1.0, exclusive: bool = True, metering: str = "port"
 ) -> float:
     """Highest team return, by scipy: dense tangents, and a binary at every pair that can charge and discharge.
+
+    With the meter at the site, import and export of each step are columns, with a binary in every step.
 
     Parameters
     ----------
@@ -165,6 +168,8 @@ def reference_bound(
         Prices [currency/kWh].
     exclusive : bool
         Whether charging and discharging exclude each other.
+    metering : {"port", "site"}
+        Where energy is billed.
     """
     arrays, step_h = site.arrays, track.step_h
     vehicles = [_Vehicle(site, track, s) for s in range(len(track.sessions))]
@@ -186,8 +191,9 @@ def reference_bound(
     for s, car in enumerate(vehicles):
         before = column(0.0, car.arrival, car.arrival)
         for t in car.steps:
-            c = column(step_h * (track.buy_per_kwh[t] + wear), 0.0, car.most_kw)
-            d = column(step_h * (wear - track.sell_per_kwh[t]), 0.0, car.least_kw)
+            at_port = step_h * (metering == "port")
+            c = column(at_port * track.buy_per_kwh[t] + step_h * wear, 0.0, car.most_kw)
+            d = column(step_h * wear - at_port * track.sell_per_kwh[t], 0.0, car.least_kw)
             e = column(0.0, min(car.floor, car.arrival), car.capacity)
             rows.append(({e: 1.0, before: -1.0, c: -step_h * car.eta_in, d: step_h / car.eta_out}, 0.0, 0.0))
             if car.least_kw > 0 and exclusive:
@@ -208,6 +214,18 @@ def reference_bound(
             least = min(0.0, -track.export_limit_kw[t, g] - track.base_load_kw[t, g])
             if row:
                 rows.append((row, least, most))
+
+    constant = 0.0
+    if metering == "site":
+        for t in range(track.n_steps):
+            base, buy, sell = track.base_load_kw[t, 0], step_h * track.buy_per_kwh[t], step_h * track.sell_per_kwh[t]
+            constant -= buy * base if base > 0.0 else sell * base
+            far = 1000.0
+            bought, sold, way = column(buy, 0.0, far), column(-sell, 0.0, far), column(0.0, 0.0, 1.0, 1)
+            drawn = {j: v for one in at_step[t].values() for j, v in one.items()}
+            rows.append(({bought: 1.0, sold: -1.0, **{j: -v for j, v in drawn.items()}}, base, base))
+            rows.append(({bought: 1.0, way: -far}, -np.inf, 0.0))
+            rows.append(({sold: 1.0, way: far}, -np.inf, far))
 
     def add_tangent(car: _Vehicle, before: int, after: int, energy: float) -> None:
         slope, height = car.tangent(energy)
@@ -239,4 +257,4 @@ def reference_bound(
         for k in above:
             car, before, after = chains[k]
             add_tangent(car, before, after, float(result.x[before]))
-    return -float(result.fun)
+    return -(float(result.fun) + constant)

@@ -187,6 +187,20 @@ def check_overload(days: SampledDays) -> Iterator[Finding]:
         yield Finding("overload", ("objective", "overload"), message, {"overload_per_kwh": price})
 
 
+def check_meter(days: SampledDays) -> Iterator[Finding]:
+    """A site's meter that earns more for energy sold than is paid for energy bought."""
+    scenario = days.setting.scenario
+    above = np.concatenate([track.sell_per_kwh > track.buy_per_kwh for track in days.tracks])
+    if scenario.billed_at == "site" and above.any():
+        yield Finding(
+            "meter",
+            ("metering",),
+            f"selling pays more than buying in {above.mean():.0%} of the steps. At the site's meter the bill is then "
+            "not convex: the optimum needs a binary for each such step, and `mpc` plans with an approximation",
+            {"share_of_steps": float(above.mean())},
+        )
+
+
 def check_power_flow(days: SampledDays) -> Iterator[Finding]:
     """A network that has no power flow even without charging."""
     network = days.setting.grid
@@ -207,6 +221,7 @@ CHECKS: tuple[Callable[[SampledDays], Iterator[Finding]], ...] = (
     check_limits,
     check_prices,
     check_overload,
+    check_meter,
     check_power_flow,
 )
 

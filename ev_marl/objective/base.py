@@ -109,6 +109,10 @@ class DayModel(Protocol):
         """New constraint expression >= bound; or K of them."""
         ...
 
+    def equal(self, name: str, expression: Expression, value: float | Numbers) -> None:
+        """New constraint expression = value; or K of them."""
+        ...
+
     def above_convex(
         self,
         name: str,

@@ -1,6 +1,7 @@
-"""What the site pays for the energy its vehicles draw, less what it earns for the energy they feed back.
+"""What the team pays for the energy its vehicles draw, less what it earns for the energy they feed back.
 
-Every port is metered by itself: energy in at the buying price, energy out at the selling price.
+Energy is billed where a contract has its meter: at the site's connection, where the vehicles pay the difference that
+they make to the bill, or at each port by itself, in at the buying price, out at the selling price.
 """
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression
+from ev_marl.objective.meter import Metering, mean_price
 from ev_marl.simulation.simulator import Flow
 from ev_marl.support.compiled import kernel
 
 
 @kernel
-def _cost(
+def _cost_at_ports(
     granted_kw: np.ndarray, buy_per_kwh: np.ndarray, sell_per_kwh: np.ndarray, factor: float, out: np.ndarray
 ) -> None:
     n_batch, n_ports = granted_kw.shape
@@ -24,6 +26,25 @@ def _cost(
             out[b, p] = power * (buy if power > 0.0 else sell)
 
 
+@kernel
+def _cost_at_site(
+    granted_kw: np.ndarray,
+    base_load_kw: np.ndarray,
+    buy_per_kwh: np.ndarray,
+    sell_per_kwh: np.ndarray,
+    factor: float,
+    out: np.ndarray,
+) -> None:
+    n_batch, n_ports = granted_kw.shape
+    for b in range(n_batch):
+        power = 0.0
+        for p in range(n_ports):
+            power += granted_kw[b, p]
+        price = factor * mean_price(base_load_kw[b, 0], power, buy_per_kwh[b], sell_per_kwh[b])
+        for p in range(n_ports):
+            out[b, p] = price * granted_kw[b, p]
+
+
 @TERMS.register("energy_cost")
 class EnergyCost:
     """Energy bought less energy sold.
@@ -32,20 +53,62 @@ class EnergyCost:
     ----------
     weight : float
         Factor on the money [-].
+    metering : {"port", "site"}
+        Where energy is billed. At the site, all ports of a step pay, or earn, the same price: the mean of the site's
+        marginal price on the way from no vehicles to all of them, so that the parts sum to the difference in the bill.
     """
 
     name = "energy_cost"
 
-    def __init__(self, weight: float = 1.0) -> None:
+    def __init__(self, weight: float = 1.0, metering: Metering = "port") -> None:
         self.weight = weight
+        self.metering = metering
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
-        """weight·Δ·(buy·max(p, 0) + sell·min(p, 0))."""
-        _cost(flow.granted_kw, flow.buy_per_kwh, flow.sell_per_kwh, self.weight * flow.step_h, out)
+        """weight·Δ·(buy·max(p, 0) + sell·min(p, 0)) at each port; at the site, weight·Δ·(mean marginal price)·p."""
+        factor = self.weight * flow.step_h
+        if self.metering == "port":
+            _cost_at_ports(flow.granted_kw, flow.buy_per_kwh, flow.sell_per_kwh, factor, out)
+        else:
+            _cost_at_site(flow.granted_kw, flow.base_load_kw, flow.buy_per_kwh, flow.sell_per_kwh, factor, out)
 
     def expression(self, day: DayModel) -> Expression:
-        """weight·Δ·Σ (buy·charge − sell·discharge)."""
+        """weight·Δ·Σ (buy·charge − sell·discharge), or the difference in the site's bill."""
+        return self._at_ports(day) if self.metering == "port" else self._at_site(day)
+
+    def _at_ports(self, day: DayModel) -> Expression:
         factor = self.weight * day.step_h
         buy = factor * day.buy_per_kwh[day.pair_step]
         sell = factor * day.sell_per_kwh[day.pair_step[day.discharge_pairs]]
         return day.linear(day.charge, buy) + day.linear(day.discharge, -sell)
+
+    def _at_site(self, day: DayModel) -> Expression:
+        """Σ sell·N + (buy − sell)·max(0, N) less the same without vehicles; the maximum only where N can change sign.
+
+        Where selling pays more than buying, that is not convex: N is then import less export, of which one is 0.
+        """
+        factor, base_kw = self.weight * day.step_h, day.base_load_kw[:, 0]
+        buy, sell = factor * day.buy_per_kwh, factor * day.sell_per_kwh
+        least_kw, most_kw = base_kw + day.least_kw[:, 0], base_kw + day.most_kw[:, 0]
+        crosses = (least_kw < 0.0) & (most_kw > 0.0)
+        price = np.where(least_kw >= 0.0, buy, sell)
+        without = price * base_kw - buy * np.maximum(0.0, base_kw) + sell * np.maximum(0.0, -base_kw)
+        pair_price = price[day.pair_step]
+        total = (
+            day.linear(day.charge, pair_price)
+            + day.linear(day.discharge, -pair_price[day.discharge_pairs])
+            + float(without.sum())
+        )
+        convex, concave = np.flatnonzero(crosses & (buy > sell)), np.flatnonzero(crosses & (buy < sell))
+        if len(convex):
+            imported = day.variables("site_import", np.zeros(len(convex)), most_kw[convex])
+            day.at_least("site_import", imported - day.group_power(0, convex), base_kw[convex])
+            total = total + day.linear(imported, (buy - sell)[convex])
+        if len(concave):
+            none = np.zeros(len(concave))
+            imported = day.variables("site_import", none, most_kw[concave])
+            exported = day.variables("site_export", none, -least_kw[concave])
+            day.equal("site_net", imported - exported - day.group_power(0, concave), base_kw[concave])
+            day.only_one("the site imports or exports where selling pays more than buying", imported, exported)
+            total = total + day.linear(imported, (buy - sell)[concave])
+        return total

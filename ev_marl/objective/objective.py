@@ -94,7 +94,7 @@ class Objective:
         model = scenario.objective
         terms: list[Term] = []
         if model.energy_cost > 0:
-            terms.append(EnergyCost(model.energy_cost))
+            terms.append(EnergyCost(model.energy_cost, scenario.billed_at))
         if model.unmet_energy > 0:
             required = model.service == "required"
             terms.append((UnmetEnergy.required if required else UnmetEnergy)(model.unmet_energy))

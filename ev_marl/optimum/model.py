@@ -68,6 +68,8 @@ class PyomoDay(Programme):
         A solution that has both mostly means the first one where weight·first >= second.
     convex_rows : list of ConvexRows
         What terms asked to keep by tangents.
+    not_convex : list of (name, count)
+        What terms asked for with `only_one`.
     grid_terms : GridTerms, optional
         What terms asked of the network; `grid` is the same, as terms see it.
 
@@ -80,6 +82,7 @@ class PyomoDay(Programme):
     def __init__(self, site: SiteArrays, track: Track, objective: Objective, grid: GridProblem | None = None) -> None:
         super().__init__(site, Ahead.of_day(site, track))
         self.convex_rows: list[ConvexRows] = []
+        self.not_convex: list[tuple[str, int]] = []
         self.model = pyo.ConcreteModel(name="cooperative optimum of one day")
         self._every: list[Variable] = []
         self.charge, self.discharge, self.energy, self.shortfall = (
@@ -142,12 +145,11 @@ class PyomoDay(Programme):
 
     def at_least(self, name: str, expression: Expression, bound: float | Numbers) -> None:
         """New constraint expression >= bound; or K of them."""
-        if not isinstance(expression, np.ndarray):
-            self._add_row(name, float(np.asarray(bound)), expression, None)
-            return
-        least = np.broadcast_to(np.asarray(bound, dtype=np.float64), expression.shape)
-        for k, (one, low) in enumerate(zip(expression, least.tolist(), strict=True)):
-            self._add_row(f"{name}[{k}]", low, one, None)
+        self._add_rows(name, expression, bound, same=False)
+
+    def equal(self, name: str, expression: Expression, value: float | Numbers) -> None:
+        """New constraint expression = value; or K of them."""
+        self._add_rows(name, expression, value, same=True)
 
     def above_convex(
         self,
@@ -165,8 +167,7 @@ class PyomoDay(Programme):
         bounds = ExpressionBoundsVisitor()
         least, most = np.array([bounds.walk_expression(one) for one in expression], dtype=np.float64).reshape(-1, 2).T
         argument = self.variables(f"{name} argument", least, most)
-        for k, same in enumerate(expression - argument):
-            self._add_row(f"{name} argument[{k}]", 0.0, same, 0.0)
+        self.equal(f"{name} argument", expression - argument, 0.0)
         self.convex_rows.append(ConvexRows(epigraph, argument, value, slope))
         place = {id(variable): j for j, variable in enumerate(self._every)}
         columns = [np.array([place[id(one)] for one in vector]) for vector in (epigraph, argument)]
@@ -177,6 +178,7 @@ class PyomoDay(Programme):
     def only_one(self, name: str, first: Variables, second: Variables) -> None:
         """New constraint: of each of K pairs of variables >= 0, one is 0."""
         self.exclusive.extend((one, other, 1.0) for one, other in zip(first, second, strict=True))
+        self.not_convex.append((name, len(first)))
 
     def _state_physics(self, limits_are_hard: bool) -> None:
         """The programme's own rows, each kind as a named constraint."""
@@ -206,6 +208,16 @@ class PyomoDay(Programme):
             LinearExpression(constant=0.0, linear_coefs=values[first:end], linear_vars=variables[first:end])
             for first, end in pairwise(starts)
         ]
+
+    def _add_rows(self, name: str, expression: Expression, bound: float | Numbers, *, same: bool) -> None:
+        """expression >= bound, or = bound where they are to be the same."""
+        if not isinstance(expression, np.ndarray):
+            least = float(np.asarray(bound))
+            self._add_row(name, least, expression, least if same else None)
+            return
+        every = np.broadcast_to(np.asarray(bound, dtype=np.float64), expression.shape)
+        for k, (one, least) in enumerate(zip(expression, every.tolist(), strict=True)):
+            self._add_row(f"{name}[{k}]", least, one, least if same else None)
 
     def _add_row(self, name: str, lower: float, expression: Expression, upper: float | None) -> None:
         rows = self.model.term_rows

@@ -22,7 +22,7 @@ class Looseness:
 class Certificate:
     """Why the bound is a bound, and how tight it is."""
 
-    kind: Literal["LP", "MILP"]  # MILP: some pairs charge or discharge, by binaries
+    kind: Literal["LP", "MILP"]  # MILP: some pairs have one or the other, by binaries
     exact: bool  # the replayed plan earns the bound, within the tolerance: it is the cooperative optimum
     tolerance: float  # relative [-]
     source: str  # where the bound comes from: dual value, the solver's word, or the bounds of the variables alone
@@ -32,8 +32,10 @@ class Certificate:
     upper_value: float  # primal value with every convex cost at its true height [currency]
     taper_violation_kwh: float  # how far the solution lies above the reachable energy, at most
     limits_are_hard: bool  # whether group limits are constraints, or priced by the objective
-    simultaneous_pairs: int  # (session, step) pairs that charge and discharge at once in the last solution
+    simultaneous_pairs: int  # pairs of which one should be 0, and that the last solution has both of: charging and
+    # discharging of a (session, step), import and export of a step's meter where selling pays more than buying
     binary_pairs: int  # pairs on which binaries were put
+    not_convex: tuple[str, ...]  # what terms ask for that is not convex, with the number of cases; none: it is
     cuts: int  # rows added where solutions asked for them
     rounds: int  # programs solved
 

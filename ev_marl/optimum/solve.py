@@ -39,8 +39,9 @@ def solve(
     """Bound the team return of a day from above, and replay a plan that reaches the bound.
 
     The bound is a dual value: it holds for every policy, under every coordinator that only curtails, whatever the
-    solver says of its own answer. Binaries are used only at (session, step) pairs where charging and discharging at
-    once would pay; then the bound is the solver's own (see the certificate's `source`).
+    solver says of its own answer. Binaries are used only where something is not convex and the linear program makes use
+    of it: at (session, step) pairs where charging and discharging at once would pay, and at the site's meter where
+    selling pays more than buying. Then the bound is the solver's own (see the certificate's `source`).
 
     Parameters
     ----------
@@ -289,7 +290,7 @@ def _certificate(search: Search, objective: Objective, gap: float) -> Certificat
             reasons.append(Looseness("tangents below convex costs", upper - primal))
         rest = gap - sum(reason.amount for reason in reasons)
         if rest > 0.0 and simultaneous:
-            reasons.append(Looseness("pairs that charge and discharge at once, with no binary yet", rest))
+            reasons.append(Looseness("pairs of which one should be 0, with no binary yet", rest))
         elif rest > 0.0 and search.grid is not None:
             reasons.append(Looseness("the network: relaxed, and its limits widened by their tolerances", rest))
         elif rest > 0.0:
@@ -307,6 +308,7 @@ def _certificate(search: Search, objective: Objective, gap: float) -> Certificat
         limits_are_hard=objective.limits_are_hard,
         simultaneous_pairs=simultaneous,
         binary_pairs=int(search.binary_pairs.sum()),
+        not_convex=tuple(f"{name} ({count})" for name, count in search.day.not_convex),
         cuts=search.cuts,
         rounds=search.rounds,
     )

@@ -163,3 +163,11 @@ def test_a_price_of_overload_that_never_counts(write: Write) -> None:
     assert found.key == "objective.overload"
     assert found.message == "coordinator `nearest` never lets limits be broken; remove this key, or use `none`"
     assert findings(write("objective: {overload: 2 EUR/kWh}\ncoordinator: none")) == []
+
+
+def test_a_meter_that_pays_more_for_selling_than_for_buying(write: Write) -> None:
+    prices = "prices: {by_hour: [" + ", ".join(["0.20"] * 18 + ["-0.10"] * 6) + "], markup: -0.05}"
+    finding = only(findings(write(f"metering: site\n{prices}")), "meter")
+    assert finding.key == "metering"
+    assert finding.numbers == {"share_of_steps": 1.0}
+    assert not [found for found in findings(write(f"metering: port\n{prices}")) if found.check == "meter"]

@@ -12,6 +12,7 @@ from ev_marl.env.blocks.neighbours import Neighbours
 from ev_marl.env.blocks.plans import Plans
 from ev_marl.env.blocks.ports import Ports
 from ev_marl.env.blocks.prices import Prices
+from ev_marl.env.blocks.site_price import SitePrice
 
 __all__ = [
     "BLOCKS",
@@ -28,6 +29,7 @@ __all__ = [
     "Ports",
     "Prices",
     "Scope",
+    "SitePrice",
     "TimeOfDay",
     "Voltage",
 ]

@@ -118,9 +118,11 @@ class ArrayDay(Programme):
 
     def at_least(self, name: str, expression: Linear, bound: float | Numbers) -> None:
         """New constraint expression >= bound; or K of them."""
-        least = np.atleast_1d(np.asarray(bound) - expression.constant)
-        one = expression.merged()
-        self._rows.append(Rows.of_entries(one.row, one.column, one.value, least, np.full(len(least), np.inf)))
+        self._add_rows(expression, bound, np.inf)
+
+    def equal(self, name: str, expression: Linear, value: float | Numbers) -> None:
+        """New constraint expression = value; or K of them."""
+        self._add_rows(expression, value, value)
 
     def above_convex(
         self,
@@ -136,9 +138,7 @@ class ArrayDay(Programme):
         """
         least, most = self._range(expression)
         argument = self.variables(name, least, most)
-        same = (expression - argument).merged()
-        zero = -same.constant
-        self._rows.append(Rows.of_entries(same.row, same.column, same.value, zero, zero))
+        self.equal(name, expression - argument, 0.0)
         functions = ConvexFunctions(_columns(name, epigraph), argument.column, value, slope)
         self._convex.append(functions)
         self._rows.append(functions.first(least, most))
@@ -146,6 +146,11 @@ class ArrayDay(Programme):
     def only_one(self, name: str, first: Linear, second: Linear) -> None:
         """New constraint: of each of K pairs of variables >= 0, one is 0."""
         self._exclusive.append((_columns(name, first), _columns(name, second), np.ones(len(first))))
+
+    def _add_rows(self, expression: Linear, lower: float | Numbers, upper: float | Numbers) -> None:
+        one = expression.merged()
+        bounds = (np.atleast_1d(np.asarray(bound, dtype=np.float64) - one.constant) for bound in (lower, upper))
+        self._rows.append(Rows.of_entries(one.row, one.column, one.value, *bounds))
 
     def _range(self, expression: Linear) -> tuple[np.ndarray, np.ndarray]:
         """Least and most that K expressions can be, within the bounds of their variables."""

@@ -56,6 +56,10 @@ class Scenario(FileModel):
     """Vehicle mix."""
     prices: Prices = PriceConstant(constant=0.25)
     """Energy prices."""
+    metering: Literal["site", "port"] | None = None
+    """Where energy is billed. `site`: at the grid connection, on base load, PV and vehicles together; the vehicles pay
+    the difference that they make to the bill. `port`: each port by itself, as with contracts of its own. Left out:
+    `site` where a group has base load or PV, else `port`."""
     grid: Grid | None = None
     """The network above the site; left out: the grid connection is ideal."""
     coordinator: CoordinatorChoice = "nearest"
@@ -64,7 +68,7 @@ class Scenario(FileModel):
     """What counts."""
     observation: Annotated[list[Block], Field(min_length=1)] = ["identity", "clock", "ports", "prices", "headroom"]
     """What each agent sees, block by block: `identity`, `clock`, `calendar`, `ports`, `prices`, `headroom`,
-    `demand`, `neighbours`, `plans`, `booking`, with `grid:` also `voltage` and `grid`, or your own."""
+    `demand`, `neighbours`, `plans`, `booking`, `site_price`, with `grid:` also `voltage` and `grid`, or your own."""
     action: Action = "continuous"
     """`continuous`: share of the port's rated power; `fraction`: share of what is possible this step; `bid`: a price
     added to the vehicle's own plan; or discrete levels."""
@@ -125,6 +129,12 @@ class Scenario(FileModel):
             if (self.days == "weekends") not in drawn:
                 raise fault("days", f"there are no {self.days} between {self.start} and {self.until}")
         return self
+
+    @property
+    def billed_at(self) -> Literal["site", "port"]:
+        """Where energy is billed, by `metering` or by what stands behind the connection."""
+        behind = any(group.base_load is not None or group.pv is not None for group in self.site.all_groups())
+        return self.metering or ("site" if behind else "port")
 
     @property
     def n_steps(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, Tag, model_validator
@@ -127,3 +128,9 @@ class Group(Model):
     """Groups fed by this one."""
     stations: list[Stations] = []
     """Charging stations fed directly by this group."""
+
+    def all_groups(self) -> Iterator[Group]:
+        """This group and all below it."""
+        yield self
+        for group in self.groups:
+            yield from group.all_groups()
