@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from ev_marl.env.blocks import BLOCKS, Feature, ObservationBlock
-from ev_marl.scenario.checks import BLOCKS as NAMES_IN_SCENARIOS
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
@@ -18,12 +17,6 @@ ABOUT_THE_NETWORK = {"voltage", "grid"}  # need a site with one
 @pytest.mark.parametrize("name", sorted(set(BLOCKS.names()) - ABOUT_THE_NETWORK))
 def test_shipped_blocks_conform(name: str) -> None:
     check_block(BLOCKS.get(name))
-
-
-def test_scenarios_know_the_shipped_blocks() -> None:
-    assert set(NAMES_IN_SCENARIOS) == {
-        name for name in BLOCKS.names() if BLOCKS.get(name).__module__.startswith("ev_marl.")
-    }
 
 
 def test_prices_with_options_conform() -> None:
