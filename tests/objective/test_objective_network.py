@@ -159,8 +159,8 @@ class FakeDay:
 
     n_steps, step_h = 2, 0.25
 
-    def __init__(self, network: FakeGridModel | None) -> None:
-        self.network = network
+    def __init__(self, grid: FakeGridModel | None) -> None:
+        self.grid = grid
 
     def linear(self, variables: list[str], coefficients: np.ndarray) -> dict[str, float]:
         return dict(zip(variables, coefficients.tolist(), strict=True))
