@@ -15,17 +15,20 @@ import networkx as nx
 import numpy as np
 
 from ev_marl.env.blocks import Feature, ObservationBlock, Scope
+from ev_marl.env.blocks.base import LookingAhead
 from ev_marl.grid.solvers.conformance import check_grid_backend
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
-from ev_marl.policies.base import Episode, Information, Policy, StationView, site_view
+from ev_marl.planning.outlook import ComposedOutlook, PresentOutlook, Truth, make_outlook
+from ev_marl.policies.base import Episode, ForeseeingPolicy, Information, Policy, StationView, site_view
 from ev_marl.policies.rollout import make_view
 from ev_marl.scenario.clock import Clock
 from ev_marl.simulation.coordinators.base import Coordinator, Request
 from ev_marl.simulation.coordinators.none import NoCoordinator
 from ev_marl.simulation.coordinators.proportional import Proportional
+from ev_marl.simulation.days import Days
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
@@ -391,6 +394,8 @@ def _filled(
     n_rows = {"site": 1, "group": arrays.n_groups, "station": arrays.n_stations, "port": arrays.n_ports}[block.scope]
     simulator = Simulator(arrays, NoCoordinator(), tracks)
     simulator.reset(np.arange(len(tracks)))
+    if isinstance(block, LookingAhead):
+        block.look(_outlook(arrays, tracks))
     block.load(simulator.days)
     tables = []
     while True:
@@ -416,7 +421,14 @@ def _simulator_state(simulator: Simulator) -> dict[str, np.ndarray]:
 def _episode(policy: Policy, site: SiteArrays, tracks: list[Track], seed: int) -> Episode:
     future = tracks if policy.information == "future" else None
     rng = np.random.default_rng(seed)
-    return Episode(site, len(tracks), tracks[0].n_steps, tracks[0].step_h, rng, future)
+    outlook = PresentOutlook() if policy.information == "own" else _outlook(site, tracks, policy)
+    return Episode(site, len(tracks), tracks[0].n_steps, tracks[0].step_h, rng, future, outlook=outlook)
+
+
+def _outlook(site: SiteArrays, tracks: list[Track], policy: Policy | None = None) -> ComposedOutlook:
+    outlook = make_outlook(policy.outlook if isinstance(policy, ForeseeingPolicy) else None)
+    outlook.begin(Truth(site, tracks, Days.stack(site, tracks)), None)
+    return outlook
 
 
 def _recorded_episode(
@@ -427,10 +439,11 @@ def _recorded_episode(
     simulator = Simulator(site, Proportional(), tracks)
     simulator.reset(np.arange(len(tracks)))
     policy.reset(_episode(policy, site, tracks, seed))
+    outlook = _outlook(site, tracks, policy)
     views, decided = [], []
     while not simulator.done:
         where = f"policy '{policy.name}', step {simulator.step_index}"
-        view = make_view(simulator, objective, policy)
+        view = make_view(simulator, objective, policy, outlook)
         views.append(deepcopy(view))
         setpoint_kw = policy.act(view)
         _require(isinstance(setpoint_kw, np.ndarray), f"{where}: setpoints are an array, got {type(setpoint_kw)}")

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 import networkx as nx
 import numpy as np
 
+from ev_marl.planning.outlook import ComposedOutlook, Truth, make_outlook
 from ev_marl.policies import Episode, SiteView, StationView
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.simulation.stays import STAY, set_rates
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
@@ -92,7 +94,15 @@ def make_site_view(view: StationView, site: SiteArrays, upper_kw) -> SiteView:
     """The same view with a tree."""
     upper = np.atleast_2d(np.asarray(upper_kw, dtype=float))
     own = {field.name: getattr(view, field.name) for field in fields(StationView)}
-    return SiteView(**own, site=site, lower_kw=np.full(upper.shape, -np.inf), upper_kw=upper)
+    lower, nothing = np.full(upper.shape, -np.inf), np.zeros(upper.shape)
+    return SiteView(**own, site=site, lower_kw=lower, upper_kw=upper, base_load_kw=nothing)
+
+
+def outlook_on(simulator: Simulator, *choices, world=None) -> ComposedOutlook:
+    """An outlook that has taken the days of a simulator; known throughout, unless said otherwise."""
+    outlook = make_outlook("known", *choices)
+    outlook.begin(Truth.of(simulator), world)
+    return outlook
 
 
 def make_episode(site: SiteArrays, *, n_batch=1, n_steps=8, step_h=1.0, seed=0) -> Episode:

@@ -25,6 +25,7 @@ coordinator: {name: "mysite:HalfPower"}
 objective: {overload: 2 EUR/kWh, extra: {"mysite:NightBonus": {per_kwh: 0.02}}}
 observation: [clock, ports, {block: "mysite:Losses"}]
 policies: ["mysite:Gentle"]
+outlook: {prices: {name: "mysite:RoughPrices", options: {to_per_kwh: 0.1}}}
 """
 
 
@@ -54,6 +55,10 @@ def test_a_scenario_uses_all_of_them(mysite: ModuleType, tmp_path: Path) -> None
     env = ev_marl.parallel_env(scenario)
     env.reset(options={"track": track})
     assert env.observation_labels("ac_0")[-1] == "losses.0.charging"
+    assert isinstance(env.unwrapped.outlook.of["prices"], mysite.RoughPrices)
+    buy, _ = env.unwrapped.outlook.prices(np.array([0]), 10)
+    np.testing.assert_allclose(buy[0, 1:], np.round(track.buy_per_kwh[11:], 1), atol=1e-12)
+    assert buy[0, 0] == track.buy_per_kwh[10]
     night = 0.0
     while env.agents:
         _, _, _, _, infos = env.step({agent: np.ones(1, dtype=np.float32) for agent in env.agents})

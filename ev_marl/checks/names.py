@@ -13,6 +13,7 @@ from ev_marl.env.blocks import BLOCKS
 from ev_marl.env.interface import Interface
 from ev_marl.env.setup import Setting
 from ev_marl.objective import TERMS
+from ev_marl.planning.outlook import KINDS, OUTLOOKS
 from ev_marl.policies import POLICIES
 from ev_marl.scenario import Problem, load_scenario
 from ev_marl.scenario.checks import unknown_name
@@ -53,6 +54,9 @@ def name_problems(document: Document) -> Iterator[Problem]:
     is_mapping = isinstance(document.value(coordinator, None), dict)
     yield from unknown_name(document, (*coordinator, "name") if is_mapping else coordinator, COORDINATORS)
     yield from unknown_name(document, ("sessions", "model"), SESSION_MODELS)
+    for key in (("outlook",), *(("outlook", kind) for kind in KINDS)):
+        yield from unknown_name(document, key, OUTLOOKS)
+        yield from unknown_name(document, (*key, "name"), OUTLOOKS)
     without_grid = document.value(("grid",), None) is None
     for i, block in enumerate(_entries(document, "observation")):
         path: KeyPath = ("observation", i, "block") if isinstance(block, dict) else ("observation", i)

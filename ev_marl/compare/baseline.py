@@ -1,4 +1,4 @@
-"""Before a comparison runs: whether each policy fits the site, and which one the others are compared with.
+"""Before a comparison runs: whether policies fit the site and tracks what they expect, and which one is the baseline.
 
 The choice looks at validation days only, so that the test days say nothing about whom they are used to judge.
 """
@@ -6,12 +6,15 @@ The choice looks at validation days only, so that the test days say nothing abou
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from ev_marl.env.setup import Setting
-from ev_marl.policies import make_policy, rollout
-from ev_marl.policies.base import PlanningPolicy
+from ev_marl.planning.outlook import KINDS, ExpectedOutlook, make_outlook
+from ev_marl.planning.outlook.mismatch import mismatches
+from ev_marl.policies import Policy, make_policy, rollout
+from ev_marl.policies.base import ForeseeingPolicy, PlanningPolicy
 from ev_marl.policies.learned.spec import read_learned
 from ev_marl.support.errors import RunError
 from ev_marl.support.registry import did_you_mean
@@ -44,6 +47,32 @@ def check_policy_fits(name: str, setting: Setting) -> None:
         policy.check_objective(setting.objective, setting.site.arrays)
     if read_learned(name) is not None:
         team_returns(setting, name, [setting.world.sample(day_seeds(0, 1, "validation")[0])], 0)
+
+
+def unexpected(setting: Setting, policies: Sequence[str], files: Sequence[Path]) -> tuple[str, ...]:
+    """What is different on track files than what policies expect that draw from the scenario's models.
+
+    Parameters
+    ----------
+    setting : Setting
+        Scenario and coordinator.
+    policies : sequence of str
+        Those that run; empty comes back where none of them expects anything from the models.
+    files : sequence of Path
+        The tracks; empty where days are drawn.
+    """
+    if not files or not any(_expects(setting, make_policy(name)) for name in policies):
+        return ()
+    return tuple(mismatches(setting.world, [Track.load(file) for file in files]))
+
+
+def _expects(setting: Setting, policy: Policy) -> bool:
+    """Whether a policy asks the scenario's models about more than prices."""
+    if not isinstance(policy, ForeseeingPolicy) or policy.information == "own":
+        return False
+    of = make_outlook(setting.scenario.outlook, policy.outlook).of
+    asked = (of[kind] for kind in KINDS if kind != "prices")
+    return any(isinstance(outlook, ExpectedOutlook) and outlook.tracks is None for outlook in asked)
 
 
 def choose_baseline(

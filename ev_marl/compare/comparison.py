@@ -81,6 +81,8 @@ class Comparison:
         The policy that the others' differences are to; empty if none was chosen.
     baseline_reason : str
         How it was chosen.
+    mismatches : tuple of str
+        What is different on given tracks than what policies expect that draw from the scenario's models.
     """
 
     folder: Path
@@ -89,6 +91,7 @@ class Comparison:
     limits: str
     baseline: str = ""
     baseline_reason: str = ""
+    mismatches: tuple[str, ...] = ()
 
     @cached_property
     def scenario(self) -> Scenario:

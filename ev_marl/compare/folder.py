@@ -28,6 +28,7 @@ from ev_marl.support.errors import RunError
 from ev_marl.support.package import __version__
 from ev_marl.support.registry import is_own_code, own_class
 from ev_marl.world.seeds import Split, day_seeds
+from ev_marl.world.track_files import track_paths
 
 MANIFEST = "manifest.json"
 DAYS = "days"
@@ -84,7 +85,7 @@ class Manifest(Record):
             files={
                 **{
                     path: hashlib.sha256(Path(path).read_bytes()).hexdigest()
-                    for path in sorted(set(named_files(resolved)))
+                    for path in sorted({str(file) for path in named_files(resolved) for file in files_of(Path(path))})
                 },
                 **{name: _source_hash(name) for name in sorted(set(filter(is_own_code, named)))},
                 **{name: spec.digest() for name, spec in learned.items()},
@@ -291,14 +292,14 @@ def _short(value: Any) -> str:
 
 
 def named_files(model: Any, at: str = "") -> Iterator[str]:
-    """Every data file that a resolved scenario names: CSV files, and the network where it is a file.
+    """Every data file that a resolved scenario names: CSV files, the network where it is a file, folders of tracks.
 
     `at` is the key at which the model stands.
     """
     if isinstance(model, dict):
         for key, value in model.items():
             if names_file(key, at):
-                yield value
+                yield from () if value is None else (value,)
             elif key not in PLUG_IN_KEYS:
                 yield from named_files(value, key)
     elif isinstance(model, list):
@@ -308,7 +309,12 @@ def named_files(model: Any, at: str = "") -> Iterator[str]:
 
 def names_file(key: str, at: str) -> bool:
     """Whether a key of a resolved scenario, below the key `at`, has the path of a data file."""
-    return key == "csv" or (at == "network" and key == "file")
+    return key == "csv" or (at, key) in (("network", "file"), ("outlook", "tracks"))
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file itself, or the track files of a folder."""
+    return track_paths([path]) if path.is_dir() else [path]
 
 
 def _source_hash(name: str) -> str:

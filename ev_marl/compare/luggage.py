@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ev_marl.compare.day import Work
-from ev_marl.compare.folder import named_files, names_file
+from ev_marl.compare.folder import files_of, named_files, names_file
 from ev_marl.policies.learned.description import DESCRIPTION, WEIGHTS
 from ev_marl.policies.learned.spec import read_learned
 from ev_marl.scenario import Scenario
@@ -52,16 +52,14 @@ class Luggage:
         RunError
             If a package of the user's own is too large to be sent around.
         """
-        here = [
-            *((Path(path), Path(path).name) for path in named_files(json.loads(work.scenario))),
-            *((Path(path), Path(path).name) for _, path in work.track_files),
-            *((_learned_folder(place), "policy") for _, place in work.places),
-        ]
+        given = [*map(Path, named_files(json.loads(work.scenario))), *(Path(path) for _, path in work.track_files)]
+        here = [(path, path.name) for path in given]
+        here += [(_learned_folder(place), "policy") for _, place in work.places]
         files: dict[str, bytes] = {}
         names: dict[str, str] = {}
         for path, name in dict.fromkeys(here):
             names[str(path)] = f"data/{len(names)}/{name}"
-            members = [path / file for file in (DESCRIPTION, WEIGHTS)] if path.is_dir() else [path]
+            members = files_of(path) if path in given else [path / file for file in (DESCRIPTION, WEIGHTS)]
             for member in filter(Path.is_file, members):
                 files[names[str(path)] + str(member)[len(str(path)) :]] = member.read_bytes()
         for package in sorted(_own_packages(work)):
@@ -127,7 +125,7 @@ def _with_files(model: Any, there: Mapping[str, str], at: str = "") -> Any:
     if isinstance(model, dict):
         return {
             key: value
-            if key in PLUG_IN_KEYS
+            if key in PLUG_IN_KEYS or value is None
             else there[value]
             if names_file(key, at)
             else _with_files(value, there, key)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from ev_marl.compare.baseline import VALIDATION_DAYS, check_policy_fits, choose_baseline
+from ev_marl.compare.baseline import VALIDATION_DAYS, check_policy_fits, choose_baseline, unexpected
 from ev_marl.compare.comparison import Comparison
 from ev_marl.compare.day import run_day, with_uncontrolled
 from ev_marl.compare.folder import Manifest, RunFolder, read_manifest
@@ -29,8 +29,8 @@ from ev_marl.support.errors import RunError, TrustError
 from ev_marl.support.registry import is_own_code
 from ev_marl.world.seeds import Split
 from ev_marl.world.track import Track
+from ev_marl.world.track_files import track_paths
 
-TRACK_SUFFIXES = (".json", ".parquet")
 DEFAULT_POLICIES = (
     "uncontrolled",
     "round-robin",
@@ -137,6 +137,7 @@ def compare(
     for name in manifest.policies:
         check_policy_fits(name, setting)
     named, reason = choose_baseline(setting, manifest.asked, baseline, seed, validation_days) if baseline else ("", "")
+    different = unexpected(setting, manifest.policies, files)
     folder = RunFolder(Path(out) if out is not None else default_folder(manifest), manifest)
     seeds = manifest.day_seeds(days)
     missing = folder.missing(seeds)
@@ -154,7 +155,7 @@ def compare(
                 "The same command goes on from there."
             ) from None
     limits = limits_line(setting.site, resolved)
-    comparison = Comparison(folder.path, folder.manifest, folder.read(seeds), limits, named, reason)
+    comparison = Comparison(folder.path, folder.manifest, folder.read(seeds), limits, named, reason, different)
     if report:
         write_report(comparison)
     return comparison
@@ -166,24 +167,20 @@ def track_files(paths: Sequence[str | Path], site: Site) -> tuple[Path, ...]:
     Raises
     ------
     RunError
-        If there is none, one is named twice, or they differ in the number or the length of their steps.
+        If one is named twice, or they differ in the number or the length of their steps.
     TrackError
-        If one cannot be read or does not fit the site.
+        If there is none, or one cannot be read or does not fit the site.
     """
     found: dict[str, Path] = {}
     lengths: dict[tuple[int, float], Path] = {}
-    for path in map(Path, paths):
-        files = [entry for entry in path.iterdir() if entry.suffix in TRACK_SUFFIXES] if path.is_dir() else [path]
-        for file in sorted(files):
-            track = Track.load(file)
-            track.validate(site)
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
-            if content in found:
-                raise RunError(f"{file} and {found[content]} are the same day")
-            found[content] = file
-            lengths.setdefault((track.n_steps, track.step_h), file)
-    if not found:
-        raise RunError(f"no track files ({', '.join(TRACK_SUFFIXES)}) in {', '.join(map(str, paths)) or 'the list'}")
+    for file in track_paths(list(map(Path, paths))):
+        track = Track.load(file)
+        track.validate(site)
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        if content in found:
+            raise RunError(f"{file} and {found[content]} are the same day")
+        found[content] = file
+        lengths.setdefault((track.n_steps, track.step_h), file)
     if len(lengths) > 1:
         told = [f"{file} has {steps} steps of {60 * step_h:g} min" for (steps, step_h), file in lengths.items()]
         raise RunError(f"the days of a comparison are equally long: {', '.join(told)}")

@@ -29,7 +29,6 @@ BOUND_TOLERANCE = 1e-6  # of the bound: from this gap on, bound and plan are tol
 _NARROWEST_LABEL = 26  # letters of a policy's name that always stand in one line
 _WORDS = ("policy", "knows")
 _PRICES = {  # what a policy's distance to the optimum is the price of
-    "mpc": "of not knowing the future",
     "dual-prices": "of decentralisation",
     "selfish": "of anarchy",
 }
@@ -126,6 +125,12 @@ def notes(comparison: Comparison, hidden: Sequence[Column] = ()) -> str:
             f"The coordinator {_coordinator(comparison)} does not let the plan through: with it the plan earns "
             f"{percent(plan.score, 1)}. The bound is that of a coordinator that only keeps the limits."
         )
+    if comparison.mismatches:
+        lines.append(
+            f"Warning: the tracks are not such days as the scenario's models draw: {'; '.join(comparison.mismatches)}. "
+            "Policies that expect what the models say are at a disadvantage; `outlook: {tracks: FOLDER}` in the "
+            "scenario lets them expect what other tracks show."
+        )
     broken = [f"{row.policy} ({row.violations})" for row in rows if row.violations]
     of_site = " of the site" if comparison.has_grid else ""
     lines.append(
@@ -162,19 +167,23 @@ def differences_table(comparison: Comparison) -> str:
 def prices_table(comparison: Comparison) -> str:
     """What it costs not to know the future, not to be led by one mind, or to be selfish, as a Markdown table.
 
-    One row for each policy of the run that stands for one of these; empty where nobody decides for the stations.
+    Not knowing is what the best policy of the run without foresight loses; one row for each that stands for one of the
+    others, empty where there is none.
     """
     names = [name for name in comparison.manifest.asked if name.partition("(")[0] in _PRICES]
-    if not any(name.partition("(")[0] in ("dual-prices", "selfish") for name in names):
+    if not names:
         return ""
+    names.sort(key=lambda name: list(_PRICES).index(name.partition("(")[0]))
+    blind = next(row.policy for row in comparison.table() if row.information != "future")
+    priced = [("of not knowing the future", blind), *((_PRICES[name.partition("(")[0]], name) for name in names)]
     heading = ("price", "policy", "cost over the optimum's", f"{comparison.currency}/day", "points of score")
     lines = ["| " + " | ".join(heading) + " |", "| --- | --- |" + " ---: |" * 3]
     uncontrolled = comparison.returns(UNCONTROLLED)
-    for name in sorted(names, key=lambda name: list(_PRICES).index(name.partition("(")[0])):
+    for what, name in priced:
         price = price_of(comparison.returns(name), comparison.bound, uncontrolled)
         cells = (
-            _PRICES[name.partition("(")[0]],
-            name.replace("|", "\\|"),
+            what,
+            comparison.label(name).replace("|", "\\|"),
             number(price.ratio, 3),
             number(price.per_day, 2),
             number(100 * price.points, 1),

@@ -17,6 +17,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ev_marl.planning.booking import LEAST_TRUST, booked_coverage
+from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.planning.own_plan import Worth, own_plans
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.scenario import scenario_value
@@ -134,6 +135,10 @@ class ActionCoder:
         """The actions that a scenario asks for, or `kind` instead."""
         return cls(site, scenario.action if kind is None else kind, worth)
 
+    def look(self, outlook: ComposedOutlook) -> None:
+        """Learn whom own plans ask for prices."""
+        self._outlook = outlook
+
     @property
     def joint_space(self) -> spaces.Space[Any]:
         """The actions of all ports as one: Box or MultiDiscrete over the ports, port by port."""
@@ -228,18 +233,17 @@ class ActionCoder:
             _number(actions, index, said[name], reach[name], -1.0 if free else 0.0, number)
             values[name] = number
         days, step = simulator.days, simulator.step_index
+        prices = self._outlook.prices(simulator.rows, step)
         if booked:
-            prices = days.buy_per_kwh[simulator.rows, step:]
             coverage = booked_coverage(
-                Vehicles.of(simulator), step, days.step_h, prices, simulator.site, simulator.upper_kw
+                Vehicles.of(simulator), step, days.step_h, prices[0], simulator.site, simulator.upper_kw
             )
             values["trust"] = np.clip(coverage + values["trust"], LEAST_TRUST, 1.0)
         own_plans(
             Vehicles.of(simulator),
             step,
             days.step_h,
-            days.buy_per_kwh[simulator.rows, step:],
-            days.sell_per_kwh[simulator.rows, step:],
+            *prices,
             self._worth,
             adder_per_kwh=values["adder"],
             trust=values["trust"],

@@ -18,6 +18,7 @@ from ev_marl.env.arguments import check_count, check_days, check_seed, check_tra
 from ev_marl.env.interface import Interface
 from ev_marl.env.observations import BlockLike, ObservedFeature
 from ev_marl.env.setup import Built, Setting
+from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.scenario import Scenario
 from ev_marl.simulation.coordinators import Coordinator
 from ev_marl.simulation.simulator import Flow, Simulator
@@ -122,6 +123,11 @@ class BatchedEnv(Built):
     def simulator(self) -> Simulator:
         """Runs the rows; there is none before the first reset."""
         return self._interface.simulator
+
+    @property
+    def outlook(self) -> ComposedOutlook:
+        """What is thought of the rest of the episodes."""
+        return self._interface.outlook
 
     @property
     def day(self) -> np.ndarray:
@@ -244,7 +250,7 @@ class BatchedEnv(Built):
             self.tracks = [self.world.sample(int(seed)) for seed in seeds]
         else:
             self.tracks = self._given
-        self._interface.attach(self.setting.simulator(self.tracks, self._interface.running))
+        self._interface.attach(self.setting.simulator(self.tracks, self._interface.running), self.world)
         self._played = 0
 
     def _restart(self, day: Sequence[int] | np.ndarray | None) -> None:

@@ -19,6 +19,7 @@ from ev_marl.env.interface import Interface
 from ev_marl.env.observations import BlockLike
 from ev_marl.env.render import Recorder, check_render_mode, render
 from ev_marl.env.setup import Built, Setting
+from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.scenario import Scenario
 from ev_marl.simulation.coordinators import Coordinator
 from ev_marl.simulation.simulator import Simulator
@@ -62,6 +63,11 @@ class Face(Built):
         """Runs the day; there is none before the first reset."""
         return self._interface.simulator
 
+    @property
+    def outlook(self) -> ComposedOutlook:
+        """What is thought of the rest of the episode."""
+        return self._interface.outlook
+
     def render(self) -> Any:
         """The site as it is now.
 
@@ -79,7 +85,7 @@ class Face(Built):
         """Start an episode."""
         self.track = self._choice.next(seed, options)
         simulator = self.setting.simulator([self.track], self._interface.running)
-        self._interface.attach(simulator)
+        self._interface.attach(simulator, self.world)
         simulator.reset()
         self._interface.refresh()
         if self.render_mode is not None:

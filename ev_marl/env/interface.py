@@ -13,10 +13,12 @@ import numpy as np
 from ev_marl.env.actions import ActionCoder, ActionLike
 from ev_marl.env.observations import BlockLike, Observer
 from ev_marl.objective import Objective
+from ev_marl.planning.outlook import Truth, make_outlook
 from ev_marl.planning.own_plan import Worth
 from ev_marl.scenario import Scenario
 from ev_marl.simulation.simulator import Flow, Simulator
 from ev_marl.site import Site
+from ev_marl.world import World
 
 
 class Interface:
@@ -43,6 +45,8 @@ class Interface:
         Puts the observations together.
     actions : ActionCoder
         Says what actions mean.
+    outlook : ComposedOutlook
+        What is thought of later steps.
     running : Simulator or None
         The simulator that is observed; None before the first day.
     """
@@ -62,6 +66,7 @@ class Interface:
         self.observer = Observer.from_scenario(scenario, site, observation, trust=trust)
         self.observer.weigh(worth)
         self.actions = ActionCoder.from_scenario(scenario, site, action, worth)
+        self.outlook = make_outlook(scenario.outlook)
         self._n_agents = len(site.agents)
         self.running: Simulator | None = None
 
@@ -78,10 +83,20 @@ class Interface:
             raise RuntimeError("there is no simulator before the first reset; call reset() first")
         return self.running
 
-    def attach(self, simulator: Simulator) -> None:
-        """Observe this simulator from now on; call it again when the simulator has new days."""
+    def attach(self, simulator: Simulator, world: World | None = None) -> None:
+        """Observe this simulator from now on; call it again when the simulator has new days.
+
+        Parameters
+        ----------
+        simulator : Simulator
+            Loaded with days.
+        world : World, optional
+            The scenario's models, for what is expected of later steps.
+        """
         self.running = simulator
-        self.observer.load(simulator.days)
+        self.outlook.begin(Truth.of(simulator), world)
+        self.observer.load(simulator.days, self.outlook)
+        self.actions.look(self.outlook)
 
     def refresh(self) -> None:
         """Bring the observations up to date with the coming step."""

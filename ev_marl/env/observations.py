@@ -15,8 +15,9 @@ import numpy as np
 from gymnasium import spaces
 
 from ev_marl.env.blocks import BLOCKS, Feature, ObservationBlock, Scope
-from ev_marl.env.blocks.base import Weighing
+from ev_marl.env.blocks.base import LookingAhead, Weighing
 from ev_marl.env.rows import Run, append_run, copy_rows, copy_runs, stacked, starts
+from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.planning.own_plan import Worth
 from ev_marl.scenario import scenario_value
 from ev_marl.scenario.schema import BlockOptions, PricesBlock, Scenario
@@ -226,9 +227,11 @@ class Observer:
             if isinstance(table.block, Weighing):
                 table.block.weigh(worth)
 
-    def load(self, days: Days) -> None:
-        """Tell the blocks that the simulator has new days."""
+    def load(self, days: Days, outlook: ComposedOutlook) -> None:
+        """Tell the blocks that the simulator has new days, and those that look ahead whom to ask."""
         for table in self._tables:
+            if isinstance(table.block, LookingAhead):
+                table.block.look(outlook)
             table.block.load(days)
 
     def fill(self, simulator: Simulator) -> None:

@@ -10,7 +10,7 @@ that station's columns only, and `ev_marl.testing.check_policy` verifies it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.objective import Objective
+from ev_marl.planning.outlook import Outlook, OutlookLike, Present, PresentOutlook
 from ev_marl.planning.own_plan import Worth
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.site.arrays import SiteArrays
@@ -76,10 +77,18 @@ class SiteView(StationView):
     site: SiteArrays
     lower_kw: np.ndarray  # (B, G)  clamped
     upper_kw: np.ndarray  # (B, G)
-    base_load_kw: np.ndarray | None = None  # (B, G)  inflexible load − PV below each group in this step
+    base_load_kw: np.ndarray  # (B, G)  inflexible load − PV below each group in this step
     peak_kw: np.ndarray | None = None  # (B,)  highest import of the site so far, base load included
     grid: Injections | None = None  # what loads and generators of the network above do in this step; chargers 0
     tap: np.ndarray | None = None  # int64 (B,)  position of the network's controlled transformer
+
+    def present(self, row: int | None = None) -> Present:
+        """What an outlook goes on from, of one row or of all; row b plays day b."""
+        rows = slice(None) if row is None else slice(row, row + 1)
+        grid = self.grid if self.grid is None or row is None else self.grid.rows(np.array([row]))
+        return Present(
+            self.step, self.n_steps, rows, self.lower_kw[rows], self.upper_kw[rows], self.base_load_kw[rows], grid
+        )
 
 
 def site_view(view: StationView) -> SiteView:
@@ -105,9 +114,17 @@ class Episode:
     step_h: float
     rng: np.random.Generator  # the policy's own random numbers
     tracks: Sequence[Track] | None  # one per batch row; only for a policy with information "future"
-    world: World | None = None  # the scenario's models, from which a policy may draw what it expects; never its tracks
+    world: World | None = None  # the scenario's site and models; never its tracks
+    outlook: Outlook = field(default_factory=PresentOutlook)  # what is thought of the rest of the episode
     objective: Objective | None = None  # what counts, for a policy that needs more of it than the view's prices
     grid: GridLoop | None = None  # the network above the site, without any day; for a policy that knows the site
+
+
+@runtime_checkable
+class ForeseeingPolicy(Protocol):
+    """A policy with an outlook of its own, which goes over that of the scenario kind by kind."""
+
+    outlook: OutlookLike | None
 
 
 @runtime_checkable

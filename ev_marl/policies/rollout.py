@@ -12,8 +12,17 @@ import numpy as np
 from ev_marl.env.interface import Interface
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.objective import Objective
+from ev_marl.planning.outlook import ComposedOutlook, Outlook, PresentOutlook, Truth, make_outlook
 from ev_marl.planning.own_plan import Worth
-from ev_marl.policies.base import Episode, ObservationView, ObservingPolicy, Policy, SiteView, StationView
+from ev_marl.policies.base import (
+    Episode,
+    ForeseeingPolicy,
+    ObservationView,
+    ObservingPolicy,
+    Policy,
+    SiteView,
+    StationView,
+)
 from ev_marl.simulation.simulator import Flow, Simulator
 from ev_marl.simulation.stays import vehicles_at
 from ev_marl.support.errors import PolicyError
@@ -39,10 +48,11 @@ class Rollout:
         return total
 
 
-def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> StationView:
-    """What `policy` may know at the start of the coming step."""
+def make_view(simulator: Simulator, objective: Objective, policy: Policy, outlook: Outlook) -> StationView:
+    """What `policy` may know at the start of the coming step, with what `outlook` says of prices."""
     days, step = simulator.days, simulator.step_index
     worth = Worth.of(objective)
+    buy_per_kwh, sell_per_kwh = outlook.prices(simulator.day, step)
     own: dict[str, Any] = {
         "step": step,
         "n_steps": days.n_steps,
@@ -56,8 +66,8 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy) -> Sta
         "lo_kw": simulator.lo_kw.copy(),
         "hi_kw": simulator.hi_kw.copy(),
         "laxity_h": simulator.laxity_h.copy(),
-        "buy_per_kwh": days.buy_per_kwh[simulator.day, step:],
-        "sell_per_kwh": days.sell_per_kwh[simulator.day, step:],
+        "buy_per_kwh": buy_per_kwh,
+        "sell_per_kwh": sell_per_kwh,
         "local_hour": days.local_hour[simulator.day, step:],
         "energy_weight": worth.energy_weight,
         "wear_per_kwh": worth.wear_per_kwh,
@@ -102,17 +112,29 @@ def _check(setpoint_kw: np.ndarray, simulator: Simulator, policy: Policy | Obser
         )
 
 
+def _outlook(simulator: Simulator, policy: Policy | ObservingPolicy, world: World | None) -> ComposedOutlook:
+    """What the policy is told of the future: as the scenario says, and over that as the policy does."""
+    own = policy.outlook if isinstance(policy, ForeseeingPolicy) else None
+    outlook = make_outlook(None if world is None else world.scenario.outlook, own)
+    outlook.begin(Truth.of(simulator), world)
+    return outlook
+
+
 def _eyes(
-    simulator: Simulator, objective: Objective, policy: Policy | ObservingPolicy, world: World | None
+    simulator: Simulator,
+    objective: Objective,
+    policy: Policy | ObservingPolicy,
+    outlook: ComposedOutlook,
+    world: World | None,
 ) -> Callable[[], Any]:
     """What gives the policy its view of the coming step."""
     if not isinstance(policy, ObservingPolicy):
-        return lambda: make_view(simulator, objective, policy)
+        return lambda: make_view(simulator, objective, policy, outlook)
     if world is None:
         raise PolicyError(f"policy '{policy.name}' decides on observations: give the rollout `world=`")
     scenario = world.scenario  # what the policy's file names is run only where the scenario is trusted
     interface = Interface(scenario, world.site, objective, policy.observation, policy.action, trust=scenario.trusted)
-    interface.attach(simulator)
+    interface.attach(simulator, world)
 
     def look() -> ObservationView:
         interface.refresh()
@@ -153,7 +175,8 @@ def rollout(
     watch : callable, optional
         Called after each step with the flow, the rewards (B, A) and the costs (n_terms, B, A).
     world : World, optional
-        The scenario's models, for policies that forecast or observe; others do without.
+        The scenario's models, for policies that expect or observe; without it, prices are known and nothing else
+        changes, unless the policy says otherwise.
 
     Returns
     -------
@@ -167,6 +190,7 @@ def rollout(
     """
     simulator.load(tracks)
     simulator.reset(np.arange(len(tracks)))
+    outlook = _outlook(simulator, policy, world)
     blind = policy.information == "own"
     policy.reset(
         Episode(
@@ -177,6 +201,7 @@ def rollout(
             rng=np.random.default_rng(seed),
             tracks=tracks if policy.information == "future" else None,
             world=world,
+            outlook=PresentOutlook() if blind else outlook,
             objective=objective,
             grid=None if blind or simulator.grid is None else replace(simulator.grid),  # without its days
         )
@@ -184,7 +209,7 @@ def rollout(
     returns = np.zeros((len(tracks), simulator.site.n_stations))
     totals = np.zeros((len(objective.terms), len(tracks)))
     act_seconds = step_seconds = 0.0
-    look = _eyes(simulator, objective, policy, world)
+    look = _eyes(simulator, objective, policy, outlook, world)
     while not simulator.done:
         begin = time.perf_counter()
         setpoint_kw = policy.act(look())

@@ -97,7 +97,7 @@ class TrainingFace:
         self.action_space = self.env.single_action_space if self.central else self._stations.space
         self.n_state = self.env.n_compact_features if config.critic == "state" else 0
         plans = next((block for block in blocks if isinstance(block, Plans) and block.trust == 1.0), None)
-        self._reward = TrainingReward(config.reward, Worth.of(self.env.objective), plans)
+        self._reward = TrainingReward(config.reward, Worth.of(self.env.objective), self.env.outlook, plans)
         action: Any = scenario.action if config.action is None else config.action
         self._hold_steps = action.bid.hold_steps if isinstance(action, Bid) else 1
         self._seed, self._worker = seed, worker

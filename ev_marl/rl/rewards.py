@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from ev_marl.env.blocks import Plans
+from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.planning.own_plan import OUTLOOK, Worth, own_plans
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.rl.config import Reward
@@ -77,12 +78,14 @@ class TrainingReward:
         What counts.
     worth : Worth
         What the objective charges.
+    outlook : ComposedOutlook
+        Whom plans ask for prices; that of the environment.
     plans : Plans, optional
         The agents' observation of their plans, to save planning twice; its trust must be 1.
     """
 
-    def __init__(self, config: Reward, worth: Worth, plans: Plans | None = None) -> None:
-        self._config = config
+    def __init__(self, config: Reward, worth: Worth, outlook: ComposedOutlook, plans: Plans | None = None) -> None:
+        self._config, self._outlook = config, outlook
         self._plans = plans if config.shaping == "plan" else None
         self._worth = worth
         self._shaping: Literal["none", "plan", "unmet"] = config.shaping
@@ -156,16 +159,15 @@ class TrainingReward:
     def _values(self, simulator: Simulator) -> np.ndarray:
         if self._plans is not None:
             return self._plans.value.copy()
-        outlook = np.empty((*simulator.session.shape, len(OUTLOOK)))
-        days, step = simulator.days, simulator.step_index
+        merits = np.empty((*simulator.session.shape, len(OUTLOOK)))
+        step = simulator.step_index
         own_plans(
             Vehicles.of(simulator),
             step,
-            days.step_h,
-            days.buy_per_kwh[simulator.rows, step:],
-            days.sell_per_kwh[simulator.rows, step:],
+            simulator.days.step_h,
+            *self._outlook.prices(simulator.rows, step),
             self._worth,
-            outlook=outlook,
+            outlook=merits,
         )
-        value: np.ndarray = outlook[:, :, 0].copy()
+        value: np.ndarray = merits[:, :, 0].copy()
         return value

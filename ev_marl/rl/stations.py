@@ -113,4 +113,4 @@ def training_reward(reward: RewardLike, env: BatchedEnv) -> TrainingReward:
         reward = Reward(team=1.0 if reward == "team" else 0.0, shaping="none")
     if reward.credit != "none":
         raise ValueError(f"credit is '{reward.credit}'; only `ev-marl train` solves its training days for that")
-    return TrainingReward(reward, Worth.of(env.objective))
+    return TrainingReward(reward, Worth.of(env.objective), env.outlook)

@@ -20,7 +20,7 @@ from ev_marl.scenario.sizes import size_problems, steps_of
 from ev_marl.scenario.tree import tree_problems
 from ev_marl.scenario.units import currency_of
 from ev_marl.support.errors import UnknownNameError
-from ev_marl.support.files import is_file
+from ev_marl.support.files import is_file, is_folder
 from ev_marl.support.registry import Registry, is_own_code
 
 MODEL_CURRENCY = "EUR"  # of every fitted price model
@@ -35,6 +35,7 @@ def whole_scenario_problems(document: Document) -> list[Problem]:
         tree_problems(document),
         grid_problems(document),
         _file_problems(document),
+        _outlook_problems(document),
         _extra_problems(document),
         _currency_problems(document),
     )
@@ -64,6 +65,13 @@ def _file_problems(document: Document) -> Iterator[Problem]:
                     row = values.index(min(values)) + 2
                     message = f"file {file}, row {row}: found {min(values):g}; a limit cannot be below zero"
                     yield document.problem(here, message)
+
+
+def _outlook_problems(document: Document) -> Iterator[Problem]:
+    folder = document.value(("outlook", "tracks"), None)
+    if isinstance(folder, str) and not is_folder(folder):
+        message = f"there is no folder {folder}; paths are relative to the scenario file"
+        yield document.problem(("outlook", "tracks"), message)
 
 
 def _walk(data: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:

@@ -31,7 +31,7 @@ ALTERNATIVES = (
     "power_factor",
     "q_of_v",
 )  # a mapping has at most one of these keys
-FILE_KEYS = ("csv", "file")  # whose text is a path
+FILE_KEYS = ("csv", "file", "tracks")  # whose text is a path
 LONGEST_CHAIN = 20  # of files that extend each other
 PLUG_IN_KEYS = ("options", "extra")  # below these are the options of plug-ins, which are not read here
 

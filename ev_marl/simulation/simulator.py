@@ -215,6 +215,7 @@ class Simulator:
     def load(self, tracks: Sequence[Track]) -> None:
         """Replace the days; a reset must follow."""
         self.days = Days.stack(self.site, tracks)
+        self.tracks = tuple(tracks)
         if self.grid is not None:
             self.grid.load(tracks)
         self.step_index = self.days.n_steps

@@ -35,6 +35,14 @@ def is_file(path: str | Path) -> bool:
         return False
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether there is such a folder; no text, however long or odd, is an error."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
 def read_bytes(path: Path, most: int) -> bytes:
     """Contents of a file.
 

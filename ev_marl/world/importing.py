@@ -185,7 +185,7 @@ def sessions_to_tracks(
     departure = np.array([record.departure.timestamp() for record in records]) / 3600.0
     tracks = []
     for k, day in enumerate(world.days):
-        surroundings = world.surroundings(day, seed + k)
+        surroundings = world.surroundings(seed + k, day)
         begin_h = surroundings.start.timestamp() / 3600.0
         end_h = begin_h + surroundings.n_steps * surroundings.step_h
         there = np.flatnonzero((departure > begin_h - surroundings.step_h) & (arrival < end_h))

@@ -11,6 +11,7 @@ metadata; in JSON they stand below `grid`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,28 @@ _BY_GROUP = ("base_load_kw", "import_limit_kw", "export_limit_kw")
 _GRID = {"load_kw": "loads", "load_kvar": "loads", "generator_kw": "generators", "generator_kvar": "generators"}
 _ARROW = {"i": pa.int64(), "f": pa.float64(), "U": pa.string()}
 _SESSION_TYPES = {name: _ARROW[SESSION[name].kind] for name in FIELDS}
+
+
+SUFFIXES = (".json", ".parquet")
+
+
+def track_paths(paths: Sequence[Path]) -> list[Path]:
+    """Track files, and those of folders in the order of their names.
+
+    Raises
+    ------
+    TrackError
+        If there is none, or no such folder.
+    """
+    found: list[Path] = []
+    for path in paths:
+        found += sorted(entry for entry in path.iterdir() if entry.suffix in SUFFIXES) if path.is_dir() else [path]
+    if not found:
+        raise TrackError(f"no track files ({', '.join(SUFFIXES)}) in {', '.join(map(str, paths)) or 'the list'}")
+    for path in found:
+        if not path.is_file():
+            raise TrackError(f"{path}: there is no such file or folder")
+    return found
 
 
 def write(track: Track, path: Path, overwrite: bool) -> Path:

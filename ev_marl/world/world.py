@@ -100,9 +100,7 @@ class World:
         day : date, optional
             Day that the track starts on; left out, it is drawn among the scenario's days.
         """
-        if day is None:
-            day = self.days[int(stream(seed, "calendar").integers(len(self.days)))]
-        known = self._day(day)
+        known = self._day(self._day_of(seed) if day is None else day)
         scenario = self.scenario
         arrays = self.site.arrays
         coming = self._sessions.draw(known.hours, arrays.n_ports, stream(seed, "arrivals"), stream(seed, "stays"))
@@ -126,17 +124,21 @@ class World:
         source = {"scenario": scenario.name, "seed": str(seed)}
         return self._track(known, seed, sessions, turned_away, source)
 
-    def surroundings(self, day: date, seed: int) -> Track:
-        """A track of `day` without vehicles: prices, base load and limits only, for sessions from elsewhere.
+    def surroundings(self, seed: int, day: date | None = None) -> Track:
+        """The track of a seed without its vehicles: prices, base load and limits only.
 
         Parameters
         ----------
-        day : date
-            Day that the track starts on.
         seed : int
             Seed of prices and loads, >= 0.
+        day : date, optional
+            Day that the track starts on; left out, that of the seed.
         """
-        return self._track(self._day(day), seed, no_sessions(), 0, {"scenario": self.scenario.name, "seed": str(seed)})
+        known = self._day(self._day_of(seed) if day is None else day)
+        return self._track(known, seed, no_sessions(), 0, {"scenario": self.scenario.name, "seed": str(seed)})
+
+    def _day_of(self, seed: int) -> date:
+        return self.days[int(stream(seed, "calendar").integers(len(self.days)))]
 
     def _day(self, day: date) -> _Day:
         if day not in self._known_days:

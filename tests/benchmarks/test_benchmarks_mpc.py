@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ev_marl.env.setup import Setting
+from ev_marl.planning.outlook import Truth, make_outlook
 from ev_marl.policies import make_policy, make_view, rollout
 from ev_marl.policies.base import StationView
 from ev_marl.scenario import Scenario, load_scenario
@@ -46,7 +47,9 @@ def test_act(benchmark: Any, name: str, policy: str, capsys: pytest.CaptureFixtu
     control.act = timed  # type: ignore[method-assign]
     rollout(simulator, setting.objective, control, tracks, world=setting.world)
     simulator.reset()
-    benchmark.pedantic(decide, args=(make_view(simulator, setting.objective, control),), rounds=5)
+    outlook = make_outlook()
+    outlook.begin(Truth.of(simulator), setting.world)
+    benchmark.pedantic(decide, args=(make_view(simulator, setting.objective, control, outlook),), rounds=5)
     with capsys.disabled():
         print(
             f"\n{policy}, {name}: {statistics.mean(cpu_ms):.1f} ms of processor time a step on average, "

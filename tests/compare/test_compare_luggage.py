@@ -57,7 +57,11 @@ def _work(folder: Path, package: str, monkeypatch: pytest.MonkeyPatch) -> Work:
     (folder / package / "gentle.py").write_text(OWN.format(package=package))
     monkeypatch.syspath_prepend(folder)
     (folder / "limit.csv").write_text("kw\n" + "\n".join(["9", "14"] * 12) + "\n")
-    (folder / "mine.yaml").write_text("extends: tiny\nname: mine\nsite: {import_limit: {csv: limit.csv, column: kw}}\n")
+    (folder / "mine.yaml").write_text(
+        "extends: tiny\nname: mine\nsite: {import_limit: {csv: limit.csv, column: kw}}\noutlook: {tracks: others}\n"
+    )
+    for seed in (5, 6):
+        Setting.of("tiny").world.sample(seed).save(folder / "others" / f"{seed}.json")
     scenario = load_scenario(folder / "mine.yaml")
     learned = folder / "results" / "ippo"
     learned.mkdir(parents=True)
@@ -71,7 +75,7 @@ def _work(folder: Path, package: str, monkeypatch: pytest.MonkeyPatch) -> Work:
         arrays[f"station.{layer}.bias"] = np.zeros(m, dtype=np.float32)
     np.savez(learned / "weights.npz", **arrays)  # type: ignore[arg-type]
     Setting.of(scenario).world.sample(4).save(folder / "day.parquet")
-    policies = ("edf", f"{package}.gentle:Gentle", f"rllib:{learned}")
+    policies = ("edf", "selfish", "dual-prices", f"{package}.gentle:Gentle", f"rllib:{learned}")
     return Manifest.of(scenario, policies, seed=0, tracks=[folder / "day.parquet"]).work(trust=True)
 
 

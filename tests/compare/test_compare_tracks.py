@@ -50,7 +50,7 @@ def test_days_that_do_not_go_together(days: Path, tmp_path: Path) -> None:
 
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(RunError, match=r"no track files \(.json, .parquet\) in"):
+    with pytest.raises(TrackError, match=r"no track files \(.json, .parquet\) in"):
         run(empty)
     Track.load(days / "a.parquet").save(tmp_path / "copy.parquet")
     with pytest.raises(RunError, match="are the same day"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from datetime import UTC, datetime
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -13,6 +14,7 @@ from builders import playable_scenarios
 import ev_marl
 from ev_marl.env.blocks import BLOCKS, Feature, Neighbours, Prices
 from ev_marl.env.observations import Observer, make_block
+from ev_marl.planning.outlook import Truth, make_outlook
 from ev_marl.scenario import ScenarioError, load_scenario, scenario_from_dict
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.days import Days
@@ -115,7 +117,9 @@ def a_day(site: Site, n_steps: int = 4, step_h: float = 1.0) -> Track:
 def observe(site: Site, simulator: Simulator, blocks: list[object]) -> tuple[dict[str, float], ...]:
     """Observations of all agents by label."""
     observer = Observer.from_scenario(ev_marl.load_scenario("tiny"), site, blocks)  # type: ignore[arg-type]
-    observer.load(simulator.days)
+    outlook = make_outlook()
+    outlook.begin(Truth.of(simulator), None)
+    observer.load(simulator.days, outlook)
     observer.fill(simulator)
     out = np.zeros((1, 3, observer.width), dtype=np.float32)
     observer.observe(out)
@@ -217,13 +221,17 @@ def test_a_lonely_station_has_no_neighbours() -> None:
     assert (out == 0).all()
 
 
+@pytest.mark.parametrize("outlook", ["known", {"name": "forecast", "options": {"price_error": 0.0}}])
 @pytest.mark.parametrize(("step_h", "n_steps"), [(0.25, 24), (1.0, 6), (2.0, 3), (0.4, 15)])
-def test_hours_ahead_are_means_over_the_hour_whatever_the_step(step_h: float, n_steps: int) -> None:
+def test_hours_ahead_are_means_over_the_hour_whatever_the_step(step_h: float, n_steps: int, outlook: Any) -> None:
     site = yard()
     track = a_day(site, n_steps, step_h)
     days = Days.stack(site.arrays, [track])
     block = Prices(hours=3, scale_per_kwh=1.0)
     block.bind(site)
+    told = make_outlook(outlook)
+    told.begin(Truth(site.arrays, [track], days), None)
+    block.look(told)
     table = block.tabulate(days)[0]
     fine = np.repeat(track.buy_per_kwh, round(step_h * 1000))  # price at every thousandth of an hour
     fine = np.concatenate([fine, np.full(4000, fine[-1])])

@@ -17,7 +17,6 @@ from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.optimum import solve
-from ev_marl.planning.outlook.expected import ExpectedRoom, ExpectedVehicles
 from ev_marl.policies import DualPrices, StationView, make_policy, rollout
 from ev_marl.policies.messages.dual import add_up, new_prices, prices_above
 from ev_marl.policies.messages.plan import plan_at_prices
@@ -218,35 +217,6 @@ def test_never_above_the_bound_on_any_site(seed):
     for coordinator in ("nearest", "priority"):
         bound = solve(site, track, objective()).bound
         assert play(site, track, DualPrices(rounds=3), coordinator=coordinator) <= bound + 1e-6 * max(1.0, abs(bound))
-
-
-def test_expected_room_starts_from_what_is_seen():
-    setting = Setting.of("workplace")
-    room = ExpectedRoom.of(setting.world, 20)
-    track = setting.world.sample(day_seeds(1, 1, "train")[0])
-    lower, upper = room.given(40, track.lower_kw[40][None], track.upper_kw[40][None])
-    assert upper.shape == (1, track.upper_kw.shape[1], track.n_steps - 40)
-    assert np.array_equal(upper[0, :, 0], track.upper_kw[40])
-    assert np.array_equal(lower[0, :, 0], track.lower_kw[40])
-    assert np.array_equal(np.isfinite(upper[0]), np.isfinite(track.upper_kw[40:].T))
-    # Less room than usual now means less soon, and says nothing about the night.
-    less = track.upper_kw[40].copy()
-    less[0] -= 30.0
-    _, after = room.given(40, track.lower_kw[40][None], less[None])
-    assert after[0, 0, 1] < upper[0, 0, 1] - 2.0
-    assert abs(after[0, 0, -1] - upper[0, 0, -1]) < 10.0
-
-
-def test_expected_vehicles_are_those_still_to_come():
-    setting = Setting.of("workplace")
-    expected = ExpectedVehicles.of(setting.world, setting.site.arrays, 3)
-    again = ExpectedVehicles.of(setting.world, setting.site.arrays, 3)
-    assert np.array_equal(expected.stays["due_kwh"], again.stays["due_kwh"])
-    assert expected.weight == pytest.approx(1 / 3)
-    view = make_station_view(buy=[0.1] * 50, step=46, n_steps=96, energy=[20.0] * 40)
-    coming = expected.to_come(view)
-    assert np.array_equal(coming.session[0] >= 0, expected.stays["arrival_step"] > 46)
-    assert 0 < (coming.session[0] >= 0).sum() < len(expected.stays)
 
 
 def test_models_of_the_world_help_and_days_are_reproducible():

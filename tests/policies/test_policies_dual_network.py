@@ -16,7 +16,7 @@ pytest.importorskip("pandapower")
 from builders import random_site, random_track
 from grid_cases import ChainBackend, chain_day, chain_loop, chain_site
 from optimum_cases import money
-from policies_cases import day, two_lots
+from policies_cases import day, outlook_on, two_lots
 from policies_grid_cases import another_future, weak_street
 
 from ev_marl.env.setup import Setting
@@ -64,7 +64,7 @@ def first_answer(site: Site, track: Track, loop: GridLoop, rounds: int) -> tuple
     simulator.reset()
     rng = np.random.default_rng(0)
     policy.reset(Episode(site.arrays, 1, track.n_steps, track.step_h, rng, None, grid=replace(loop)))
-    policy.act(make_view(simulator, MONEY, policy))
+    policy.act(make_view(simulator, MONEY, policy, outlook_on(simulator)))
     return policy, policy._plan_kw[0]
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from optimum_cases import money, random_day
-from policies_cases import day, make_episode, make_site_view, make_station_view, two_lots
+from policies_cases import day, make_episode, make_site_view, make_station_view, outlook_on, two_lots
 
 from ev_marl.env.setup import Setting
 from ev_marl.objective import Objective
@@ -20,13 +20,16 @@ from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.optimum import solve
-from ev_marl.planning.outlook.ahead import KnownOutlook, expected_fleets, look_ahead
+from ev_marl.planning.outlook.drawn import sample_of_models
+from ev_marl.planning.outlook.fleets import fleets
 from ev_marl.planning.programme.receding import Program
 from ev_marl.policies import Mpc, MpcPerfect, make_policy, make_view, rollout
+from ev_marl.policies.mpc.ahead import look_ahead
 from ev_marl.scenario import Scenario, load_scenario
 from ev_marl.scenario.series import Series
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.stays import stays_of
 from ev_marl.support.errors import OptionError, PolicyError
 from ev_marl.testing import check_policy
 from ev_marl.world.track import Track
@@ -45,9 +48,11 @@ def first_program(site, track, objective, **options) -> Program:
     """The programme of the first step, the whole day being known."""
     simulator = Simulator(site.arrays, make_coordinator("none"), [track])
     simulator.reset()
-    view = make_view(simulator, objective, MpcPerfect())
-    outlook = KnownOutlook(site.arrays, [track])
-    return Program(site.arrays, look_ahead(view, 0, outlook, track.n_steps), objective, **options)
+    outlook = outlook_on(simulator)
+    view = make_view(simulator, objective, MpcPerfect(), outlook)
+    stays = stays_of(site.arrays, track)
+    coming = stays[stays["arrival_step"] > 0]
+    return Program(site.arrays, look_ahead(view, 0, outlook, coming, track.n_steps), objective, **options)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -171,15 +176,21 @@ def test_among_equal_steps_the_first_is_taken():
 
 def test_fleets_hold_what_drawn_days_hold():
     world = Setting.of("residential-v2g").world
-    fleets = expected_fleets(world, 10)
+    site = world.site.arrays
+    stays, weight = sample_of_models(world).vehicles(10)
+    assert weight == pytest.approx(0.1)
+    grouped = fleets(stays, weight, site, world.scenario.n_steps, world.scenario.step)
     per_day = np.mean([(world.sample(s).sessions["arrival_step"] > 0).sum() for s in range(30)])
-    assert 0.5 * per_day < len(fleets) < 2.0 * per_day
-    assert (fleets["deadline_step"] > fleets["arrival_step"]).all()
-    assert (fleets["due_kwh"] <= fleets["capacity_kwh"]).all()
-    assert (fleets["floor_kwh"] <= fleets["energy_kwh"]).all()
+    assert 0.5 * per_day < len(grouped) < 2.0 * per_day
+    assert (grouped["deadline_step"] > grouped["arrival_step"]).all()
+    assert (grouped["due_kwh"] <= grouped["capacity_kwh"]).all()
+    assert (grouped["floor_kwh"] <= grouped["energy_kwh"]).all()
     # Every charger has 11 kW, and most vehicles take it.
-    assert 0.5 * 11.0 * per_day < fleets["charge_kw"].sum() <= 1.2 * 11.0 * per_day
-    assert len(expected_fleets(world, 0)) == 0
+    assert 0.5 * 11.0 * per_day < grouped["charge_kw"].sum() <= 1.2 * 11.0 * per_day
+    later = stays[stays["arrival_step"] > 0]
+    assert grouped["charge_kw"].sum() == pytest.approx(weight * later["charge_kw"].sum())
+    nobody, _ = sample_of_models(world).vehicles(0)
+    assert len(fleets(nobody, 1.0, site, 96, 0.25)) == 0
 
 
 def test_a_programme_without_optimum_names_step_and_row():

@@ -17,6 +17,7 @@ from builders import random_site, random_track
 from grid_cases import ChainBackend, chain_day, chain_loop, chain_site
 from optimum_cases import money, random_day, without_limits
 from optimum_grid_cases import hang, random_street
+from policies_cases import outlook_on
 from policies_grid_cases import another_future, weak_street
 
 from ev_marl.env.setup import Setting
@@ -28,14 +29,16 @@ from ev_marl.objective import Objective
 from ev_marl.objective.grid import VoltageDeviation
 from ev_marl.optimum import GridProblem, solve
 from ev_marl.optimum.grid.tangents import violation
-from ev_marl.planning.outlook.ahead import KnownOutlook, look_ahead
-from ev_marl.planning.outlook.loads import ExpectedLoads, KnownLoads
+from ev_marl.planning.outlook import Present
+from ev_marl.planning.outlook.drawn import sample_of_models
 from ev_marl.planning.programme.receding import Program
 from ev_marl.policies import Mpc, MpcPerfect, Policy, make_view, rollout
+from ev_marl.policies.mpc.ahead import look_ahead
 from ev_marl.policies.mpc.grid import LATER, GridAhead
 from ev_marl.scenario.schema.grid import Chargers, GridLimits, TapControl, VoltageDroop
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.stays import stays_of
 from ev_marl.site import Site
 from ev_marl.support.errors import ObjectiveError
 from ev_marl.world.seeds import day_seeds
@@ -131,9 +134,11 @@ def test_a_plan_keeps_the_limits_in_the_exact_power_flow(seed: int, tmp_path: Pa
     problem = GridProblem.of(loop, track)
     simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], loop)
     simulator.reset()
-    view = make_view(simulator, MONEY, MpcPerfect())
-    ahead = look_ahead(view, 0, KnownOutlook(site.arrays, [track]), track.n_steps)
-    network = GridAhead(replace(loop), KnownLoads(site, [track]), site.arrays, fleets=False)
+    outlook = outlook_on(simulator)
+    view = make_view(simulator, MONEY, MpcPerfect(), outlook)
+    stays = stays_of(site.arrays, track)
+    ahead = look_ahead(view, 0, outlook, stays[stays["arrival_step"] > 0], track.n_steps)
+    network = GridAhead(replace(loop), outlook, site.arrays)
     program = Program(site.arrays, ahead, MONEY, grid=network.rows(0, view, ahead))
     blind = Program(site.arrays, ahead, MONEY)
 
@@ -223,8 +228,10 @@ def test_no_row_forbids_to_charge_nothing_and_fleets_are_spread_over_their_buses
     class Looking(Mpc):
         def act(self, view):
             nonlocal seen
-            ahead = look_ahead(view, 0, self._outlook, 48)
-            rows = self._grid.rows(0, view, ahead)
+            coming, are_fleets = self._coming(view, 0)
+            assert are_fleets
+            ahead = look_ahead(view, 0, self._outlook, coming, 48)
+            rows = self._grid.rows(0, view, ahead, fleets=True)
             np.testing.assert_allclose(rows._share.sum(axis=1), 1.0)
             coming = rows._share[ahead.n_here :]
             np.testing.assert_allclose(coming, 0.5)  # five chargers at each of the two buses
@@ -246,22 +253,24 @@ def test_no_row_forbids_to_charge_nothing_and_fleets_are_spread_over_their_buses
 
 def test_expected_loads_keep_the_present_and_foretell_better_than_the_mean(weak: Setting) -> None:
     world, n_days, t = weak.world, 30, 10
-    expected = ExpectedLoads(world)
-    rng = np.random.default_rng(3)
+    mean = sample_of_models(world).grid_loads._mean
     wrong = {"expected": 0.0, "mean": 0.0}
     for k in range(n_days):
-        day = day_loads(weak.site, world.surroundings(world.days[int(rng.integers(len(world.days)))], 10_000 + k))
-        none = np.zeros((1, 2))
+        track = world.surroundings(10_000 + k)
+        simulator = weak.simulator([track])
+        simulator.reset()
+        outlook = outlook_on(simulator, {"grid": "expected"}, world=world)
+        day = day_loads(weak.site, track)
+        none, groups = np.zeros((1, 2)), np.zeros((1, weak.site.arrays.n_groups))
         now = Injections(*(part[t : t + 1] for part in day), none, none)
-        states = expected.ahead(0, t, now, 12)
+        states = outlook.grid_loads(Present(t, track.n_steps, slice(None), groups, groups, groups, now), 12)
         for name, part in zip(("load_kw", "load_kvar", "generator_kw", "generator_kvar"), day, strict=True):
             np.testing.assert_array_equal(getattr(states, name)[0], part[t])
         truth = (day[0].sum(axis=1) - day[2].sum(axis=1))[t + 1 : t + 12]
         foretold = (states.load_kw.sum(axis=1) - states.generator_kw.sum(axis=1))[1:]
-        mean = (expected._mean[:, : day[0].shape[1]].sum(axis=1))[t + 1 : t + 12]
-        mean = mean - expected._mean[t + 1 : t + 12, expected._ends[1] : expected._ends[2]].sum(axis=1)
+        loads, _, generators, _ = np.split(mean[t + 1 : t + 12], np.cumsum([p.shape[1] for p in day])[:3], 1)
         wrong["expected"] += float(((foretold - truth) ** 2).sum())
-        wrong["mean"] += float(((mean - truth) ** 2).sum())
+        wrong["mean"] += float(((loads.sum(axis=1) - generators.sum(axis=1) - truth) ** 2).sum())
     assert wrong["expected"] < 0.7 * wrong["mean"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from policies_cases import day, two_lots
+from policies_cases import day, outlook_on, two_lots
 
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
@@ -27,7 +27,8 @@ def test_a_view_shows_what_is_there(setting):
     simulator = setting[2]
     objective = Objective([EnergyCost(2.0), UnmetEnergy(0.7), BatteryWear(0.03)])
     simulator.reset([0])
-    empty = make_view(simulator, objective, Idle())
+    outlook = outlook_on(simulator)
+    empty = make_view(simulator, objective, Idle(), outlook)
     assert not isinstance(empty, SiteView)
     assert not empty.connected.any()
     assert (empty.energy_kwh == 0.0).all()
@@ -35,7 +36,7 @@ def test_a_view_shows_what_is_there(setting):
     assert np.isinf(empty.laxity_h).all()
     assert (empty.vehicle["deadline_step"] == 0).all()
     simulator.step(np.zeros((1, 2)))
-    view = make_view(simulator, objective, LeastLaxityFirst())
+    view = make_view(simulator, objective, LeastLaxityFirst(), outlook)
     assert isinstance(view, SiteView)
     assert view.step == 1
     assert view.connected.all()
@@ -54,7 +55,7 @@ def test_a_view_shows_what_is_there(setting):
 def test_what_does_not_count_has_no_price(setting):
     simulator = setting[2]
     simulator.reset([0])
-    view = make_view(simulator, Objective([UnmetEnergy(0.7)]), Idle())
+    view = make_view(simulator, Objective([UnmetEnergy(0.7)]), Idle(), outlook_on(simulator))
     assert (view.energy_weight, view.wear_per_kwh) == (0.0, 0.0)
 
 

@@ -41,7 +41,7 @@ def test_shaping_by_plans_adds_up_to_the_return_less_what_vehicles_bring(scenari
     env.reset(day=np.arange(ROWS))
     brought = plan_values_on_arrival(env)
     env.reset(seed=1, day=np.arange(ROWS))
-    reward = TrainingReward(Reward(team=0.0, shaping="plan"), Worth.of(env.objective))
+    reward = TrainingReward(Reward(team=0.0, shaping="plan"), Worth.of(env.objective), env.outlook)
     reward.reset(env.simulator)
     rng = np.random.default_rng(0)
     shaped, plain = np.zeros(brought.shape), np.zeros(brought.shape)
@@ -61,7 +61,7 @@ def test_the_own_plan_loses_nothing_where_nobody_else_is() -> None:
     priced = workplace.model_copy(update={"objective": workplace.objective.model_copy(update={"overload": 0.0})})
     env = ev_marl.BatchedEnv(priced, ROWS, n_days=ROWS, action="bid", coordinator="none")
     env.reset(day=np.arange(ROWS))
-    reward = TrainingReward(Reward(team=0.0, shaping="plan"), Worth.of(env.objective))
+    reward = TrainingReward(Reward(team=0.0, shaping="plan"), Worth.of(env.objective), env.outlook)
     reward.reset(env.simulator)
     lost = np.zeros((ROWS, len(env.agents)))
     for _ in range(env.max_cycles):
@@ -78,7 +78,7 @@ def test_sharing_and_scale() -> None:
     _, _, _, _, info = env.step(np.zeros((2, len(env.ports))))
 
     def shared(team: float, scale: float) -> np.ndarray:
-        reward = TrainingReward(Reward(team=team, shaping="none", scale=scale), Worth.of(env.objective))
+        reward = TrainingReward(Reward(team=team, shaping="none", scale=scale), Worth.of(env.objective), env.outlook)
         reward.reset(env.simulator)
         return reward.step(rewards, info.flow, False, env.simulator)
 
@@ -94,7 +94,7 @@ def test_a_team_may_be_a_group() -> None:
     assert len(set(group)) == 2
     rewards = np.random.default_rng(0).normal(size=(1, len(env.agents)))
     _, _, _, _, info = env.step(np.zeros((1, len(env.ports))))
-    reward = TrainingReward(Reward(team=1.0, team_of="group", shaping="none"), Worth.of(env.objective))
+    reward = TrainingReward(Reward(team=1.0, team_of="group", shaping="none"), Worth.of(env.objective), env.outlook)
     reward.reset(env.simulator)
     shared = reward.step(rewards, info.flow, False, env.simulator)
     for a, g in enumerate(group):
@@ -107,7 +107,9 @@ def test_shadow_prices_are_paid_by_the_kilowatt_along_the_tree() -> None:
     n_steps, n_groups = env.max_cycles, env.site.arrays.n_groups
     rng = np.random.default_rng(1)
     prices = rng.uniform(0.0, 1.0, (3, n_steps, n_groups)), rng.uniform(0.0, 1.0, (3, n_steps, n_groups))
-    reward = TrainingReward(Reward(team=0.0, shaping="none", credit="shadow_prices"), Worth.of(env.objective))
+    reward = TrainingReward(
+        Reward(team=0.0, shaping="none", credit="shadow_prices"), Worth.of(env.objective), env.outlook
+    )
     reward.load(*prices)
     reward.reset(env.simulator)
     paid = 0.0

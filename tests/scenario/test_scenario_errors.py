@@ -183,6 +183,24 @@ CASES = {
         "coordinator",
         ["'nearst'", "Did you mean 'nearest'?", "proportional", "module:Class"],
     ),
+    "unknown outlook": (
+        "action: continuous",
+        "outlook: forcast\naction: continuous",
+        "outlook",
+        ["'forcast'", "Did you mean 'forecast'?"],
+    ),
+    "unknown outlook of a kind": (
+        "action: continuous",
+        "outlook: {prices: {name: forcast}}\naction: continuous",
+        "outlook.prices.name",
+        ["'forcast'", "Did you mean 'forecast'?"],
+    ),
+    "unknown kind of outlook": (
+        "action: continuous",
+        "outlook: {price: forecast}\naction: continuous",
+        "outlook.price",
+        ["unknown key", "Did you mean 'prices'?"],
+    ),
     "none without overload": ("coordinator: nearest", "coordinator: none", "coordinator", ["objective: {overload"]),
     "built-in term as extra": (
         "  unmet_energy: 0.40 EUR/kWh",

@@ -12,6 +12,7 @@ from ev_marl.scenario.files import power_series
 from ev_marl.scenario.schema import (
     CoordinatorOptions,
     LoadProfile,
+    OutlookByKind,
     PowerByHour,
     PowerFile,
     PriceConstant,
@@ -148,6 +149,17 @@ def test_paths_are_relative_to_the_file_that_wrote_them(write: Write) -> None:
     assert scenario.site.import_limit == PowerFile(csv=str(limit))
     assert scenario.site.base_load == PowerFile(csv=str(load))
     assert scenario.prices == PriceFile(csv=str(load))
+
+
+def test_a_folder_of_tracks_is_relative_to_the_file_that_names_it(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "days").mkdir()
+    write(BASE + "outlook: {tracks: days, prices: forecast}\n", "base.yaml")
+    outlook = load_scenario(write("extends: base.yaml\nname: other\n", "other.yaml")).outlook
+    assert isinstance(outlook, OutlookByKind)
+    assert outlook.tracks == str((tmp_path / "days").resolve())
+    assert outlook.prices == "forecast"
+    with pytest.raises(ScenarioError, match=r"other.yaml:3: outlook.tracks: there is no folder .*nights"):
+        load_scenario(write("extends: base.yaml\nname: other\noutlook: {tracks: nights}\n", "other.yaml"))
 
 
 def test_files_of_plug_ins_are_left_to_them(write: Write) -> None:

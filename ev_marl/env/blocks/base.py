@@ -12,6 +12,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.planning.own_plan import Worth
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.simulator import Simulator
@@ -72,6 +73,15 @@ class Weighing(Protocol):
 
     def weigh(self, worth: Worth) -> None:
         """Learn the prices; called once, after `bind`."""
+        ...
+
+
+@runtime_checkable
+class LookingAhead(Protocol):
+    """A block that shows what is thought of later steps."""
+
+    def look(self, outlook: ComposedOutlook) -> None:
+        """Learn whom to ask; called before each `load`, when the outlook has taken the days."""
         ...
 
 

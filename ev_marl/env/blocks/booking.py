@@ -6,6 +6,7 @@ import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
 from ev_marl.planning.booking import booked_coverage
+from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.simulator import Simulator
@@ -24,6 +25,10 @@ class Booking:
         """Nothing depends on the site but the coupling."""
         return (Feature("shortage", 0, 1, "share of the vehicle's booked power that the limits above would not allow"),)
 
+    def look(self, outlook: ComposedOutlook) -> None:
+        """Learn whom to ask for prices."""
+        self._outlook = outlook
+
     def load(self, days: Days) -> None:
         """Nothing is prepared."""
 
@@ -33,6 +38,6 @@ class Booking:
             out[:] = 0.0
             return
         days, step = simulator.days, simulator.step_index
-        prices = days.buy_per_kwh[simulator.rows, step:]
+        prices, _ = self._outlook.prices(simulator.rows, step)
         covered = booked_coverage(Vehicles.of(simulator), step, days.step_h, prices, simulator.site, simulator.upper_kw)
         out[:, :, 0] = 1.0 - covered

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
+from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.planning.own_plan import OUTLOOK, Worth, own_plans
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.simulation.days import Days
@@ -74,6 +75,10 @@ class Plans:
         """Learn what the objective charges."""
         self._worth = worth
 
+    def look(self, outlook: ComposedOutlook) -> None:
+        """Learn whom to ask for prices."""
+        self._outlook = outlook
+
     def load(self, days: Days) -> None:
         """Nothing is prepared."""
 
@@ -85,18 +90,17 @@ class Plans:
             return
         if self._power_kw.shape != simulator.session.shape:
             self._power_kw = np.empty(simulator.session.shape)
-            self._outlook = np.empty((*simulator.session.shape, len(OUTLOOK)))
+            self._merits = np.empty((*simulator.session.shape, len(OUTLOOK)))
         days, step = simulator.days, simulator.step_index
         own_plans(
             Vehicles.of(simulator),
             step,
             days.step_h,
-            days.buy_per_kwh[simulator.rows, step:],
-            days.sell_per_kwh[simulator.rows, step:],
+            *self._outlook.prices(simulator.rows, step),
             self._worth,
             trust=self.trust,
             power_kw=self._power_kw,
-            outlook=self._outlook,
+            outlook=self._merits,
         )
-        self.value = self._outlook[:, :, OUTLOOK.index("value")]
-        _fill(self._power_kw, self._outlook, self._rated_kw, 1.0 / self.scale_per_kwh, out)
+        self.value = self._merits[:, :, OUTLOOK.index("value")]
+        _fill(self._power_kw, self._merits, self._rated_kw, 1.0 / self.scale_per_kwh, out)

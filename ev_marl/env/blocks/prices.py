@@ -1,4 +1,4 @@
-"""What energy costs now and in the hours ahead, as published a day before.
+"""What energy costs now and in the hours ahead, as published a day before, or as the scenario's outlook has it.
 
 Hour k ahead is the mean buying price over that hour, whatever the step. Beyond the end of the day's prices the last
 one is held.
@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from ev_marl.env.blocks.base import BLOCKS, Exogenous, Feature
+from ev_marl.env.blocks.base import BLOCKS, Exogenous, Feature, with_end
+from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.scenario.sizes import MOST_AHEAD_H
 from ev_marl.simulation.days import Days
 from ev_marl.site import Site
@@ -56,25 +57,56 @@ class Prices(Exogenous):
             ),
         )
 
+    def look(self, outlook: ComposedOutlook) -> None:
+        """Learn whom to ask for prices."""
+        self._outlook = outlook
+
     def tabulate(self, days: Days) -> np.ndarray:
-        """Means over hours are differences of the running integral, which is linear within a step."""
-        n_steps, step_h = days.n_steps, days.step_h
-        last = days.buy_per_kwh[:, -1:]
+        """One table for known prices; for others, what is thought at each step."""
+        n_steps, every = days.n_steps, np.arange(days.n_days)
         table = np.empty((days.n_days, n_steps + 1, 2 + self.hours))
         for column, prices in enumerate((days.buy_per_kwh, days.sell_per_kwh)):
-            table[:, :-1, column] = prices
-            table[:, -1, column] = prices[:, -1]
-        integral = np.concatenate([np.zeros((days.n_days, 1)), np.cumsum(days.buy_per_kwh, axis=1) * step_h], axis=1)
-        time_h = np.arange(n_steps + 1) * step_h
-
-        def until(moment_h: np.ndarray) -> np.ndarray:
-            place = np.minimum(moment_h / step_h, n_steps)
-            before = np.minimum(place.astype(np.int64), n_steps - 1)
-            part = place - before
-            inside = integral[:, before] + part * (integral[:, before + 1] - integral[:, before])
-            reached: np.ndarray = inside + last * np.maximum(0.0, moment_h - time_h[-1])
-            return reached
-
-        for k in range(self.hours):
-            table[:, :, 2 + k] = until(time_h + (k + 1)) - until(time_h + k)
+            table[:, :, column] = with_end(prices)
+        if self._outlook.knows("prices"):
+            table[:, :, 2:] = hour_means(days.buy_per_kwh, np.arange(n_steps + 1), days.step_h, self.hours)
+        else:
+            for step in range(n_steps):
+                buy, _ = self._outlook.prices(every, step)
+                table[:, step : step + 1, 2:] = hour_means(buy, np.zeros(1), days.step_h, self.hours)
+            table[:, -1, 2:] = days.buy_per_kwh[:, -1:]
         return np.clip(table / self.scale_per_kwh, -self.most, self.most)
+
+
+def hour_means(per_kwh: np.ndarray, start_step: np.ndarray, step_h: float, hours: int) -> np.ndarray:
+    """Mean price of each hour after some moments; beyond the end, the last price is held.
+
+    Means over hours are differences of the running integral, which is linear within a step.
+
+    Parameters
+    ----------
+    per_kwh : float64, shape (n_days, n_steps)
+        Prices [currency/kWh].
+    start_step : shape (n_starts,)
+        The moments, in steps.
+    step_h : float
+        Length of a step [h].
+    hours : int
+        How many.
+
+    Returns
+    -------
+    float64, shape (n_days, n_starts, hours)
+    """
+    n_days, n_steps = per_kwh.shape
+    integral = np.concatenate([np.zeros((n_days, 1)), np.cumsum(per_kwh, axis=1) * step_h], axis=1)
+    start_h, end_h = start_step * step_h, n_steps * step_h
+
+    def until(moment_h: np.ndarray) -> np.ndarray:
+        place = np.minimum(moment_h / step_h, n_steps)
+        before = np.minimum(place.astype(np.int64), n_steps - 1)
+        part = place - before
+        inside = integral[:, before] + part * (integral[:, before + 1] - integral[:, before])
+        reached: np.ndarray = inside + per_kwh[:, -1:] * np.maximum(0.0, moment_h - end_h)
+        return reached
+
+    return np.stack([until(start_h + (k + 1)) - until(start_h + k) for k in range(hours)], axis=2)

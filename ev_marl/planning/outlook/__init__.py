@@ -1,1 +1,27 @@
-"""What is thought of the rest of the episode: known, present, or expected."""
+"""What is thought of the rest of the episode: known, present, expected, forecast, or an outlook of one's own."""
+
+from ev_marl.planning.outlook.base import KINDS, OUTLOOKS, Coming, Kind, Outlook, Present, Truth, by_group
+from ev_marl.planning.outlook.expected import ExpectedOutlook
+from ev_marl.planning.outlook.forecast import ForecastOutlook
+from ev_marl.planning.outlook.known import KnownOutlook
+from ev_marl.planning.outlook.make import ComposedOutlook, OutlookLike, checked, make_outlook
+from ev_marl.planning.outlook.present import PresentOutlook
+
+__all__ = [
+    "KINDS",
+    "OUTLOOKS",
+    "Coming",
+    "ComposedOutlook",
+    "ExpectedOutlook",
+    "ForecastOutlook",
+    "Kind",
+    "KnownOutlook",
+    "Outlook",
+    "OutlookLike",
+    "Present",
+    "PresentOutlook",
+    "Truth",
+    "by_group",
+    "checked",
+    "make_outlook",
+]

@@ -11,8 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ev_marl.planning.outlook.expected import ExpectedRoom, ExpectedVehicles, room_ahead
-from ev_marl.planning.outlook.loads import ExpectedLoads, Loads, PresentLoads
+from ev_marl.planning.outlook import OutlookLike, by_group, checked
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
 from ev_marl.policies.messages.grid import GridPrices
@@ -20,7 +19,6 @@ from ev_marl.policies.messages.plan import plan_at_prices
 from ev_marl.policies.messages.sums import sum_plans
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import OptionError
-from ev_marl.world.world import World
 
 
 def add_up(
@@ -110,8 +108,8 @@ class DualPrices:
     keeps vehicles that are alike from all jumping to the same cheapest step, and prices are announced with a step
     ahead. For fixed limits and vehicles they approach the shadow prices of the cooperative optimum.
 
-    What groups expect of later steps, they draw from the scenario's models where the rollout gives them: limits given
-    the present ones, and vehicles still to come, which answer prices as those that are there do.
+    What groups think of later steps, limits and vehicles still to come, their outlook says: unless told otherwise, what
+    the scenario's models let expect. Vehicles to come answer prices as those that are there do.
 
     Where the site hangs on a network whose limits a coordinator keeps, the network is one more node. It hears the
     planned power of each bus and announces a price for each bus and step, which stations add to those of their groups.
@@ -124,9 +122,12 @@ class DualPrices:
         Moving a step by a vehicle's whole power costs half of this per kWh; the more, the steadier and the slower
         [currency/kWh].
     expected_days : int
-        Days from which vehicles to come are drawn; 0: nobody is expected.
+        Most days whose vehicles are put together into those to come; 0: nobody is expected.
     grid : bool
         Whether the network above the site, where a coordinator keeps its limits, is one more node with prices.
+    outlook : str or mapping, optional
+        What groups and stations think of the future, as the scenario's key `outlook`; what it leaves out is as the
+        scenario says.
     """
 
     name = "dual-prices"
@@ -134,7 +135,12 @@ class DualPrices:
     TUNABLE: ClassVar = {"inertia_per_kwh": (0.02, 0.5)}
 
     def __init__(
-        self, rounds: int = 5, inertia_per_kwh: float = 0.1, expected_days: int = 4, grid: bool = True
+        self,
+        rounds: int = 5,
+        inertia_per_kwh: float = 0.1,
+        expected_days: int = 4,
+        grid: bool = True,
+        outlook: OutlookLike | None = None,
     ) -> None:
         if rounds < 1:
             raise OptionError(f"policy 'dual-prices': rounds must be 1 or more, got {rounds}")
@@ -146,47 +152,40 @@ class DualPrices:
         self.inertia_per_kwh = float(inertia_per_kwh)
         self.expected_days = int(expected_days)
         self.grid = bool(grid)
-        self._world: World | None = None
-        self._room: ExpectedRoom | None = None
-        self._vehicles: ExpectedVehicles | None = None
-        self._loads: Loads | None = None
+        self.outlook = checked(outlook)
 
     def reset(self, episode: Episode) -> None:
-        """Start without prices and plans; what is expected of a day is drawn once for each world."""
-        site, world, loop = episode.site, episode.world, episode.grid
-        if world is not self._world:
-            self._world = world
-            self._room = None if world is None else ExpectedRoom.of(world)
-            asked = world is not None and self.expected_days > 0
-            self._vehicles = ExpectedVehicles.of(world, site, self.expected_days) if world and asked else None
-            self._loads = None
-        self._site = site
+        """Start without prices and plans."""
+        site, loop = episode.site, episode.grid
+        self._site, self._outlook = site, episode.outlook
         self.price_per_kwh = np.zeros((episode.n_batch, site.n_groups, episode.n_steps))  # each group's own
         self._plan_kw = np.zeros((episode.n_batch, site.n_ports, episode.n_steps))
-        n_expected = 0 if self._vehicles is None else len(self._vehicles.group)
-        self._expected_kw = np.zeros((episode.n_batch, n_expected, episode.n_steps))
+        self._expected_kw = np.zeros((episode.n_batch, 0, episode.n_steps))
         self.grid_prices: GridPrices | None = None
         if loop is not None and loop.curtails and self.grid:
-            if self._loads is None:
-                self._loads = ExpectedLoads(world) if world and world.site.network else PresentLoads()
             self.grid_prices = GridPrices(
-                loop, self._loads, site, episode.n_batch, episode.n_steps, self.inertia_per_kwh
+                loop, episode.outlook, site, episode.n_batch, episode.n_steps, self.inertia_per_kwh
             )
 
     def act(self, view: StationView) -> np.ndarray:
         """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
         site, inertia, network = self._site, self.inertia_per_kwh, self.grid_prices
-        lower_kw, upper_kw = room_ahead(self._room, site_view(view))
+        seen = site_view(view)
+        present = seen.present()
+        lower_kw, upper_kw = map(by_group, self._outlook.limits_kw(present))
+        told = self._outlook.vehicles(present, self.expected_days)
         there, ports = view.vehicles, np.arange(site.n_ports)
         left = (slice(None), slice(None), slice(view.step, None))
         own = ahead = self.price_per_kwh
         expected_total_kw, expected_able_kw = np.zeros_like(own), np.zeros_like(own)
         if network is not None:
-            network.look(site_view(view))
-        if self._vehicles is not None:
+            network.look(seen)
+        if len(told.stays):
             # Groups answer for those to come once a step: their plans change little from one round to the next.
-            coming, group, weight = self._vehicles.to_come(view), self._vehicles.group, self._vehicles.weight
-            port, plan_kw = coming.stays["port"], self._expected_kw
+            if self._expected_kw.shape[1] != len(told.stays):
+                self._expected_kw = np.zeros((len(own), len(told.stays), view.n_steps))
+            coming, port, weight, plan_kw = told.vehicles, told.stays["port"], told.weight, self._expected_kw
+            group = site.port_group[port]
             flexible_kw = self._ask(view, coming, port, own, plan_kw)
             add_up(site, view.step, coming, group, plan_kw, flexible_kw, expected_total_kw, expected_able_kw, weight)
             if network is not None:

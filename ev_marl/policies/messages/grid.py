@@ -7,13 +7,10 @@ What the node knows itself is its model, what flows on it now, and what it expec
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import numpy as np
 
 from ev_marl.grid.loop.loop import GridLoop
-from ev_marl.grid.solvers.base import Injections
-from ev_marl.planning.outlook.loads import Loads
+from ev_marl.planning.outlook import Outlook
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.policies.base import SiteView
 from ev_marl.policies.grid_states import INSIDE, GridStates, kinds, n_limits
@@ -33,8 +30,8 @@ class GridPrices:
     ----------
     loop : GridLoop
         The network, its limits, and how its chargers behave; its days are not looked at.
-    loads : Loads
-        What else flows on it at later steps.
+    outlook : Outlook
+        What is thought of what else flows on it at later steps.
     site : SiteArrays
         The site.
     n_batch, n_steps : int
@@ -58,14 +55,14 @@ class GridPrices:
     """
 
     def __init__(
-        self, loop: GridLoop, loads: Loads, site: SiteArrays, n_batch: int, n_steps: int, inertia_per_kwh: float
+        self, loop: GridLoop, outlook: Outlook, site: SiteArrays, n_batch: int, n_steps: int, inertia_per_kwh: float
     ) -> None:
         self.loop, self.inertia_per_kwh = loop, inertia_per_kwh
         pairs = np.stack([site.port_group, loop.port_charger], axis=1)
         pairs, place = np.unique(pairs, axis=0, return_inverse=True)
         self._place_group, self._place_bus = pairs.T
         self.port_place = place.reshape(-1)
-        self._loads, self._kinds, self._n_limits = loads, kinds(loop.spec), n_limits(loop.spec)
+        self._outlook, self._kinds, self._n_limits = outlook, kinds(loop.spec), n_limits(loop.spec)
         shape = (n_batch, n_steps, ROWS)
         self.limit = np.full(shape, -1, dtype=np.int64)
         self.weight = np.zeros((*shape, loop.spec.n_charger_buses))
@@ -75,11 +72,9 @@ class GridPrices:
 
     def look(self, view: SiteView) -> None:
         """See the present state and expect the later ones; nobody has announced a plan yet."""
-        assert view.grid is not None  # there is a loop
-        assert view.tap is not None
+        assert view.tap is not None  # there is a loop
         n_batch, n_left = len(view.connected), view.n_steps - view.step
-        ahead = [self._loads.ahead(b, view.step, view.grid.rows(np.array([b])), n_left) for b in range(n_batch)]
-        states = Injections(*(np.concatenate([getattr(a, f.name) for a in ahead]) for f in fields(Injections)))
+        states = self._outlook.grid_loads(view.present(), n_left)
         self._states = GridStates(self.loop, states, np.repeat(view.tap, n_left))
         self._step, self._round = view.step, 0
         self._announced = self.price_per_kwh

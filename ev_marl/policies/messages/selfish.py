@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ev_marl.planning.outlook.expected import ExpectedRoom, room_ahead
+from ev_marl.planning.outlook import OutlookLike, by_group, checked
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
 from ev_marl.policies.messages.plan import plan_in_turn
 from ev_marl.support.errors import OptionError
-from ev_marl.world.world import World
 
 
 @POLICIES.register("selfish")
@@ -34,23 +33,23 @@ class Selfish:
     ----------
     sweeps : int
         How often in every step each vehicle may change its plan.
+    outlook : str or mapping, optional
+        What groups think of limits at later steps, as the scenario's key `outlook`; what it leaves out is as the
+        scenario says.
     """
 
     name = "selfish"
     information: Information = "messages"
 
-    def __init__(self, sweeps: int = 2) -> None:
+    def __init__(self, sweeps: int = 2, outlook: OutlookLike | None = None) -> None:
         if sweeps < 1:
             raise OptionError(f"policy 'selfish': sweeps must be 1 or more, got {sweeps}")
         self.sweeps = int(sweeps)
-        self._world: World | None = None
-        self._room: ExpectedRoom | None = None
+        self.outlook = checked(outlook)
 
     def reset(self, episode: Episode) -> None:
-        """Start without plans; what is expected of limits is drawn once for each world."""
-        if episode.world is not self._world:
-            self._world = episode.world
-            self._room = None if episode.world is None else ExpectedRoom.of(episode.world)
+        """Start without plans."""
+        self._limits_kw = episode.outlook.limits_kw
         self._site = episode.site
         self._rng = episode.rng
         self._plan_kw = np.zeros((episode.n_batch, episode.site.n_ports, episode.n_steps))
@@ -58,7 +57,7 @@ class Selfish:
     def act(self, view: StationView) -> np.ndarray:
         """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
         site = self._site
-        lower_kw, upper_kw = room_ahead(self._room, site_view(view))
+        lower_kw, upper_kw = map(by_group, self._limits_kw(site_view(view).present()))
         vehicles = view.vehicles
         ports = np.tile(np.arange(site.n_ports), (len(view.connected), 1))
         for _ in range(self.sweeps):

@@ -16,7 +16,7 @@ import numpy as np
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.planning.outlook.ahead import Ahead
-from ev_marl.planning.outlook.loads import Loads
+from ev_marl.planning.outlook.base import Outlook
 from ev_marl.planning.programme.limits import PowerRows
 from ev_marl.policies.base import SiteView
 from ev_marl.policies.grid_states import INSIDE, GridStates, kinds, n_limits
@@ -44,19 +44,17 @@ class GridAhead:
     ----------
     loop : GridLoop
         The network, its limits, and how its chargers behave; its days are not looked at.
-    loads : Loads
-        What else flows on it at later steps.
+    outlook : Outlook
+        What is thought of what else flows on it at later steps.
     site : SiteArrays
         The site.
-    fleets : bool
-        Whether vehicles to come are fleets that hang on a group, and not vehicles at ports.
     trust : float
         Share of what the limits leave at later steps that is planned with [-].
     """
 
-    def __init__(self, loop: GridLoop, loads: Loads, site: SiteArrays, *, fleets: bool, trust: float = 1.0) -> None:
+    def __init__(self, loop: GridLoop, outlook: Outlook, site: SiteArrays, *, trust: float = 1.0) -> None:
         self.loop, self.trust = loop, trust
-        self._loads = loads
+        self._outlook = outlook
         self._memory: dict[int, _Memory] = {}
         shape = (site.n_ports, loop.spec.n_charger_buses)
         self._port_share = np.zeros(shape)
@@ -65,9 +63,9 @@ class GridAhead:
         group_kw = np.zeros((site.n_groups, loop.spec.n_charger_buses))
         np.add.at(group_kw, (site.port_group, loop.port_charger), site.port_charge_kw)
         spread = group_kw / np.maximum(group_kw.sum(axis=1, keepdims=True), 1e-12)
-        self._coming_share = spread[site.port_group] if fleets else self._port_share
+        self._fleet_share = spread[site.port_group]
 
-    def rows(self, row: int, view: SiteView, ahead: Ahead) -> GridRows:
+    def rows(self, row: int, view: SiteView, ahead: Ahead, *, fleets: bool = False) -> GridRows:
         """The network's rows of one programme.
 
         Parameters
@@ -78,16 +76,18 @@ class GridAhead:
             What is known now, the network's state included.
         ahead : Ahead
             What lies ahead of that row.
+        fleets : bool
+            Whether vehicles to come are fleets that hang on a group, and not vehicles at ports.
         """
-        assert view.grid is not None  # there is a loop
-        assert view.tap is not None
+        assert view.tap is not None  # there is a loop
         port, here = ahead.limits["port"], ahead.n_here
-        states = self._loads.ahead(row, view.step, view.grid.rows(np.array([row])), ahead.n_steps)
+        states = self._outlook.grid_loads(view.present(row), ahead.n_steps)
+        coming_share = self._fleet_share if fleets else self._port_share
         return GridRows(
             self,
             states,
             int(view.tap[row]),
-            np.concatenate([self._port_share[port[:here]], self._coming_share[port[here:]]]),
+            np.concatenate([self._port_share[port[:here]], coming_share[port[here:]]]),
             self._memory.setdefault(row, self._nothing_known(view.n_steps)),
             view.step,
         )

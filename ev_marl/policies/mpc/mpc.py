@@ -15,14 +15,14 @@ from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.tariff import DriverTariff
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
-from ev_marl.planning.outlook.ahead import ExpectedOutlook, KnownOutlook, Outlook, PresentOutlook, look_ahead
-from ev_marl.planning.outlook.loads import ExpectedLoads, KnownLoads, Loads, PresentLoads
+from ev_marl.planning.outlook import OutlookLike, make_outlook
+from ev_marl.planning.outlook.fleets import fleets
 from ev_marl.planning.programme.check import check_expressions
-from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
+from ev_marl.policies.base import POLICIES, Episode, Information, SiteView, StationView, site_view
+from ev_marl.policies.mpc.ahead import look_ahead
 from ev_marl.policies.mpc.grid import GridAhead
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import OptionError, PolicyError, SolverError
-from ev_marl.world.world import World
 
 
 class _Control:
@@ -32,7 +32,14 @@ class _Control:
     information: Information
 
     def __init__(
-        self, horizon_h: float | None, waiting_per_kwh_h: float = 0.0, trust: float = 1.0, *, grid: bool = True
+        self,
+        horizon_h: float | None,
+        waiting_per_kwh_h: float = 0.0,
+        trust: float = 1.0,
+        expected_days: int = 1,
+        outlook: OutlookLike | None = None,
+        *,
+        grid: bool = True,
     ) -> None:
         if horizon_h is not None and not horizon_h > 0.0:
             raise OptionError(f"policy '{self.name}': horizon_h must be above 0, got {horizon_h}")
@@ -40,11 +47,17 @@ class _Control:
             raise OptionError(f"policy '{self.name}': waiting_per_kwh_h must be 0 or more, got {waiting_per_kwh_h}")
         if not 0.0 < trust <= 1.0:
             raise OptionError(f"policy '{self.name}': trust is a share above 0, at most 1, got {trust}")
+        if expected_days < 0:
+            raise OptionError(f"policy '{self.name}': expected_days must be 0 or more, got {expected_days}")
+        self.expected_days = int(expected_days)
+        self.outlook = outlook
+        if outlook is not None and make_outlook(outlook).foresees:
+            self.information = "future"
         self.grid = bool(grid)
         self.trust = float(trust)
         self.horizon_h = None if horizon_h is None else float(horizon_h)
         self.waiting_per_kwh_h = float(waiting_per_kwh_h)
-        self._outlook: Outlook = PresentOutlook()
+        self._grouped: tuple[np.ndarray, np.ndarray] | None = None  # vehicles of drawn days, and their fleets
 
     def check_objective(self, objective: Objective, site: SiteArrays) -> None:
         """Refuse an objective with a term that no plan can be made with."""
@@ -58,17 +71,11 @@ class _Control:
         from ev_marl.planning.programme.receding import Program  # noqa: PLC0415  with HiGHS, which takes a while
 
         self._solver = Program
-        self._outlook = self._outlook_of(episode)
+        self._outlook = episode.outlook
         loop = episode.grid
         self._grid = None
         if loop is not None and loop.curtails and self.grid:
-            self._grid = GridAhead(
-                loop,
-                self._loads_of(episode),
-                episode.site,
-                fleets=self.information != "future",
-                trust=self.trust,
-            )
+            self._grid = GridAhead(loop, episode.outlook, episode.site, trust=self.trust)
         self._n_steps = episode.n_steps
         if self.horizon_h is not None:
             self._n_steps = max(1, round(self.horizon_h / episode.step_h))
@@ -79,8 +86,9 @@ class _Control:
         objective = what_the_view_tells(view) if self._objective is None else self._objective
         setpoint_kw = np.zeros(view.energy_kwh.shape)
         for row in np.flatnonzero(view.connected.any(axis=1)).tolist():
-            ahead = look_ahead(seen, int(row), self._outlook, self._n_steps, trust=self.trust)
-            grid = None if self._grid is None else self._grid.rows(int(row), seen, ahead)
+            coming, are_fleets = self._coming(seen, row)
+            ahead = look_ahead(seen, row, self._outlook, coming, self._n_steps, trust=self.trust)
+            grid = None if self._grid is None else self._grid.rows(row, seen, ahead, fleets=are_fleets)
             try:
                 program = self._solver(seen.site, ahead, objective, waiting_per_kwh_h=self.waiting_per_kwh_h, grid=grid)
             except SolverError as error:
@@ -88,11 +96,15 @@ class _Control:
             setpoint_kw[row, view.connected[row]] = program.decision().power_kw
         return setpoint_kw
 
-    def _outlook_of(self, episode: Episode) -> Outlook:
-        raise NotImplementedError
-
-    def _loads_of(self, episode: Episode) -> Loads:
-        raise NotImplementedError
+    def _coming(self, view: SiteView, row: int) -> tuple[np.ndarray, bool]:
+        """Vehicles that arrive later, and whether they are fleets of those of several days."""
+        told = self._outlook.vehicles(view.present(row), self.expected_days)
+        if told.weight == 1.0:
+            return told.stays[told.expected[0]], False
+        if self._grouped is None or self._grouped[0] is not told.stays:
+            self._grouped = told.stays, fleets(told.stays, told.weight, view.site, view.n_steps, view.step_h)
+        grouped = self._grouped[1]
+        return grouped[grouped["arrival_step"] > view.step], True
 
 
 def what_the_view_tells(view: StationView) -> Objective:
@@ -108,16 +120,16 @@ class Mpc(_Control):
 
     It knows what an operator of the site would: published prices, vehicles that are there with their departures and
     wishes, limits and base load of this step; on a network, its model, loads and generators of this step. Of later
-    steps it expects what the scenario's models say: limits and loads given the present ones, and arrivals as a stream
-    of mean vehicles. Without models, it expects nobody, and that limits and loads stay. The plan is a linear programme,
-    that of the optimum.
+    steps it thinks what its outlook says: unless told otherwise, what the scenario's models let expect, limits and
+    loads given the present ones, and arrivals as a stream of mean vehicles; without models, that nobody comes, and that
+    limits and loads stay. The plan is a linear programme, that of the optimum.
 
     Parameters
     ----------
     horizon_h : float, optional
         How far it looks ahead; left out, to the end of the episode [h].
     expected_days : int
-        Days from which the vehicles to come are drawn; 0: nobody is expected.
+        Most days whose vehicles are put together into those to come; 0: nobody is expected.
     waiting_per_kwh_h : float
         What it takes to be worth putting off a kWh by an hour: hedges against vehicles that nobody expected
         [currency/(kWh·h)].
@@ -126,6 +138,8 @@ class Mpc(_Control):
         hedges, too [-].
     grid : bool
         Whether it plans with the limits of the network above the site, where a coordinator keeps them.
+    outlook : str or mapping, optional
+        What it thinks of the future, as the scenario's key `outlook`; what it leaves out is as the scenario says.
     """
 
     name = "mpc"
@@ -139,27 +153,9 @@ class Mpc(_Control):
         waiting_per_kwh_h: float = 0.001,
         trust: float = 1.0,
         grid: bool = True,
+        outlook: OutlookLike | None = None,
     ) -> None:
-        super().__init__(horizon_h, waiting_per_kwh_h, trust, grid=grid)
-        if expected_days < 0:
-            raise OptionError(f"policy 'mpc': expected_days must be 0 or more, got {expected_days}")
-        self.expected_days = int(expected_days)
-        self._world: World | None = None
-        self._loads_world: World | None = None
-
-    def _outlook_of(self, episode: Episode) -> Outlook:
-        if episode.world is None:
-            return PresentOutlook()
-        if self._world is not episode.world:
-            self._expected, self._world = ExpectedOutlook(episode.world, self.expected_days), episode.world
-        return self._expected
-
-    def _loads_of(self, episode: Episode) -> Loads:
-        if episode.world is None or episode.world.site.network is None:
-            return PresentLoads()
-        if self._loads_world is not episode.world:
-            self._loads, self._loads_world = ExpectedLoads(episode.world), episode.world
-        return self._loads
+        super().__init__(horizon_h, waiting_per_kwh_h, trust, expected_days, outlook, grid=grid)
 
 
 @POLICIES.register("mpc-perfect")
@@ -178,14 +174,4 @@ class MpcPerfect(_Control):
     information: Information = "future"
 
     def __init__(self, horizon_h: float | None = None, grid: bool = True) -> None:
-        super().__init__(horizon_h, grid=grid)
-
-    def _outlook_of(self, episode: Episode) -> Outlook:
-        if episode.tracks is None:
-            raise PolicyError("policy 'mpc-perfect' needs the tracks of the episode")
-        return KnownOutlook(episode.site, episode.tracks)
-
-    def _loads_of(self, episode: Episode) -> Loads:
-        assert episode.grid is not None  # or nobody would ask
-        assert episode.tracks is not None
-        return KnownLoads(episode.grid.site, episode.tracks)
+        super().__init__(horizon_h, outlook="known", grid=grid)

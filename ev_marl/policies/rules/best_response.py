@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ev_marl.planning.outlook import OutlookLike, checked
 from ev_marl.planning.own_plan import own_plans
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView
 from ev_marl.support.errors import OptionError
@@ -73,17 +74,26 @@ class BestResponse:
         Added to this step's price; below 0 charges earlier than the plan alone would [currency/kWh].
     margin_steps : int
         The plan ends so many steps before the deadline.
+    outlook : str or mapping, optional
+        What stations think of later prices, as the scenario's key `outlook`; left out, what the scenario says.
     """
 
     name = "best-response"
     information: Information = "own"
     TUNABLE: ClassVar = {"adder_per_kwh": (-0.1, 0.1), "trust": (0.2, 1.0), "margin_steps": (0, 8)}
 
-    def __init__(self, trust: float = 1.0, adder_per_kwh: float = 0.0, margin_steps: int = 0) -> None:
+    def __init__(
+        self,
+        trust: float = 1.0,
+        adder_per_kwh: float = 0.0,
+        margin_steps: int = 0,
+        outlook: OutlookLike | None = None,
+    ) -> None:
         if not 0.0 <= trust <= 1.0:
             raise OptionError(f"policy 'best-response': trust is a share between 0 and 1, got {trust}")
         if margin_steps < 0:
             raise OptionError(f"policy 'best-response': margin_steps must be 0 or more, got {margin_steps}")
+        self.outlook = checked(outlook)
         self.trust = float(trust)
         self.adder_per_kwh = float(adder_per_kwh)
         self.margin_steps = int(margin_steps)

@@ -9,6 +9,7 @@ from ev_marl.scenario.schema.coordinator import CoordinatorChoice, CoordinatorOp
 from ev_marl.scenario.schema.grid import Grid
 from ev_marl.scenario.schema.objective import Objective, SetpointTracking
 from ev_marl.scenario.schema.observation import Block, BlockOptions, PricesBlock
+from ev_marl.scenario.schema.outlook import OutlookByKind, OutlookChoice, OutlookOptions, OutlookSource
 from ev_marl.scenario.schema.patterns import CURRENCY_PATTERN, NAME_PATTERN, TYPE_PATTERN, Name
 from ev_marl.scenario.schema.prices import PriceByHour, PriceConstant, PriceFile, PriceModel, Prices
 from ev_marl.scenario.schema.scenario import Scenario
@@ -37,6 +38,10 @@ __all__ = [
     "LoadProfile",
     "Name",
     "Objective",
+    "OutlookByKind",
+    "OutlookChoice",
+    "OutlookOptions",
+    "OutlookSource",
     "PowerByHour",
     "PowerFile",
     "PowerSeries",

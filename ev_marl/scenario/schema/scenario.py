@@ -15,6 +15,7 @@ from ev_marl.scenario.schema.coordinator import CoordinatorChoice, CoordinatorOp
 from ev_marl.scenario.schema.grid import Grid
 from ev_marl.scenario.schema.objective import Objective
 from ev_marl.scenario.schema.observation import Block, blocks_named
+from ev_marl.scenario.schema.outlook import OutlookByKind, OutlookChoice, outlooks_named
 from ev_marl.scenario.schema.patterns import CURRENCY_PATTERN, Name
 from ev_marl.scenario.schema.policies import policy_name
 from ev_marl.scenario.schema.prices import PriceConstant, Prices
@@ -72,6 +73,11 @@ class Scenario(FileModel):
     action: Action = "continuous"
     """`continuous`: share of the port's rated power; `fraction`: share of what is possible this step; `bid`: a price
     added to the vehicle's own plan; or discrete levels."""
+    outlook: OutlookChoice = OutlookByKind()
+    """What is thought of the rest of an episode, by everybody who thinks ahead: `known` (the truth), `present` (nothing
+    changes), `expected` (from the scenario's models), `forecast` (the truth with an error that grows with lead time),
+    or module:Class; for everything that it speaks of, or kind by kind. Left out, prices are known and all else is
+    expected."""
     policies: Annotated[list[str], Field(min_length=1)] | None = None
     """Policies that `ev-marl compare` runs where none are named: names, `name(option=...)`, or module:Class; left out,
     the usual ones."""
@@ -84,6 +90,7 @@ class Scenario(FileModel):
             (("coordinator",), chosen if isinstance(chosen, str) else chosen.name),
             *((("objective", "extra", name), name) for name in self.objective.extra),
             *blocks_named(self.observation),
+            *outlooks_named(self.outlook),
             *((("policies", i), policy_name(policy)) for i, policy in enumerate(self.policies or ())),
         ]
         if self.grid is not None:

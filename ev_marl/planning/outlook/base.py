@@ -1,0 +1,226 @@
+"""What an outlook is: what is thought of the rest of the episode, and the only way to it.
+
+Whoever thinks ahead (observations, own plans, messages, model predictive control, training rewards) asks an `Outlook`
+for prices, limits, base load, vehicles to come, and what else happens on the network. The step itself uses the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+
+from ev_marl.grid.loop.days import day_loads
+from ev_marl.grid.solvers.base import Injections
+from ev_marl.planning.vehicles import Vehicles
+from ev_marl.simulation.days import Days
+from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.stays import STAY, stays_of
+from ev_marl.site.arrays import SiteArrays
+from ev_marl.site.site import Site
+from ev_marl.support.registry import Registry
+from ev_marl.world.track import Track
+from ev_marl.world.world import World
+
+Kind = Literal["prices", "limits", "base_load", "vehicles", "grid"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+Rows = slice | np.ndarray
+"""Which day each row of a batch plays: an index into tables by day."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The days that are played. An outlook that reads more of them than the present step has foresight.
+
+    D days, T steps, P ports, G groups.
+    """
+
+    site: SiteArrays
+    tracks: Sequence[Track]
+    days: Days  # the same tracks as arrays
+    whole_site: Site | None = None  # with the network above, where there is one
+
+    @classmethod
+    def of(cls, simulator: Simulator) -> Truth:
+        """The days that a simulator is loaded with."""
+        grid = simulator.grid
+        return cls(simulator.site, simulator.tracks, simulator.days, None if grid is None else grid.site)
+
+    @cached_property
+    def stays(self) -> np.ndarray:
+        """Stays of all days, STAY, one day after the other, each in the order of its track."""
+        return np.concatenate([stays_of(self.site, track) for track in self.tracks])
+
+    @cached_property
+    def grid_limits_kw(self) -> tuple[np.ndarray, np.ndarray]:
+        """Import and export limits of each group, not clamped, float64, shape (D, T, G) each [kW]."""
+        return (
+            np.stack([track.import_limit_kw for track in self.tracks]),
+            np.stack([track.export_limit_kw for track in self.tracks]),
+        )
+
+    @cached_property
+    def grid_loads(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        """Loads and generators of each day, as `ev_marl.grid.loop.days.day_loads` gives them."""
+        assert self.whole_site is not None  # whoever asks has a network
+        return [day_loads(self.whole_site, track, k) for k, track in enumerate(self.tracks)]
+
+
+@dataclass(slots=True)
+class Present:
+    """What can be seen at the start of a step, from which an outlook goes on; B batch rows, G groups."""
+
+    step: int  # t
+    n_steps: int  # T
+    day: Rows  # of each row
+    lower_kw: np.ndarray  # float64 (B, G)  clamped limits of vehicles' power in this step
+    upper_kw: np.ndarray  # float64 (B, G)
+    base_load_kw: np.ndarray  # float64 (B, G)  inflexible load − PV below each group
+    grid: Injections | None = None  # B rows: what loads and generators of the network do, without charging
+
+    @property
+    def n_batch(self) -> int:
+        """B."""
+        return len(self.upper_kw)
+
+
+@dataclass(frozen=True)
+class Coming:
+    """Vehicles that are still to come; B batch rows, V stays, which keep their places from step to step."""
+
+    stays: np.ndarray  # STAY (V,)  steps counted from the start of the episode
+    expected: np.ndarray  # bool (B, V)  who is still to come, in each row
+    weight: float  # how many vehicles each stay stands for: 1 for a known one, less for one of several drawn days
+
+    @property
+    def vehicles(self) -> Vehicles:
+        """They as vehicles that can plan; what they can do now is not asked before they have come."""
+        shape, nothing = self.expected.shape, np.zeros((1, 1))
+        places = np.where(self.expected, np.arange(shape[1]), -1)
+        return Vehicles(self.stays, places, np.tile(self.stays["energy_kwh"], (shape[0], 1)), nothing, nothing)
+
+
+class Outlook(Protocol):
+    """What is thought of the rest of the episode; K = n_steps − step steps, this one included.
+
+    An outlook that only some kinds are asked of needs only their methods, and `begin`. In this step, everything is as
+    it is seen.
+    """
+
+    @property
+    def foresees(self) -> bool:
+        """Whether it tells without error what nobody can know yet; a plain attribute will do."""
+        ...
+
+    def begin(self, truth: Truth, world: World | None) -> None:
+        """Prepare for other days.
+
+        Parameters
+        ----------
+        truth : Truth
+            The days that are played.
+        world : World, optional
+            The scenario's models.
+        """
+        ...
+
+    def prices(self, day: Rows, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Buying and selling prices from a step on, float64, shape (n_batch, K) each [currency/kWh]; not to be written.
+
+        Parameters
+        ----------
+        day : int64, shape (n_batch,), or slice
+            Which day each row plays.
+        step : int
+            The present step.
+        """
+        ...
+
+    def limits_kw(self, present: Present) -> tuple[np.ndarray, np.ndarray]:
+        """Least and most power of the vehicles below each group, float64, shape (n_batch, K, n_groups) each [kW]."""
+        ...
+
+    def base_load_kw(self, present: Present) -> np.ndarray:
+        """Base load below each group, float64, shape (n_batch, K, n_groups) [kW]."""
+        ...
+
+    def vehicles(self, present: Present, n_days: int) -> Coming:
+        """Vehicles that arrive after this step.
+
+        Parameters
+        ----------
+        present : Present
+            What is seen now.
+        n_days : int
+            Most days whose vehicles are put together, where several days are expected from; 0: nobody is expected.
+        """
+        ...
+
+    def grid_loads(self, present: Present, n_steps: int) -> Injections:
+        """States of the network without charging.
+
+        Parameters
+        ----------
+        present : Present
+            What is seen now, the network's state included.
+        n_steps : int
+            From this step on.
+
+        Returns
+        -------
+        Injections
+            n_batch · n_steps rows, those of the first batch row first.
+        """
+        ...
+
+
+OUTLOOKS: Registry[Outlook] = Registry("outlook", "ev_marl.outlooks")
+
+
+NOBODY = np.empty(0, dtype=STAY)
+
+
+def states(now: Injections, parts: Sequence[np.ndarray]) -> Injections:
+    """States of the network without charging, the first of each batch row being what is seen.
+
+    Parameters
+    ----------
+    now : Injections
+        The present state, B rows.
+    parts : sequence of float64, shape (n_batch, n_steps, n) each
+        Loads [kW], [kvar], generators [kW], [kvar]; written.
+    """
+    n_batch, n_steps = parts[0].shape[:2]
+    for part, seen in zip(parts, (now.load_kw, now.load_kvar, now.generator_kw, now.generator_kvar), strict=True):
+        part[:, 0] = seen
+    load_kw, load_kvar, generator_kw, generator_kvar = (part.reshape(n_batch * n_steps, -1) for part in parts)
+    none = np.zeros((n_batch * n_steps, now.charger_kw.shape[1]))
+    return Injections(load_kw, load_kvar, generator_kw, generator_kvar, none, none)
+
+
+def still_to_come(truth: Truth, stays: np.ndarray, day: Rows, step: int) -> Coming:
+    """Of the stays of known days, those that begin after a step.
+
+    Parameters
+    ----------
+    truth : Truth
+        The days.
+    stays : STAY, shape (n_stays,)
+        `truth.stays`, or the same with other times.
+    day : int64, shape (n_batch,), or slice
+        Which day each row plays.
+    step : int
+        The present step.
+    """
+    counts = [len(track.sessions) for track in truth.tracks]
+    of_day = np.repeat(np.arange(len(counts)), counts)
+    played = np.arange(len(counts))[day]
+    return Coming(stays, (of_day == played[:, None]) & (stays["arrival_step"] > step), 1.0)
+
+
+def by_group(ahead: np.ndarray) -> np.ndarray:
+    """What lies ahead as groups keep it: shape (n_batch, n_steps, n_groups) to (n_batch, n_groups, n_steps)."""
+    return np.ascontiguousarray(ahead.transpose(0, 2, 1))

@@ -1,0 +1,84 @@
+"""Fleets: vehicles of several days put together by likeness, so that a programme has as many as come on one day."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ev_marl.planning.outlook.base import NOBODY
+from ev_marl.simulation.stays import STAY, set_rates
+from ev_marl.site.arrays import SiteArrays
+
+STAY_CLASSES = 2  # vehicles that arrive about the same time: those that stay short, those that stay long
+LEAST_ARRIVAL_CLASSES = 4
+_NO_TAPER_H = 1e-9
+
+
+def fleets(one: np.ndarray, weight: float, site: SiteArrays, n_steps: int, step_h: float) -> np.ndarray:
+    """Vehicles of several days as fleets, alike ones together, each vehicle at `weight` of its size.
+
+    Vehicles are alike if they hang on the same group, can or cannot feed back, arrive about the same time, and stay
+    about as long; there are about as many fleets as vehicles on a day. Powers and energies are summed; arrival,
+    deadline and efficiencies are means. A fleet charges at full power until it is full, without taper.
+
+    Parameters
+    ----------
+    one : STAY, shape (n_stays,)
+        Vehicles of all days; those that are there from the start are left out.
+    weight : float
+        One over the number of days.
+    site : SiteArrays
+        The site.
+    n_steps, step_h : int, float
+        Steps of a day, and their length [h].
+    """
+    n_days = round(1.0 / weight)
+    one = one[(one["arrival_step"] > 0) & (one["deadline_step"] > one["arrival_step"])]
+    if not len(one):
+        return NOBODY
+    kinds = np.stack([site.port_group[one["port"]], one["discharge_kw"] > 0.0])
+    kind = np.unique(kinds, axis=1, return_inverse=True)[1]
+    per_day = np.bincount(kind) / n_days
+    arrival_classes = np.maximum(LEAST_ARRIVAL_CLASSES, np.ceil(per_day / STAY_CLASSES)).astype(np.int64)
+    cell = _quantiles(kind, one["arrival_step"], arrival_classes)
+    fleet = _quantiles(cell, one["deadline_step"] - one["arrival_step"], np.full(cell.max() + 1, STAY_CLASSES))
+    size = np.bincount(fleet)
+
+    def total(values: np.ndarray) -> np.ndarray:
+        return np.bincount(fleet, values) / n_days
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.bincount(fleet, values) / size
+
+    arrival = np.rint(mean(one["arrival_step"])).astype(np.int64)
+    deadline = np.clip(np.rint(mean(one["deadline_step"])).astype(np.int64), arrival + 1, n_steps)
+    first = np.full(len(size), len(one))
+    np.minimum.at(first, fleet, np.arange(len(one)))
+    charge_kw, energy_kwh = total(one["charge_kw"]), total(one["energy_kwh"])
+    efficiency = mean(one["charge_efficiency"])
+    full_kwh = energy_kwh + efficiency * charge_kw * (deadline - arrival) * step_h
+    grouped = np.zeros(len(size), dtype=STAY)
+    grouped["port"] = one["port"][first]
+    grouped["arrival_step"] = arrival
+    grouped["departure_step"] = grouped["deadline_step"] = deadline
+    grouped["energy_kwh"] = energy_kwh
+    for name in ("wanted_kwh", "capacity_kwh", "discharge_kw"):
+        grouped[name] = total(one[name])
+    grouped["charge_kw"] = charge_kw
+    grouped["charge_efficiency"] = efficiency
+    grouped["discharge_efficiency"] = mean(one["discharge_efficiency"])
+    grouped["tau_h"] = _NO_TAPER_H
+    grouped["floor_kwh"] = np.minimum(total(one["floor_kwh"]), energy_kwh)
+    grouped["due_kwh"] = np.minimum(total(one["due_kwh"]), full_kwh)
+    set_rates(grouped, step_h)
+    return grouped
+
+
+def _quantiles(cell: np.ndarray, values: np.ndarray, n_classes: np.ndarray) -> np.ndarray:
+    """Split each cell into classes of equal size by value; numbers of the classes from 0, int64, shape (n,)."""
+    order = np.lexsort((values, cell))
+    count = np.bincount(cell)
+    rank = np.empty(len(cell), dtype=np.int64)
+    rank[order] = np.arange(len(cell)) - np.repeat(np.cumsum(count) - count, count)
+    pairs = np.stack([cell, rank * n_classes[cell] // count[cell]])
+    classes: np.ndarray = np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
+    return classes

@@ -1,0 +1,150 @@
+"""From what a user writes, a name for everything or one for each kind, to an outlook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ev_marl.grid.solvers.base import Injections
+from ev_marl.planning.outlook.base import KINDS, OUTLOOKS, Coming, Kind, Outlook, Present, Rows, Truth
+from ev_marl.planning.outlook.known import KnownOutlook
+from ev_marl.scenario import scenario_value
+from ev_marl.scenario.schema import OutlookByKind, OutlookOptions
+from ev_marl.support.errors import OptionError
+from ev_marl.world.world import World
+
+OutlookLike = str | OutlookOptions | OutlookByKind | Mapping[str, Any] | Outlook
+"""An outlook by name ("forecast"), as in a scenario file ({"prices": "forecast", "vehicles": "present"}), or made."""
+
+EXPECTED = "expected"
+METHODS: dict[Kind, str] = {
+    "prices": "prices",
+    "limits": "limits_kw",
+    "base_load": "base_load_kw",
+    "vehicles": "vehicles",
+    "grid": "grid_loads",
+}
+
+USUAL = OutlookByKind(prices="known", **{kind: EXPECTED for kind in KINDS if kind != "prices"})
+
+
+class ComposedOutlook:
+    """One outlook for each kind.
+
+    Parameters
+    ----------
+    of : mapping of kind to Outlook
+        Which one is asked; the same one may stand for several kinds.
+    """
+
+    def __init__(self, of: Mapping[Kind, Outlook]) -> None:
+        self.of = dict(of)
+
+    @property
+    def foresees(self) -> bool:
+        """Whether anything besides prices, which may be published, is told in advance without error."""
+        return any(self.of[kind].foresees for kind in KINDS if kind != "prices")
+
+    def knows(self, kind: Kind) -> bool:
+        """Whether a kind is known, so that what is thought of a step does not change until it comes."""
+        return isinstance(self.of[kind], KnownOutlook)
+
+    def begin(self, truth: Truth, world: World | None) -> None:
+        """Prepare all for other days."""
+        for outlook in {id(one): one for one in self.of.values()}.values():
+            outlook.begin(truth, world)
+
+    def prices(self, day: Rows, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """As the outlook for prices says."""
+        return self.of["prices"].prices(day, step)
+
+    def limits_kw(self, present: Present) -> tuple[np.ndarray, np.ndarray]:
+        """As the outlook for limits says."""
+        return self.of["limits"].limits_kw(present)
+
+    def base_load_kw(self, present: Present) -> np.ndarray:
+        """As the outlook for base load says."""
+        return self.of["base_load"].base_load_kw(present)
+
+    def vehicles(self, present: Present, n_days: int) -> Coming:
+        """As the outlook for vehicles says."""
+        return self.of["vehicles"].vehicles(present, n_days)
+
+    def grid_loads(self, present: Present, n_steps: int) -> Injections:
+        """As the outlook for the grid says."""
+        return self.of["grid"].grid_loads(present, n_steps)
+
+
+def make_outlook(*choices: OutlookLike | None) -> ComposedOutlook:
+    """Make an outlook.
+
+    Prices are known and everything else is expected, unless said otherwise: later choices go over earlier ones, kind by
+    kind, and None says nothing.
+
+    Parameters
+    ----------
+    *choices : str, mapping or Outlook
+        A registered name or `module:Class`, which is imported, with options as
+        `{name: forecast, options: {price_error: 0.05}}`, for every kind that it speaks of; or a mapping with one of
+        these for each of some kinds.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such outlook; the message lists those that exist.
+    OptionError
+        If an outlook does not take its options, or does not speak of a kind that it is named for.
+    ScenarioError
+        If a mapping is not what a scenario file may say.
+    """
+    named = [_read(choice) for choice in (USUAL, *choices)]
+    tracks = [choice.tracks for choice in named if isinstance(choice, OutlookByKind) and choice.tracks is not None]
+    made: dict[int, Outlook] = {}
+
+    def make(source: str | OutlookOptions | Outlook) -> Outlook:
+        if id(source) not in made:
+            made[id(source)] = _construct(source, tracks[-1] if tracks else None)
+        return made[id(source)]
+
+    of: dict[Kind, Outlook] = {}
+    for choice in named:
+        if isinstance(choice, OutlookByKind):
+            asked: dict[Kind, Outlook] = {kind: make(source) for kind in KINDS if (source := getattr(choice, kind))}
+            for kind, outlook in asked.items():
+                if not hasattr(outlook, METHODS[kind]):
+                    raise OptionError(f"{_called(choice, kind)} says nothing of {kind}: it has no `{METHODS[kind]}`")
+            of.update(asked)
+        else:
+            of.update({kind: make(choice) for kind in KINDS if hasattr(make(choice), METHODS[kind])})
+    return ComposedOutlook(of)
+
+
+def checked(choice: OutlookLike | None) -> OutlookLike | None:
+    """The same choice, of which `make_outlook` can make an outlook; if it cannot, it raises here."""
+    make_outlook(choice)
+    return choice
+
+
+def _called(choice: OutlookByKind, kind: Kind) -> str:
+    source = getattr(choice, kind)
+    return f"outlook '{source if isinstance(source, str) else source.name}'"
+
+
+def _read(choice: OutlookLike | None) -> str | OutlookOptions | OutlookByKind | Outlook:
+    if choice is None:
+        return OutlookByKind()
+    if isinstance(choice, Mapping):
+        read: str | OutlookOptions | OutlookByKind = scenario_value("outlook", dict(choice))
+        return read
+    return choice
+
+
+def _construct(source: str | OutlookOptions | Outlook, tracks: str | None) -> Outlook:
+    if not isinstance(source, str | OutlookOptions):
+        return source
+    name, options = (source, {}) if isinstance(source, str) else (source.name, dict(source.options))
+    if name == EXPECTED and tracks is not None:
+        options.setdefault("tracks", tracks)
+    return OUTLOOKS.make(name, options=options, trust=True)

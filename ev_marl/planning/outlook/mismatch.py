@@ -1,0 +1,70 @@
+"""Whether tracks are days such as the scenario's models draw, for policies that expect what the models say.
+
+A world and the tracks that are to be played come in; what differs goes out in words, with numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ev_marl.grid.loop.days import day_loads
+from ev_marl.planning.outlook.drawn import SEED
+from ev_marl.simulation.stays import stays_of
+from ev_marl.world.seeds import day_seeds
+from ev_marl.world.track import Track
+from ev_marl.world.world import World
+
+DAYS = 30  # drawn to compare with
+LEAST_SHARE = 0.1  # smaller differences do not matter [-]
+LEAST_SPREADS = 3.0  # nor do those within so many standard errors of the difference of two means
+
+
+def mismatches(world: World, tracks: Sequence[Track]) -> list[str]:
+    """What is different on the tracks than on days that the models draw.
+
+    Vehicles a day, the energy due to them, the mean base load of the site, and the mean load of the network are
+    compared. Only differences that are larger than chance and than a tenth are told.
+
+    Parameters
+    ----------
+    world : World
+        The scenario's models.
+    tracks : sequence of Track
+        Of the world's site.
+
+    Returns
+    -------
+    list of str
+        Such as "61.0 vehicles a day, 43.2 expected".
+    """
+    measures: list[tuple[str, Callable[[Track], float]]] = [
+        ("vehicles a day", lambda track: len(track.sessions)),
+        ("kWh due a day", lambda track: _due_kwh(world, track)),
+        ("kW of base load", lambda track: float(track.base_load_kw[:, 0].mean())),
+    ]
+    if world.site.network is not None:
+        measures.append(("kW of load on the network", lambda track: _network_kw(world, track)))
+    drawn = [world.sample(seed) for seed in day_seeds(SEED, DAYS, "train")]
+    found = []
+    for unit, measure in measures:
+        here, expected = (np.array([measure(track) for track in days]) for days in (tracks, drawn))
+        difference = abs(float(here.mean() - expected.mean()))
+        # The spread of a single track is that of the drawn days.
+        spreads = (np.std(days, ddof=1) if len(days) > 1 else np.std(expected, ddof=1) for days in (here, expected))
+        error = math.hypot(*(float(s) / math.sqrt(len(d)) for s, d in zip(spreads, (here, expected), strict=True)))
+        if difference > LEAST_SPREADS * error and difference > LEAST_SHARE * abs(float(expected.mean())):
+            found.append(f"{here.mean():.1f} {unit}, {expected.mean():.1f} expected")
+    return found
+
+
+def _network_kw(world: World, track: Track) -> float:
+    load_kw, _, generator_kw, _ = day_loads(world.site, track)
+    return float((load_kw.sum(axis=1) - generator_kw.sum(axis=1)).mean())
+
+
+def _due_kwh(world: World, track: Track) -> float:
+    stays = stays_of(world.site.arrays, track)
+    return float(np.maximum(0.0, stays["due_kwh"] - stays["energy_kwh"]).sum())
