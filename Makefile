@@ -57,6 +57,7 @@ lint: layers  ## ruff, and the layers
 
 layers: $(INSTALLED)  ## which room may import which: the contracts in pyproject.toml
 	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/python -m pytest -q tests/test_layers.py
 
 types: $(INSTALLED)  ## mypy, strict
 	$(BIN)/mypy

@@ -8,13 +8,50 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
+from pathlib import Path
 from typing import Any
 
+from ev_marl.support.errors import NetworkError, how_to_install
+from ev_marl.support.files import FileError, read_text
 from ev_marl.support.values import shown
 
+try:
+    import pandapower
+    import pandapower.networks
+except ImportError as error:  # pragma: no cover - depends on what is installed
+    raise NetworkError(f"a scenario with `grid` needs pandapower: {how_to_install('grid')}") from error
+
+MOST_BYTES = 200_000_000
 DEEPEST = 20  # JSON in strings of JSON
 PACKAGES = ("pandapower", "pandas", "numpy", "networkx", "shapely", "geopandas", "builtins")
 """Packages whose objects a network file may hold."""
+
+
+def read_network(path: Path) -> Any:
+    """The network of a file that `pandapower.to_json` wrote.
+
+    Raises
+    ------
+    NetworkError
+        If there is no such file, if it holds no network, or if it names code that no network needs.
+    """
+    if path.suffix != ".json":
+        raise NetworkError(f"{path}: a network file is JSON, written by pandapower.to_json; pickle is not opened")
+    try:
+        text = read_text(path, MOST_BYTES)
+    except FileError as error:
+        raise NetworkError(f"{path}: {error}") from error
+    try:
+        check_network_json(text)
+        with warnings.catch_warnings():  # pandapower converts its own older files
+            warnings.simplefilter("ignore")
+            net = pandapower.from_json_string(text)
+        if not isinstance(net, pandapower.pandapowerNet) or not len(net.bus.index):
+            raise ValueError("it has no buses")
+    except Exception as error:
+        raise NetworkError(f"{path}: this is no pandapower network: {error}") from error
+    return net
 
 
 def check_network_json(text: str) -> None:

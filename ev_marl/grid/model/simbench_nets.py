@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandapower
 
-from ev_marl.grid.model.sources import read_network
+from ev_marl.grid.model.network_json import read_network
 from ev_marl.support.errors import NetworkError, how_to_install
 from ev_marl.support.files import FileError, is_file, read_arrays
 from ev_marl.support.registry import did_you_mean

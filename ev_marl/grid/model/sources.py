@@ -14,18 +14,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ev_marl.grid.model.network_json import check_network_json
+from ev_marl.grid.model.network_json import read_network  # first: it says how to install pandapower
+
+# isort: split
+import pandapower.networks
+
+from ev_marl.grid.model.simbench_nets import simbench_network
 from ev_marl.scenario.schema.grid import NetworkChoice, NetworkFile, PandapowerNetwork, SimbenchNetwork
-from ev_marl.support.errors import NetworkError, how_to_install
-from ev_marl.support.files import FileError, is_file, read_text
+from ev_marl.support.errors import NetworkError
+from ev_marl.support.files import is_file
 from ev_marl.support.registry import did_you_mean
 from ev_marl.support.values import shown
-
-try:
-    import pandapower
-    import pandapower.networks
-except ImportError as error:  # pragma: no cover - depends on what is installed
-    raise NetworkError(f"a scenario with `grid` needs pandapower: {how_to_install('grid')}") from error
 
 Net = Any  # pandapower's network: a dictionary of tables, without types
 
@@ -45,7 +44,6 @@ def network_functions() -> dict[str, Callable[..., Net]]:
     return found
 
 
-MOST_NETWORK_BYTES = 200_000_000
 LARGEST_OPTION = 10_000  # such as how many buses a network shall have
 
 
@@ -63,8 +61,6 @@ def _made(key: str) -> Net:
     if "file" in choice:
         return read_network(Path(choice["file"]))
     if "simbench" in choice:
-        from ev_marl.grid.model.simbench_nets import simbench_network  # noqa: PLC0415  simbench is heavy, and optional
-
         return simbench_network(choice["simbench"])
     functions = network_functions()
     name = str(choice["pandapower"])
@@ -126,29 +122,3 @@ def name_of(choice: NetworkChoice) -> str:
     if isinstance(choice, SimbenchNetwork):
         return choice.simbench
     return choice.pandapower if isinstance(choice, PandapowerNetwork) else choice
-
-
-def read_network(path: Path) -> Any:
-    """The network of a file that `pandapower.to_json` wrote.
-
-    Raises
-    ------
-    NetworkError
-        If there is no such file, if it holds no network, or if it names code that no network needs.
-    """
-    if path.suffix != ".json":
-        raise NetworkError(f"{path}: a network file is JSON, written by pandapower.to_json; pickle is not opened")
-    try:
-        text = read_text(path, MOST_NETWORK_BYTES)
-    except FileError as error:
-        raise NetworkError(f"{path}: {error}") from error
-    try:
-        check_network_json(text)
-        with warnings.catch_warnings():  # pandapower converts its own older files
-            warnings.simplefilter("ignore")
-            net = pandapower.from_json_string(text)
-        if not isinstance(net, pandapower.pandapowerNet) or not len(net.bus.index):
-            raise ValueError("it has no buses")
-    except Exception as error:
-        raise NetworkError(f"{path}: this is no pandapower network: {error}") from error
-    return net
