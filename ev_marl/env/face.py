@@ -17,7 +17,7 @@ from ev_marl.env.arguments import check_count
 from ev_marl.env.days import DayChoice
 from ev_marl.env.interface import Interface
 from ev_marl.env.observations import BlockLike
-from ev_marl.env.render import Recorder, check_render_mode, render
+from ev_marl.env.render import History, check_render_mode, render
 from ev_marl.env.setup import Built, Setting
 from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.scenario import Scenario
@@ -51,7 +51,7 @@ class Face(Built):
         self.track: Track | None = None
         self._interface = Interface(setting.scenario, setting.site, setting.objective, observation, action)
         self._choice = DayChoice(setting.world, tracks)
-        self._recorder: Recorder | None = None
+        self._history: History | None = None
         self._define_spaces()
 
     @abstractmethod
@@ -76,7 +76,7 @@ class Face(Built):
         str, uint8 array of shape (height, width, 3), or None
             By `render_mode`: a table, a picture, or nothing, since "human" prints the table.
         """
-        return render(self._recorder, self.render_mode)
+        return render(self._history, self.render_mode)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -89,11 +89,11 @@ class Face(Built):
         simulator.reset()
         self._interface.refresh()
         if self.render_mode is not None:
-            self._recorder = Recorder(self.site, self.track, simulator)
+            self._history = History(self.site, self.track, simulator)
 
     def _run(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
         """Run one step of checked actions: rewards (1, A), costs (n_terms, 1, A), and whether the episode is over."""
         flow, rewards, costs = self._interface.step(actions)
-        if self._recorder is not None:
-            self._recorder.add(flow, rewards)
+        if self._history is not None:
+            self._history.add(flow, rewards)
         return rewards, costs, flow.last or flow.step + 1 >= self.max_cycles

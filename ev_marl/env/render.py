@@ -31,7 +31,7 @@ def check_render_mode(mode: str | None) -> None:
         raise ArgumentError(f"render_mode is {mode!r}; allowed are {', '.join(RENDER_MODES)} or None")
 
 
-def render(recorder: Recorder | None, mode: str | None) -> str | np.ndarray | None:
+def render(history: History | None, mode: str | None) -> str | np.ndarray | None:
     """The site as it is now, in a render mode.
 
     Returns
@@ -44,18 +44,18 @@ def render(recorder: Recorder | None, mode: str | None) -> str | np.ndarray | No
     RuntimeError
         If the environment has no render mode, or was not reset.
     """
-    if mode is None or recorder is None:
+    if mode is None or history is None:
         raise RuntimeError("nothing to render: give a render_mode to the constructor and call reset() first")
     if mode == "rgb_array":
-        return recorder.picture()
-    table = recorder.table()
+        return history.picture()
+    table = history.table()
     if mode == "ansi":
         return table
     print(table)
     return None
 
 
-class Recorder:
+class History:
     """Remembers the first row of an episode, for rendering.
 
     Parameters

@@ -13,7 +13,7 @@ import numpy as np
 
 from ev_marl.grid.loop.flow import GridFlow
 from ev_marl.objective.base import TERMS, DayModel, Expression, GridModel, Variables
-from ev_marl.objective.split import Split, split_cost
+from ev_marl.objective.split import ShareRule, split_cost
 from ev_marl.simulation.simulator import Flow
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import ObjectiveError
@@ -81,7 +81,7 @@ class VoltageDeviation:
 
     name = "voltage_deviation"
 
-    def __init__(self, price_per_pu_h: float, split: Split = "responsibility") -> None:
+    def __init__(self, price_per_pu_h: float, split: ShareRule = "responsibility") -> None:
         self.price_per_pu_h = price_per_pu_h
         self.split = split
 
@@ -108,7 +108,7 @@ class VoltageDeviation:
 class _PricedEnergy:
     """A price per kWh, and how the cost is split; base of the terms below."""
 
-    def __init__(self, price_per_kwh: float, split: Split = "responsibility") -> None:
+    def __init__(self, price_per_kwh: float, split: ShareRule = "responsibility") -> None:
         self.price_per_kwh = price_per_kwh
         self.split = split
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression
-from ev_marl.objective.split import Split, split_cost
+from ev_marl.objective.split import ShareRule, split_cost
 from ev_marl.simulation.simulator import Flow
 
 
@@ -27,7 +27,7 @@ class Overload:
 
     name = "overload"
 
-    def __init__(self, price_per_kwh: float, split: Split = "responsibility") -> None:
+    def __init__(self, price_per_kwh: float, split: ShareRule = "responsibility") -> None:
         self.price_per_kwh = price_per_kwh
         self.split = split
 

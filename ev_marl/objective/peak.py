@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression
-from ev_marl.objective.split import Split, split_cost
+from ev_marl.objective.split import ShareRule, split_cost
 from ev_marl.simulation.simulator import Flow
 
 
@@ -26,7 +26,7 @@ class PeakPower:
 
     name = "peak_power"
 
-    def __init__(self, price_per_kw: float, split: Split = "responsibility") -> None:
+    def __init__(self, price_per_kw: float, split: ShareRule = "responsibility") -> None:
         self.price_per_kw = price_per_kw
         self.split = split
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ev_marl.site.arrays import SiteArrays
 
-Split = Literal["equal", "responsibility"]
+ShareRule = Literal["equal", "responsibility"]
 
 
 def equal_shares(site: SiteArrays) -> np.ndarray:
@@ -18,7 +18,9 @@ def equal_shares(site: SiteArrays) -> np.ndarray:
     return shares
 
 
-def split_cost(cost: np.ndarray, responsible_kw: np.ndarray, site: SiteArrays, split: Split, out: np.ndarray) -> None:
+def split_cost(
+    cost: np.ndarray, responsible_kw: np.ndarray, site: SiteArrays, split: ShareRule, out: np.ndarray
+) -> None:
     """Split one cost per row among the ports.
 
     Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression
-from ev_marl.objective.split import Split, split_cost
+from ev_marl.objective.split import ShareRule, split_cost
 from ev_marl.scenario.series import Series
 from ev_marl.simulation.simulator import Flow
 
@@ -26,7 +26,7 @@ class SetpointTracking:
 
     name = "setpoint_tracking"
 
-    def __init__(self, weight: float, target: Series, split: Split = "responsibility") -> None:
+    def __init__(self, weight: float, target: Series, split: ShareRule = "responsibility") -> None:
         self.weight = weight
         self.target = target
         self.split = split

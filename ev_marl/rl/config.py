@@ -33,7 +33,7 @@ def _rising(points: tuple[tuple[int, float], ...]) -> tuple[tuple[int, float], .
 Rising = AfterValidator(_rising)
 
 
-class Network(Model):
+class NeuralNetwork(Model):
     """The policy's and the critic's networks: fully connected, one each."""
 
     hidden: Annotated[tuple[Units, ...], Field(min_length=1, max_length=16)] = (64, 64)
@@ -196,7 +196,7 @@ class TrainingConfig(FileModel):
     """Instead of the scenario's."""
     action: Action | None = None
     """Instead of the scenario's."""
-    network: Network = Network()
+    network: NeuralNetwork = NeuralNetwork()
     """Networks."""
     reward: Reward = Reward()
     """Rewards."""

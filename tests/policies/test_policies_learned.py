@@ -19,7 +19,7 @@ from ev_marl.env.setup import Setting
 from ev_marl.policies import make_policy, rollout
 from ev_marl.policies.learned.description import DESCRIPTION, WEIGHTS
 from ev_marl.policies.learned.files import load_policy
-from ev_marl.policies.learned.policy import Network
+from ev_marl.policies.learned.policy import FullyConnected
 from ev_marl.support.errors import EvMarlError, OptionError
 
 SHIPPED = Path(__file__).parents[2] / "training" / "results" / "workplace-nearest" / "seed_0"
@@ -63,7 +63,7 @@ def test_a_network_by_hand() -> None:
     """Two inputs, a hidden layer of two with ReLU, one output: 3·max(0, x + y) − max(0, x − y) + 0.5."""
     hidden = np.array([[1.0, 1.0], [1.0, -1.0]]), np.zeros(2)
     output = np.array([[3.0, -1.0]]), np.array([0.5])
-    network = Network([hidden, output], "relu")
+    network = FullyConnected([hidden, output], "relu")
     np.testing.assert_allclose(network(np.array([[1.0, 2.0], [2.0, 1.0], [-1.0, -2.0]])), [[9.5], [8.5], [-0.5]])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from ev_marl.policies.learned.description import DESCRIPTION, SITE, WEIGHTS, PolicyFile
-from ev_marl.policies.learned.policy import LearnedPolicy, Network
+from ev_marl.policies.learned.policy import FullyConnected, LearnedPolicy
 from ev_marl.support.errors import OptionError
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
@@ -46,7 +46,7 @@ def load_policy(folder: str | Path) -> LearnedPolicy:
         problem = _problem(layers, description)
         if problem:
             raise OptionError(f"{path / WEIGHTS}: network '{name}' {problem}")
-        networks[name] = Network(layers, description.activation)
+        networks[name] = FullyConnected(layers, description.activation)
     return LearnedPolicy(description, networks, str(path))
 
 

@@ -25,7 +25,7 @@ def _silu(x: np.ndarray) -> np.ndarray:
 _ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"tanh": np.tanh, "relu": _relu, "silu": _silu}
 
 
-class Network:
+class FullyConnected:
     """A fully connected network.
 
     Parameters
@@ -60,13 +60,13 @@ class LearnedPolicy:
     ----------
     description : PolicyFile
         What it is.
-    networks : mapping of str to Network
+    networks : mapping of str to FullyConnected
         By module.
     source : str
         Where it comes from, for messages.
     """
 
-    def __init__(self, description: PolicyFile, networks: Mapping[str, Network], source: str) -> None:
+    def __init__(self, description: PolicyFile, networks: Mapping[str, FullyConnected], source: str) -> None:
         self.description = description
         self.networks = dict(networks)
         self.source = source
@@ -119,7 +119,7 @@ class LearnedPolicy:
         said: np.ndarray = actions[:, self._present]
         return said
 
-    def _decide(self, network: Network, seen: np.ndarray) -> np.ndarray:
+    def _decide(self, network: FullyConnected, seen: np.ndarray) -> np.ndarray:
         self._fits(seen.shape[-1])
         out = network(seen)
         n_levels = self.description.n_levels
