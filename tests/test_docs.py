@@ -116,3 +116,25 @@ def test_no_key_of_a_scenario_is_left_out_of_the_wishes() -> None:
     models = (Scenario, schema.Objective, schema.Sessions, schema.Vehicles, schema.PriceModel)
     keys = {key for model in models for key in model.model_fields}
     assert not keys - named - formal, f"{WISHES.name} says nothing of these"
+
+
+def test_what_moved_is_where_the_changelog_says() -> None:
+    """Every new path of the list is there, and every old module is gone."""
+    text = (ROOT / "CHANGELOG.md").read_text().partition("### Moved")[2]
+    for before, now in re.findall(r"^\| (`.*) \| (`.*) \|$", text, re.MULTILINE):
+        for old in paths_of(before) - {"cli"}:
+            assert not module_file(old).exists(), old
+        for new in paths_of(now):
+            assert module_file(new).exists(), new
+
+
+def paths_of(cell: str) -> set[str]:
+    """Modules that a cell names; those that begin with a dot are beside the first one."""
+    names = [name.partition(":")[0] for name in re.findall(r"`([\w.:]+)`", cell) if name not in ("network", "grid")]
+    room = names[0].rpartition(".")[0] if not names[0].startswith("cli.") else "cli"
+    return {f"{room}{name}" if name.startswith(".") else name for name in names}
+
+
+def module_file(module: str) -> Path:
+    """The file of a module of the package."""
+    return ROOT.joinpath("ev_marl", *module.split(".")).with_suffix(".py")
