@@ -1,8 +1,8 @@
-"""What a policy is, and what it may know.
+"""The interface of policies, and the information that each kind has.
 
-A decentralised policy ("own") decides for each port from what its station knows: its vehicles, the published prices,
-the clock. With "messages", stations also exchange numbers with the groups above them in every step. A central policy
-("site") sees the limits and every other port. One with "future" is given the whole track.
+A decentralised policy ("own") decides for each port from the information of its station: its vehicles, the published
+prices, the clock. With "messages", stations also exchange numbers with the groups above them in every step. A central
+policy ("site") knows the limits and every other port. One with "future" is given the whole track.
 A view holds all ports at once, because arrays are fast; a decentralised policy computes each station's columns from
 that station's columns only, and `ev_marl.testing.check_policy` verifies it.
 """
@@ -31,7 +31,7 @@ Information = Literal["own", "messages", "site", "future"]
 
 @dataclass(slots=True)
 class StationView:
-    """What stations know of themselves at the start of a step; B batch rows, P ports, T steps of the episode.
+    """What stations know about themselves at the start of a step; B batch rows, P ports, T steps of the episode.
 
     `vehicle` holds records, so `view.vehicle["due_kwh"]` is of shape (B, P); see `ev_marl.simulation.stays`. Values at
     empty ports are 0 (capacity and efficiencies 1, laxity inf, steps of arrival, departure and deadline = step).
@@ -44,7 +44,7 @@ class StationView:
     port_charge_kw: np.ndarray  # (P,)  rated
     port_discharge_kw: np.ndarray  # (P,)  rated, 0 without V2G
     connected: np.ndarray  # bool (B, P)
-    vehicle: np.ndarray  # STAY (B, P)  the vehicle at each port; its energy_kwh is what is in the battery now
+    vehicle: np.ndarray  # STAY (B, P)  the vehicle at each port; its energy_kwh is the present energy
     energy_kwh: np.ndarray  # (B, P)  in the battery now
     lo_kw: np.ndarray  # (B, P)  what the port can do in this step
     hi_kw: np.ndarray  # (B, P)
@@ -52,10 +52,10 @@ class StationView:
     buy_per_kwh: np.ndarray  # (B, T − t)  published prices from this step on
     sell_per_kwh: np.ndarray  # (B, T − t)
     local_hour: np.ndarray  # (B, T − t)  local clock time of these steps [h]
-    energy_weight: float  # factor that the objective puts on the money for energy, 0 where that does not count
-    wear_per_kwh: float  # what the objective charges for throughput
-    unmet_per_kwh: float  # and for unmet energy
-    tariff_per_kwh: float  # what drivers pay for energy
+    energy_weight: float  # factor of the objective on the cost of energy, 0 without that cost
+    wear_per_kwh: float  # price of throughput in the objective
+    unmet_per_kwh: float  # price of unmet energy
+    tariff_per_kwh: float  # price that drivers pay for energy
 
     @property
     def vehicles(self) -> Vehicles:
@@ -66,20 +66,20 @@ class StationView:
 
     @property
     def worth(self) -> Worth:
-        """What the objective charges."""
+        """Prices of the objective."""
         return Worth(self.energy_weight, self.wear_per_kwh, self.unmet_per_kwh, self.tariff_per_kwh)
 
 
 @dataclass(slots=True)
 class SiteView(StationView):
-    """What a central controller knows besides: the tree and its limits in this step; G groups."""
+    """What a central controller knows in addition: the tree and its limits in this step; G groups."""
 
     site: SiteArrays
     lower_kw: np.ndarray  # (B, G)  clamped
     upper_kw: np.ndarray  # (B, G)
     base_load_kw: np.ndarray  # (B, G)  inflexible load − PV below each group in this step
     peak_kw: np.ndarray | None = None  # (B,)  highest import of the site so far, base load included
-    grid: Injections | None = None  # what loads and generators of the network above do in this step; chargers 0
+    grid: Injections | None = None  # loads and generators of the network in this step; chargers 0
     tap: np.ndarray | None = None  # int64 (B,)  position of the network's controlled transformer
 
     def present(self, row: int | None = None) -> Present:
@@ -106,7 +106,7 @@ def site_view(view: StationView) -> SiteView:
 
 @dataclass(frozen=True)
 class Episode:
-    """What a policy is told before an episode starts."""
+    """The information for a policy before an episode starts."""
 
     site: SiteArrays
     n_batch: int
@@ -145,7 +145,7 @@ class Policy(Protocol):
 
 @runtime_checkable
 class PlanningPolicy(Protocol):
-    """A policy that plans with the terms of the objective, and says before an episode which of them it cannot have."""
+    """A policy that plans with the terms of the objective, and refuses before an episode those that it cannot use."""
 
     def check_objective(self, objective: Objective, site: SiteArrays) -> None:
         """Raise an `ObjectiveError` that names the term."""
@@ -154,10 +154,10 @@ class PlanningPolicy(Protocol):
 
 @dataclass(slots=True)
 class ObservationView:
-    """What a policy that was trained on observations gets at the start of a step; B batch rows, A agents."""
+    """The view of a policy that was trained on observations, at the start of a step; B batch rows, A agents."""
 
     step: int  # t
-    observations: np.ndarray  # float32 (B, A, W)  row a is what agent a sees
+    observations: np.ndarray  # float32 (B, A, W)  row a is the observation of agent a
     state: np.ndarray | None  # float32 (B, F)  every number once; only with information "site" or "future"
     to_setpoints: Callable[[np.ndarray], np.ndarray]  # actions (B, P · numbers of a port) -> setpoints (B, P) [kW]
 
@@ -166,8 +166,8 @@ class ObservationView:
 class ObservingPolicy(Protocol):
     """A policy that decides on the environment's observations, by the environment's actions.
 
-    It is given an `ObservationView`. With information "own", what it says for a station must depend on that station's
-    row of the observations only.
+    It is given an `ObservationView`. With information "own", its action for a station must depend on that station's row
+    of the observations only.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""States of the network above the site, of this step and later ones, for those who plan with its limits.
+"""States of the network above the site, in this step and in later ones, for policies that plan with its limits.
 
-What loads and generators do comes in; limits widened to that, exact power flows of any charging on top of it, how far
-they are beyond the limits, and how that changes with the power at each charger bus go out.
+Loads and generators come in; limits widened to the state without charging, exact power flows with charging, their
+excess over the limits, and its slopes in the power at each charger bus go out.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ev_marl.grid.loop.slopes import moved_powers
 from ev_marl.grid.model.spec import NetworkSpec
 from ev_marl.grid.solvers.base import Injections, PowerFlow, put_rows
 
-INSIDE = 3.0  # tolerances that plans stay inside a limit: linear about a point, it promises a little too much
+INSIDE = 3.0  # distance of plans to a limit, in tolerances: a linear limit allows a little too much
 _HALVINGS = 8
 
 
 def kinds(spec: NetworkSpec) -> list[slice]:
-    """Where undervoltages, overvoltages, lines and transformers stand among the limits; kinds of none left out."""
+    """Places of undervoltages, overvoltages, lines and transformers among the limits; empty kinds are left out."""
     ends = np.cumsum([0, spec.n_buses, spec.n_buses, spec.n_lines, spec.n_transformers]).tolist()
     return [slice(first, end) for first, end in pairwise(ends) if end > first]
 
@@ -39,9 +39,9 @@ class GridStates:
     Parameters
     ----------
     loop : GridLoop
-        The network, its limits, and how its chargers behave; its days are not looked at.
+        The network, its limits and its chargers; its days are not used.
     states : Injections
-        N rows: what flows without charging.
+        N rows, without charging.
     tap : int64, shape (N,)
         Position of the controlled transformer.
 
@@ -69,11 +69,11 @@ class GridStates:
         return self.loop.flow_of(states, self.tap[which])
 
     def excess(self, which: np.ndarray, flow: PowerFlow) -> np.ndarray:
-        """How far some states are beyond each limit [tolerances], shape (n, C); NaN at dead buses."""
+        """Excess of some states over each limit [tolerances], shape (n, C); NaN at dead buses."""
         return self.bounds.rows(which).stacked_excess(flow)
 
     def nearest_solution(self, which: np.ndarray, charger_kw: np.ndarray) -> tuple[PowerFlow, np.ndarray]:
-        """Power flows of some states; where there is none, of half the charging, a quarter, and so on.
+        """Power flows of some states; where there is none, with half of the charging, a quarter, and so on.
 
         Returns
         -------
@@ -100,7 +100,7 @@ class GridStates:
         which : int64, shape (n,)
             States.
         at_kw : float64, shape (n, E)
-            Charging about which they are taken [kW].
+            Charging at which they are taken [kW].
         excess : float64, shape (n, C)
             Excess there [tolerances].
 

@@ -1,4 +1,4 @@
-"""From what a user writes, a name with options, to a policy."""
+"""From a name with options, as a user writes it, to a policy."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Replay of a plan: what the optimum decided for a day comes in, setpoints that follow it come out.
+"""Replay of a plan: a plan for a day comes in, for instance the optimum's; setpoints that follow it go out.
 
-The plan's energies are followed rather than its powers: a curtailed step is caught up as soon as there is power, and
-rounding never adds up.
+The setpoints follow the energies of the plan, not its powers: what was curtailed is charged as soon as there is power,
+and rounding errors do not add up.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ COLUMNS = ("step", "port", "power_kw", "energy_kwh")
 
 @dataclass(frozen=True)
 class Plan:
-    """What every port should do in one episode; T steps, P ports."""
+    """Powers and energies of every port in one episode; T steps, P ports."""
 
     power_kw: np.ndarray  # float64 (T, P)  average over the step [kW]
-    energy_kwh: np.ndarray  # float64 (T, P)  in the battery at the end of the step [kWh], NaN where no session is
+    energy_kwh: np.ndarray  # float64 (T, P)  in the battery at the end of the step [kWh], NaN without a session
 
     def __post_init__(self) -> None:
         """Refuse arrays that are not of one shape (T, P)."""
@@ -142,8 +142,8 @@ def _follow(
 class PlanPolicy:
     """Replays plans, one per batch row.
 
-    Each step asks for the power that reaches the planned energy: (planned − e)/(Δ·η⁺) upwards, (planned − e)·η⁻/Δ
-    downwards; 0 where the plan has no session.
+    The setpoint of each step is the power that reaches the planned energy: (planned − e)/(Δ·η⁺) upwards,
+    (planned − e)·η⁻/Δ downwards; 0 where the plan has no session.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ Watch = Callable[[Flow, np.ndarray, np.ndarray], None]
 
 @dataclass(frozen=True)
 class Rollout:
-    """What an episode came to; B rows, A agents."""
+    """Results of an episode; B rows, A agents."""
 
     returns: np.ndarray  # float64 (B, A)  sum of each agent's rewards [currency]
     costs: dict[str, np.ndarray]  # name of term -> float64 (B,)  summed over steps and agents [currency]
@@ -49,7 +49,7 @@ class Rollout:
 
 
 def make_view(simulator: Simulator, objective: Objective, policy: Policy, outlook: Outlook) -> StationView:
-    """What `policy` may know at the start of the coming step, with what `outlook` says of prices."""
+    """What `policy` may know at the start of the coming step; the prices are those of `outlook`."""
     days, step = simulator.days, simulator.step_index
     worth = Worth.of(objective)
     buy_per_kwh, sell_per_kwh = outlook.prices(simulator.day, step)
@@ -89,16 +89,16 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy, outloo
 
 
 def _present_loads(simulator: Simulator) -> Injections | None:
-    """What flows on the network in the coming step besides charging."""
+    """Loads and generators of the network in the coming step, without charging."""
     if simulator.grid is None:
         return None
     none = np.zeros((simulator.n_batch, simulator.grid.spec.n_charger_buses))
     states = simulator.grid.days.injections(simulator.rows, simulator.step_index, none, none)
-    return states.rows(np.arange(simulator.n_batch))  # a copy: nothing later can be reached from it
+    return states.rows(np.arange(simulator.n_batch))  # a copy: later steps cannot be read from it
 
 
 def _check(setpoint_kw: np.ndarray, simulator: Simulator, policy: Policy | ObservingPolicy) -> None:
-    """Raise a PolicyError if a policy's answer is no array of finite powers, one for each port."""
+    """Raise a PolicyError if a policy's setpoints are not an array of finite powers, one for each port."""
     where, needed = f"policy '{policy.name}', step {simulator.step_index}", simulator.lo_kw.shape
     if np.shape(setpoint_kw) != needed:
         raise PolicyError(
@@ -113,7 +113,7 @@ def _check(setpoint_kw: np.ndarray, simulator: Simulator, policy: Policy | Obser
 
 
 def _outlook(simulator: Simulator, policy: Policy | ObservingPolicy, world: World | None) -> ComposedOutlook:
-    """What the policy is told of the future: as the scenario says, and over that as the policy does."""
+    """The outlook of the scenario, with the keys that the policy sets itself."""
     own = policy.outlook if isinstance(policy, ForeseeingPolicy) else None
     outlook = make_outlook(None if world is None else world.scenario.outlook, own)
     outlook.begin(Truth.of(simulator), world)
@@ -127,12 +127,12 @@ def _eyes(
     outlook: ComposedOutlook,
     world: World | None,
 ) -> Callable[[], Any]:
-    """What gives the policy its view of the coming step."""
+    """A function that makes the policy's view of the coming step."""
     if not isinstance(policy, ObservingPolicy):
         return lambda: make_view(simulator, objective, policy, outlook)
     if world is None:
         raise PolicyError(f"policy '{policy.name}' decides on observations: give the rollout `world=`")
-    scenario = world.scenario  # what the policy's file names is run only where the scenario is trusted
+    scenario = world.scenario  # code that the policy's file names runs only if the scenario is trusted
     interface = Interface(scenario, world.site, objective, policy.observation, policy.action, trust=scenario.trusted)
     interface.attach(simulator, world)
 

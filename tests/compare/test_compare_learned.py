@@ -98,7 +98,7 @@ def test_a_policy_is_loaded_with_its_options(results: Path) -> None:
     ("spec", "message"),
     [
         ("rllib:results/nothing", "there is no folder results/nothing"),
-        ("rllib:results", "holds no policy.json, and no folders seed_0, seed_1"),
+        ("rllib:results", "has no policy.json, and no folders seed_0, seed_1"),
         ("rllib:results/ippo", "holds 3 training seeds; name one of them, as in rllib:results/ippo/seed_0"),
         ("rllib:results/ppo", "holds a central policy, which knows 'site'; write central:results/ppo"),
         ("central:results/ippo/seed_0", "holds a decentralised policy, which knows 'own'; write rllib:results"),

@@ -1,6 +1,6 @@
-"""What the folder of a learned policy holds: `policy.json`, a description, and `weights.npz`, its networks.
+"""The files of a learned policy: `policy.json`, its description, and `weights.npz`, its networks.
 
-The description says what the policy observes and answers, and for which stations. It is plain JSON, checked on reading.
+The description has observations, actions and stations of the policy. It is plain JSON, checked on reading.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SITE = "site"  # the one network, and the one agent, of central training
 
 
 class PolicyFile(BaseModel):
-    """What `policy.json` says."""
+    """The content of `policy.json`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -53,8 +53,8 @@ class FullyConnected:
 class LearnedPolicy:
     """A trained policy, deterministic: it takes the most likely action.
 
-    Decentralised ones run one network on each station's own observation: information "own", or "messages" where that
-    observation holds bookings.
+    Decentralised ones run one network on each station's own observation: information "own", or "messages" if that
+    observation has bookings.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class LearnedPolicy:
         self.action: Any | None = description.action
 
     def reset(self, episode: Episode) -> None:
-        """Look whether the site is one that the policy was trained for.
+        """Check that the policy was trained for such a site.
 
         Raises
         ------
@@ -138,8 +138,8 @@ class LearnedPolicy:
 
 
 def _information(description: PolicyFile) -> Information:
-    """Bookings are made of what stations announce; other blocks are the station's own (the voltage of its bus too), or
-    broadcast by what stands above it: its groups, and the lines and transformers that feed its bus."""
+    """Bookings are computed from the announcements of other stations; other blocks are the station's own (with the
+    voltage of its bus), or broadcast from above: by its groups, and by the lines and transformers that feed its bus."""
     if description.agents == "central":
         return "site"
     announced = any("booking" in (block, *_values(block)) for block in description.observation)

@@ -1,6 +1,6 @@
 """`rllib:PATH` and `central:PATH`: a learned policy, named by the folder of its training result.
 
-Text comes in, the folders of its training seeds, a short label, a content hash or the loaded policy go out.
+Text comes in; the folders of its training seeds, a short label, a hash of the content, or the loaded policy go out.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _SEED = re.compile(r"seed_(\d+)")
 
 @dataclass(frozen=True)
 class LearnedSpec:
-    """A learned policy as it was asked for."""
+    """The name of a learned policy, in parts."""
 
-    kind: str  # rllib: every agent with what it observes itself; central: one agent for all
+    kind: str  # rllib: every agent has its own observation; central: one agent for all
     path: Path  # as written, relative to the current directory
     options: str = ""  # with its brackets, as written
 
@@ -43,14 +43,14 @@ class LearnedSpec:
 
     @property
     def label(self) -> str:
-        """Short name: the kind and the last part of the path; of a training seed, the last two parts."""
+        """Short name: the kind and the last part of the path, or the last two parts for a training seed."""
         whole = Path(os.path.abspath(self.path))
         name = f"{whole.parent.name}/{whole.name}" if _SEED.fullmatch(whole.name) else whole.name
         return f"{self.kind}:{name}{self.options}"
 
     @property
     def absolute(self) -> LearnedSpec:
-        """The same, wherever the current directory is."""
+        """The same with an absolute path."""
         return replace(self, path=Path(os.path.abspath(self.path)))
 
     def seeds(self) -> tuple[LearnedSpec, ...]:
@@ -69,7 +69,7 @@ class LearnedSpec:
         folders = [entry for _, entry in sorted(numbered)]
         if not folders:
             raise OptionError(
-                f"policy '{self}': {self.path} holds no {DESCRIPTION}, and no folders seed_0, seed_1, ... that do; "
+                f"policy '{self}': {self.path} has no {DESCRIPTION}, and no folders seed_0, seed_1, ... with one; "
                 "name the folder of a training result"
             )
         unfinished = [entry.name for entry in folders if not (entry / DESCRIPTION).is_file()]
@@ -81,7 +81,7 @@ class LearnedSpec:
         return tuple(replace(self, path=entry) for entry in folders)
 
     def digest(self) -> str:
-        """SHA-256 of the policy's files: another policy in the same folder has another one."""
+        """SHA-256 of the policy's files, which changes when another policy is written into the folder."""
         content = hashlib.sha256()
         for name in (DESCRIPTION, WEIGHTS):
             file = self.path / name

@@ -1,7 +1,7 @@
-"""Booked response: best response, hedged by what the group says is overbooked.
+"""Booked response: best response that takes overbooked steps into account.
 
-Own plans and one round of messages come in: every station announces which steps it would book, its groups answer how
-far they are overbooked. Each plan then counts on the share of its power that it could get.
+Own plans and one round of messages come in: every station announces the steps that it would book, and its groups answer
+by how much they are overbooked. Each plan then counts on the share of its power that it could get.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from ev_marl.support.errors import OptionError
 
 @POLICIES.register("booked-response")
 class BookedResponse:
-    """Each vehicle follows its own plan, counting on the share of its power that all bookings together would leave it.
+    """Each vehicle follows its own plan, which counts on the share of its power that all bookings together leave.
 
-    Where nothing is overbooked it is `best-response`. Nothing is learned; all that stations exchange in a step is a
-    load profile up and a load profile down.
+    Where nothing is overbooked, it is `best-response`. Nothing is learned; in each step, a station sends and receives
+    one load profile.
 
     Parameters
     ----------
     factor : float
-        On the coverage of a vehicle's bookings; below 1 is more careful [-].
+        Factor on the coverage of a vehicle's bookings; below 1 is more cautious [-].
     adder_per_kwh : float
         Added to this step's price; below 0 charges earlier than the plan alone would [currency/kWh].
     margin_steps : int
-        The plan ends so many steps before the deadline.
+        Number of steps before the deadline at which the plan ends.
     """
 
     name = "booked-response"

@@ -1,8 +1,8 @@
 """Dual prices: groups announce prices of congestion, stations answer with plans, some rounds in every step.
 
-Goes up the edges of the coupling graph: planned power of each remaining step, and the power that could be planned.
-Goes down: a price for each remaining step. Nothing else is exchanged, and no node knows another's vehicles. A network
-above the site is one more node, that of its operator, with an edge to each bus.
+Up the edges of the coupling graph go the planned power of each remaining step, and the power that could be planned.
+Down goes a price for each remaining step. Nothing else is exchanged, and no node knows the vehicles of another. A
+network above the site is one more node, that of its operator, with an edge to each bus.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def add_up(
     able_kw: np.ndarray,
     weight: float = 1.0,
 ) -> None:
-    """Add what goes up the edges to the sums of each group, each vehicle counting `weight` times.
+    """Add the plans of vehicles, times `weight`, to the sums of each group.
 
     Parameters
     ----------
@@ -41,15 +41,15 @@ def add_up(
     step : int
         Sums are of the steps from this one on.
     vehicles : Vehicles
-        Who answered.
+        The vehicles.
     place : int64, shape (n_vehicles,)
-        Deepest group of each.
+        Deepest group of each vehicle.
     plan_kw : float64, shape (n_batch, n_vehicles, n_steps)
         Their plans [kW].
     flexible_kw : float64, shape (n_batch, n_vehicles)
-        What they could plan in each step of their stay [kW].
+        Power that they could plan in each step of their stay [kW].
     total_kw, able_kw : float64, shape (n_batch, n_groups, n_steps)
-        Sums of both below each group; added to [kW].
+        Sums of both below each group; the plans are added to them [kW].
     """
     sum_plans(
         step,
@@ -81,7 +81,7 @@ def new_prices(
     upper_kw: np.ndarray,
     inertia_per_kwh: float,
 ) -> np.ndarray:
-    """Each group's own price after one answer: up with what is planned beyond its limit, down with what is left.
+    """Each group's own price after one answer: higher where plans exceed its limit, lower where room is left.
 
     v = λ + σ S; λ⁺ = v − σ clip(v/σ, lower, upper): above 0 where the import limit binds, below 0 where the export
     limit does, 0 where neither does. σ = inertia / (power that could be planned below the group).
@@ -97,37 +97,37 @@ def new_prices(
 class DualPrices:
     """Groups put prices on their limits, stations plan at these prices, some rounds in every step.
 
-    Each group keeps one price for each remaining step: what a kWh of its capacity is worth then. In a round, a station
-    adds the prices of the groups above it to the published ones and answers with its vehicles' cheapest plans; each
-    group sums the plans below it and moves its prices up where they go beyond its limit, down where room is left.
-    Prices and plans are kept from step to step, so the rounds of earlier steps count. The first step of each plan is
-    asked for.
+    Each group keeps one price for each remaining step: the value of a kWh of its capacity in that step. In a round, a
+    station adds the prices of the groups above it to the published ones and answers with its vehicles' cheapest plans;
+    each group sums the plans below it, raises its prices where they exceed its limit and lowers them where room is
+    left. Prices and plans are kept from step to step, so that the rounds of all steps add up. The setpoints are the
+    first step of each plan.
 
     The rounds are those of the primal-dual hybrid gradient method, an ADMM that needs sums only (Chambolle and Pock
-    2011, step lengths as in Pock and Chambolle 2011): plans stay near the last ones by a quadratic term, which is what
-    keeps vehicles that are alike from all jumping to the same cheapest step, and prices are announced with a step
-    ahead. For fixed limits and vehicles they approach the shadow prices of the cooperative optimum.
+    2011, step lengths as in Pock and Chambolle 2011): a quadratic term keeps plans near the last ones, so that equal
+    vehicles do not all move to the same cheapest step, and announced prices are extrapolated by one round. For fixed
+    limits and vehicles they approach the shadow prices of the cooperative optimum.
 
-    What groups think of later steps, limits and vehicles still to come, their outlook says: unless told otherwise, what
-    the scenario's models let expect. Vehicles to come answer prices as those that are there do.
+    Limits of later steps and vehicles to come are those of the outlook, by default the expectation of the scenario's
+    models. Vehicles to come answer prices as connected ones do.
 
-    Where the site hangs on a network whose limits a coordinator keeps, the network is one more node. It hears the
-    planned power of each bus and announces a price for each bus and step, which stations add to those of their groups.
+    Where the site has a network whose limits a coordinator keeps, the network is one more node. It receives the planned
+    power of each bus and announces a price for each bus and step, which stations add to those of their groups.
 
     Parameters
     ----------
     rounds : int
         Exchanges of prices and plans in every step.
     inertia_per_kwh : float
-        Moving a step by a vehicle's whole power costs half of this per kWh; the more, the steadier and the slower
-        [currency/kWh].
+        Changing the power of a step by a vehicle's whole power costs half of this per kWh; higher values make prices
+        steadier and slower [currency/kWh].
     expected_days : int
-        Most days whose vehicles are put together into those to come; 0: nobody is expected.
+        Most days whose vehicles are combined into the vehicles to come; 0: no vehicles to come.
     grid : bool
         Whether the network above the site, where a coordinator keeps its limits, is one more node with prices.
     outlook : str or mapping, optional
-        What groups and stations think of the future, as the scenario's key `outlook`; what it leaves out is as the
-        scenario says.
+        Outlook of groups and stations, as the scenario's key `outlook`; keys that it does not have are those of the
+        scenario.
     """
 
     name = "dual-prices"
@@ -181,7 +181,7 @@ class DualPrices:
         if network is not None:
             network.look(seen)
         if len(told.stays):
-            # Groups answer for those to come once a step: their plans change little from one round to the next.
+            # The vehicles to come are planned once a step: their plans change little from one round to the next.
             if self._expected_kw.shape[1] != len(told.stays):
                 self._expected_kw = np.zeros((len(own), len(told.stays), view.n_steps))
             coming, port, weight, plan_kw = told.vehicles, told.stays["port"], told.weight, self._expected_kw

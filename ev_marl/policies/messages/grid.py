@@ -1,8 +1,8 @@
-"""The network above the site as one more node of the coupling graph: hears plans by bus, announces prices by bus.
+"""The network above the site as one more node of the coupling graph: it receives plans and announces prices, by bus.
 
-The planned power of each charger bus and remaining step comes in; what a kWh there is worth to the network's limits
-goes out: a locational marginal price, the sum of the prices of the limits times how much the bus weighs on them.
-What the node knows itself is its model, what flows on it now, and what it expects of later steps.
+The planned power of each charger bus and remaining step comes in; the price of a kWh there goes out, for the limits of
+the network: a locational marginal price, the sum of the prices of the limits times the weight of the bus in them. The
+node knows its model, the present flows, and the outlook on later steps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ev_marl.policies.messages.sums import sum_plans
 from ev_marl.site.arrays import SiteArrays
 
 ROWS = 8  # limits of a step that have a price
-_ANEW = 16  # where there are so many rounds, in this one and those of twice, four times, ... it is made linear again
+_ANEW = 16  # it is linearised again in this round, and in those with twice this number, four times, and so on
 
 
 class GridPrices:
@@ -29,9 +29,9 @@ class GridPrices:
     Parameters
     ----------
     loop : GridLoop
-        The network, its limits, and how its chargers behave; its days are not looked at.
+        The network, its limits and its chargers; its days are not used.
     outlook : Outlook
-        What is thought of what else flows on it at later steps.
+        Gives its other loads and generators in later steps.
     site : SiteArrays
         The site.
     n_batch, n_steps : int
@@ -44,12 +44,12 @@ class GridPrices:
     port_place : int64, shape (n_ports,)
         Place of each port: its bus, within its group.
     limit : int64, shape (n_batch, n_steps, n_rows)
-        Which limit each row is of, −1 where it is free; C, one more than the last limit, where nothing may be charged
+        The limit of each row, −1 where the row is free; C, one more than the last limit, where nothing may be charged
         because the network has no power flow even without charging.
     weight : float64, shape (n_batch, n_steps, n_rows, n_charger_buses)
-        How much each bus weighs on it [-].
+        Weight of each bus in the limit [-].
     most_kw : float64, shape (n_batch, n_steps, n_rows)
-        What it leaves, never less than 0 [kW].
+        Right-hand side of the row, at least 0 [kW].
     price_per_kwh : float64, shape (n_batch, n_steps, n_rows)
         Its price [currency/kWh].
     """
@@ -71,7 +71,7 @@ class GridPrices:
         self.price_per_kwh = np.zeros(shape)
 
     def look(self, view: SiteView) -> None:
-        """See the present state and expect the later ones; nobody has announced a plan yet."""
+        """Take over the present state and the outlook; there are no plans yet."""
         assert view.tap is not None  # there is a loop
         n_batch, n_left = len(view.connected), view.n_steps - view.step
         states = self._outlook.grid_loads(view.present(), n_left)
@@ -93,22 +93,22 @@ class GridPrices:
     def expect(
         self, vehicles: Vehicles, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray, weight: float
     ) -> None:
-        """Hear the plans of vehicles that are still to come, each of which counts `weight` times."""
+        """Take over the plans of vehicles to come, times `weight`."""
         self._add_up(vehicles, port, plan_kw, able_kw, weight, self._expected_kw)
 
     def answer(self, vehicles: Vehicles, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray) -> None:
-        """Hear the plans of the vehicles that are there, and announce new prices, with a step ahead.
+        """Take over the plans of the connected vehicles, and announce new prices, extrapolated by one round.
 
         Parameters
         ----------
         vehicles : Vehicles
-            Who answered.
+            The vehicles.
         port : int64, shape (n_vehicles,)
-            Where.
+            Their ports.
         plan_kw : float64, shape (n_batch, n_vehicles, n_steps)
             Their plans [kW].
         able_kw : float64, shape (n_batch, n_vehicles)
-            What they could plan in each step of their stay [kW].
+            Power that they could plan in each step of their stay [kW].
         """
         heard = self._expected_kw.copy()
         self._add_up(vehicles, port, plan_kw, able_kw, 1.0, heard)
@@ -135,7 +135,7 @@ class GridPrices:
         sum_plans(self._step, stays, session, plan_kw, able_kw, weight, bus, nothing_above, heard[0], heard[1])
 
     def _linearise(self, bus_kw: np.ndarray, again: bool) -> None:
-        """Solve the exact power flow of announced plans, (n_batch, n_charger_buses, n_steps), and make rows of it."""
+        """Solve the exact power flow of the plans, (n_batch, n_charger_buses, n_steps), and linearise its limits."""
         n_batch, n_buses, n_steps = bus_kw.shape
         n_left = n_steps - self._step
         planned_kw = bus_kw[:, :, self._step :].transpose(0, 2, 1).reshape(-1, n_buses)
@@ -147,7 +147,7 @@ class GridPrices:
         excess = self._states.excess(which, flow)
         excess[np.isnan(excess)] = -np.inf  # dead buses
         of_plan, shrunk = excess.copy(), (at_kw != planned_kw[which]).any(axis=1)
-        if shrunk.any():  # where the plan has no power flow, from the nearest that has
+        if shrunk.any():  # where the plan has no power flow: about the nearest that has one
             slopes = self._states.slopes(which[shrunk], at_kw[shrunk], excess[shrunk])
             of_plan[shrunk] += np.einsum("nec,ne->nc", slopes, (planned_kw[which] - at_kw)[shrunk])
         stale = self._choose(place, of_plan)
@@ -196,7 +196,7 @@ class GridPrices:
         self._per_kw.reshape(-1, ROWS)[place] = scale
 
     def _moved(self, bus_kw: np.ndarray, able_kw: np.ndarray) -> np.ndarray:
-        """Prices after an answer: up where plans are beyond a limit, down where room is left, never below 0.
+        """Prices after an answer: higher where plans exceed a limit, lower where room is left, at least 0.
 
         λ⁺ = max(0, λ + σ (Σ weight · planned − most)), σ = inertia / Σ |weight| · (power that could be planned).
         """

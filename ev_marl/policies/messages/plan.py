@@ -1,8 +1,8 @@
-"""A vehicle's whole plan at given prices: what a station answers when prices, or the room left, are announced.
+"""A vehicle's whole plan at given prices: the answer of a station to announced prices, or to the room left.
 
-Prices, limits and vehicles come in, the power of every remaining step goes out. Unlike the own plan of `own_plan`,
-which is exact and tells the first step only, this one tells all steps, may be held near an earlier answer (a quadratic
-term), and keeps a limit that changes from step to step.
+Prices, limits and vehicles come in, the power of every remaining step goes out. Unlike the plan of `own_plan`, which is
+exact and gives the first step only, this one gives all steps, may be kept near an earlier answer by a quadratic term,
+and keeps a limit that changes from step to step.
 
 The method. The marginal value ν of a kWh in the battery decides the power of a step: charge while ν η exceeds the
 price, discharge while ν / η falls below it. Backwards from the deadline, e_k(ν) is the energy at which a kWh is worth
@@ -220,7 +220,7 @@ def _plan_in_turn(
     n_values: int,
     plan_kw: np.ndarray,
 ) -> None:
-    """One vehicle after the other plans within what the announced plans of the others leave of its groups' limits."""
+    """One vehicle after the other plans within the room that the announced plans of the others leave."""
     n_batch, n_ports, n_steps = plan_kw.shape
     n_groups = len(group_parent)
     money, bounds = np.empty((2, n_steps)), np.empty((2, n_steps))
@@ -270,7 +270,7 @@ def _announce(
     plan_kw: np.ndarray,
     others: np.ndarray,
 ) -> None:
-    """Add a plan to what is announced in its group and in all above, or take it away."""
+    """Add a plan to the announced power of its group and of all groups above, or subtract it."""
     g = group
     while g >= 0:
         for k in range(first, end):
@@ -289,31 +289,31 @@ def plan_at_prices(
     inertia_per_kwh: float,
     n_values: int = 48,
 ) -> np.ndarray:
-    """Answer prices: the plans from this step on are written over the earlier ones.
+    """Answer prices: the plans from this step on replace the earlier ones.
 
     Parameters
     ----------
     view : StationView
-        For the clock, the published prices and the objective's; a vehicle's answer reads nothing else of it.
+        Only its clock and prices are used.
     vehicles : Vehicles
         V vehicles, present or expected.
     place : int64, shape (n_vehicles,)
-        Whose price counts for each.
+        The place whose price each vehicle pays.
     price_per_kwh : float64, shape (n_batch, n_places, n_steps)
-        Price of congestion at each place, mostly within a group, those above it included, at each step of the day
+        Price of congestion at each place, in general a group with all groups above it, in each step of the day
         [currency/kWh].
     plan_kw : float64, shape (n_batch, n_vehicles, n_steps)
         Earlier answers, 0 where there are none; written [kW].
     inertia_per_kwh : float
-        Moving the power of a step by the whole charging power of the vehicle costs half of this per kWh, so that
-        vehicles that are alike do not all jump to the same step [currency/kWh].
+        Changing the power of a step by the whole charging power of the vehicle costs half of this per kWh, so that
+        equal vehicles do not all move to the same step [currency/kWh].
     n_values : int
-        Fineness of the grid of marginal values.
+        Number of marginal values in the grid.
 
     Returns
     -------
     float64, shape (n_batch, n_vehicles)
-        Charging power of the vehicles that have something to plan, 0 of the others [kW].
+        Charging power of the vehicles that can plan, 0 for the others [kW].
     """
     flexible_kw = np.empty(vehicles.session.shape)
     _plan_at_prices(
@@ -347,19 +347,19 @@ def plan_in_turn(
     *,
     n_values: int = 160,
 ) -> None:
-    """Each vehicle in turn takes the cheapest plan that the plans of the others leave room for.
+    """Each vehicle in turn takes the cheapest plan for which the plans of the others leave room.
 
-    Room is what a limit leaves beside all charging, or all discharging, of the others: nobody counts on another's
-    discharging to make room, so no plan breaks a limit if somebody changes his.
+    Room is the limit less all charging, or all discharging, of the others: the discharging of others does not count as
+    room for charging, so that no limit is broken when another plan changes.
 
     Parameters
     ----------
     view : StationView
-        For the clock, the published prices and the objective's; a vehicle's plan reads nothing else of it.
+        Only its clock and prices are used.
     vehicles : Vehicles
-        Those at the ports.
+        The vehicles at the ports.
     order : int64, shape (n_batch, n_ports)
-        Whose turn it is, one after the other.
+        The order of the turns.
     site : SiteArrays
         The tree.
     lower_kw, upper_kw : float64, shape (n_batch, n_groups, n_steps - step)
@@ -367,7 +367,7 @@ def plan_in_turn(
     plan_kw : float64, shape (n_batch, n_ports, n_steps)
         Announced plans, 0 where there are none; written [kW].
     n_values : int
-        Fineness of the grid of marginal values: prices nearer to each other than that are not told apart.
+        Number of marginal values in the grid: smaller differences of prices are not distinguished.
     """
     _plan_in_turn(
         view.step,

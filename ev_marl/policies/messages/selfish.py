@@ -1,7 +1,7 @@
-"""Selfish stations: each plans for its own bill within the room that the others' plans leave, in turn.
+"""Selfish stations: each plans for its own costs within the room that the plans of the others leave, in turn.
 
-Plans are announced to the groups, groups tell what room is left; a plan that stands keeps its room. Where nobody
-changes his plan any more, it is an equilibrium of the game in which the limits are shared and nobody pays for them.
+Plans are announced to the groups, and groups announce the room that is left; a plan keeps its room. If no plan changes
+any more, it is an equilibrium of the game in which the limits are shared and have no price.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ class Selfish:
     The game: a vehicle chooses powers for all steps to its deadline and pays for its own energy, wear and unmet
     energy only; its powers must fit beside the announced plans of all others into the limits of the groups above it,
     as far as those limits are known or expected. In every step, vehicles choose in a random order, `sweeps` times
-    round. Whoever was there before keeps the room that its plan takes until it prefers another plan; nobody makes way
-    for a vehicle that needs it more, and nobody thinks of those who are still to come.
+    round. A vehicle keeps the room of its plan until it chooses another plan; it does not give way to a vehicle with a
+    greater need, and does not consider vehicles to come.
 
-    A state in which nobody changes is a generalised Nash equilibrium. A vehicle's choice changes what others may do
-    but not what their plans cost, so no turn makes the sum of all costs higher, and turns settle. There are many such
-    equilibria; which of them is found depends on who came first. It is not one of the variational kind, in which all
-    face the same price for the same limit: that one is the optimum itself, and `dual-prices` looks for it.
+    A state in which no vehicle changes its plan is a generalised Nash equilibrium. A choice changes what others may do
+    but not what their plans cost, so no turn increases the sum of all costs, and the turns converge. There are many
+    such equilibria; the order of arrival determines which one is found. It is not the variational equilibrium, in which
+    all have the same price for the same limit: that one is the optimum itself, and `dual-prices` searches for it.
 
     Parameters
     ----------
     sweeps : int
-        How often in every step each vehicle may change its plan.
+        Number of times that each vehicle may change its plan in a step.
     outlook : str or mapping, optional
-        What groups think of limits at later steps, as the scenario's key `outlook`; what it leaves out is as the
-        scenario says.
+        Outlook of the groups on later limits, as the scenario's key `outlook`; keys that it does not have are those of
+        the scenario.
     """
 
     name = "selfish"

@@ -1,4 +1,4 @@
-"""What goes up the edges: planned powers, and powers that could be planned, summed over the vehicles below a node."""
+"""The sums that go up the edges: planned powers, and powers that could be planned, of the vehicles below a node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What model predictive control sees ahead of a step: the vehicles that are there, and what its outlook tells."""
+"""The inputs of a plan of model predictive control: the connected vehicles, and the outlook."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ def look_ahead(
     *,
     trust: float = 1.0,
 ) -> Ahead:
-    """What lies ahead of one row.
+    """The inputs of one row's plan.
 
     Parameters
     ----------
     view : SiteView
-        What is known now.
+        The view.
     row : int
         Row of the batch.
     outlook : Outlook
-        What is thought of later steps.
+        Gives the later steps.
     coming : STAY, shape (n_stays,)
-        Vehicles, or fleets of them, that arrive after this step.
+        Vehicles, or fleets, that arrive after this step.
     n_steps : int
-        Most steps to look at, this one included. What is due later is owed as far as full power could not make up
-        for it afterwards.
+        Most steps of the plan, this one included. Of energy due later, the plan owes the part that full power could
+        not deliver afterwards.
     trust : float
-        Share of the import limits of later steps that is planned with [-].
+        Share of the import limits of later steps that plans use [-].
     """
     step, n = view.step, min(n_steps, view.n_steps - view.step)
     here = _connected(view, row)
@@ -59,7 +59,7 @@ def look_ahead(
 
 
 def _connected(view: SiteView, row: int) -> np.ndarray:
-    """The vehicles that are there, as stays that begin now."""
+    """The connected vehicles, as stays that start now."""
     here: np.ndarray = view.vehicle[row, view.connected[row]]
     here["arrival_step"] = 0
     here["departure_step"] = here["deadline_step"] = here["deadline_step"] - view.step

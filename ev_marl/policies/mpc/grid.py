@@ -1,10 +1,10 @@
 """The network above the site in the programme of model predictive control: rows in the vehicles' powers.
 
-What loads and generators of the network do from now on comes in. The exact power flow of a plan is solved in all its
-steps; where it is beyond a limit, the limit is linearised about the plan, by differences of the exact power flow, and
-added to the programme as a row in powers. Rows that held a plan back are kept for the next step of the episode, where
-they are moved to what is expected then. A limit that the network breaks without charging is widened to that, and no row
-forbids to charge nothing.
+Loads and generators of the network from now on come in. The exact power flow of a plan is solved in all its steps;
+where it exceeds a limit, the limit is linearised at the plan, by differences of the exact power flow, and added to the
+programme as a row in powers. Rows that were binding are kept for the next step of the episode, and moved to the outlook
+of that step. A limit that the network breaks without charging is widened to that state, and charging nothing is always
+allowed.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from ev_marl.policies.grid_states import INSIDE, GridStates, kinds, n_limits
 from ev_marl.site.arrays import SiteArrays
 
 ROUNDS = 8  # of adding rows, in one step of the episode
-FAR_ROUNDS = 3  # the first so many look at all steps ahead, the others at this step only
-NOW, LATER = 1.0, 500.0  # tolerances that a plan may be beyond a limit: in this step; later, where loads are guesses
+FAR_ROUNDS = 3  # the first rounds, which check all steps ahead; the others check this step only
+NOW, LATER = 1.0, 500.0  # allowed excess over a limit, in tolerances: in this step; later, where loads are uncertain
 NEAR = 5000.0  # tolerances inside a limit within which its row is kept for the next step
 
 
 @dataclass
 class _Memory:
-    """What one row of the batch keeps from step to step; T steps of the episode, C limits, E charger buses."""
+    """Data of one row of the batch from step to step; T steps of the episode, C limits, E charger buses."""
 
     charger_kw: np.ndarray  # float64 (T, E)  last plan
-    held: np.ndarray  # bool (T, C)  limits that held it back
+    held: np.ndarray  # bool (T, C)  limits that were binding
     slopes: dict[int, np.ndarray] = field(default_factory=dict)  # step of the episode -> (C, E)  excess per kW
 
 
@@ -43,7 +43,7 @@ class GridAhead:
     Parameters
     ----------
     loop : GridLoop
-        The network, its limits, and how its chargers behave; its days are not looked at.
+        The network, its limits and its chargers; its days are not used.
     outlook : Outlook
         What is thought of what else flows on it at later steps.
     site : SiteArrays
@@ -73,7 +73,7 @@ class GridAhead:
         row : int
             Row of the batch.
         view : SiteView
-            What is known now, the network's state included.
+            The view, with the state of the network.
         ahead : Ahead
             What lies ahead of that row.
         fleets : bool
@@ -107,7 +107,7 @@ class GridRows:
     states : Injections
         K rows: what flows on it without charging.
     tap : int
-        Position of the controlled transformer, which is taken to stay.
+        Position of the controlled transformer, which is assumed to stay.
     share : float64, shape (S, E)
         How the power of each session is drawn at the charger buses.
     memory : _Memory
@@ -133,7 +133,7 @@ class GridRows:
         self._round = 0
 
     def kept(self) -> PowerRows:
-        """Rows to begin with: those that held the last plan back and are still near, moved to what is expected now."""
+        """The first rows: those that were binding and are still near, moved to the present outlook."""
         steps = np.flatnonzero(self._held.any(axis=1) & self._states.solvable)
         at_kw, excess = self._planned_kw[steps], np.zeros(self._held[steps].shape)
         if len(steps):
@@ -141,7 +141,7 @@ class GridRows:
         self._held[steps] &= excess > -NEAR  # false where there is no solution
         place, limit = np.nonzero(self._held[steps])
         kept = self._tangents(steps[place], limit, at_kw[place], excess[place, limit])
-        # Where the loads alone are more than the network carries, nobody charges.
+        # Where the loads alone are more than the network can carry, there is no charging.
         dark = np.repeat(np.flatnonzero(~self._states.solvable), 2)
         both_ways = np.ones((len(dark), len(self._share)))
         both_ways[1::2] = -1.0
@@ -152,7 +152,7 @@ class GridRows:
         )
 
     def broken(self, power_kw: np.ndarray) -> PowerRows | None:
-        """Rows that a plan breaks; None where there are none, or enough was tried.
+        """Rows that a plan breaks; None if there are none, or after the last round.
 
         Parameters
         ----------
@@ -180,7 +180,7 @@ class GridRows:
         return self._tangents(steps[place], limit, at_kw[place], excess[place, limit])
 
     def _differentiate(self, steps: np.ndarray, at_kw: np.ndarray, excess: np.ndarray) -> None:
-        """Slopes of all limits of some steps, where they are not known; of this step anew, since it must be exact."""
+        """Slopes of all limits of some steps, where they are not known yet; in this step again, to be exact."""
         known = np.array([step > 0 and self._first_step + step in self._slopes for step in steps.tolist()])
         if known.all():
             return
@@ -192,7 +192,7 @@ class GridRows:
     def _chosen(
         self, steps: np.ndarray, at_kw: np.ndarray, excess: np.ndarray, allowed: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Limits to add, as places in `steps` and limits: all that this step breaks, the worst of each kind later."""
+        """Limits to add, as places in `steps` and limits: all broken ones now, later the worst of each kind."""
         slopes = np.stack([self._slopes[self._first_step + step] for step in steps.tolist()])
         of_plan = excess + np.einsum("kce,ke->kc", slopes, self._planned_kw[steps] - at_kw)
         worst = np.zeros(of_plan.shape, dtype=bool)
@@ -203,7 +203,7 @@ class GridRows:
         return place, limit
 
     def _tangents(self, steps: np.ndarray, limit: np.ndarray, at_kw: np.ndarray, excess: np.ndarray) -> PowerRows:
-        """Rows: each limit, linear about some powers; no charging is always allowed, whatever the linear model says."""
+        """Rows: each limit, linearised at some powers; charging nothing is always allowed."""
         slopes = np.zeros_like(at_kw)
         for k, (step, c) in enumerate(zip(steps.tolist(), limit.tolist(), strict=True)):
             slopes[k] = self._slopes[self._first_step + step][c]

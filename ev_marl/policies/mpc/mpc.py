@@ -1,7 +1,7 @@
-"""Model predictive control: a central operator plans the rest of the day anew in every step.
+"""Model predictive control: a central operator plans the rest of the day again in every step.
 
-What the site knows now and expects of later comes in; the first step of the cheapest plan goes out. The programme
-behind it, `ev_marl.planning.programme.receding`, loads HiGHS, and is therefore only loaded when an episode starts.
+The view of the site and an outlook come in; the first step of the cheapest plan goes out. The programme behind it,
+`ev_marl.planning.programme.receding`, needs HiGHS, and is therefore imported when an episode starts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ev_marl.support.errors import OptionError, PolicyError, SolverError
 
 
 class _Control:
-    """What both controllers share: look ahead, solve, take the first step."""
+    """Base of both controllers: look ahead, solve, take the first step."""
 
     name: str
     information: Information
@@ -60,11 +60,11 @@ class _Control:
         self._grouped: tuple[np.ndarray, np.ndarray] | None = None  # vehicles of drawn days, and their fleets
 
     def check_objective(self, objective: Objective, site: SiteArrays) -> None:
-        """Refuse an objective with a term that no plan can be made with."""
+        """Refuse an objective with a term that cannot be planned with."""
         check_expressions(objective, site, f"policy '{self.name}'")
 
     def reset(self, episode: Episode) -> None:
-        """Start an episode: what counts, and what is expected."""
+        """Start an episode: take over objective and outlook."""
         self._objective = episode.objective
         if episode.objective is not None:
             self.check_objective(episode.objective, episode.site)
@@ -97,7 +97,7 @@ class _Control:
         return setpoint_kw
 
     def _coming(self, view: SiteView, row: int) -> tuple[np.ndarray, bool]:
-        """Vehicles that arrive later, and whether they are fleets of those of several days."""
+        """Vehicles that arrive later, and whether they are fleets: means over several days."""
         told = self._outlook.vehicles(view.present(row), self.expected_days)
         if told.weight == 1.0:
             return told.stays[told.expected[0]], False
@@ -108,7 +108,7 @@ class _Control:
 
 
 def what_the_view_tells(view: StationView) -> Objective:
-    """The prices that every view tells as an objective, for a policy that is not given one; limits are hard."""
+    """An objective from the prices in the view, for a policy that is not given one; limits are hard."""
     worth = view.worth
     terms = (BatteryWear(worth.wear_per_kwh), UnmetEnergy(worth.unmet_per_kwh), DriverTariff(worth.tariff_per_kwh))
     return Objective([EnergyCost(worth.energy_weight), *terms])
@@ -116,30 +116,30 @@ def what_the_view_tells(view: StationView) -> Objective:
 
 @POLICIES.register("mpc")
 class Mpc(_Control):
-    """Receding horizon: in every step, the cheapest plan for all vehicles together, of which the first step is done.
+    """Receding horizon: in every step, the first step of the cheapest plan for all vehicles together.
 
-    It knows what an operator of the site would: published prices, vehicles that are there with their departures and
-    wishes, limits and base load of this step; on a network, its model, loads and generators of this step. Of later
-    steps it thinks what its outlook says: unless told otherwise, what the scenario's models let expect, limits and
-    loads given the present ones, and arrivals as a stream of mean vehicles; without models, that nobody comes, and that
-    limits and loads stay. The plan is a linear programme, that of the optimum.
+    It knows what an operator of the site would know: published prices, the connected vehicles with their departures and
+    wishes, limits and base load of this step; on a network, its model, loads and generators of this step. Later steps
+    are those of its outlook: by default the expectation of the scenario's models, with limits and loads given the
+    present ones, and arrivals as a stream of mean vehicles; without models, no vehicles come, and limits and loads stay
+    as they are. The plan is a linear programme, that of the optimum.
 
     Parameters
     ----------
     horizon_h : float, optional
-        How far it looks ahead; left out, to the end of the episode [h].
+        Length of the plan; by default to the end of the episode [h].
     expected_days : int
-        Most days whose vehicles are put together into those to come; 0: nobody is expected.
+        Most days whose vehicles are combined into the vehicles to come; 0: no vehicles to come.
     waiting_per_kwh_h : float
-        What it takes to be worth putting off a kWh by an hour: hedges against vehicles that nobody expected
+        Saving that is needed to delay a kWh by an hour: a margin for vehicles that come unexpectedly
         [currency/(kWh·h)].
     trust : float
-        Share of the import limits of later steps, and of what the network's leave, that is planned with; less than 1
-        hedges, too [-].
+        Share of the import limits of later steps, and of the room on the network, that plans use; less than 1 is a
+        margin, too [-].
     grid : bool
         Whether it plans with the limits of the network above the site, where a coordinator keeps them.
     outlook : str or mapping, optional
-        What it thinks of the future, as the scenario's key `outlook`; what it leaves out is as the scenario says.
+        Its outlook, as the scenario's key `outlook`; keys that it does not have are those of the scenario.
     """
 
     name = "mpc"
@@ -160,12 +160,12 @@ class Mpc(_Control):
 
 @POLICIES.register("mpc-perfect")
 class MpcPerfect(_Control):
-    """Receding horizon with the truth: the same controller, told all sessions, loads and limits in advance.
+    """Receding horizon with perfect foresight: the same controller, with all sessions, loads and limits known.
 
     Parameters
     ----------
     horizon_h : float, optional
-        How far it looks ahead; left out, to the end of the episode [h].
+        Length of the plan; by default to the end of the episode [h].
     grid : bool
         Whether it plans with the limits of the network above the site, where a coordinator keeps them.
     """

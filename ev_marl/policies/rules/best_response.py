@@ -1,7 +1,7 @@
-"""Best response: every vehicle's own cheapest plan on the published prices, made anew in every step.
+"""Best response: every vehicle's own cheapest plan on the published prices, planned again in every step.
 
-What a station knows comes in, the first step of each vehicle's own plan goes out. Nothing is learned and nobody else is
-thought of; where limits bind, all want the same cheap steps.
+A station's view comes in, the first step of each vehicle's own plan goes out. Nothing is learned, and other vehicles
+are not considered: where limits bind, all choose the same cheap steps.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def best_response(
     Parameters
     ----------
     view : StationView
-        What is known; only a port's own columns enter its setpoint.
+        The view; a setpoint depends only on the columns of its own port.
     adder_per_kwh : float or float64, shape (n_batch, n_ports)
-        Added to this step's buying and selling price: above 0 a vehicle waits for something better, below 0 it pays
-        more to charge now [currency/kWh].
+        Added to this step's buying and selling price: above 0 a vehicle waits for lower prices, below 0 it pays more to
+        charge now [currency/kWh].
     trust : float or float64, shape (n_batch, n_ports)
-        Share of its power that the plan assumes to get in later steps, 0..1 [-].
+        Share of its power that the plan expects to get in later steps, 0..1 [-].
     margin_steps : int
-        The plan ends so many steps before the deadline.
+        Number of steps before the deadline at which the plan ends.
 
     Returns
     -------
@@ -57,10 +57,10 @@ def best_response(
 
 @POLICIES.register("best-response")
 class BestResponse:
-    """Each vehicle follows its own cheapest plan on the published prices, planned anew in every step.
+    """Each vehicle follows its own cheapest plan on the published prices, planned again in every step.
 
     The plan weighs energy bought and sold, wear and unmet energy as the objective does, knows the vehicle's charge
-    curve and its V2G reserve, and assumes that every request is granted: where limits bind, all want the same cheap
+    curve and its V2G reserve, and assumes that every request is granted: where limits bind, all choose the same cheap
     steps. It is exact for one vehicle alone; only inside the step in which the taper begins is the value of energy
     interpolated, and where prices are so negative that charging and discharging at once would pay, the plan
     assumes a mixture of both. Of equally cheap steps it takes the first.
@@ -68,12 +68,12 @@ class BestResponse:
     Parameters
     ----------
     trust : float
-        Share of its power that the plan assumes to get in later steps, 0..1; less than 1 hedges against being
+        Share of its power that the plan expects to get in later steps, 0..1; less than 1 is a margin against being
         curtailed [-].
     adder_per_kwh : float
         Added to this step's price; below 0 charges earlier than the plan alone would [currency/kWh].
     margin_steps : int
-        The plan ends so many steps before the deadline.
+        Number of steps before the deadline at which the plan ends.
     outlook : str or mapping, optional
         What stations think of later prices, as the scenario's key `outlook`; left out, what the scenario says.
     """

@@ -1,4 +1,4 @@
-"""As late as possible: every vehicle waits until waiting longer would cost it part of its wish."""
+"""As late as possible: every vehicle waits as long as its wish can still be met."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ev_marl.policies.rules.needs import latest_energy_kwh, power_towards_kw
 class AsLateAsPossible:
     """Charges so late that the wish is met exactly at departure.
 
-    After each step the battery holds the least energy from which what is due can still be reached at full power. That
-    energy is the exact inverse of the charge curve, so the slow last part of a charge is begun in time: where no limit
-    interferes, every reachable wish is met to rounding. It knows nothing of the limits, so where they bind it comes
+    After each step the battery has the least energy from which the energy due can still be reached at full power. That
+    energy is the exact inverse of the charge curve, so the slow last part of a charge starts in time: where no limit
+    binds, every reachable wish is met, up to rounding. The policy does not know the limits, so where they bind it is
     too late.
     """
 

@@ -1,4 +1,4 @@
-"""What a vehicle still needs, as power: shared by the policies that serve wishes.
+"""The power that a vehicle still needs: shared by the policies that serve wishes.
 
 A view comes in, powers of shape (n_batch, n_ports) go out.
 """
@@ -17,7 +17,7 @@ def power_towards_kw(view: StationView, target_kwh: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     view : StationView
-        What is known.
+        The view.
     target_kwh : float64, shape (n_batch, n_ports)
         Energy wanted at the end of the step [kWh].
 
@@ -34,14 +34,14 @@ def power_towards_kw(view: StationView, target_kwh: np.ndarray) -> np.ndarray:
 
 
 def power_for_wish_kw(view: StationView) -> np.ndarray:
-    """Full power until what is due is in the battery, shape (n_batch, n_ports) [kW]."""
+    """Full power until the energy due is in the battery, shape (n_batch, n_ports) [kW]."""
     return power_towards_kw(view, view.vehicle["due_kwh"])
 
 
 def latest_energy_kwh(view: StationView) -> np.ndarray:
-    """Least energy at the end of this step from which what is due is still reachable, shape (n_batch, n_ports) [kWh].
+    """Least energy at the end of this step from which the energy due can still be reached [kWh].
 
-    The exact inverse of charging at full power, taper included; it may be negative.
+    Shape (n_batch, n_ports). The exact inverse of charging at full power, taper included; it may be negative.
     """
     stays = view.vehicle
     hours = np.maximum(stays["deadline_step"] - view.step - 1, 0) * view.step_h

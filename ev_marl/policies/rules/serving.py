@@ -1,7 +1,7 @@
 """Central policies that serve vehicles one after the other while the limits of the tree allow it.
 
-A site view comes in, setpoints that already keep every import limit go out, so that any coordinator grants them whole.
-They only charge: sums never fall, so no export limit is touched.
+A site view comes in; setpoints go out that keep every import limit, so that any coordinator grants them fully. They
+only charge: sums never fall, so no export limit binds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _serve(
 
 @kernel
 def _take_turns(order: np.ndarray, wanted_kw: np.ndarray, served_kw: np.ndarray, spare: np.ndarray) -> None:
-    """New queue: those who wait in vain stay in front, then those just served, then those who want nothing."""
+    """New queue: first those that got nothing, then those just served, then those that want nothing."""
     n_batch, n_ports = wanted_kw.shape
     for b in range(n_batch):
         n = 0
@@ -59,11 +59,11 @@ def _serve_in_order(view: StationView, order: np.ndarray, wanted_kw: np.ndarray)
 
 @POLICIES.register("round-robin")
 class RoundRobin:
-    """Vehicles take turns: as many at once, at full power, as the limits allow; who was served queues up again.
+    """Vehicles take turns: as many at once, at full power, as the limits allow; served vehicles queue again.
 
-    A vehicle that wants power and got none keeps its place in front; one that got some goes to the back, and behind
-    it come the ports that want nothing, so a new vehicle joins at the end. Like round robin in EV2Gym and ACN-Sim,
-    with the whole tree of limits in place of one capacity.
+    A vehicle that wants power and got none keeps its place in front; one that got some goes to the back, followed by
+    the ports that want nothing, so that a new vehicle joins at the end. Like round robin in EV2Gym and ACN-Sim, with
+    the whole tree of limits instead of one capacity.
     """
 
     name = "round-robin"
@@ -105,7 +105,7 @@ class EarliestDeadlineFirst:
 
 @POLICIES.register("llf")
 class LeastLaxityFirst:
-    """Full power to the vehicles that can wait least, within the limits of the tree; equal laxities by port number.
+    """Full power to the vehicles with the least laxity, within the limits of the tree; equal laxities by port number.
 
     Laxity is the time left less the time needed at full power. Source: Dertouzos and Mok, Multiprocessor on-line
     scheduling of hard-real-time tasks, IEEE Trans. Software Eng. 15(12), 1989; as a charging policy in ACN-Sim (Lee

@@ -1,4 +1,4 @@
-"""Policies that decide for each port by itself and plan nothing: idle, uncontrolled, random."""
+"""Policies that decide for each port separately, without a plan: idle, uncontrolled, random."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ev_marl.policies.rules.needs import power_for_wish_kw
 
 @POLICIES.register("idle")
 class Idle:
-    """Never charges: what all the unmet energy costs."""
+    """Never charges: shows the cost of all unmet energy."""
 
     name = "idle"
     information: Information = "own"
@@ -45,7 +45,7 @@ class Uncontrolled:
 
 @POLICIES.register("random")
 class Random:
-    """Any power that the port can do, each as likely as the next: uniform between its lowest and its highest."""
+    """A random power, uniform between the lowest and the highest that the port can do."""
 
     name = "random"
     information: Information = "own"

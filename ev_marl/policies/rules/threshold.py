@@ -54,13 +54,13 @@ def _decide(
 
 @POLICIES.register("price-threshold")
 class PriceThreshold:
-    """Charges in the cheapest steps of the stay, and whenever it can wait no longer.
+    """Charges in the cheapest steps of the stay, and when it cannot wait longer.
 
     Of the steps until departure, those in the cheapest `charge_share` (by the published buying price, this step
     included) are for charging at full power until the wish is met. A vehicle with V2G sells in the dearest
     `discharge_share` (by the selling price) where that earns more than the cheapest step left costs, wear and losses
-    counted, and only as much as can still be put back in time. The rule knows no limit, and forgets that its cheap
-    steps may be too few for the wish: then it falls back on charging as late as possible.
+    counted, and only as much as can still be charged again in time. The rule does not know the limits, nor whether its
+    cheap steps suffice for the wish: if they do not, it charges as late as possible.
 
     Parameters
     ----------
