@@ -16,6 +16,7 @@ from ev_marl.cli.output import console, print_json
 from ev_marl.env.blocks import BLOCKS
 from ev_marl.grid.solvers.base import BACKENDS
 from ev_marl.objective import TERMS
+from ev_marl.planning.outlook import OUTLOOKS
 from ev_marl.policies import POLICIES
 from ev_marl.rl.config_file import load_training, shipped_trainings
 from ev_marl.scenario import load_scenario, shipped_scenarios
@@ -68,6 +69,7 @@ def _first_line(entry: object) -> str:
 _SECTIONS: dict[str, Callable[[], list[tuple[str, dict[str, str]]]]] = {
     "scenarios": _scenarios,
     "policies": _policies,
+    "outlooks": partial(_registered, OUTLOOKS),
     "coordinators": partial(_registered, COORDINATORS),
     "terms": partial(_registered, TERMS),
     "blocks": partial(_registered, BLOCKS),

@@ -23,6 +23,7 @@ from ev_marl.env.setup import Setting
 from ev_marl.optimum import check_bound
 from ev_marl.scenario import Scenario, as_scenario
 from ev_marl.scenario.schema.policies import policy_name
+from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.site import Site
 from ev_marl.site.describe import limits_line
 from ev_marl.support.errors import RunError, TrustError
@@ -124,6 +125,7 @@ def compare(
         raise RunError(f"a comparison needs at least one worker, got {workers}")
     resolved = as_scenario(scenario, trust=trust)
     if coordinator is not None:
+        make_coordinator(coordinator)  # a fault in it is not one of the scenario's file
         resolved = resolved.with_coordinator(coordinator)
     chosen = with_uncontrolled(policies or resolved.policies or DEFAULT_POLICIES)
     setting = Setting.of(resolved)

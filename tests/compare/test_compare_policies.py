@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ev_marl.checks.names import checked_setting
 from ev_marl.compare import compare
 from ev_marl.scenario import ScenarioError, load_scenario
 
@@ -24,5 +25,5 @@ def test_policies_of_the_scenario(tmp_path: Path) -> None:
 
 def test_a_misspelt_policy_is_found_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(VARIANT.replace("idle", "idel"))
-    with pytest.raises(ScenarioError, match=r"mine.yaml:2: policies\[0\]: found 'idel'. Did you mean 'idle'\?"):
-        load_scenario(tmp_path / "mine.yaml")
+    with pytest.raises(ScenarioError, match=r"mine.yaml:2: policies\[0\]: no policy .*'idel'. Did you mean 'idle'\?"):
+        checked_setting(tmp_path / "mine.yaml")

@@ -104,10 +104,11 @@ def test_prices_stand_beside_the_table(comparison: Comparison, tmp_path: Path) -
     assert prices_table(comparison) == ""
     run = compare("tiny", ["selfish", "dual-prices(rounds=2)"], 2, out=tmp_path / "run", workers=1, report=False)
     lines = prices_table(run).splitlines()[2:]
-    assert [line.split(" | ")[0] for line in lines] == ["| of decentralisation", "| of anarchy"]
+    told = ["| of not knowing the future", "| of decentralisation", "| of anarchy"]
+    assert [line.split(" | ")[0] for line in lines] == told
     selfish = next(row for row in run.table() if row.policy == "selfish")
     assert (
-        f"| selfish | {-run.returns('selfish').sum() / -run.bound.sum():.3f} | {selfish.gap_per_day:.2f} |" in lines[1]
+        f"| selfish | {-run.returns('selfish').sum() / -run.bound.sum():.3f} | {selfish.gap_per_day:.2f} |" in lines[2]
     )
     assert "What it costs:" in report_markdown(run)
     assert "What it costs:" not in report_markdown(comparison)
