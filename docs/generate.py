@@ -67,7 +67,7 @@ GUIDE = """\
 - An episode is truncated after its last step, never terminated: the world goes on. All agents live throughout.
 - `reset(seed=7)` plays the day `world.sample(7)`; later resets without a seed draw theirs from a generator that the
   seed started; `reset(options={"track": track})` plays a day of your own. `max_cycles` cuts episodes short.
-- On a network, `env.unwrapped.simulator.grid.flow` is what it did in the last step: voltages, loadings, losses
+- On a network, `env.unwrapped.simulator.state.grid.flow` is what it did in the last step: voltages, loadings, losses
   ([an example](../how-to/bring-your-network.md#from-python)).
 - `state()` holds every number of the observations once, for central critics; `state_labels()` names them.
 - With levels, `infos[agent]["action_mask"]` goes into `action_space(agent).sample(mask)`: an array for one port, a

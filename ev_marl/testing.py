@@ -400,22 +400,17 @@ def _filled(
     tables = []
     while True:
         table = np.full((len(tracks), n_rows, len(features)), np.nan, dtype=np.float32)
-        state = _simulator_state(simulator)
-        block.fill(simulator, table)
-        for name, before in state.items():
-            same = np.array_equal(before, getattr(simulator, name))
-            _require(same, f"block '{block.name}' wrote to the simulator's {name}")
+        state = simulator.state.copy()
+        block.fill(simulator.state, table)
+        for name in ("seats", "ports", "groups", "peak_kw", "day"):
+            same = np.array_equal(getattr(state, name), getattr(simulator.state, name))
+            _require(same, f"block '{block.name}' wrote to the state's {name}")
         tables.append(table)
         if simulator.done:
             return tables, features
         rows = range(len(tracks)) if row is None else [row]
-        draws = [np.random.default_rng((seed, simulator.step_index, b)) for b in rows]
+        draws = [np.random.default_rng((seed, simulator.state.step, b)) for b in rows]
         simulator.step(np.stack([rng.uniform(-11.0, 11.0, arrays.n_ports) for rng in draws]))
-
-
-def _simulator_state(simulator: Simulator) -> dict[str, np.ndarray]:
-    names = ("session", "energy_kwh", "lo_kw", "hi_kw", "laxity_h", "lower_kw", "upper_kw", "granted_kw", "group_kw")
-    return {name: getattr(simulator, name).copy() for name in names}
 
 
 def _episode(policy: Policy, site: SiteArrays, tracks: list[Track], seed: int) -> Episode:
@@ -442,7 +437,7 @@ def _recorded_episode(
     outlook = _outlook(site, tracks, policy)
     views, decided = [], []
     while not simulator.done:
-        where = f"policy '{policy.name}', step {simulator.step_index}"
+        where = f"policy '{policy.name}', step {simulator.state.step}"
         view = make_view(simulator, objective, policy, outlook)
         views.append(deepcopy(view))
         setpoint_kw = policy.act(view)

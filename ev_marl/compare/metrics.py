@@ -13,7 +13,8 @@ import numpy as np
 from ev_marl.compare.grid_metrics import GridRecorder
 from ev_marl.compare.records import OnGrid
 from ev_marl.compare.statistics import jain, station_means
-from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.simulation.flow import Flow
+from ev_marl.simulation.simulator import Simulator
 
 LIMIT_TOLERANCE_KW = 1e-9
 OWED_KWH = 1e-9  # a session that is owed less has nothing to be satisfied with
@@ -91,7 +92,7 @@ class Recorder:
         if not self._started or not self._simulator.done:
             raise RuntimeError("the episode is not over yet")
         days, site = self._simulator.days, self._simulator.site
-        first = days.first_session[self._simulator.day[row]]
+        first = days.first_session[self._simulator.state.day[row]]
         mine = slice(first[0], first[-1])
         stays = days.stays[mine]
         on_arrival = stays["energy_kwh"]

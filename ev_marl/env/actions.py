@@ -22,7 +22,8 @@ from ev_marl.planning.own_plan import Worth, own_plans
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.scenario import scenario_value
 from ev_marl.scenario.schema import Bid, BidOptions, Levels, Scenario
-from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.days import Days
+from ev_marl.simulation.state import State
 from ev_marl.site import Site
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import ActionError
@@ -97,7 +98,7 @@ class ActionCoder:
 
     def __init__(self, site: Site, kind: ActionLike, worth: Worth | None = None) -> None:
         model = _kind(kind)
-        arrays = site.arrays
+        arrays = self._site = site.arrays
         self.agents = site.agents
         self.numbers: tuple[str, ...] = ("level",) if isinstance(model, Levels) else ("power",)
         self.bid: BidOptions | None = None
@@ -204,23 +205,23 @@ class ActionCoder:
             )
         return read
 
-    def setpoints(self, actions: np.ndarray, simulator: Simulator) -> np.ndarray:
+    def setpoints(self, actions: np.ndarray, state: State, days: Days) -> np.ndarray:
         """Power that checked actions ask for, float64, shape (n_batch, n_ports) [kW]; reused by the next call."""
-        if self._out.shape != simulator.lo_kw.shape:
-            self._out = np.empty(simulator.lo_kw.shape)
+        if self._out.shape != state.lo_kw.shape:
+            self._out = np.empty(state.lo_kw.shape)
         if self.bid is not None:
-            return self._plans(actions, simulator, self.bid)
+            return self._plans(actions, state, days, self.bid)
         if self.levels is not None:
             actions = self.levels[actions.astype(np.int64)]
         if self.kind == "fraction":
-            _scale(actions, simulator.hi_kw, np.negative(simulator.lo_kw), self._out)
+            _scale(actions, state.hi_kw, np.negative(state.lo_kw), self._out)
         else:
             _scale(actions, self._up_kw, self._down_kw, self._out)
         return self._out
 
-    def _plans(self, actions: np.ndarray, simulator: Simulator, bid: BidOptions) -> np.ndarray:
+    def _plans(self, actions: np.ndarray, state: State, days: Days, bid: BidOptions) -> np.ndarray:
         """Power of the own plans with what the bids say."""
-        if simulator.step_index % bid.hold_steps == 0 or self._held.shape != actions.shape:
+        if state.step % bid.hold_steps == 0 or self._held.shape != actions.shape:
             self._held = actions.copy()
         actions = self._held
         booked = bid.trust == "booked"
@@ -232,15 +233,13 @@ class ActionCoder:
             free = name == "adder" or (name == "trust" and booked)
             _number(actions, index, said[name], reach[name], -1.0 if free else 0.0, number)
             values[name] = number
-        days, step = simulator.days, simulator.step_index
-        prices = self._outlook.prices(simulator.rows, step)
+        step, vehicles = state.step, Vehicles.of(days, state)
+        prices = self._outlook.prices(state.rows, step)
         if booked:
-            coverage = booked_coverage(
-                Vehicles.of(simulator), step, days.step_h, prices[0], simulator.site, simulator.upper_kw
-            )
+            coverage = booked_coverage(vehicles, step, days.step_h, prices[0], self._site, state.upper_kw)
             values["trust"] = np.clip(coverage + values["trust"], LEAST_TRUST, 1.0)
         own_plans(
-            Vehicles.of(simulator),
+            vehicles,
             step,
             days.step_h,
             *prices,
@@ -253,17 +252,17 @@ class ActionCoder:
         self._out *= values["share"]
         return self._out
 
-    def level_mask(self, simulator: Simulator) -> np.ndarray:
+    def level_mask(self, state: State) -> np.ndarray:
         """Which levels do something in the coming step, int8, shape (n_batch, n_ports, n_levels)."""
         if self.levels is None:
             raise ActionError(f"actions of kind '{self.kind}' have no mask; only levels have")
-        mask = np.empty((*simulator.lo_kw.shape, len(self.levels)), dtype=np.int8)
-        _level_mask(self.levels, simulator.lo_kw, simulator.hi_kw, mask)
+        mask = np.empty((*state.lo_kw.shape, len(self.levels)), dtype=np.int8)
+        _level_mask(self.levels, state.lo_kw, state.hi_kw, mask)
         return mask
 
-    def masks(self, simulator: Simulator) -> list[np.ndarray | tuple[np.ndarray, ...]]:
+    def masks(self, state: State) -> list[np.ndarray | tuple[np.ndarray, ...]]:
         """Each agent's mask for the first row, in the form that its space's `sample(mask)` takes."""
-        rows = self.level_mask(simulator)[0]
+        rows = self.level_mask(state)[0]
         return [
             rows[first] if count == 1 else tuple(rows[first : first + count])
             for first, count in zip(self._first[:-1].tolist(), self._counts, strict=True)

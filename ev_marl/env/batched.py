@@ -7,7 +7,7 @@ episodes have the same length, end together, and start anew by themselves on oth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,8 @@ from ev_marl.env.setup import Built, Setting
 from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.scenario import Scenario
 from ev_marl.simulation.coordinators import Coordinator
-from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.simulation.flow import Flow
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.world import Track
 
 
@@ -132,7 +133,7 @@ class BatchedEnv(Built):
     @property
     def day(self) -> np.ndarray:
         """Index into `tracks` of each row's day, int64, shape (n_envs,)."""
-        return self._interface.simulator.day
+        return self._interface.simulator.state.day
 
     def reset(self, seed: int | None = None, *, day: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """Start all episodes.
@@ -202,11 +203,9 @@ class BatchedEnv(Built):
             info.final_observation = np.zeros_like(self._buffers[0])
             interface.observer.observe(info.final_observation)
             info.episode_return = self._returns.copy()
-            # The restart clears these two; the others last until the next step.
-            info.flow = replace(flow, granted_kw=flow.granted_kw.copy(), group_kw=flow.group_kw.copy())
             self._restart(None)
         if interface.actions.levels is not None:
-            info.action_mask = interface.actions.level_mask(interface.simulator)
+            info.action_mask = interface.actions.level_mask(interface.simulator.state)
         truncated = np.full(self.n_envs, over)
         return self._observe(), rewards, self._over.copy(), truncated, info
 
@@ -218,7 +217,7 @@ class BatchedEnv(Built):
         ActionError
             If actions are not levels.
         """
-        return self._interface.actions.level_mask(self._interface.simulator)
+        return self._interface.actions.level_mask(self._interface.simulator.state)
 
     def state(self, *, compact: bool = False) -> np.ndarray:
         """Every number of the observations once, float32, shape (n_envs, n_features).

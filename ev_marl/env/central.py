@@ -90,7 +90,7 @@ class CentralEnv(Face, gymnasium.Env[np.ndarray, np.ndarray]):
     def _info(self, costs: np.ndarray) -> dict[str, Any]:
         info: dict[str, Any] = dict(zip(self.objective.names, costs.tolist(), strict=True))
         if self._interface.actions.levels is not None:
-            info["action_mask"] = tuple(self._interface.actions.level_mask(self._interface.simulator)[0])
+            info["action_mask"] = tuple(self._interface.actions.level_mask(self._interface.simulator.state)[0])
         return info
 
 

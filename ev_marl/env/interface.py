@@ -16,7 +16,8 @@ from ev_marl.objective import Objective
 from ev_marl.planning.outlook import Truth, make_outlook
 from ev_marl.planning.own_plan import Worth
 from ev_marl.scenario import Scenario
-from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.simulation.flow import Flow
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.world import World
 
@@ -95,12 +96,12 @@ class Interface:
         """
         self.running = simulator
         self.outlook.begin(Truth.of(simulator), world)
-        self.observer.load(simulator.days, self.outlook)
+        self.observer.load(simulator.days, self.outlook, simulator.grid)
         self.actions.look(self.outlook)
 
     def refresh(self) -> None:
         """Bring the observations up to date with the coming step."""
-        self.observer.fill(self.simulator)
+        self.observer.fill(self.simulator.state)
 
     def observations(self) -> np.ndarray:
         """What every agent observes, float32, shape (n_batch, n_agents, width)."""
@@ -128,7 +129,9 @@ class Interface:
         ActionError
             If the shape is wrong, or a value is not finite or no level; the message names the agent.
         """
-        return self.actions.setpoints(self.actions.check(actions, self.simulator.n_batch), self.simulator)
+        simulator = self.simulator
+        checked = self.actions.check(actions, simulator.n_batch)
+        return self.actions.setpoints(checked, simulator.state, simulator.days)
 
     def step(self, actions: np.ndarray) -> tuple[Flow, np.ndarray, np.ndarray]:
         """Run one step of the simulator.
@@ -148,7 +151,7 @@ class Interface:
             Costs by term [currency].
         """
         simulator = self.simulator
-        flow = simulator.step(self.actions.setpoints(actions, simulator))
+        flow = simulator.step(self.actions.setpoints(actions, simulator.state, simulator.days))
         rewards, costs = self.objective.evaluate(flow)
-        self.observer.fill(simulator)
+        self.observer.fill(simulator.state)
         return flow, rewards, costs

@@ -1,6 +1,6 @@
 """From block tables to what each agent sees.
 
-Comes in: blocks and a simulator. Goes out: one float32 row per batch row and agent, every agent's row of the same
+Comes in: blocks, days and states. Goes out: one float32 row per batch row and agent, every agent's row of the same
 width, and the flat state with every number once. All tables lie in one buffer; rows are put together by copying runs of
 it, worked out beforehand.
 """
@@ -15,17 +15,18 @@ import numpy as np
 from gymnasium import spaces
 
 from ev_marl.env.blocks import BLOCKS, Feature, ObservationBlock, Scope
-from ev_marl.env.blocks.base import LookingAhead, Weighing
+from ev_marl.env.blocks.base import LookingAhead, OnGrid, Weighing
 from ev_marl.env.rows import Run, append_run, copy_rows, copy_runs, stacked, starts
+from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.planning.own_plan import Worth
 from ev_marl.scenario import scenario_value
 from ev_marl.scenario.schema import BlockOptions, PricesBlock, Scenario
 from ev_marl.scenario.sizes import MOST_CELLS, MOST_OBSERVED
 from ev_marl.simulation.days import Days
-from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.state import State
 from ev_marl.site import Site
-from ev_marl.support.errors import OptionError
+from ev_marl.support.errors import NetworkError, OptionError
 
 BlockLike = str | Mapping[str, Any] | PricesBlock | BlockOptions | ObservationBlock
 """A block by name ("clock"), as in a scenario file ({"prices": "12 h"}, {"block": ..., "options": {...}}), or made."""
@@ -227,19 +228,32 @@ class Observer:
             if isinstance(table.block, Weighing):
                 table.block.weigh(worth)
 
-    def load(self, days: Days, outlook: ComposedOutlook) -> None:
-        """Tell the blocks that the simulator has new days, and those that look ahead whom to ask."""
+    def load(self, days: Days, outlook: ComposedOutlook, grid: GridLoop | None) -> None:
+        """Tell the blocks that the simulator has new days; those that look ahead, whom to ask; and the network above.
+
+        Raises
+        ------
+        NetworkError
+            If a block is about a network, and there is none.
+        """
         for table in self._tables:
             if isinstance(table.block, LookingAhead):
                 table.block.look(outlook)
+            if isinstance(table.block, OnGrid):
+                if grid is None:
+                    name = table.block.name
+                    raise NetworkError(
+                        f"observation block '{name}' needs a simulator with a network: `Simulator(..., grid=)`"
+                    )
+                table.block.connect(grid)
             table.block.load(days)
 
-    def fill(self, simulator: Simulator) -> None:
-        """Bring all tables up to date with the coming step of the simulator."""
-        if self._n_batch != simulator.n_batch:
-            self._allocate(simulator)
+    def fill(self, state: State) -> None:
+        """Bring all tables up to date with the coming step."""
+        if self._n_batch != state.n_batch:
+            self._allocate(state)
         for block, view in self._moving:
-            block.fill(simulator, view)
+            block.fill(state, view)
 
     def observe(self, out: np.ndarray) -> None:
         """Write what every agent sees, as of the last `fill`, to `out`, shape (n_batch, n_agents, width)."""
@@ -256,13 +270,13 @@ class Observer:
         base, stride, target, length = self._compact_state
         copy_runs(self._memory, base, stride, target, length, out)
 
-    def _allocate(self, simulator: Simulator) -> None:
+    def _allocate(self, state: State) -> None:
         """Make the buffer for another number of rows, fill what never changes, and work out the runs."""
-        n_batch = self._n_batch = simulator.n_batch
+        n_batch = self._n_batch = state.n_batch
         self._memory = np.zeros(n_batch * self.n_features, dtype=np.float32)
         self._moving = self._views(static=False)
         for block, view in self._views(static=True):
-            block.fill(simulator, view)
+            block.fill(state, view)
         self._state = _columns([(n_batch * table.first, table.size, table.first, table.size) for table in self._tables])
         compact, target = [], 0
         for table in self._tables:

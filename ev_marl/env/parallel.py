@@ -226,9 +226,8 @@ class ChargingEnv(Face, ParallelEnv):  # type: ignore[misc]  # PettingZoo carrie
         """Each agent's costs and mask; costs are of shape (n_terms, n_agents)."""
         infos = _records(self.possible_agents, self.objective.names, costs.tolist())
         if self._has_masks:
-            for info, mask in zip(
-                infos.values(), self._interface.actions.masks(self._interface.simulator), strict=True
-            ):
+            masks = self._interface.actions.masks(self._interface.simulator.state)
+            for info, mask in zip(infos.values(), masks, strict=True):
                 info["action_mask"] = mask
         return infos
 

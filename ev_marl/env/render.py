@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ev_marl.grid.loop.flow import GridFlow
-from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.simulation.flow import Flow
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.support.errors import ArgumentError
 from ev_marl.world import Track
@@ -84,7 +85,7 @@ class History:
 
     def table(self) -> str:
         """Groups with their power against the limit in the last step, stations with their vehicles; plain text."""
-        site, track, simulator = self._site, self._track, self._simulator
+        site, track, state = self._site, self._track, self._simulator.state
         console = Console(file=io.StringIO(), width=100, color_system=None, legacy_windows=False)
         time = track.clock.local_times[min(self._steps, track.n_steps - 1)]
         console.print(
@@ -96,28 +97,27 @@ class History:
             groups.add_column(heading, justify="right" if heading.endswith("kW") else "left")
         shown = max(self._steps - 1, 0)
         for g, name in enumerate(site.groups):
-            power = simulator.group_kw[0, g]
+            power = state.group_kw[0, g]
             lower, upper = track.lower_kw[shown, g], track.upper_kw[shown, g]
             limit = upper if power >= 0 else -lower
             limits = f"{_number(lower)} .. {_number(upper)}"
             groups.add_row("  " * int(site.arrays.group_depth[g]) + name, _number(power), limits, _bar(power, limit))
         console.print(groups)
-        network = simulator.grid
-        if network is not None:
-            console.print(_grid_line(network.flow, network.spec.buses))
+        if state.grid is not None:
+            console.print(_grid_line(state.grid.flow, state.grid.flow.spec.buses))
         stations = Table(box=None, pad_edge=False)
         for heading in ("station", "port", "power kW", "charge", "", "leaves in", "missing kWh"):
             stations.add_column(heading, justify="left" if heading in ("station", "") else "right")
         for p, port in enumerate(site.ports[:_MOST_PORTS]):
             station, _, k = port.rpartition("/")
-            s = int(simulator.session[0, p])
-            power = _number(simulator.granted_kw[0, p])
+            s = int(state.session[0, p])
+            power = _number(state.granted_kw[0, p])
             if s < 0:
                 stations.add_row(station, k, power, "", "-", "", "")
                 continue
-            energy, stay = float(simulator.energy_kwh[0, p]), simulator.days.stays[s]
+            energy, stay = float(state.energy_kwh[0, p]), self._simulator.days.stays[s]
             share = energy / float(stay["capacity_kwh"])
-            left_h = (int(stay["deadline_step"]) - simulator.step_index) * track.step_h
+            left_h = (int(stay["deadline_step"]) - state.step) * track.step_h
             missing = max(0.0, float(stay["due_kwh"]) - energy)
             stations.add_row(station, k, power, f"{share:.0%}", _bar(share, 1.0), f"{left_h:.1f} h", f"{missing:.1f}")
         console.print(stations)
@@ -131,7 +131,7 @@ class History:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  # heavy, and rarely needed
         from matplotlib.figure import Figure  # noqa: PLC0415
 
-        site, track, simulator = self._site, self._track, self._simulator
+        site, track, state = self._site, self._track, self._simulator.state
         figure = Figure(figsize=(9, 5), dpi=100, layout="constrained")  # no pyplot: nothing stays open
         canvas = FigureCanvasAgg(figure)
         power, charge = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -148,13 +148,15 @@ class History:
         if len(site.groups) <= 8:
             power.legend(loc="best", fontsize="small")
         power.set_title(f"{site.name}: power and limits (dotted)", fontsize="medium")
-        session = simulator.session[0]
+        session = state.session[0]
         connected = session >= 0
-        capacity = np.where(connected, simulator.days.stays["capacity_kwh"][session] if connected.any() else 1.0, 1.0)
+        capacity = np.where(
+            connected, self._simulator.days.stays["capacity_kwh"][session] if connected.any() else 1.0, 1.0
+        )
         places = np.arange(len(site.ports))
         empty = places[~connected]
         charge.barh(empty, np.ones(len(empty)), color="0.93", height=1.0)  # no vehicle, which is not an empty battery
-        charge.barh(places, np.where(connected, simulator.energy_kwh[0] / capacity, 0.0), color="tab:green")
+        charge.barh(places, np.where(connected, state.energy_kwh[0] / capacity, 0.0), color="tab:green")
         charge.set(xlim=(0, 1), xlabel="state of charge (grey: no vehicle)", ylim=(len(site.ports) - 0.5, -0.5))
         if len(site.ports) <= 40:
             charge.set_yticks(places, site.ports, fontsize="x-small")

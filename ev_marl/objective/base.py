@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ev_marl.simulation.simulator import Flow
+from ev_marl.simulation.flow import Flow
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import ObjectiveError
 from ev_marl.support.registry import Registry

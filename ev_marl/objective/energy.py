@@ -10,7 +10,7 @@ import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression
 from ev_marl.objective.meter import Metering, mean_price
-from ev_marl.simulation.simulator import Flow
+from ev_marl.simulation.flow import Flow
 from ev_marl.support.compiled import kernel
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from ev_marl.grid.loop.flow import GridFlow
 from ev_marl.objective.base import TERMS, DayModel, Expression, GridModel, Variables
 from ev_marl.objective.split import ShareRule, split_cost
-from ev_marl.simulation.simulator import Flow
+from ev_marl.simulation.flow import Flow
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import ObjectiveError
 

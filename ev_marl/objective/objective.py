@@ -22,7 +22,7 @@ from ev_marl.objective.wear import BatteryWear
 from ev_marl.scenario.files import power_series
 from ev_marl.scenario.schema import Scenario
 from ev_marl.simulation.coordinators.base import Coordinator
-from ev_marl.simulation.simulator import Flow
+from ev_marl.simulation.flow import Flow
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import ObjectiveError
 

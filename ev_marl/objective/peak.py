@@ -9,7 +9,7 @@ import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression
 from ev_marl.objective.split import ShareRule, split_cost
-from ev_marl.simulation.simulator import Flow
+from ev_marl.simulation.flow import Flow
 
 
 @TERMS.register("peak_power")

@@ -7,7 +7,7 @@ import numpy as np
 from ev_marl.objective.base import TERMS, DayModel, Expression
 from ev_marl.objective.split import ShareRule, split_cost
 from ev_marl.scenario.series import Series
-from ev_marl.simulation.simulator import Flow
+from ev_marl.simulation.flow import Flow
 
 
 @TERMS.register("setpoint_tracking")

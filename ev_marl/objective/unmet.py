@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression
-from ev_marl.simulation.simulator import Flow
+from ev_marl.simulation.flow import Flow
 
 REQUIRED = 250.0
 """Factor on the price of unmet energy where service is required [-].

@@ -12,7 +12,8 @@ from ev_marl.policies.base import Policy, StationView
 from ev_marl.policies.plan import Plan, PlanPolicy
 from ev_marl.policies.rollout import rollout
 from ev_marl.simulation.coordinators import make_coordinator
-from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.simulation.flow import Flow
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.track import Track
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.days import Days
+from ev_marl.simulation.state import State
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,6 @@ class Vehicles:
     hi_kw: np.ndarray  # float64 (B, V)
 
     @classmethod
-    def of(cls, simulator: Simulator) -> Vehicles:
-        """The vehicles of a simulator; its arrays, not copies."""
-        return cls(simulator.days.stays, simulator.session, simulator.energy_kwh, simulator.lo_kw, simulator.hi_kw)
+    def of(cls, days: Days, state: State) -> Vehicles:
+        """The vehicles of a state; its arrays, not copies."""
+        return cls(days.stays, state.session, state.energy_kwh, state.lo_kw, state.hi_kw)

@@ -23,7 +23,8 @@ from ev_marl.policies.base import (
     SiteView,
     StationView,
 )
-from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.simulation.flow import Flow
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.simulation.stays import vehicles_at
 from ev_marl.support.errors import PolicyError
 from ev_marl.world.track import Track
@@ -50,9 +51,10 @@ class Rollout:
 
 def make_view(simulator: Simulator, objective: Objective, policy: Policy, outlook: Outlook) -> StationView:
     """What `policy` may know at the start of the coming step; the prices are those of `outlook`."""
-    days, step = simulator.days, simulator.step_index
+    days, state = simulator.days, simulator.state
+    step = state.step
     worth = Worth.of(objective)
-    buy_per_kwh, sell_per_kwh = outlook.prices(simulator.day, step)
+    buy_per_kwh, sell_per_kwh = outlook.prices(state.day, step)
     own: dict[str, Any] = {
         "step": step,
         "n_steps": days.n_steps,
@@ -60,15 +62,15 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy, outloo
         "port_station": simulator.site.port_station,
         "port_charge_kw": simulator.site.port_charge_kw,
         "port_discharge_kw": simulator.site.port_discharge_kw,
-        "connected": simulator.session >= 0,
-        "vehicle": vehicles_at(days.stays, simulator.session, simulator.energy_kwh, step),
-        "energy_kwh": simulator.energy_kwh.copy(),
-        "lo_kw": simulator.lo_kw.copy(),
-        "hi_kw": simulator.hi_kw.copy(),
-        "laxity_h": simulator.laxity_h.copy(),
+        "connected": state.session >= 0,
+        "vehicle": vehicles_at(days.stays, state.session, state.energy_kwh, step),
+        "energy_kwh": state.energy_kwh.copy(),
+        "lo_kw": state.lo_kw.copy(),
+        "hi_kw": state.hi_kw.copy(),
+        "laxity_h": state.laxity_h.copy(),
         "buy_per_kwh": buy_per_kwh,
         "sell_per_kwh": sell_per_kwh,
-        "local_hour": days.local_hour[simulator.day, step:],
+        "local_hour": days.local_hour[state.day, step:],
         "energy_weight": worth.energy_weight,
         "wear_per_kwh": worth.wear_per_kwh,
         "unmet_per_kwh": worth.unmet_per_kwh,
@@ -79,12 +81,12 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy, outloo
     return SiteView(
         **own,
         site=simulator.site,
-        lower_kw=simulator.lower_kw,
-        upper_kw=simulator.upper_kw,
-        base_load_kw=simulator.base_load_kw,
-        peak_kw=simulator.peak_kw.copy(),
+        lower_kw=state.lower_kw.copy(),
+        upper_kw=state.upper_kw.copy(),
+        base_load_kw=state.base_load_kw.copy(),
+        peak_kw=state.peak_kw.copy(),
         grid=_present_loads(simulator),
-        tap=None if simulator.grid is None else simulator.grid.flow.tap,
+        tap=None if state.grid is None else state.grid.flow.tap,
     )
 
 
@@ -93,13 +95,13 @@ def _present_loads(simulator: Simulator) -> Injections | None:
     if simulator.grid is None:
         return None
     none = np.zeros((simulator.n_batch, simulator.grid.spec.n_charger_buses))
-    states = simulator.grid.days.injections(simulator.rows, simulator.step_index, none, none)
+    states = simulator.grid.days.injections(simulator.state.rows, simulator.state.step, none, none)
     return states.rows(np.arange(simulator.n_batch))  # a copy: later steps cannot be read from it
 
 
 def _check(setpoint_kw: np.ndarray, simulator: Simulator, policy: Policy | ObservingPolicy) -> None:
     """Raise a PolicyError if a policy's setpoints are not an array of finite powers, one for each port."""
-    where, needed = f"policy '{policy.name}', step {simulator.step_index}", simulator.lo_kw.shape
+    where, needed = f"policy '{policy.name}', step {simulator.state.step}", simulator.state.lo_kw.shape
     if np.shape(setpoint_kw) != needed:
         raise PolicyError(
             f"{where}: setpoints have shape {np.shape(setpoint_kw)}; (n_batch, n_ports) = {needed} is needed"
@@ -139,7 +141,7 @@ def _eyes(
     def look() -> ObservationView:
         interface.refresh()
         return ObservationView(
-            simulator.step_index,
+            simulator.state.step,
             interface.observations(),
             None if policy.information in ("own", "messages") else interface.state(),
             lambda actions: interface.setpoints(actions).copy(),

@@ -160,8 +160,8 @@ class TrainingFace:
     def able(self) -> np.ndarray:
         """Whether each agent can have an effect in the coming step, at some port; bool, shape (B, A)."""
         simulator = self.env.simulator
-        able = (simulator.hi_kw > 0.0) | (simulator.lo_kw < 0.0)
-        if simulator.step_index % self._hold_steps:
+        able = (simulator.state.hi_kw > 0.0) | (simulator.state.lo_kw < 0.0)
+        if simulator.state.step % self._hold_steps:
             able[:] = False
         whose: np.ndarray
         if self.central:

@@ -17,7 +17,10 @@ from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.planning.own_plan import OUTLOOK, Worth, own_plans
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.rl.config import Reward
-from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.simulation.days import Days
+from ev_marl.simulation.flow import Flow
+from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.state import State
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.compiled import kernel
 
@@ -99,11 +102,11 @@ class TrainingReward:
 
     def reset(self, simulator: Simulator) -> None:
         """Look at the first step of an episode."""
-        self._day = simulator.day.copy()
+        self._day = simulator.state.day.copy()
         if self._shaping == "none":
             return
-        self._session = simulator.session.copy()
-        self._value = self._values(simulator)
+        self._session = simulator.state.session.copy()
+        self._value = self._values(simulator.days, simulator.state)
 
     def step(self, rewards: np.ndarray, flow: Flow, over: bool, simulator: Simulator) -> np.ndarray:
         """Training rewards of a step.
@@ -124,9 +127,9 @@ class TrainingReward:
         float32, shape (n_batch, n_agents)
         """
         shaped = rewards.copy()
-        site = simulator.site
+        site = flow.site
         if self._shaping != "none":
-            after, session = self._values(simulator), simulator.session.copy()
+            after, session = self._values(simulator.days, simulator.state), simulator.state.session.copy()
             _shape(self._value, after, self._session, session, over, site.station_first_port, shaped)
             self._value, self._session = after, session
         if self._prices is not None:
@@ -140,7 +143,7 @@ class TrainingReward:
                 shaped,
             )
         if over:
-            self._day = simulator.day.copy()
+            self._day = simulator.state.day.copy()
         team = self._config.team
         if team > 0.0:
             shaped = (1.0 - team) * shaped + team * self._shared(shaped, site)
@@ -156,16 +159,16 @@ class TrainingReward:
         by_group: np.ndarray = rewards @ (same / same.sum(axis=0))
         return by_group
 
-    def _values(self, simulator: Simulator) -> np.ndarray:
+    def _values(self, days: Days, state: State) -> np.ndarray:
         if self._plans is not None:
             return self._plans.value.copy()
-        merits = np.empty((*simulator.session.shape, len(OUTLOOK)))
-        step = simulator.step_index
+        merits = np.empty((*state.session.shape, len(OUTLOOK)))
+        step = state.step
         own_plans(
-            Vehicles.of(simulator),
+            Vehicles.of(days, state),
             step,
-            simulator.days.step_h,
-            *self._outlook.prices(simulator.rows, step),
+            days.step_h,
+            *self._outlook.prices(state.rows, step),
             self._worth,
             outlook=merits,
         )

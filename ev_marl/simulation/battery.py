@@ -13,56 +13,55 @@ from ev_marl.support.compiled import kernel
 
 @kernel
 def power_box(
-    session: np.ndarray,
-    energy_kwh: np.ndarray,
     step: int,
     step_h: float,
     stays: np.ndarray,
+    session: np.ndarray,
+    energy_kwh: np.ndarray,
     lo_kw: np.ndarray,
     hi_kw: np.ndarray,
     laxity_h: np.ndarray,
 ) -> None:
-    """What each port can do in the next step, and how long it can wait.
+    """What each port of one row can do in the next step, and how long it can wait.
 
     Parameters
     ----------
-    session : int64, shape (n_batch, n_ports)
-        Index into the stays, −1 at an empty port.
-    energy_kwh : float64, shape (n_batch, n_ports)
-        Energy in the connected battery [kWh].
     step : int
-        Current step.
+        The next step.
     step_h : float
         Length of a step [h].
     stays : STAY, shape (n_stays,)
         See `ev_marl.simulation.stays`.
-    lo_kw, hi_kw : float64, shape (n_batch, n_ports)
+    session : int64, shape (n_ports,)
+        Index into the stays, −1 at an empty port.
+    energy_kwh : float64, shape (n_ports,)
+        Energy in the connected battery [kWh].
+    lo_kw, hi_kw : float64, shape (n_ports,)
         Written: −min(P⁻, (e − e_min)·η⁻/Δ) and (F(e) − e)/(η⁺Δ) [kW]; 0 at an empty port.
-    laxity_h : float64, shape (n_batch, n_ports)
+    laxity_h : float64, shape (n_ports,)
         Written: time left less time needed at full power for what is due [h]; inf at an empty port.
     """
-    n_batch, n_ports = session.shape
     per_step_h = 1.0 / step_h
-    for b in range(n_batch):
-        for p in range(n_ports):
-            s = session[b, p]
-            if s < 0:
-                lo_kw[b, p] = 0.0
-                hi_kw[b, p] = 0.0
-                laxity_h[b, p] = np.inf
-                continue
-            stay = stays[np.uint64(s)]  # an unsigned index is not checked for being negative
-            energy = energy_kwh[b, p]
-            room = max(0.0, stay["capacity_kwh"] - energy)
-            knee_room = stay["rate_kw"] * stay["tau_h"]
-            # Within the taper this is exact; before it, it is more than full power. So only a step that goes over the
-            # knee needs an exponential, and there is little to branch on.
-            hi = min(stay["charge_kw"], room * stay["taper_kw_per_kwh"])
-            if knee_room < room < knee_room + stay["rate_kw"] * step_h:
-                gain = charging_gain(energy, step_h, stay["rate_kw"], stay["capacity_kwh"], stay["tau_h"])
-                hi = min(stay["charge_kw"], gain / (stay["charge_efficiency"] * step_h))
-            hi_kw[b, p] = hi
-            spare = max(0.0, energy - stay["floor_kwh"])
-            lo_kw[b, p] = -min(stay["discharge_kw"], spare * stay["discharge_efficiency"] * per_step_h)
-            needed_h = max(0.0, stay["due_kwh"] - energy) * stay["hours_per_kwh"]
-            laxity_h[b, p] = (stay["deadline_step"] - step) * step_h - needed_h
+    for p in range(len(session)):
+        s = session[p]
+        if s < 0:
+            lo_kw[p] = 0.0
+            hi_kw[p] = 0.0
+            laxity_h[p] = np.inf
+            continue
+        stay = stays[np.uint64(s)]  # an unsigned index is not checked for being negative
+        energy = energy_kwh[p]
+        room = max(0.0, stay["capacity_kwh"] - energy)
+        rate = stay["rate_kw"]
+        knee_room = rate * stay["tau_h"]
+        # Within the taper this is exact; before it, it is more than full power. So only a step that goes over the
+        # knee needs an exponential, and there is little to branch on.
+        hi = min(stay["charge_kw"], room * stay["taper_kw_per_kwh"])
+        if knee_room < room < knee_room + rate * step_h:
+            gain = charging_gain(energy, step_h, rate, stay["capacity_kwh"], stay["tau_h"])
+            hi = min(stay["charge_kw"], gain / (stay["charge_efficiency"] * step_h))
+        hi_kw[p] = hi
+        spare = max(0.0, energy - stay["floor_kwh"])
+        lo_kw[p] = -min(stay["discharge_kw"], spare * stay["discharge_efficiency"] * per_step_h)
+        needed_h = max(0.0, stay["due_kwh"] - energy) * stay["hours_per_kwh"]
+        laxity_h[p] = (stay["deadline_step"] - step) * step_h - needed_h

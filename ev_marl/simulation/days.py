@@ -24,20 +24,45 @@ class Days:
     step_h: float
     stays: np.ndarray  # STAY (N,)
     first_session: np.ndarray  # int64 (K, P + 1)  sessions of track k and port p: [first[k, p], first[k, p + 1])
-    track_session: np.ndarray  # int64 (N,)  index of each session in its own track
-    buy_per_kwh: np.ndarray  # float64 (K, T)
-    sell_per_kwh: np.ndarray  # float64 (K, T)
-    base_load_kw: np.ndarray  # float64 (K, T, G)
-    lower_kw: np.ndarray  # float64 (K, T, G)  clamped
-    upper_kw: np.ndarray  # float64 (K, T, G)
-    local_hour: np.ndarray  # float64 (K, T)  local clock time of each step [h in 0..24)
+    by_step: np.ndarray  # float64 (3, K, T)  buy_per_kwh, sell_per_kwh, local_hour
+    by_group: np.ndarray  # float64 (3, K, T, G)  lower_kw, upper_kw, base_load_kw
     weekday: np.ndarray  # int64 (K, T)  Monday 0
     day_of_year: np.ndarray  # int64 (K, T)  1..366
 
     @property
     def n_days(self) -> int:
         """K."""
-        return len(self.buy_per_kwh)
+        return len(self.weekday)
+
+    @property
+    def buy_per_kwh(self) -> np.ndarray:
+        """Price of buying, float64, shape (K, T) [currency/kWh]."""
+        return np.asarray(self.by_step[0])
+
+    @property
+    def sell_per_kwh(self) -> np.ndarray:
+        """Price of selling, float64, shape (K, T) [currency/kWh]."""
+        return np.asarray(self.by_step[1])
+
+    @property
+    def local_hour(self) -> np.ndarray:
+        """Local clock time of each step, float64, shape (K, T) [h in 0..24)."""
+        return np.asarray(self.by_step[2])
+
+    @property
+    def lower_kw(self) -> np.ndarray:
+        """Clamped export limits of the groups, float64, shape (K, T, G) [kW]."""
+        return np.asarray(self.by_group[0])
+
+    @property
+    def upper_kw(self) -> np.ndarray:
+        """Clamped import limits of the groups, float64, shape (K, T, G) [kW]."""
+        return np.asarray(self.by_group[1])
+
+    @property
+    def base_load_kw(self) -> np.ndarray:
+        """Inflexible load − PV below each group, float64, shape (K, T, G) [kW]."""
+        return np.asarray(self.by_group[2])
 
     @classmethod
     def stack(cls, site: SiteArrays, tracks: Sequence[Track]) -> Days:
@@ -52,7 +77,6 @@ class Days:
             raise TrackError("no track to simulate: give at least one")
         first = tracks[0]
         tables: list[np.ndarray] = []
-        orders: list[np.ndarray] = []
         starts = np.empty((len(tracks), site.n_ports + 1), dtype=np.int64)
         offset = 0
         for k, track in enumerate(tracks):
@@ -73,20 +97,26 @@ class Days:
             starts[k, 1:] = offset + np.cumsum(counts)
             offset += len(stays)
             tables.append(stays[order])
-            orders.append(order)
         clocks = [track.clock for track in tracks]
         return cls(
             n_steps=first.n_steps,
             step_h=first.step_h,
             stays=np.concatenate(tables),
             first_session=starts,
-            track_session=np.concatenate(orders),
-            buy_per_kwh=np.stack([track.buy_per_kwh for track in tracks]),
-            sell_per_kwh=np.stack([track.sell_per_kwh for track in tracks]),
-            base_load_kw=np.stack([track.base_load_kw for track in tracks]),
-            lower_kw=np.stack([track.lower_kw for track in tracks]),
-            upper_kw=np.stack([track.upper_kw for track in tracks]),
-            local_hour=np.stack([clock.local_hour for clock in clocks]),
+            by_step=np.stack(
+                [
+                    [track.buy_per_kwh for track in tracks],
+                    [track.sell_per_kwh for track in tracks],
+                    [clock.local_hour for clock in clocks],
+                ]
+            ),
+            by_group=np.stack(
+                [
+                    [track.lower_kw for track in tracks],
+                    [track.upper_kw for track in tracks],
+                    [track.base_load_kw for track in tracks],
+                ]
+            ),
             weekday=np.stack([clock.weekday for clock in clocks]),
             day_of_year=np.stack([clock.day_of_year for clock in clocks]),
         )

@@ -1,79 +1,51 @@
 """One batched step of a site: setpoints are clipped, granted by the coordinator, and turned into energy.
 
-Comes in: setpoints, shape (n_batch, n_ports) [kW]. Goes out: a `Flow`, everything that the objective, the faces and
-the metrics read. The step draws no random number and loops over nothing in Python.
+Comes in: a `State` and setpoints, shape (n_batch, n_ports) [kW]. Goes out: a `Flow`, everything that happened, and the
+next `State`. The step draws no random number and loops over nothing in Python.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from ev_marl.grid.loop.flow import GridFlow
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.simulation.battery import power_box
 from ev_marl.simulation.coordinators.base import Coordinator, Request
 from ev_marl.simulation.days import Days
+from ev_marl.simulation.flow import Flow
+from ev_marl.simulation.state import SPARE, State
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.tree import add_up
 from ev_marl.support.compiled import announce_compilation, kernel
 from ev_marl.support.errors import ActionError
 from ev_marl.world.track import Track
 
-
-@dataclass(slots=True)
-class Flow:
-    """What happened in one step; B batch rows, P ports, G groups.
-
-    The arrays are reused: they are valid until the next step, so copy what must last.
-    """
-
-    step: int  # index t of the step
-    step_h: float
-    last: bool  # whether the episode ended with this step
-    site: SiteArrays
-    setpoint_kw: np.ndarray  # (B, P)  asked for, clipped to what the port can do
-    granted_kw: np.ndarray  # (B, P)  metered, averaged over the step
-    energy_change_kwh: np.ndarray  # (B, P)  of the battery
-    energy_kwh: np.ndarray  # (B, P)  in the battery at the end of the step, before a departure
-    settled: np.ndarray  # int64 (B, P)  session whose wish fell due with this step, −1: none
-    unmet_kwh: np.ndarray  # (B, P)  due and not there, at the ports that settled [kWh]
-    group_kw: np.ndarray  # (B, G)  sum of granted powers below each group
-    lower_kw: np.ndarray  # (B, G)  clamped limits of this step
-    upper_kw: np.ndarray  # (B, G)
-    base_load_kw: np.ndarray  # (B, G)
-    buy_per_kwh: np.ndarray  # (B,)
-    sell_per_kwh: np.ndarray  # (B,)
-    local_hour: np.ndarray  # (B,)  local clock time at the start of the step [h]
-    import_kw: np.ndarray  # (B,)  power drawn by the whole site, base load included, >= 0
-    peak_before_kw: np.ndarray  # (B,)  highest import of the earlier steps, 0 at the start
-    grid: GridFlow | None = None  # what the network did, where there is one
+# Rows of the arrays that hold several quantities, in the order of `State`, `Days` and `_flow`.
+SESSION, FOLLOWING, SETTLED = 0, 1, 2
+ENERGY, LO, HI, LAXITY, GRANTED = 0, 1, 2, 3, 4
+BASE_LOAD, GROUP = 2, 3
+CHANGE, AFTER, UNMET = 0, 1, 2
+IMPORT, PEAK_BEFORE = 3, 4
 
 
 @kernel
-def _start(
-    day: np.ndarray,
-    first_session: np.ndarray,
-    stays: np.ndarray,
-    session: np.ndarray,
-    following: np.ndarray,
-    energy_kwh: np.ndarray,
+def _seat(
+    step: int, day: np.ndarray, first_session: np.ndarray, stays: np.ndarray, seats: np.ndarray, ports: np.ndarray
 ) -> None:
-    """Put every row at the start of its day."""
-    n_batch, n_ports = session.shape
-    for b in range(n_batch):
-        k = day[b]
-        for p in range(n_ports):
-            s = first_session[k, p]
-            session[b, p] = -1
-            energy_kwh[b, p] = 0.0
-            if s < first_session[k, p + 1] and stays[s]["arrival_step"] == 0:
-                session[b, p] = s
-                energy_kwh[b, p] = stays[s]["energy_kwh"]
+    """Put everybody in place who is there at a step, with what was in the battery on arrival."""
+    for b in range(len(day)):
+        for p in range(seats.shape[2]):
+            first, s = first_session[day[b], p], first_session[day[b], p]
+            while s < first_session[day[b], p + 1] and stays[s]["arrival_step"] <= step:
                 s += 1
-            following[b, p] = s
+            seats[FOLLOWING, b, p] = s
+            if s > first and stays[s - 1]["departure_step"] > step:
+                seats[SESSION, b, p] = s - 1
+                ports[ENERGY, b, p] = stays[s - 1]["energy_kwh"]
 
 
 @kernel
@@ -90,79 +62,119 @@ def _clip(setpoint_kw: np.ndarray, lo_kw: np.ndarray, hi_kw: np.ndarray, out: np
 
 
 @kernel
+def _look_ahead_row(
+    b: int,
+    step: int,
+    step_h: float,
+    day: np.ndarray,
+    stays: np.ndarray,
+    by_group: np.ndarray,
+    seats: np.ndarray,
+    ports: np.ndarray,
+    groups: np.ndarray,
+) -> None:
+    """What ports and groups can do in the coming step; after the last step, the limits of the last one stay."""
+    power_box(step, step_h, stays, seats[SESSION, b], ports[ENERGY, b], ports[LO, b], ports[HI, b], ports[LAXITY, b])
+    k, t = day[b], min(step, by_group.shape[2] - 1)
+    for i in range(by_group.shape[0]):
+        for g in range(by_group.shape[3]):
+            groups[i, b, g] = by_group[i, k, t, g]
+
+
+@kernel
+def _look_ahead(
+    step: int,
+    step_h: float,
+    day: np.ndarray,
+    stays: np.ndarray,
+    by_group: np.ndarray,
+    seats: np.ndarray,
+    ports: np.ndarray,
+    groups: np.ndarray,
+) -> None:
+    """The same for all rows."""
+    for b in range(len(day)):
+        _look_ahead_row(b, step, step_h, day, stays, by_group, seats, ports, groups)
+
+
+@kernel
 def _advance(
     step: int,
     step_h: float,
-    n_steps: int,
     day: np.ndarray,
-    granted_kw: np.ndarray,
-    first_session: np.ndarray,
     stays: np.ndarray,
+    first_session: np.ndarray,
+    by_step: np.ndarray,
+    by_group: np.ndarray,
     port_group: np.ndarray,
     group_parent: np.ndarray,
-    session: np.ndarray,
-    following: np.ndarray,
-    energy_kwh: np.ndarray,
-    energy_change_kwh: np.ndarray,
-    energy_after_kwh: np.ndarray,
-    settled: np.ndarray,
-    unmet_kwh: np.ndarray,
-    group_kw: np.ndarray,
-    base_load_kw: np.ndarray,
-    import_kw: np.ndarray,
-    peak_before_kw: np.ndarray,
+    seats: np.ndarray,
+    ports: np.ndarray,
+    groups: np.ndarray,
     peak_kw: np.ndarray,
+    flow_ports: np.ndarray,
+    flow_groups: np.ndarray,
+    flow_rows: np.ndarray,
 ) -> None:
-    """Move energy, settle what is due, let vehicles leave and come, sum up the groups and the site's import."""
-    n_batch, n_ports = session.shape
-    n_groups = len(group_parent)
+    """Move energy, settle what is due, let vehicles leave and come, sum up the groups and the site's import; then
+    look ahead. The state changes in place; the flow keeps prices and limits of this step."""
+    n_batch, n_ports = len(day), seats.shape[2]
+    n_steps = by_step.shape[2]
     end = step + 1
     for b in range(n_batch):
         k = day[b]
-        for g in range(n_groups):
-            group_kw[b, g] = 0.0
+        session, following, settled = seats[SESSION, b], seats[FOLLOWING, b], seats[SETTLED, b]
+        energy_kwh, granted_kw, group_kw = ports[ENERGY, b], ports[GRANTED, b], groups[GROUP, b]
+        change_kwh, after_kwh, unmet_kwh = flow_ports[CHANGE, b], flow_ports[AFTER, b], flow_ports[UNMET, b]
+        for g in range(len(group_parent)):
+            group_kw[g] = 0.0
         for p in range(n_ports):
-            s = session[b, p]
+            s = session[p]
             if s < 0:
                 change = 0.0
                 energy = 0.0
-                settled[b, p] = -1
-                unmet_kwh[b, p] = 0.0
+                settled[p] = -1
+                unmet_kwh[p] = 0.0
                 left = True
             else:
                 stay = stays[np.uint64(s)]  # an unsigned index is not checked for being negative
-                power = granted_kw[b, p]
-                before = energy_kwh[b, p]
+                power = granted_kw[p]
+                before = energy_kwh[p]
                 if power >= 0.0:
                     change = stay["charge_efficiency"] * power * step_h
                 else:
                     change = power * step_h / stay["discharge_efficiency"]
-                group_kw[b, port_group[p]] += power
+                group_kw[port_group[p]] += power
                 energy = min(before + change, stay["capacity_kwh"])
                 change = energy - before
                 left = stay["departure_step"] == end
                 due = left or end == n_steps
-                settled[b, p] = s if due else -1
-                unmet_kwh[b, p] = max(0.0, stay["due_kwh"] - energy) if due else 0.0
-            energy_change_kwh[b, p] = change
-            energy_after_kwh[b, p] = energy
+                settled[p] = s if due else -1
+                unmet_kwh[p] = max(0.0, stay["due_kwh"] - energy) if due else 0.0
+            change_kwh[p] = change
+            after_kwh[p] = energy
             if left:
                 energy = 0.0
-                session[b, p] = -1
-                coming = following[b, p]
+                session[p] = -1
+                coming = following[p]
                 if coming < first_session[k, p + 1] and stays[coming]["arrival_step"] == end:
-                    session[b, p] = coming
+                    session[p] = coming
                     energy = stays[coming]["energy_kwh"]
-                    following[b, p] = coming + 1
-            energy_kwh[b, p] = energy
-        add_up(group_kw[b], group_parent)
-        import_kw[b] = max(0.0, group_kw[b, 0] + base_load_kw[b, 0])
-        peak_before_kw[b] = peak_kw[b]
-        peak_kw[b] = max(peak_kw[b], import_kw[b])
+                    following[p] = coming + 1
+            energy_kwh[p] = energy
+        add_up(group_kw, group_parent)
+        for i in range(3):
+            flow_rows[i, b] = by_step[i, k, step]
+            for g in range(len(group_parent)):
+                flow_groups[i, b, g] = groups[i, b, g]
+        flow_rows[IMPORT, b] = max(0.0, group_kw[0] + groups[BASE_LOAD, b, 0])
+        flow_rows[PEAK_BEFORE, b] = peak_kw[b]
+        peak_kw[b] = max(peak_kw[b], flow_rows[IMPORT, b])
+        _look_ahead_row(b, end, step_h, day, stays, by_group, seats, ports, groups)
 
 
 class Simulator:
-    """A batch of episodes of one site, all at the same step.
+    """A batch of episodes of one site, all at the same step: the days, and the state that they are in.
 
     Parameters
     ----------
@@ -177,24 +189,11 @@ class Simulator:
 
     Attributes
     ----------
-    step_index : int
-        Current step t, 0 after a reset.
-    rows : int64, shape (n_batch,), or slice
-        Index into tables by day: `table[simulator.rows, step]` has a row for each batch row.
-    session : int64, shape (n_batch, n_ports)
-        Connected session as an index into `days.stays`, −1 at an empty port.
-    energy_kwh : float64, shape (n_batch, n_ports)
-        Energy in the connected battery [kWh], 0 at an empty port.
-    lo_kw, hi_kw : float64, shape (n_batch, n_ports)
-        What each port can do in the coming step [kW].
-    laxity_h : float64, shape (n_batch, n_ports)
-        Time left less time needed at full power [h], inf at an empty port.
-    lower_kw, upper_kw, base_load_kw : float64, shape (n_batch, n_groups)
-        Clamped limits and base load of the coming step [kW].
-    granted_kw : float64, shape (n_batch, n_ports)
-        Metered in the last step, 0 after a reset [kW].
-    group_kw : float64, shape (n_batch, n_groups)
-        Sum of the granted powers below each group in the last step, 0 after a reset [kW].
+    state : State
+        What is, at the start of the coming step; none before the first reset. Another state of the same days may be
+        put in its place.
+    days : Days
+        The loaded days.
     grid : GridLoop or None
         The network above the site.
     """
@@ -209,8 +208,13 @@ class Simulator:
         announce_compilation()
         self.site = site
         self.coordinator = coordinator
-        self.grid = None if grid is None else replace(grid)  # taps and temperatures are this simulator's own
+        self.grid = None if grid is None else replace(grid)  # its days are this simulator's own
+        self._frame: _Frame | None = None
         self.load(tracks)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles make a flow of their own: its arrays must be views of their own state."""
+        return vars(self) | {"_frame": None}
 
     def load(self, tracks: Sequence[Track]) -> None:
         """Replace the days; a reset must follow."""
@@ -218,27 +222,18 @@ class Simulator:
         self.tracks = tuple(tracks)
         if self.grid is not None:
             self.grid.load(tracks)
-        self.step_index = self.days.n_steps
+        if hasattr(self, "state"):
+            del self.state
 
     @property
     def n_batch(self) -> int:
         """B."""
-        return len(self.day)
-
-    @property
-    def granted_kw(self) -> np.ndarray:
-        """Metered in the last step."""
-        return self._flow.granted_kw
-
-    @property
-    def group_kw(self) -> np.ndarray:
-        """Power of the groups in the last step."""
-        return self._flow.group_kw
+        return len(self.state.day)
 
     @property
     def done(self) -> bool:
-        """Whether the episode is over."""
-        return self.step_index >= self.days.n_steps
+        """Whether the episode is over, or none has begun."""
+        return not hasattr(self, "state") or self.state.step >= self.days.n_steps
 
     def reset(self, day: Sequence[int] | np.ndarray = (0,)) -> None:
         """Start an episode: row b runs track `day[b]`.
@@ -248,25 +243,64 @@ class Simulator:
         day : int64, shape (n_batch,)
             Index into the tracks for each row.
         """
-        self.day = np.asarray(day, dtype=np.int64)
-        if self.day.min() < 0 or self.day.max() >= self.days.n_days:
-            raise IndexError(f"day must be between 0 and {self.days.n_days - 1}, got {self.day}")
-        # One row is looked up in the days' tables by a slice: a view, several times quicker than a copy.
-        self.rows = slice(self.day[0], self.day[0] + 1) if len(self.day) == 1 else self.day
-        n_batch, n_ports, n_groups = len(self.day), self.site.n_ports, self.site.n_groups
-        if not hasattr(self, "session") or self.session.shape != (n_batch, n_ports):
-            self._allocate(n_batch, n_ports, n_groups)
-        self.step_index = 0
-        self.peak_kw = np.zeros(n_batch)
-        self._flow.granted_kw[:] = 0.0
-        self._flow.group_kw[:] = 0.0
-        _start(self.day, self.days.first_session, self.days.stays, self.session, self._following, self.energy_kwh)
-        if self.grid is not None:
-            self.grid.reset(self.rows, n_batch)
-        self._look_ahead()
+        days = self.days
+        chosen = np.array(day, dtype=np.int64)
+        if chosen.min() < 0 or chosen.max() >= days.n_days:
+            raise IndexError(f"day must be between 0 and {days.n_days - 1}, got {chosen}")
+        self.state = self._blank(0, chosen)
+        self._look_ahead(self.state)
+
+    def state_at(self, step: int, session: np.ndarray, energy_kwh: np.ndarray, day: np.ndarray) -> State:
+        """The state of a site whose chargers tell who is there and what is in the batteries.
+
+        Parameters
+        ----------
+        step : int
+            The coming step.
+        session : int64, shape (n_batch, n_ports)
+            Who is there, as an index into `days.stays`, −1 at an empty port.
+        energy_kwh : float64, shape (n_batch, n_ports)
+            Energy in the connected battery [kWh], 0 at an empty port.
+        day : int64, shape (n_batch,)
+            The day of each row.
+
+        Returns
+        -------
+        State
+            Of an episode in which nothing was charged in the last step and no peak was reached so far.
+        """
+        state = self._blank(step, np.array(day, dtype=np.int64))
+        state.session[:], state.energy_kwh[:] = session, energy_kwh
+        self._look_ahead(state)
+        return state
+
+    def step_from(self, state: State, setpoint_kw: np.ndarray) -> tuple[Flow, State]:
+        """What happens in a step, whatever the simulator's own state is: that, and the one that is given, stay.
+
+        Parameters
+        ----------
+        state : State
+            Of the loaded days.
+        setpoint_kw : float64, shape (n_batch, n_ports)
+            Power asked for at each port [kW]; clipped to what the port can do.
+
+        Returns
+        -------
+        flow : Flow
+            What happened.
+        state : State
+            The next.
+
+        Raises
+        ------
+        RuntimeError, ActionError
+            As `step` does.
+        """
+        after = state.copy()
+        return self._step(after, setpoint_kw, _Frame(self, after)), after
 
     def step(self, setpoint_kw: np.ndarray) -> Flow:
-        """Run one step.
+        """Run one step; the state changes in place.
 
         Parameters
         ----------
@@ -287,95 +321,93 @@ class Simulator:
         """
         if self.done:
             raise RuntimeError("the episode is over; reset the simulator")
-        flow, step = self._flow, self.step_index
-        if setpoint_kw.shape != self.lo_kw.shape:
-            raise ActionError(f"setpoints have shape {setpoint_kw.shape}; allowed is {self.lo_kw.shape}")
-        if _clip(setpoint_kw, self.lo_kw, self.hi_kw, flow.setpoint_kw):
+        if self._frame is None or self._frame.state is not self.state:
+            self._frame = _Frame(self, self.state)
+        return self._step(self.state, setpoint_kw, self._frame)
+
+    def _step(self, state: State, setpoint_kw: np.ndarray, frame: _Frame) -> Flow:
+        days, flow, step = self.days, frame.flow, state.step
+        if step >= days.n_steps:
+            raise RuntimeError("the episode is over; reset the simulator")
+        if setpoint_kw.shape != state.lo_kw.shape:
+            raise ActionError(f"setpoints have shape {setpoint_kw.shape}; allowed is {state.lo_kw.shape}")
+        if _clip(setpoint_kw, state.lo_kw, state.hi_kw, flow.setpoint_kw):
             b, p = np.argwhere(~np.isfinite(setpoint_kw))[0]
             raise ActionError(f"setpoint of row {b}, port {p} is {setpoint_kw[b, p]}; it must be a finite power")
-        flow.lower_kw, flow.upper_kw, flow.base_load_kw = self.lower_kw, self.upper_kw, self.base_load_kw
-        self._request.lower_kw, self._request.upper_kw = self.lower_kw, self.upper_kw
-        self.coordinator.grant(self._request, flow.granted_kw)
+        self.coordinator.grant(frame.request, state.granted_kw)
         if self.grid is not None:
-            flow.grid = self.grid.step(step, self.days.step_h, self._request, flow.granted_kw)
+            assert state.grid is not None
+            state.grid = self.grid.step(state.grid, state.rows, step, days.step_h, frame.request, state.granted_kw)
+            flow.grid = state.grid.flow
         _advance(
             step,
-            self.days.step_h,
-            self.days.n_steps,
-            self.day,
-            flow.granted_kw,
-            self.days.first_session,
-            self.days.stays,
+            days.step_h,
+            state.day,
+            days.stays,
+            days.first_session,
+            days.by_step,
+            days.by_group,
             self.site.port_group,
             self.site.group_parent,
-            self.session,
-            self._following,
-            self.energy_kwh,
-            flow.energy_change_kwh,
-            flow.energy_kwh,
-            flow.settled,
-            flow.unmet_kwh,
-            flow.group_kw,
-            self.base_load_kw,
-            flow.import_kw,
-            flow.peak_before_kw,
-            self.peak_kw,
+            state.seats,
+            state.ports,
+            state.groups,
+            state.peak_kw,
+            frame.ports,
+            frame.groups,
+            frame.rows,
         )
         flow.step = step
-        flow.buy_per_kwh = self.days.buy_per_kwh[self.rows, step]
-        flow.sell_per_kwh = self.days.sell_per_kwh[self.rows, step]
-        flow.local_hour = self.days.local_hour[self.rows, step]
-        self.step_index = step + 1
-        flow.last = self.done
-        self._look_ahead()
+        state.step = step + 1
+        flow.last = state.step >= days.n_steps
         return flow
 
-    def _allocate(self, n_batch: int, n_ports: int, n_groups: int) -> None:
-        def ports() -> np.ndarray:
-            return np.zeros((n_batch, n_ports))
+    def _blank(self, step: int, day: np.ndarray) -> State:
+        """Everybody as on arrival, and the network as at the start of an episode."""
+        state = State.blank(step, day, self.site.n_ports, self.site.n_groups)
+        _seat(step, day, self.days.first_session, self.days.stays, state.seats, state.ports)
+        if self.grid is not None:
+            state.grid = self.grid.start(state.rows, len(day))
+        return state
 
-        self.session = np.full((n_batch, n_ports), -1, dtype=np.int64)
-        self._following = np.zeros((n_batch, n_ports), dtype=np.int64)
-        self.energy_kwh, self.lo_kw, self.hi_kw, self.laxity_h = ports(), ports(), ports(), ports()
-        rows, groups = np.zeros(n_batch), np.zeros((n_batch, n_groups))
-        self._flow = Flow(
-            step=0,
-            step_h=self.days.step_h,
+    def _look_ahead(self, state: State) -> None:
+        days = self.days
+        _look_ahead(
+            state.step, days.step_h, state.day, days.stays, days.by_group, state.seats, state.ports, state.groups
+        )
+
+
+class _Frame:
+    """What steps from one state object write to: the flow, and the request to the coordinator."""
+
+    def __init__(self, simulator: Simulator, state: State) -> None:
+        n_batch, n_ports = state.lo_kw.shape
+        self.state = state
+        self.ports = np.zeros((3, n_batch + SPARE, n_ports))
+        self.groups = np.zeros((3, n_batch, state.lower_kw.shape[1]))
+        self.rows = np.zeros((5, n_batch))
+        setpoint_kw = np.zeros((n_batch, n_ports))
+        self.request = Request(
+            setpoint_kw, state.lo_kw, state.hi_kw, state.lower_kw, state.upper_kw, state.laxity_h, simulator.site
+        )
+        self.flow = Flow(
+            step=state.step,
+            step_h=simulator.days.step_h,
             last=False,
-            site=self.site,
-            setpoint_kw=ports(),
-            granted_kw=ports(),
-            energy_change_kwh=ports(),
-            energy_kwh=ports(),
-            settled=np.full((n_batch, n_ports), -1, dtype=np.int64),
-            unmet_kwh=ports(),
-            group_kw=groups,
-            lower_kw=groups,
-            upper_kw=groups,
-            base_load_kw=groups,
-            buy_per_kwh=rows,
-            sell_per_kwh=rows,
-            local_hour=rows,
-            import_kw=np.zeros(n_batch),
-            peak_before_kw=np.zeros(n_batch),
+            site=simulator.site,
+            setpoint_kw=setpoint_kw,
+            granted_kw=state.granted_kw,
+            energy_change_kwh=self.ports[CHANGE, :n_batch],
+            energy_kwh=self.ports[AFTER, :n_batch],
+            settled=state.settled,
+            unmet_kwh=self.ports[UNMET, :n_batch],
+            group_kw=state.group_kw,
+            lower_kw=self.groups[0],
+            upper_kw=self.groups[1],
+            base_load_kw=self.groups[2],
+            buy_per_kwh=self.rows[0],
+            sell_per_kwh=self.rows[1],
+            local_hour=self.rows[2],
+            import_kw=self.rows[IMPORT],
+            peak_before_kw=self.rows[PEAK_BEFORE],
         )
-        self._request = Request(
-            self._flow.setpoint_kw, self.lo_kw, self.hi_kw, groups, groups, self.laxity_h, self.site
-        )
-
-    def _look_ahead(self) -> None:
-        """Limits of ports and groups for the coming step; after the last step, those of the last step stay."""
-        power_box(
-            self.session,
-            self.energy_kwh,
-            self.step_index,
-            self.days.step_h,
-            self.days.stays,
-            self.lo_kw,
-            self.hi_kw,
-            self.laxity_h,
-        )
-        step = min(self.step_index, self.days.n_steps - 1)
-        self.lower_kw = self.days.lower_kw[self.rows, step]
-        self.upper_kw = self.days.upper_kw[self.rows, step]
-        self.base_load_kw = self.days.base_load_kw[self.rows, step]

@@ -29,7 +29,7 @@ def parked(env: Any, seed: int = 5) -> Any:
     for offset in range(50):
         env.reset(seed=seed + offset)
         while env.agents:
-            connected = env.simulator.session[0] >= 0
+            connected = env.simulator.state.session[0] >= 0
             if connected[-1] and 0 < connected[:-1].sum() < 4:
                 return env
             env.step({agent: quiet(env, agent) for agent in env.agents})
@@ -46,10 +46,10 @@ def quiet(env: Any, agent: str) -> Any:
 
 def test_continuous_actions_are_shares_of_the_rated_power(mixed: ev_marl.Scenario) -> None:
     env = parked(ev_marl.parallel_env(mixed, coordinator="none"))
-    connected = env.simulator.session[0] >= 0
-    lo, hi = env.simulator.lo_kw[0].copy(), env.simulator.hi_kw[0].copy()
+    connected = env.simulator.state.session[0] >= 0
+    lo, hi = env.simulator.state.lo_kw[0].copy(), env.simulator.state.hi_kw[0].copy()
     env.step({"ac_0": [0.5, 0.5], "ac_1": [-1.0, -1.0], "bidi_0": [-0.25]})
-    granted = env.simulator.granted_kw[0]
+    granted = env.simulator.state.granted_kw[0]
     np.testing.assert_allclose(granted[:2], np.minimum(0.5 * 11.0, hi[:2]) * connected[:2])
     assert (granted[2:4] == 0).all()  # no V2G
     assert granted[4] == max(-0.25 * 11.0, lo[4])
@@ -57,19 +57,19 @@ def test_continuous_actions_are_shares_of_the_rated_power(mixed: ev_marl.Scenari
 
 def test_fractions_are_shares_of_what_is_possible(mixed: ev_marl.Scenario) -> None:
     env = parked(ev_marl.parallel_env(mixed, coordinator="none", action="fraction"))
-    lo, hi = env.simulator.lo_kw[0].copy(), env.simulator.hi_kw[0].copy()
+    lo, hi = env.simulator.state.lo_kw[0].copy(), env.simulator.state.hi_kw[0].copy()
     env.step({"ac_0": [0.5, 3.0], "ac_1": [1.0, 0.0], "bidi_0": [-0.5]})
-    np.testing.assert_allclose(env.simulator.granted_kw[0], [0.5 * hi[0], hi[1], hi[2], 0.0, 0.5 * lo[4]])
+    np.testing.assert_allclose(env.simulator.state.granted_kw[0], [0.5 * hi[0], hi[1], hi[2], 0.0, 0.5 * lo[4]])
 
 
 def test_levels(mixed: ev_marl.Scenario) -> None:
     env = parked(ev_marl.parallel_env(mixed, coordinator="none", action=5))
     assert env.action_space("bidi_0") == spaces.Discrete(5)
     assert env.action_space("ac_0") == spaces.MultiDiscrete([5, 5])
-    hi, lo = env.simulator.hi_kw[0].copy(), env.simulator.lo_kw[0].copy()
+    hi, lo = env.simulator.state.hi_kw[0].copy(), env.simulator.state.lo_kw[0].copy()
     env.step({"ac_0": np.array([4, 2]), "ac_1": np.array([0, 1]), "bidi_0": np.int64(1)})
     shares = np.array([1.0, 0.0, -1.0, -0.5, -0.5])
-    np.testing.assert_allclose(env.simulator.granted_kw[0], np.clip(shares * 11.0, lo, hi))
+    np.testing.assert_allclose(env.simulator.state.granted_kw[0], np.clip(shares * 11.0, lo, hi))
 
 
 def test_levels_may_be_listed(mixed: ev_marl.Scenario) -> None:
@@ -85,7 +85,7 @@ def test_masks_allow_what_does_something(mixed: ev_marl.Scenario) -> None:
     simulator = env.simulator
     masks = [*infos["ac_0"]["action_mask"], *infos["ac_1"]["action_mask"], infos["bidi_0"]["action_mask"]]
     for p, mask in enumerate(masks):
-        up, down = simulator.hi_kw[0, p] > 0, simulator.lo_kw[0, p] < 0
+        up, down = simulator.state.hi_kw[0, p] > 0, simulator.state.lo_kw[0, p] < 0
         assert mask.dtype == np.int8
         assert mask.tolist() == [down, True, up, up]
     assert {tuple(mask) for mask in masks} >= {(0, 1, 0, 0), (0, 1, 1, 1)}
@@ -98,15 +98,15 @@ def test_only_levels_have_masks(mixed: ev_marl.Scenario) -> None:
     _, infos = env.reset(seed=0)
     assert "action_mask" not in infos["ac_0"]
     with pytest.raises(ActionError, match="only levels have"):
-        ActionCoder(env.site, "continuous").level_mask(env.simulator)
+        ActionCoder(env.site, "continuous").level_mask(env.simulator.state)
 
 
 def test_an_empty_port_stays_at_zero(mixed: ev_marl.Scenario) -> None:
     for kind in ("continuous", "fraction", 5):
         env = parked(ev_marl.parallel_env(mixed, coordinator="none", action=kind))
-        empty = env.simulator.session[0] < 0
+        empty = env.simulator.state.session[0] < 0
         env.step({agent: quiet(env, agent) + 1 for agent in env.agents})
-        granted = env.simulator.granted_kw[0]
+        granted = env.simulator.state.granted_kw[0]
         assert (granted[empty] == 0).all()
         assert (granted[~empty] != 0).any()
 
@@ -133,7 +133,7 @@ def test_unreadable_actions_name_the_agent(mixed: ev_marl.Scenario, changes: dic
     env.step(GOOD)
     with pytest.raises(ActionError, match=message):
         env.step({**GOOD, **changes})
-    assert env.simulator.step_index == 1  # nothing happened
+    assert env.simulator.state.step == 1  # nothing happened
 
 
 def test_a_missing_action_names_the_agent(mixed: ev_marl.Scenario) -> None:

@@ -161,17 +161,17 @@ def test_the_demand_of_a_group_is_that_of_its_vehicles() -> None:
     while not simulator.done:
         agents.refresh()
         seen = agents.observations()[0, agent]
-        here = [p for p in ports if simulator.session[0, p] >= 0]
+        here = [p for p in ports if simulator.state.session[0, p] >= 0]
         missing = wanting = 0.0
         for p in here:
-            s = simulator.session[0, p]
-            gap = max(0.0, sessions["due_kwh"][s] - simulator.energy_kwh[0, p]) / sessions["charge_efficiency"][s]
+            s = simulator.state.session[0, p]
+            gap = max(0.0, sessions["due_kwh"][s] - simulator.state.energy_kwh[0, p]) / sessions["charge_efficiency"][s]
             missing += gap
-            wanting += simulator.hi_kw[0, p] if gap > 0.0 else 0.0
+            wanting += simulator.state.hi_kw[0, p] if gap > 0.0 else 0.0
         assert seen[columns["connected"]] == pytest.approx(len(here) / len(ports))
         assert seen[columns["missing"]] == pytest.approx(min(1.0, missing / (2.0 * rated_kw)), abs=1e-6)
         assert seen[columns["wanting"]] == pytest.approx(wanting / rated_kw, abs=1e-6)
-        limit_kw = simulator.upper_kw[0, lot]
+        limit_kw = simulator.state.upper_kw[0, lot]
         assert seen[columns["coverage"]] == pytest.approx(min(1.0, limit_kw / wanting) if wanting else 1.0, abs=1e-6)
         crowded = crowded or len(here) > 5
         simulator.step(np.zeros((1, site.n_ports)))

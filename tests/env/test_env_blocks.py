@@ -7,7 +7,7 @@ import pytest
 
 from ev_marl.env.blocks import BLOCKS, Feature, ObservationBlock
 from ev_marl.simulation.days import Days
-from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.state import State
 from ev_marl.site import Site
 from ev_marl.testing import check_block
 
@@ -36,8 +36,8 @@ class Power:
     def load(self, days: Days) -> None:
         pass
 
-    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
-        out[:, 0, 0] = simulator.group_kw[:, 0] / 60.0
+    def fill(self, state: State, out: np.ndarray) -> None:
+        out[:, 0, 0] = state.group_kw[:, 0] / 60.0
 
 
 def test_a_good_block_conforms() -> None:
@@ -59,19 +59,19 @@ class Unbounded(Power):
 
 
 class Unwritten(Power):
-    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+    def fill(self, state: State, out: np.ndarray) -> None:
         out[0, 0, 0] = 0.0
 
 
 class OverTheBatch(Power):
-    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
-        out[:, 0, 0] = simulator.group_kw.mean() / 60.0
+    def fill(self, state: State, out: np.ndarray) -> None:
+        out[:, 0, 0] = state.group_kw.mean() / 60.0
 
 
 class Meddling(Power):
-    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+    def fill(self, state: State, out: np.ndarray) -> None:
         out[:] = 0.0
-        simulator.energy_kwh += 1.0
+        state.energy_kwh += 1.0
 
 
 class NoScope(Power):
@@ -86,7 +86,7 @@ class NoScope(Power):
         (Unbounded, "must be finite and enclose 0"),
         (Unwritten, "not finite, or not written"),
         (OverTheBatch, "looks different alone than in a batch"),
-        (Meddling, "wrote to the simulator's energy_kwh"),
+        (Meddling, "wrote to the state's ports"),
         (NoScope, "scope is one of"),
         (object, "lacks name"),
     ],

@@ -76,8 +76,8 @@ def test_rewards_sum_to_the_teams_and_infos_hold_every_cost(scenario: str) -> No
             assert tuple(infos[agent]) == env.objective.names
             assert reward == pytest.approx(-sum(infos[agent].values()), abs=1e-12)
         # The energy cost of the team from the meter alone.
-        flow_kw, step_h = env.simulator.granted_kw[0], env.track.step_h
-        t = env.simulator.step_index - 1
+        flow_kw, step_h = env.simulator.state.granted_kw[0], env.track.step_h
+        t = env.simulator.state.step - 1
         buy, sell = env.track.buy_per_kwh[t], env.track.sell_per_kwh[t]
         expected = step_h * (buy * flow_kw[flow_kw > 0].sum() + sell * flow_kw[flow_kw < 0].sum())
         assert sum(info["energy_cost"] for info in infos.values()) == pytest.approx(expected, abs=1e-9)
@@ -234,7 +234,7 @@ def test_rows_start_anew_by_themselves() -> None:
     for _ in range(2):
         days = env.day.copy()
         for step in range(24):
-            assert env.simulator.step_index == step
+            assert env.simulator.state.step == step
             observations, rewards, terminated, truncated, info = env.step(rng.uniform(-1, 1, (8, 3)))
             total += rewards
             assert not terminated.any()
@@ -255,7 +255,7 @@ def test_the_last_flow_survives_the_restart() -> None:
         *_, info = env.step(np.ones((2, 3)))
     np.testing.assert_allclose(info.flow.group_kw[:, 0], info.flow.granted_kw.sum(axis=1))
     assert info.flow.granted_kw.any()
-    assert not env.simulator.granted_kw.any()
+    assert not env.simulator.state.granted_kw.any()
 
 
 def test_a_pool_is_drawn_anew_only_if_asked() -> None:

@@ -15,6 +15,7 @@ from grid_cases import chain_day, chain_loop, chain_site
 from network_cases import quiet_flow, small_spec
 
 from ev_marl.env.blocks import BLOCKS, ObservationBlock
+from ev_marl.env.blocks.base import OnGrid
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
@@ -44,13 +45,13 @@ def seen(block: ObservationBlock, site: Site, n_batch: int = 1, **changes: Any) 
         site.arrays, make_coordinator("none"), [random_track(np.random.default_rng(0), site, n_steps=2)]
     )
     simulator.reset([0] * n_batch)
-    simulator.grid = SimpleNamespace(  # type: ignore[assignment]
-        flow=quiet_flow(n_batch, **changes), sensitivity_pu_per_kw=np.array([-0.001, -0.002])
-    )
+    simulator.state.grid = SimpleNamespace(flow=quiet_flow(n_batch, **changes))  # type: ignore[assignment]
     features = block.bind(site)
+    if isinstance(block, OnGrid):
+        block.connect(SimpleNamespace(sensitivity_pu_per_kw=np.array([-0.001, -0.002])))  # type: ignore[arg-type]
     block.load(simulator.days)
     out = np.full((n_batch, 2, len(features)), np.nan, dtype=np.float32)
-    block.fill(simulator, out)
+    block.fill(simulator.state, out)
     assert np.all(out >= [feature.low for feature in features])
     assert np.all(out <= [feature.high for feature in features])
     return out
@@ -190,17 +191,20 @@ def watched(block: ObservationBlock, site: Site, seeds: list[int], setpoint_kw: 
     """A block's table in every step of these days and at the end."""
     simulator = chain_simulator(site, seeds)
     features = block.bind(site)
+    if isinstance(block, OnGrid):
+        assert simulator.grid is not None
+        block.connect(simulator.grid)
     block.load(simulator.days)
     tables = []
     while True:
         table = np.full((len(seeds), site.arrays.n_stations, len(features)), np.nan, dtype=np.float32)
-        block.fill(simulator, table)
+        block.fill(simulator.state, table)
         assert np.all(table >= [feature.low for feature in features])
         assert np.all(table <= [feature.high for feature in features])
         tables.append(table)
         if simulator.done:
             return tables
-        simulator.step(setpoint_kw[:, simulator.step_index])
+        simulator.step(setpoint_kw[:, simulator.state.step])
 
 
 @pytest.mark.usefixtures("small_paths")
@@ -220,8 +224,9 @@ def test_after_a_reset_the_first_step_without_charging_is_seen() -> None:
     simulator = chain_simulator(site, [1, 2])
     block = BLOCKS.get("voltage")()
     out = np.zeros((2, site.arrays.n_stations, len(block.bind(site))), dtype=np.float32)
-    block.fill(simulator, out)
     assert simulator.grid is not None
+    block.connect(simulator.grid)
+    block.fill(simulator.state, out)
     idle_pu = simulator.grid.days.idle_vm_pu[:, 0, [1, 2]][:, site.port_charger[site.arrays.station_first_port[:-1]]]
     np.testing.assert_allclose(out[:, :, 0], (idle_pu - 1.0) / 0.1, atol=1e-6)
     assert np.all(out[:, :, 3] < 0.0)  # drawing lowers the voltage

@@ -19,6 +19,7 @@ from ev_marl.scenario import ScenarioError, load_scenario, scenario_from_dict
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.state import State
 from ev_marl.site import Site
 from ev_marl.support.errors import OptionError, UnknownNameError
 from ev_marl.world import Track, session_table
@@ -119,8 +120,8 @@ def observe(site: Site, simulator: Simulator, blocks: list[object]) -> tuple[dic
     observer = Observer.from_scenario(ev_marl.load_scenario("tiny"), site, blocks)  # type: ignore[arg-type]
     outlook = make_outlook()
     outlook.begin(Truth.of(simulator), None)
-    observer.load(simulator.days, outlook)
-    observer.fill(simulator)
+    observer.load(simulator.days, outlook, simulator.grid)
+    observer.fill(simulator.state)
     out = np.zeros((1, 3, observer.width), dtype=np.float32)
     observer.observe(out)
     state = np.zeros((1, observer.n_features), dtype=np.float32)
@@ -217,7 +218,8 @@ def test_a_lonely_station_has_no_neighbours() -> None:
     block = Neighbours()
     features = block.bind(site)
     out = np.full((1, 1, len(features)), 9.0, dtype=np.float32)
-    block.fill(simulator, out)
+    block.load(simulator.days)
+    block.fill(simulator.state, out)
     assert (out == 0).all()
 
 
@@ -253,7 +255,7 @@ def test_blocks_by_name_with_options_and_of_ones_own() -> None:
         def load(self, days: Days) -> None:
             pass
 
-        def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+        def fill(self, state: State, out: np.ndarray) -> None:
             out[:] = 0.5
 
     block = {"block": "prices", "options": {"hours": 2, "scale_per_kwh": 1.0}}

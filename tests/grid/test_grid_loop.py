@@ -64,12 +64,12 @@ def exact(loop: GridLoop, charger_kw: list[float], load_kw: float = 10.0) -> Inj
 def test_the_network_feels_what_is_granted() -> None:
     site = two_stations()
     simulator = run(site, chain_loop(site, limits=GridLimits(voltage=[0.95, 1.05])), [30.0, 20.0])
-    flow = simulator.grid.flow
+    flow = simulator.state.grid.flow
     alone = ChainBackend().solve(exact(simulator.grid, [30.0, 20.0]))
     assert flow.charger_kw.tolist() == [[30.0, 20.0]]
     np.testing.assert_array_equal(flow.vm_pu, alone.vm_pu)
     np.testing.assert_array_equal(flow.losses_kw, alone.losses_kw)
-    assert simulator.granted_kw.tolist() == [[30.0, 20.0]]  # prices, not force, where nothing curtails
+    assert simulator.state.granted_kw.tolist() == [[30.0, 20.0]]  # prices, not force, where nothing curtails
     assert (flow.vm_pu < flow.lowest_pu).any()
 
 
@@ -77,7 +77,7 @@ def test_curtailing_ends_just_within_the_limit_and_takes_where_it_helps() -> Non
     site = two_stations()
     loop = chain_loop(site, limits=GridLimits(voltage=[0.95, 1.05]), curtails=True)
     simulator = run(site, loop, [30.0, 30.0])
-    flow, granted = simulator.grid.flow, simulator.granted_kw[0]
+    flow, granted = simulator.state.grid.flow, simulator.state.granted_kw[0]
     assert 0.95 - 1e-6 <= flow.vm_pu.min() < 0.95 + 1e-4
     assert granted[1] < granted[0] < 30.0  # a kW at the far bus moves its voltage twice as far
     assert flow.curtailed_kw[0] == pytest.approx(60.0 - granted.sum())
@@ -104,13 +104,13 @@ def test_curtailed_powers_keep_every_limit_and_only_shrink(seed: int, tight: boo
     simulator.reset(np.arange(3))
     loop = simulator.grid
     while not simulator.done:
-        setpoint = rng.uniform(-25.0, 25.0, simulator.lo_kw.shape)
-        lower, upper = simulator.lower_kw.copy(), simulator.upper_kw.copy()
-        clipped = np.clip(setpoint, simulator.lo_kw, simulator.hi_kw)
+        setpoint = rng.uniform(-25.0, 25.0, simulator.state.lo_kw.shape)
+        lower, upper = simulator.state.lower_kw.copy(), simulator.state.upper_kw.copy()
+        clipped = np.clip(setpoint, simulator.state.lo_kw, simulator.state.hi_kw)
         flow = simulator.step(setpoint)
         grid = flow.grid
         power = ChainBackend().solve(
-            loop.days.injections(simulator.rows, flow.step, grid.charger_kw, np.zeros_like(grid.charger_kw))
+            loop.days.injections(simulator.state.rows, flow.step, grid.charger_kw, np.zeros_like(grid.charger_kw))
         )
         bounds = Bounds(grid.lowest_pu, grid.highest_pu, grid.line_limit_percent, grid.transformer_limit_percent)
         assert bounds.kept(power).all()
@@ -143,12 +143,12 @@ def test_a_limit_that_breaks_without_charging_is_widened_and_not_made_worse() ->
     site = two_stations(v2g=True)
     loop = chain_loop(site, limits=GridLimits(voltage=[0.99, 1.01]), curtails=True)
     simulator = run(site, loop, [30.0, -10.0], load_kw=20.0)
-    flow = simulator.grid.flow
+    flow = simulator.state.grid.flow
     idle = ChainBackend().solve(exact(loop, [0.0, 0.0], 20.0))
     assert idle.vm_pu.min() < 0.99
     np.testing.assert_allclose(flow.lowest_pu[0], np.minimum(0.99, idle.vm_pu[0]))
     assert (flow.vm_pu >= idle.vm_pu - 1e-6).all()
-    assert simulator.granted_kw[0, 1] == -10.0  # what helps is not taken back
+    assert simulator.state.granted_kw[0, 1] == -10.0  # what helps is not taken back
 
 
 @pytest.mark.parametrize("chargers", [Chargers(), Chargers(q_of_v=VoltageDroop(share=1.0))])
@@ -160,7 +160,7 @@ def test_rows_do_not_depend_on_who_shares_the_batch(chargers: Chargers) -> None:
     together = Simulator(site.arrays, make_coordinator("nearest"), tracks, loop)
     together.reset(np.arange(3))
     setpoints = rng.uniform(-25.0, 25.0, (5, 3, site.arrays.n_ports))
-    told = [(together.step(s).granted_kw.copy(), together.grid.flow.vm_pu.copy()) for s in setpoints]
+    told = [(together.step(s).granted_kw.copy(), together.state.grid.flow.vm_pu.copy()) for s in setpoints]
     for row in range(3):
         alone = Simulator(site.arrays, make_coordinator("nearest"), tracks, loop)
         alone.reset(np.array([row]))
@@ -174,23 +174,23 @@ def test_what_the_backend_cannot_solve_the_reference_may() -> None:
     site = two_stations()
     loop = chain_loop(site, backend=ChainBackend(blind_above_kw=20.0))
     simulator = run(site, loop, [20.0, 10.0])
-    flow = simulator.grid.flow
+    flow = simulator.state.grid.flow
     assert simulator.grid.retried == 1
     assert not flow.cut.any()
     assert not flow.failed.any()
-    assert simulator.granted_kw.tolist() == [[20.0, 10.0]]
+    assert simulator.state.granted_kw.tolist() == [[20.0, 10.0]]
 
 
 def test_without_a_solution_charging_is_cut_to_the_safe_share() -> None:
     site = two_stations(600.0)
     simulator = run(site, chain_loop(site, safe_fraction=0.1), [300.0, 300.0])
-    flow = simulator.grid.flow
+    flow = simulator.state.grid.flow
     assert flow.cut.tolist() == [True]
     assert flow.failed.tolist() == [False]
-    np.testing.assert_allclose(simulator.granted_kw, [[30.0, 30.0]])
+    np.testing.assert_allclose(simulator.state.granted_kw, [[30.0, 30.0]])
     simulator = run(site, chain_loop(site, safe_fraction=0.9), [300.0, 300.0])
-    np.testing.assert_array_equal(simulator.granted_kw, [[0.0, 0.0]])
-    assert simulator.grid.flow.cut.tolist() == [True]
+    np.testing.assert_array_equal(simulator.state.granted_kw, [[0.0, 0.0]])
+    assert simulator.state.grid.flow.cut.tolist() == [True]
 
 
 def test_a_network_that_fails_without_charging_tells_the_last_valid_state() -> None:
@@ -206,7 +206,7 @@ def test_a_network_that_fails_without_charging_tells_the_last_valid_state() -> N
     flow = simulator.step(np.array([[5.0, 5.0]])).grid
     assert flow.failed.tolist() == [True]
     np.testing.assert_array_equal(flow.vm_pu, first)
-    np.testing.assert_array_equal(simulator.granted_kw, 0.0)
+    np.testing.assert_array_equal(simulator.state.granted_kw, 0.0)
     assert all(np.isfinite(value).all() for value in (flow.losses_kw, flow.line_percent, flow.hot_spot_c))
 
 
@@ -218,7 +218,7 @@ def test_a_network_that_fails_in_the_first_step_tells_numbers_all_day() -> None:
     track = track.replace(grid=replace(track.grid, load_kw=load_kw))
     simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], chain_loop(site))
     simulator.reset()
-    told = [simulator.grid.flow]
+    told = [simulator.state.grid.flow]
     while not simulator.done:
         told.append(simulator.step(np.array([[5.0, 5.0]])).grid)
     assert [bool(flow.failed[0]) for flow in told] == [True, True, False, False, False]
@@ -251,11 +251,11 @@ def test_reactive_power_follows_the_voltage() -> None:
     site = two_stations()
     droop = VoltageDroop()
     simulator = run(site, chain_loop(site, chargers=Chargers(q_of_v=droop)), [30.0, 20.0])
-    flow = simulator.grid.flow
+    flow = simulator.state.grid.flow
     np.testing.assert_allclose(
         flow.charger_kvar[0], [30.0, 20.0] * droop_ratio(droop, flow.vm_pu[0, 1:]), rtol=0, atol=1e-3
     )
-    plain = run(site, chain_loop(site), [30.0, 20.0]).grid.flow
+    plain = run(site, chain_loop(site), [30.0, 20.0]).state.grid.flow
     assert (flow.vm_pu[0, 1:] > plain.vm_pu[0, 1:]).all()
     assert droop_ratio(droop, np.array([0.90, 0.955, 1.0, 1.10])).tolist() == pytest.approx(
         [-0.3287, -0.16435, 0.0, 0.3287]
@@ -264,7 +264,7 @@ def test_reactive_power_follows_the_voltage() -> None:
 
 def test_a_power_factor_draws_reactive_power() -> None:
     site = two_stations()
-    flow = run(site, chain_loop(site, chargers=Chargers(power_factor=0.8)), [10.0, 0.0]).grid.flow
+    flow = run(site, chain_loop(site, chargers=Chargers(power_factor=0.8)), [10.0, 0.0]).state.grid.flow
     assert flow.charger_kvar[0].tolist() == pytest.approx([7.5, 0.0])
 
 

@@ -98,7 +98,7 @@ def played(simulator: Simulator, setpoint_kw: np.ndarray) -> tuple[np.ndarray, n
     while not simulator.done:
         simulator.step(setpoint_kw)
         assert simulator.grid is not None
-        flows.append(simulator.grid.flow)
+        flows.append(simulator.state.grid.flow)
     return (
         np.array([f.tap for f in flows]),
         np.array([f.tap_moved for f in flows]),
@@ -155,8 +155,8 @@ def test_it_stops_at_its_ends_and_only_moves_are_counted() -> None:
         for step in range(N_STEPS):
             simulator.step(np.zeros((1, PORTS)))
             assert simulator.grid is not None
-            recorders[name].watch(simulator.grid.flow, step, 0.25)
-            taps.append(int(simulator.grid.flow.tap[0]))
+            recorders[name].watch(simulator.state.grid.flow, step, 0.25)
+            taps.append(int(simulator.state.grid.flow.tap[0]))
         assert taps == {"never high enough": [-1] * N_STEPS, "never low enough": [1, 2, 3, 3, 3, 3]}[name]
     assert recorders["never high enough"].measured(0).tap_moves == 1
     assert recorders["never low enough"].measured(0).tap_moves == 3
@@ -174,15 +174,15 @@ def test_each_day_starts_where_the_network_stands() -> None:
     first.step(np.zeros((1, PORTS)))
     second.reset()
     assert second.grid is not None
-    assert second.grid.flow.tap.tolist() == [1]
+    assert second.state.grid.flow.tap.tolist() == [1]
     taps, _, _ = played(first, np.zeros((1, PORTS)))
     assert taps[:, 0].tolist() == [-1, -2, -2, -2, -2]
     taps, _, vm_pu = played(second, np.zeros((1, PORTS)))
     assert taps[:, 0].tolist() == [0, -1, -2, -2, -2, -2]
     first.reset()
     assert first.grid is not None
-    assert first.grid.flow.tap.tolist() == [1]
-    np.testing.assert_array_equal(first.grid.flow.vm_pu, vm_pu[0])  # nothing is charged in either
+    assert first.state.grid.flow.tap.tolist() == [1]
+    np.testing.assert_array_equal(first.state.grid.flow.vm_pu, vm_pu[0])  # nothing is charged in either
     again, _, _ = played(first, np.zeros((1, PORTS)))
     np.testing.assert_array_equal(again, taps)
 
@@ -218,8 +218,8 @@ def test_limits_are_widened_to_what_is_at_the_position_of_the_row() -> None:
     while not simulator.done:
         simulator.step(np.zeros((1, PORTS)))
         assert simulator.grid is not None
-        lowest.append(simulator.grid.flow.lowest_pu[0, 2])
-        taps.append(int(simulator.grid.flow.tap[0]))
+        lowest.append(simulator.state.grid.flow.lowest_pu[0, 2])
+        taps.append(int(simulator.state.grid.flow.tap[0]))
     idle = [at_tap(net, tap, house_kw[0])[2] for tap in taps[:-1]]
     assert idle[0] < 0.95 < idle[-1]
     np.testing.assert_allclose(lowest, np.minimum(0.95, idle), rtol=0, atol=1e-8)

@@ -18,7 +18,8 @@ from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload
 from ev_marl.scenario import load_scenario
 from ev_marl.scenario.schema.grid import Grid
 from ev_marl.simulation.coordinators import make_coordinator
-from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.simulation.flow import Flow
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.support.errors import ObjectiveError
 

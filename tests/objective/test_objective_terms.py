@@ -20,7 +20,8 @@ from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.scenario.series import Series
 from ev_marl.simulation.coordinators import make_coordinator
-from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.simulation.flow import Flow
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.support.errors import ObjectiveError, UnknownNameError
 from ev_marl.world.track import Track

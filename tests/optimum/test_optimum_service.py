@@ -15,7 +15,8 @@ from ev_marl.optimum import solve
 from ev_marl.policies import BestResponse, Mpc, PlanPolicy, rollout
 from ev_marl.scenario import Scenario
 from ev_marl.simulation.coordinators import make_coordinator
-from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.simulation.flow import Flow
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.world.track import Track
 

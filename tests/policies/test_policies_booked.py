@@ -24,13 +24,13 @@ from ev_marl.testing import check_policy
 
 def bookings(simulator: Simulator, prices: np.ndarray) -> np.ndarray:
     """Power that each port books in each step to come, row 0; shape (n_ports, n_left), in plain Python."""
-    sessions, step = simulator.days.stays, simulator.step_index
+    sessions, step = simulator.days.stays, simulator.state.step
     booked = np.zeros((simulator.site.n_ports, len(prices)))
     for p in range(simulator.site.n_ports):
-        s = simulator.session[0, p]
+        s = simulator.state.session[0, p]
         if s < 0 or sessions["charge_kw"][s] <= 0.0:
             continue
-        missing_kwh = sessions["due_kwh"][s] - simulator.energy_kwh[0, p]
+        missing_kwh = sessions["due_kwh"][s] - simulator.state.energy_kwh[0, p]
         left_kw = missing_kwh / (sessions["charge_efficiency"][s] * simulator.days.step_h)
         usable = range(max(1, sessions["deadline_step"][s] - step))
         for t in sorted(usable, key=lambda t: (prices[t], t)):
@@ -48,10 +48,10 @@ def test_coverage_is_what_the_limits_above_leave_of_the_bookings(seed: int) -> N
     simulator = Simulator(site.arrays, make_coordinator("proportional"), [track])
     simulator.reset()
     while not simulator.done:
-        step, days = simulator.step_index, simulator.days
+        step, days = simulator.state.step, simulator.days
         prices = days.buy_per_kwh[:, step:]
         coverage = booked_coverage(
-            Vehicles.of(simulator), step, days.step_h, prices, simulator.site, simulator.upper_kw
+            Vehicles.of(days, simulator.state), step, days.step_h, prices, simulator.site, simulator.state.upper_kw
         )
         booked = bookings(simulator, prices[0])
         arrays = site.arrays
@@ -61,7 +61,7 @@ def test_coverage_is_what_the_limits_above_leave_of_the_bookings(seed: int) -> N
                 share = 1.0
                 for g in (g for g in site.ancestors[arrays.port_group[p]] if g >= 0):
                     load = booked[arrays.group_first_port[g] : arrays.group_end_port[g], t].sum()
-                    upper = max(0.0, simulator.upper_kw[0, g])
+                    upper = max(0.0, simulator.state.upper_kw[0, g])
                     share = min(share, upper / load if load > upper else 1.0)
                 got += share * booked[p, t]
             expected = got / booked[p].sum() if booked[p].sum() > 0.0 else 1.0

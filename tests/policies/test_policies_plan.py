@@ -94,11 +94,11 @@ def test_replay_repeats_an_episode_exactly(seed):
         connected = simulator_session[-1] >= 0
         power.append(flow.granted_kw.copy())
         energy.append(np.where(connected, flow.energy_kwh, np.nan))
-        simulator_session.append(simulator.session.copy())
+        simulator_session.append(simulator.state.session.copy())
 
     simulator.load(tracks)
     simulator.reset([0, 1])
-    simulator_session = [simulator.session.copy()]
+    simulator_session = [simulator.state.session.copy()]
     first = rollout(simulator, objective, make_policy("random"), tracks, seed=seed % 1000, watch=record)
     plans = [Plan(np.array(power)[:, row], np.array(energy)[:, row]) for row in range(2)]
     free = Simulator(site.arrays, make_coordinator("none"), tracks)

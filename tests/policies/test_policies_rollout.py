@@ -49,7 +49,7 @@ def test_a_view_shows_what_is_there(setting):
     assert (view.energy_weight, view.wear_per_kwh, view.unmet_per_kwh) == (2.0, 0.03, 0.7)
     assert view.upper_kw[0, 0] == 12.0
     view.energy_kwh[:] = 0.0
-    assert simulator.energy_kwh.tolist() == [[10.0, 20.0]]
+    assert simulator.state.energy_kwh.tolist() == [[10.0, 20.0]]
 
 
 def test_what_does_not_count_has_no_price(setting):

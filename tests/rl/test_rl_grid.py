@@ -117,7 +117,7 @@ def test_a_station_decides_by_the_voltage_of_its_own_bus(tmp_path: Path) -> None
             assert view.state is None
             said = policy.answer(view)
             column = policy.description.labels.index("voltage.deviation")
-            seen = simulator.grid.flow.vm_pu[:, simulator.grid.spec.charger_bus[at]]
+            seen = simulator.state.grid.flow.vm_pu[:, simulator.grid.spec.charger_bus[at]]
             np.testing.assert_allclose(view.observations[:, :, column], (seen - 1.0) / 0.1, atol=1e-5)
             view.observations[:, at == 2, column] += 0.5
             answers.append((said, policy.answer(view)))

@@ -18,16 +18,16 @@ def plan_values_on_arrival(env: ev_marl.BatchedEnv) -> np.ndarray:
     """Σ of the values of all vehicles' own plans when they came; float64, shape (rows, stations)."""
     site, simulator = env.site.arrays, env.simulator
     worth, total = Worth.of(env.objective), np.zeros((ROWS, site.n_stations))
-    known = np.full(simulator.session.shape, -1)
+    known = np.full(simulator.state.session.shape, -1)
     while True:
-        outlook = np.empty((*simulator.session.shape, len(OUTLOOK)))
-        days, step = simulator.days, simulator.step_index
-        prices = [table[simulator.rows, step:] for table in (days.buy_per_kwh, days.sell_per_kwh)]
-        own_plans(Vehicles.of(simulator), step, days.step_h, *prices, worth, outlook=outlook)
-        new = (simulator.session != known) & (simulator.session >= 0)
+        outlook = np.empty((*simulator.state.session.shape, len(OUTLOOK)))
+        days, step = simulator.days, simulator.state.step
+        prices = [table[simulator.state.rows, step:] for table in (days.buy_per_kwh, days.sell_per_kwh)]
+        own_plans(Vehicles.of(days, simulator.state), step, days.step_h, *prices, worth, outlook=outlook)
+        new = (simulator.state.session != known) & (simulator.state.session >= 0)
         values = np.where(new, outlook[:, :, 0], 0.0)
         total += np.add.reduceat(values, site.station_first_port[:-1], axis=1)
-        known = simulator.session.copy()
+        known = simulator.state.session.copy()
         if step == env.max_cycles - 1:
             return total
         env.step(np.zeros((ROWS, len(env.ports))))

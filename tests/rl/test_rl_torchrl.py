@@ -98,9 +98,9 @@ def test_a_reset_in_the_middle_starts_anew() -> None:
     state = env.reset()
     for _ in range(3):
         state = step_mdp(env.rand_step(state))
-    assert env.batch.simulator.step_index == 3
+    assert env.batch.simulator.state.step == 3
     env.reset()
-    assert env.batch.simulator.step_index == 0
+    assert env.batch.simulator.state.step == 0
 
 
 def test_rows_are_reset_together() -> None:

@@ -109,7 +109,7 @@ def test_what_is_said_for_missing_ports_changes_nothing() -> None:
         (seen, rewards, *_), (seen_too, rewards_too, *_) = first.step(actions), second.step(other)
         np.testing.assert_array_equal(seen, seen_too)
         np.testing.assert_array_equal(rewards, rewards_too)
-        moved += float(np.abs(first.batch.simulator.energy_kwh).sum())
+        moved += float(np.abs(first.batch.simulator.state.energy_kwh).sum())
     assert moved > 0.0
 
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ev_marl.simulation.coordinators import COORDINATORS, make_coordinator
-from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.simulation.flow import Flow
+from ev_marl.simulation.simulator import Simulator
 from ev_marl.simulation.stays import stays_of
 from ev_marl.site import Site
 from ev_marl.site.charge_curve import energy_after
@@ -41,8 +42,8 @@ def test_limits_hold_and_books_balance_in_every_step(seed: int, coordinator: str
     simulator.reset([0, 0])
     sessions = simulator.days.stays
     while not simulator.done:
-        lo, hi, session = simulator.lo_kw.copy(), simulator.hi_kw.copy(), simulator.session.copy()
-        energy = simulator.energy_kwh.copy()
+        lo, hi, session = simulator.state.lo_kw.copy(), simulator.state.hi_kw.copy(), simulator.state.session.copy()
+        energy = simulator.state.energy_kwh.copy()
         flow = simulator.step(rng.normal(0, 15, (2, site.arrays.n_ports)))
         assert np.all(flow.group_kw <= flow.upper_kw + 1e-9)
         assert np.all(flow.group_kw >= flow.lower_kw - 1e-9)

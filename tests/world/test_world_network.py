@@ -267,7 +267,7 @@ def test_a_saved_day_is_played_as_it_was_drawn(lively: World, tmp_path: Path) ->
     for name, options in (("drawn", {}), ("saved", {"track": Track.load(drawn.save(tmp_path / "day.parquet"))})):
         env.reset(seed=3, options=options)
         env.step({agent: env.action_space(agent).high for agent in env.agents})
-        voltages[name] = env.unwrapped.simulator.grid.flow.vm_pu
+        voltages[name] = env.unwrapped.simulator.state.grid.flow.vm_pu
     np.testing.assert_array_equal(voltages["drawn"], voltages["saved"])
     assert voltages["drawn"].min() < 1.0
 

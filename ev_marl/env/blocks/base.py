@@ -1,7 +1,7 @@
 """What an observation block is: a few named numbers with bounds, about the site, each group, each station or each port.
 
 A block fills one compact table a step; `Observer` hands every agent the rows that concern it. Blocks read the
-simulator's arrays only, so one block serves one day or a thousand.
+state's arrays and of the days only, so one block serves one day or a thousand.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.planning.own_plan import Worth
 from ev_marl.simulation.days import Days
-from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.state import State
 from ev_marl.site import Site
 from ev_marl.support.registry import Registry
 
@@ -53,17 +54,26 @@ class ObservationBlock(Protocol):
         """The simulator has new days: prepare what depends on them alone."""
         ...
 
-    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+    def fill(self, state: State, out: np.ndarray) -> None:
         """Write the table for the coming step.
 
         Parameters
         ----------
-        simulator : Simulator
+        state : State
             At the start of a step, or, after the last one, at the end of the episode.
         out : float32, shape (n_batch, n_rows, n_features)
             Written: finite and within the bounds of the features. One row for the site, or one for each group,
             station or port.
         """
+        ...
+
+
+@runtime_checkable
+class OnGrid(Protocol):
+    """A block that must know the network above the site."""
+
+    def connect(self, grid: GridLoop) -> None:
+        """Learn the network; called before `load`, wherever there is one."""
         ...
 
 
@@ -102,9 +112,9 @@ class Exogenous(ABC):
     def tabulate(self, days: Days) -> np.ndarray:
         """Values for every day and step, the end of the episode included; shape (n_days, n_steps + 1, n_features)."""
 
-    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+    def fill(self, state: State, out: np.ndarray) -> None:
         """Look up the coming step."""
-        out[:, 0] = self._table[simulator.rows, simulator.step_index]
+        out[:, 0] = self._table[state.rows, state.step]
 
 
 def with_end(values: np.ndarray) -> np.ndarray:

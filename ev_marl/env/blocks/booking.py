@@ -9,7 +9,7 @@ from ev_marl.planning.booking import booked_coverage
 from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.simulation.days import Days
-from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.state import State
 from ev_marl.site import Site
 
 
@@ -22,7 +22,8 @@ class Booking:
     static = False
 
     def bind(self, site: Site) -> tuple[Feature, ...]:
-        """Nothing depends on the site but the coupling."""
+        """Take the coupling."""
+        self._site = site.arrays
         return (Feature("shortage", 0, 1, "share of the vehicle's booked power that the limits above would not allow"),)
 
     def look(self, outlook: ComposedOutlook) -> None:
@@ -30,14 +31,15 @@ class Booking:
         self._outlook = outlook
 
     def load(self, days: Days) -> None:
-        """Nothing is prepared."""
+        """Keep the days."""
+        self._days = days
 
-    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+    def fill(self, state: State, out: np.ndarray) -> None:
         """Book for every vehicle."""
-        if simulator.done:
+        days, step = self._days, state.step
+        if step >= days.n_steps:
             out[:] = 0.0
             return
-        days, step = simulator.days, simulator.step_index
-        prices, _ = self._outlook.prices(simulator.rows, step)
-        covered = booked_coverage(Vehicles.of(simulator), step, days.step_h, prices, simulator.site, simulator.upper_kw)
+        prices, _ = self._outlook.prices(state.rows, step)
+        covered = booked_coverage(Vehicles.of(days, state), step, days.step_h, prices, self._site, state.upper_kw)
         out[:, :, 0] = 1.0 - covered

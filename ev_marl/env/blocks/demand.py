@@ -10,7 +10,7 @@ import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
 from ev_marl.simulation.days import Days
-from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.state import State
 from ev_marl.site import Site
 from ev_marl.site.tree import add_up_columns
 from ev_marl.support.compiled import kernel
@@ -104,24 +104,25 @@ class Demand:
         )
 
     def load(self, days: Days) -> None:
-        """Nothing is prepared."""
+        """Keep the days."""
+        self._days = days
 
-    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+    def fill(self, state: State, out: np.ndarray) -> None:
         """One kernel for all groups."""
         _fill(
-            simulator.session,
-            simulator.energy_kwh,
-            simulator.hi_kw,
-            simulator.laxity_h,
-            simulator.step_index,
-            simulator.days.step_h,
+            state.session,
+            state.energy_kwh,
+            state.hi_kw,
+            state.laxity_h,
+            state.step,
+            self._days.step_h,
             self.urgent_h,
-            simulator.days.stays,
+            self._days.stays,
             self._arrays.port_group,
             self._arrays.group_parent,
             self._nameplate_kw,
             self._n_ports,
-            simulator.upper_kw,
+            state.upper_kw,
             self.hours,
             out,
         )

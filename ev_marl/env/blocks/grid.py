@@ -12,7 +12,7 @@ import numpy as np
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.simulation.days import Days
-from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.state import State
 from ev_marl.site import Site
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import NetworkError
@@ -119,20 +119,24 @@ class Voltage:
         self._rated_kw = np.add.reduceat(arrays.port_charge_kw, arrays.station_first_port[:-1])
         return self.features
 
+    def connect(self, grid: GridLoop) -> None:
+        """Ask how much a bus moves."""
+        self._sensitivity_pu = np.nan_to_num(grid.sensitivity_pu_per_kw)[self._charger] * self._rated_kw
+
     def load(self, days: Days) -> None:
         """Nothing is prepared."""
 
-    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+    def fill(self, state: State, out: np.ndarray) -> None:
         """One kernel for all stations."""
-        network = _network(simulator, self.name)
-        flow = network.flow
+        assert state.grid is not None  # connected
+        flow = state.grid.flow
         _fill_voltages(
             flow.vm_pu,
             flow.lowest_pu,
             flow.highest_pu,
             flow.failed,
             flow.spec.charger_bus[self._charger],
-            np.nan_to_num(network.sensitivity_pu_per_kw)[self._charger] * self._rated_kw,
+            self._sensitivity_pu,
             VOLTAGE_SCALE_PU,
             MOST,
             out,
@@ -176,9 +180,10 @@ class GridLoading:
     def load(self, days: Days) -> None:
         """Nothing is prepared."""
 
-    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+    def fill(self, state: State, out: np.ndarray) -> None:
         """One kernel for all stations."""
-        flow = _network(simulator, self.name).flow
+        assert state.grid is not None  # connected
+        flow = state.grid.flow
         _fill_loadings(
             flow.line_percent,
             flow.line_limit_percent,
@@ -204,9 +209,3 @@ def _station_charger(site: Site, block: str) -> np.ndarray:
         raise NetworkError(f"observation block '{block}' needs `grid:`; this scenario says nothing of a network")
     chargers: np.ndarray = site.port_charger[site.arrays.station_first_port[:-1]]
     return chargers
-
-
-def _network(simulator: Simulator, block: str) -> GridLoop:
-    if simulator.grid is None:
-        raise NetworkError(f"observation block '{block}' needs a simulator with a network: `Simulator(..., grid=)`")
-    return simulator.grid

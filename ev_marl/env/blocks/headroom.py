@@ -9,7 +9,7 @@ import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
 from ev_marl.simulation.days import Days
-from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.state import State
 from ev_marl.site import Site
 from ev_marl.support.compiled import kernel
 
@@ -50,6 +50,6 @@ class Headroom:
     def load(self, days: Days) -> None:
         """Nothing is prepared."""
 
-    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+    def fill(self, state: State, out: np.ndarray) -> None:
         """One kernel for all groups."""
-        _fill(simulator.group_kw, simulator.lower_kw, simulator.upper_kw, self._nameplate_kw, out)
+        _fill(state.group_kw, state.lower_kw, state.upper_kw, self._nameplate_kw, out)

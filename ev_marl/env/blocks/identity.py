@@ -6,7 +6,7 @@ import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
 from ev_marl.simulation.days import Days
-from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.state import State
 from ev_marl.site import Site
 
 
@@ -48,6 +48,6 @@ class Identity:
     def load(self, days: Days) -> None:
         """Nothing depends on the days."""
 
-    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+    def fill(self, state: State, out: np.ndarray) -> None:
         """Copy the table."""
         out[:] = self._table

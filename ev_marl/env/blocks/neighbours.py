@@ -6,7 +6,7 @@ import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
 from ev_marl.simulation.days import Days
-from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.state import State
 from ev_marl.site import Site
 from ev_marl.support.compiled import kernel
 
@@ -87,15 +87,16 @@ class Neighbours:
         )
 
     def load(self, days: Days) -> None:
-        """Nothing is prepared."""
+        """Keep the days."""
+        self._days = days
 
-    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+    def fill(self, state: State, out: np.ndarray) -> None:
         """One kernel for all stations."""
         _fill(
-            simulator.session,
-            simulator.energy_kwh,
-            simulator.granted_kw,
-            simulator.days.stays,
+            state.session,
+            state.energy_kwh,
+            state.granted_kw,
+            self._days.stays,
             self._rated_kw,
             self._arrays.station_first_port,
             self._arrays.station_group,

@@ -13,7 +13,7 @@ from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.planning.own_plan import OUTLOOK, Worth, own_plans
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.simulation.days import Days
-from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.state import State
 from ev_marl.site import Site
 from ev_marl.support.compiled import kernel
 
@@ -80,23 +80,24 @@ class Plans:
         self._outlook = outlook
 
     def load(self, days: Days) -> None:
-        """Nothing is prepared."""
+        """Keep the days."""
+        self._days = days
 
-    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+    def fill(self, state: State, out: np.ndarray) -> None:
         """Plan every vehicle."""
-        if simulator.done:
+        days, step = self._days, state.step
+        if step >= days.n_steps:
             out[:] = 0.0
-            self.value = np.zeros(simulator.session.shape)
+            self.value = np.zeros(state.session.shape)
             return
-        if self._power_kw.shape != simulator.session.shape:
-            self._power_kw = np.empty(simulator.session.shape)
-            self._merits = np.empty((*simulator.session.shape, len(OUTLOOK)))
-        days, step = simulator.days, simulator.step_index
+        if self._power_kw.shape != state.session.shape:
+            self._power_kw = np.empty(state.session.shape)
+            self._merits = np.empty((*state.session.shape, len(OUTLOOK)))
         own_plans(
-            Vehicles.of(simulator),
+            Vehicles.of(days, state),
             step,
             days.step_h,
-            *self._outlook.prices(simulator.rows, step),
+            *self._outlook.prices(state.rows, step),
             self._worth,
             trust=self.trust,
             power_kw=self._power_kw,

@@ -6,7 +6,7 @@ import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
 from ev_marl.simulation.days import Days
-from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.state import State
 from ev_marl.site import Site
 from ev_marl.support.compiled import kernel
 
@@ -70,18 +70,19 @@ class Ports:
         )
 
     def load(self, days: Days) -> None:
-        """Nothing is prepared."""
+        """Keep the days."""
+        self._days = days
 
-    def fill(self, simulator: Simulator, out: np.ndarray) -> None:
+    def fill(self, state: State, out: np.ndarray) -> None:
         """One kernel for all ports."""
-        days = simulator.days
+        days = self._days
         _fill(
-            simulator.session,
-            simulator.energy_kwh,
-            simulator.lo_kw,
-            simulator.hi_kw,
-            simulator.laxity_h,
-            simulator.step_index,
+            state.session,
+            state.energy_kwh,
+            state.lo_kw,
+            state.hi_kw,
+            state.laxity_h,
+            state.step,
             1.0 / days.n_steps,
             1.0 / (days.n_steps * days.step_h),
             days.stays,

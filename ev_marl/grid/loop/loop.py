@@ -18,6 +18,7 @@ from ev_marl.grid.loop.curtail import Curtail, bus_power
 from ev_marl.grid.loop.days import GridDays
 from ev_marl.grid.loop.flow import GridFlow
 from ev_marl.grid.loop.limits import Bounds
+from ev_marl.grid.loop.state import GridState
 from ev_marl.grid.loop.taps import TapChanger
 from ev_marl.grid.solvers.base import GridBackend, Injections, PowerFlow, put_rows, take_rows
 from ev_marl.scenario.schema.grid import Chargers, GridLimits, VoltageDroop
@@ -27,6 +28,15 @@ from ev_marl.world.track import Track
 
 _DROOP_ROUNDS = 12  # of voltage and reactive power following each other
 _DROOP_PU = 1e-7  # voltages that move less have settled
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """The step at hand."""
+
+    step: int
+    rows: np.ndarray | slice  # the day of each row
+    tap: np.ndarray  # int64 (B,)
 
 
 @dataclass
@@ -58,8 +68,6 @@ class GridLoop:
         The network.
     days : GridDays
         What happens on it on the loaded days.
-    flow : GridFlow
-        Of the last step; after a reset, the first step's without charging.
     retried : int
         Rows that the reference was asked about, since the loop was made.
     """
@@ -73,17 +81,17 @@ class GridLoop:
     safe_fraction: float
     taps: TapChanger | None = None
     days: GridDays = field(init=False, repr=False)
-    flow: GridFlow = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.spec = self.backend.spec
         self.port_charger = self.site.port_charger
         self._curtail = Curtail(self.port_charger, self.spec.n_charger_buses)
         self._kvar_per_kw = self.chargers.kvar_per_kw
+        self._plain: dict[int, Bounds] = {}  # without anything widened, by the number of rows
         self.retried = 0
 
     def load(self, tracks: Sequence[Track]) -> None:
-        """Replace the days; a reset must follow.
+        """Replace the days; states of the days before mean nothing any more.
 
         Raises
         ------
@@ -104,8 +112,8 @@ class GridLoop:
         )
         self._has_gaps = not np.isfinite(days.idle_vm_pu).all()
 
-    def reset(self, rows: np.ndarray | slice, n_batch: int) -> None:
-        """Start an episode: no charging, taps as the network has them, transformers as warm as their load keeps them.
+    def start(self, rows: np.ndarray | slice, n_batch: int) -> GridState:
+        """An episode's start: no charging, taps as the network has them, transformers as warm as their load keeps them.
 
         Parameters
         ----------
@@ -114,26 +122,46 @@ class GridLoop:
         n_batch : int
             B.
         """
-        self._rows = rows
-        self._plain = Bounds.plain(self.limits, n_batch, self.spec)
-        self._tap = np.full(n_batch, 0 if self.taps is None else self.taps.initial, dtype=np.int64)
-        self._last_valid = self._nothing(n_batch)
+        tap = np.full(n_batch, 0 if self.taps is None else self.taps.initial, dtype=np.int64)
+        now = _Now(0, rows, tap)
         none = np.zeros((n_batch, self.spec.n_charger_buses))
-        flow = self._flow_of(0, none)
+        flow = self._flow_of(now, none)
         unsolved = np.flatnonzero(~flow.converged)
         if len(unsolved):
             self.retried += len(unsolved)
-            put_rows(self._flow_of(0, none[unsolved], unsolved, by_reference=True), unsolved, flow)
-        bounds = self._bounds(0, self._tap)
-        self._oil_rise_k = thermal.steady_oil_rise_k(np.nan_to_num(flow.transformer_percent))
+            put_rows(self._flow_of(now, none[unsolved], unsolved, by_reference=True), unsolved, flow)
+        oil_rise_k = thermal.steady_oil_rise_k(np.nan_to_num(flow.transformer_percent))
         quiet = np.zeros(n_batch, dtype=bool)
-        self.flow = self._told(0, flow, bounds, none, quiet, ~flow.converged, np.zeros(n_batch), quiet)
+        return self._told(
+            now,
+            self._nothing(n_batch),
+            flow,
+            self._bounds(now),
+            none,
+            quiet,
+            ~flow.converged,
+            quiet * 0.0,
+            tap,
+            oil_rise_k,
+        )
 
-    def step(self, step: int, step_h: float, request: Request, granted_kw: np.ndarray) -> GridFlow:
+    def step(
+        self,
+        state: GridState,
+        rows: np.ndarray | slice,
+        step: int,
+        step_h: float,
+        request: Request,
+        granted_kw: np.ndarray,
+    ) -> GridState:
         """Let the granted powers of a step flow; they are lowered in place where the network cannot carry them.
 
         Parameters
         ----------
+        state : GridState
+            Before the step; it stays as it is.
+        rows : int64, shape (B,), or slice
+            The day of each row.
         step : int
             Index t of the step.
         step_h : float
@@ -145,39 +173,35 @@ class GridLoop:
 
         Returns
         -------
-        GridFlow
-            What the network did.
+        GridState
+            After it, with what the network did.
         """
         n_batch = len(granted_kw)
+        now = _Now(step, rows, state.tap)
         charger_kw = np.empty((n_batch, self.spec.n_charger_buses))
         bus_power(granted_kw, self.port_charger, charger_kw)
-        flow = self._flow_of(step, charger_kw)
-        bounds = self._bounds(step, self._tap)
+        flow = self._flow_of(now, charger_kw)
+        bounds = self._bounds(now)
         cut = failed = np.zeros(n_batch, dtype=bool)
         curtailed_kw = np.zeros(n_batch)
         if not (bounds.kept(flow) if self.curtails else flow.converged).all():
             before_kw = np.abs(granted_kw).sum(axis=1)
             if not flow.converged.all():
-                cut, failed = self._rescue(step, granted_kw, flow)
+                cut, failed = self._rescue(now, granted_kw, flow)
             if self.curtails and not failed.all():
-                self._keep_limits(step, granted_kw, flow, bounds, failed, request)
+                self._keep_limits(now, granted_kw, flow, bounds, failed, request)
             bus_power(granted_kw, self.port_charger, charger_kw)
             curtailed_kw = before_kw - np.abs(granted_kw).sum(axis=1)
         percent = flow.transformer_percent
         if failed.any():
-            percent = np.where(failed[:, None], self._last_valid.transformer_percent, percent)
-        self._oil_rise_k = thermal.oil_after(self._oil_rise_k, percent, step_h)
-        moved = np.zeros(n_batch, dtype=bool)
-        tap = self._tap
-        if self.taps is not None:
-            self._tap = self.taps.next(tap, flow.vm_pu, failed)
-            moved = self._tap != tap
-        self.flow = self._told(step, flow, bounds, charger_kw, cut, failed, curtailed_kw, moved)
-        return self.flow
+            percent = np.where(failed[:, None], state.last_valid.transformer_percent, percent)
+        oil_rise_k = thermal.oil_after(state.oil_rise_k, percent, step_h)
+        tap = state.tap if self.taps is None else self.taps.next(state.tap, flow.vm_pu, failed)
+        return self._told(now, state.last_valid, flow, bounds, charger_kw, cut, failed, curtailed_kw, tap, oil_rise_k)
 
     def _keep_limits(
         self,
-        step: int,
+        now: _Now,
         granted_kw: np.ndarray,
         flow: PowerFlow,
         bounds: Bounds,
@@ -187,7 +211,7 @@ class GridLoop:
         """Curtail; a row that failed without charging has nothing to curtail."""
 
         def solve(rows: np.ndarray, powers: np.ndarray) -> PowerFlow:
-            return self._flow_of(step, powers, rows)
+            return self._flow_of(now, powers, rows)
 
         if not failed.any():
             self._curtail.curtail(granted_kw, flow, bounds, request, solve)
@@ -251,24 +275,29 @@ class GridLoop:
         return flow
 
     def _flow_of(
-        self, step: int, charger_kw: np.ndarray, rows: np.ndarray | None = None, *, by_reference: bool = False
+        self, now: _Now, charger_kw: np.ndarray, rows: np.ndarray | None = None, *, by_reference: bool = False
     ) -> PowerFlow:
         """Power flow of a step with some charging, for all rows or some; reactive power included."""
-        days = self._rows if rows is None else np.arange(self.days.load_kw.shape[0])[self._rows][rows]
-        tap = self._tap if rows is None else self._tap[rows]
-        near_pu = None if self.chargers.q_of_v is None else self.days.idle_vm_pu[days, step]
-        states = self.days.injections(days, step, charger_kw, charger_kw)
+        days = now.rows if rows is None else np.arange(self.days.load_kw.shape[0])[now.rows][rows]
+        tap = now.tap if rows is None else now.tap[rows]
+        near_pu = None if self.chargers.q_of_v is None else self.days.idle_vm_pu[days, now.step]
+        states = self.days.injections(days, now.step, charger_kw, charger_kw)
         return self.flow_of(states, tap, near_pu=near_pu, by_reference=by_reference)
 
-    def _bounds(self, step: int, tap: np.ndarray) -> Bounds:
+    def _bounds(self, now: _Now) -> Bounds:
         """Limits, widened to the state without charging at the taps of the rows."""
-        if self.taps is not None and (tap != self.taps.initial).any():
-            none = np.zeros((len(tap), self.spec.n_charger_buses))
-            idle = self.taps.solve(tap, self.days.injections(self._rows, step, none, none))
+        n_batch = len(now.tap)
+        if self.taps is not None and (now.tap != self.taps.initial).any():
+            none = np.zeros((n_batch, self.spec.n_charger_buses))
+            idle = self.taps.solve(now.tap, self.days.injections(now.rows, now.step, none, none))
             return Bounds.widened(self.limits, idle.vm_pu, idle.line_percent, idle.transformer_percent)
-        return self._tables.rows((self._rows, step)) if self._widened[step] else self._plain
+        if self._widened[now.step]:
+            return self._tables.rows((now.rows, now.step))
+        if n_batch not in self._plain:
+            self._plain[n_batch] = Bounds.plain(self.limits, n_batch, self.spec)
+        return self._plain[n_batch]
 
-    def _rescue(self, step: int, granted_kw: np.ndarray, flow: PowerFlow) -> tuple[np.ndarray, np.ndarray]:
+    def _rescue(self, now: _Now, granted_kw: np.ndarray, flow: PowerFlow) -> tuple[np.ndarray, np.ndarray]:
         """Rows without a solution: the reference, then less charging, then none; `flow` and powers change in place.
 
         Returns
@@ -284,11 +313,11 @@ class GridLoop:
             cut[rows] = share < 1.0
             charger_kw = np.empty((len(rows), self.spec.n_charger_buses))
             bus_power(granted_kw[rows], self.port_charger, charger_kw)
-            part = self._flow_of(step, charger_kw, rows)
+            part = self._flow_of(now, charger_kw, rows)
             unsolved = np.flatnonzero(~part.converged)
             if len(unsolved):
                 self.retried += len(unsolved)
-                second = self._flow_of(step, charger_kw[unsolved], rows[unsolved], by_reference=True)
+                second = self._flow_of(now, charger_kw[unsolved], rows[unsolved], by_reference=True)
                 put_rows(second, unsolved, part)
             put_rows(part, rows, flow)
             rows, whole_kw = rows[~part.converged], whole_kw[~part.converged]
@@ -298,26 +327,27 @@ class GridLoop:
 
     def _told(
         self,
-        step: int,
+        now: _Now,
+        last_valid: PowerFlow,
         flow: PowerFlow,
         bounds: Bounds,
         charger_kw: np.ndarray,
         cut: np.ndarray,
         failed: np.ndarray,
         curtailed_kw: np.ndarray,
-        moved: np.ndarray,
-    ) -> GridFlow:
+        tap: np.ndarray,
+        oil_rise_k: np.ndarray,
+    ) -> GridState:
         """The step as everybody else sees it: last valid values where there are none, 1 p.u. at dead buses."""
-        idle_losses_kw = self._idle_losses_kw[self._rows, step]
+        idle_losses_kw = self._idle_losses_kw[now.rows, now.step]
         if failed.any():
             keep = np.flatnonzero(failed)
-            put_rows(take_rows(self._last_valid, keep), keep, flow)
+            put_rows(take_rows(last_valid, keep), keep, flow)
             # Nobody charged, so what is told is nobody's fault.
             bounds = bounds.forgiving(failed, flow)
             idle_losses_kw = np.where(failed, flow.losses_kw, idle_losses_kw)
-        self._last_valid = flow
         vm_pu = np.nan_to_num(flow.vm_pu, nan=1.0) if self._has_gaps or failed.any() else flow.vm_pu
-        return GridFlow(
+        told = GridFlow(
             spec=self.spec,
             charger_kw=charger_kw,
             charger_kvar=self._kvar(charger_kw, vm_pu),
@@ -334,10 +364,11 @@ class GridLoop:
             curtailed_kw=curtailed_kw,
             cut=cut,
             failed=failed,
-            tap=self._tap.copy(),
-            tap_moved=moved,
-            hot_spot_c=thermal.hot_spot_c(self._oil_rise_k, flow.transformer_percent),
+            tap=tap.copy(),
+            tap_moved=tap != now.tap,
+            hot_spot_c=thermal.hot_spot_c(oil_rise_k, flow.transformer_percent),
         )
+        return GridState(tap, oil_rise_k, flow, told)
 
     def _nothing(self, n_batch: int) -> PowerFlow:
         """What is told where there has been no solution yet: rated voltage, no flow."""

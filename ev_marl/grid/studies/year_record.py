@@ -16,7 +16,8 @@ from ev_marl.grid.loop.limits import VOLTAGE_TOLERANCE_PU
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.scenario.schema.grid import GridLimits
-from ev_marl.simulation.simulator import Flow, Simulator
+from ev_marl.simulation.flow import Flow
+from ev_marl.simulation.simulator import Simulator
 
 Moment = tuple[int, int]  # day and step
 RANDOM = "random"

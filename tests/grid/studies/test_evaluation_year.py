@@ -23,7 +23,7 @@ from ev_marl.grid.studies.year_record import RANDOM, check_states
 from ev_marl.policies import make_policy
 from ev_marl.policies.rollout import rollout
 from ev_marl.scenario import Scenario, load_scenario
-from ev_marl.simulation.simulator import Flow
+from ev_marl.simulation.flow import Flow
 from ev_marl.support.errors import NetworkError
 
 FIRST, N_DAYS = date(2023, 3, 24), 4  # over the change of the clocks

@@ -11,6 +11,7 @@ from ev_marl.scenario.schema import CoordinatorOptions
 from ev_marl.simulation.coordinators import Request, make_coordinator
 from ev_marl.simulation.coordinators.nearest import Nearest
 from ev_marl.support.errors import OptionError, SiteError
+from ev_marl.support.highs import make_highs
 from ev_marl.testing import group_sums, random_request, random_site_arrays
 
 
@@ -114,8 +115,7 @@ def solve_quadratic_programme(request: Request, weight: np.ndarray) -> np.ndarra
     model.hessian_.start_ = np.arange(n_ports + 1)
     model.hessian_.index_ = np.arange(n_ports)
     model.hessian_.value_ = 1 / weight
-    solver = highspy.Highs()
-    solver.setOptionValue("output_flag", False)
+    solver = make_highs(solver="choose")
     solver.passModel(model)
     solver.run()
     optimal = solver.getModelStatus() == highspy.HighsModelStatus.kOptimal

@@ -1,0 +1,39 @@
+"""What happened in one step: all that the objective, the faces and the metrics read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ev_marl.grid.loop.flow import GridFlow
+from ev_marl.site.arrays import SiteArrays
+
+
+@dataclass(slots=True)
+class Flow:
+    """What happened in one step; B batch rows, P ports, G groups.
+
+    The arrays are reused: they are valid until the next step, so copy what must last.
+    """
+
+    step: int  # index t of the step
+    step_h: float
+    last: bool  # whether the episode ended with this step
+    site: SiteArrays
+    setpoint_kw: np.ndarray  # (B, P)  asked for, clipped to what the port can do
+    granted_kw: np.ndarray  # (B, P)  metered, averaged over the step
+    energy_change_kwh: np.ndarray  # (B, P)  of the battery
+    energy_kwh: np.ndarray  # (B, P)  in the battery at the end of the step, before a departure
+    settled: np.ndarray  # int64 (B, P)  session whose wish fell due with this step, −1: none
+    unmet_kwh: np.ndarray  # (B, P)  due and not there, at the ports that settled [kWh]
+    group_kw: np.ndarray  # (B, G)  sum of granted powers below each group
+    lower_kw: np.ndarray  # (B, G)  clamped limits of this step
+    upper_kw: np.ndarray  # (B, G)
+    base_load_kw: np.ndarray  # (B, G)
+    buy_per_kwh: np.ndarray  # (B,)
+    sell_per_kwh: np.ndarray  # (B,)
+    local_hour: np.ndarray  # (B,)  local clock time at the start of the step [h]
+    import_kw: np.ndarray  # (B,)  power drawn by the whole site, base load included, >= 0
+    peak_before_kw: np.ndarray  # (B,)  highest import of the earlier steps, 0 at the start
+    grid: GridFlow | None = None  # what the network did, where there is one

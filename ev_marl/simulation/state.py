@@ -1,0 +1,130 @@
+"""What is, at the start of a step: who stands where, what is in the batteries, what can be done in the coming step.
+
+A State is plain arrays over (batch, port) and (batch, group). It can be copied, pickled and put back, and holds all
+that an episode remembers: from equal states and equal setpoints the same follows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ev_marl.grid.loop.state import GridState
+
+# Rows that nobody uses. Without them, quantities of a batch of 1,024 would lie at the same place of different pages,
+# which processors take for the same address: a step would take a third longer.
+SPARE = 1
+
+
+class State:
+    """The state of B rows; P ports, G groups. The step changes it in place: keep a `copy` of what must last.
+
+    Parameters
+    ----------
+    step : int
+        The coming step t; as many as there are steps after the last.
+    day : int64, shape (n_batch,)
+        The day that each row plays, an index into the loaded days.
+    seats : int64, shape (3, n_batch, n_ports)
+        `session`, `following`, `settled`.
+    ports : float64, shape (5, n_batch, n_ports)
+        `energy_kwh`, `lo_kw`, `hi_kw`, `laxity_h`, `granted_kw`.
+    groups : float64, shape (4, n_batch, n_groups)
+        `lower_kw`, `upper_kw`, `base_load_kw`, `group_kw`.
+    peak_kw : float64, shape (n_batch,)
+        Highest import of the site so far, 0 at the start [kW].
+    grid : GridState, optional
+        The network above the site, where there is one.
+
+    Attributes
+    ----------
+    rows : int64, shape (n_batch,), or slice
+        The days as an index into tables by day: `table[state.rows, step]` has a row for each batch row.
+    session : int64, shape (n_batch, n_ports)
+        Connected session as an index into the days' stays, −1 at an empty port.
+    following : int64, shape (n_batch, n_ports)
+        The next session that may come to the port, as an index into the days' stays.
+    settled : int64, shape (n_batch, n_ports)
+        Session whose wish fell due with the last step, −1: none.
+    energy_kwh : float64, shape (n_batch, n_ports)
+        Energy in the connected battery [kWh], 0 at an empty port.
+    lo_kw, hi_kw : float64, shape (n_batch, n_ports)
+        What each port can do in the coming step [kW].
+    laxity_h : float64, shape (n_batch, n_ports)
+        Time left less time needed at full power [h], inf at an empty port.
+    granted_kw : float64, shape (n_batch, n_ports)
+        Metered in the last step, 0 at the start [kW].
+    lower_kw, upper_kw, base_load_kw : float64, shape (n_batch, n_groups)
+        Clamped limits and base load of the coming step; after the end, those of the last step [kW].
+    group_kw : float64, shape (n_batch, n_groups)
+        Sum of the granted powers below each group in the last step, 0 at the start [kW].
+    """
+
+    __slots__ = (
+        "base_load_kw",
+        "day",
+        "energy_kwh",
+        "following",
+        "granted_kw",
+        "grid",
+        "group_kw",
+        "groups",
+        "hi_kw",
+        "laxity_h",
+        "lo_kw",
+        "lower_kw",
+        "peak_kw",
+        "ports",
+        "rows",
+        "seats",
+        "session",
+        "settled",
+        "step",
+        "upper_kw",
+    )
+
+    def __init__(
+        self,
+        step: int,
+        day: np.ndarray,
+        seats: np.ndarray,
+        ports: np.ndarray,
+        groups: np.ndarray,
+        peak_kw: np.ndarray,
+        grid: GridState | None = None,
+    ) -> None:
+        self.step, self.day, self.peak_kw, self.grid = step, day, peak_kw, grid
+        self.seats, self.ports, self.groups = seats, ports, groups
+        self.session, self.following, self.settled = seats[:, : len(day)]
+        self.energy_kwh, self.lo_kw, self.hi_kw, self.laxity_h, self.granted_kw = ports[:, : len(day)]
+        self.lower_kw, self.upper_kw, self.base_load_kw, self.group_kw = groups
+        # One row is looked up in tables by a slice: a view, several times quicker than a copy.
+        self.rows: np.ndarray | slice = slice(int(day[0]), int(day[0]) + 1) if len(day) == 1 else day
+
+    @classmethod
+    def blank(cls, step: int, day: np.ndarray, n_ports: int, n_groups: int) -> State:
+        """Nobody there, and nothing known of limits."""
+        n_batch = len(day)
+        return cls(
+            step,
+            day,
+            np.full((3, n_batch + SPARE, n_ports), -1, dtype=np.int64),
+            np.zeros((5, n_batch + SPARE, n_ports)),
+            np.zeros((4, n_batch, n_groups)),
+            np.zeros(n_batch),
+        )
+
+    @property
+    def n_batch(self) -> int:
+        """B."""
+        return len(self.day)
+
+    def copy(self) -> State:
+        """A state of its own, equal to this one."""
+        seats, ports, groups = self.seats.copy(), self.ports.copy(), self.groups.copy()
+        return State(self.step, self.day.copy(), seats, ports, groups, self.peak_kw.copy(), self.grid)
+
+    def __reduce__(self) -> tuple[type[State], tuple[Any, ...]]:
+        """Copies and pickles are made of what the named arrays are views of, so that they stay views."""
+        return State, (self.step, self.day, self.seats, self.ports, self.groups, self.peak_kw, self.grid)
