@@ -6,11 +6,10 @@ an error that names the agent; at an empty port every action means zero.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from copy import copy
 from numbers import Integral
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -66,6 +65,20 @@ def _level_mask(levels: np.ndarray, lo_kw: np.ndarray, hi_kw: np.ndarray, out: n
                 level = levels[i]
                 possible = level == 0.0 or (level > 0.0 and hi_kw[b, p] > 0.0) or (level < 0.0 and lo_kw[b, p] < 0.0)
                 out[b, p, i] = 1 if possible else 0
+
+
+@kernel
+def _n_wrong(read: np.ndarray, n_levels: int) -> int:
+    """Number of values that are not finite or, with levels, not a level."""
+    wrong = 0
+    for value in read.flat:
+        wrong += not abs(value) < np.inf
+        if n_levels > 0:
+            wrong += not (0.0 <= value < n_levels and value == np.floor(value))
+    return wrong
+
+
+_DTYPE, _N_BYTES = attrgetter("dtype"), attrgetter("nbytes")
 
 
 class ActionCoder:
@@ -127,6 +140,9 @@ class ActionCoder:
             agent: copy(of_count[count]) for agent, count in zip(self.agents, self._counts, strict=True)
         }
         self._read = np.empty((1, self._first[-1]))
+        dtype = np.dtype(np.float32 if self.levels is None else np.int64)
+        self._dtypes = [dtype] * len(self._counts)
+        self._n_bytes = [count * dtype.itemsize for count in self._counts]
         self._out = np.empty((1, arrays.n_ports))
 
     @classmethod
@@ -165,17 +181,32 @@ class ActionCoder:
         """
         read = self._read
         try:
-            values = self._pick(actions) if len(self._counts) > 1 else [self._pick(actions)]
-            if self.levels is not None:
-                values = [np.atleast_1d(value) for value in values]
-            if list(map(len, values)) != self._counts:
-                raise ActionError(self._fault(actions))
-            read[0] = np.concatenate(values)
+            values = self._pick(actions) if len(self._counts) > 1 else (self._pick(actions),)
+            joined = self._joined(values)
+            if joined is None:
+                if self.levels is not None:
+                    values = [np.atleast_1d(value) for value in values]
+                if list(map(len, values)) != self._counts:
+                    raise ActionError(self._fault(actions))
+                joined = np.concatenate(values)
+            read[0] = joined
         except (KeyError, TypeError, ValueError) as error:
             raise ActionError(self._fault(actions)) from error
         if not self._valid(read):
             raise ActionError(self._fault(actions))
         return read
+
+    def _joined(self, values: Sequence[Any]) -> np.ndarray | None:
+        """All values in a row if they are arrays of the type of the action space and of the right size, else None.
+
+        Joining their bytes takes a third of the time of `np.concatenate`.
+        """
+        try:
+            if list(map(_DTYPE, values)) != self._dtypes or list(map(_N_BYTES, values)) != self._n_bytes:
+                return None
+            return np.frombuffer(b"".join(values), self._dtypes[0])
+        except (AttributeError, TypeError, BufferError):  # no arrays, or not contiguous
+            return None
 
     def check(self, actions: np.ndarray, n_batch: int) -> np.ndarray:
         """Actions of all ports as float64, shape (n_batch, n_ports · numbers of a port).
@@ -285,9 +316,7 @@ class ActionCoder:
         return fine
 
     def _valid(self, read: np.ndarray) -> bool:
-        if self.levels is None:  # a sum is finite only if every part is, and is quicker than looking at each
-            return math.isfinite(np.add.reduce(read, axis=None)) or bool(np.isfinite(read).all())
-        return bool(self._fine(read).all())
+        return _n_wrong(read, 0 if self.levels is None else len(self.levels)) == 0
 
     def _allowed(self) -> str:
         if self.levels is not None:

@@ -16,7 +16,7 @@ from gymnasium import spaces
 
 from ev_marl.env.blocks import BLOCKS, Feature, ObservationBlock, Scope
 from ev_marl.env.blocks.base import LookingAhead, OnGrid, Weighing
-from ev_marl.env.rows import Run, append_run, copy_rows, copy_runs, stacked, starts
+from ev_marl.env.rows import Run, append_run, copy_rows, copy_runs, row_plan
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.planning.own_plan import Worth
@@ -257,8 +257,7 @@ class Observer:
 
     def observe(self, out: np.ndarray) -> None:
         """Write what every agent sees, as of the last `fill`, to `out`, shape (n_batch, n_agents, width)."""
-        shared_first, shared, family, own_first, own, rows = self._plan
-        copy_rows(self._memory, shared_first, shared, family, own_first, own, rows, self._n_batch, out.reshape(-1))
+        copy_rows(self._memory, self._plan, self._rows, self._n_batch, out.reshape(-1))
 
     def observe_state(self, out: np.ndarray) -> None:
         """Write every number once, as of the last `fill`, to `out`, float32, shape (n_batch, n_features)."""
@@ -284,7 +283,8 @@ class Observer:
                 compact.append((n_batch * table.first, table.size, target, table.size))
                 target += table.size
         self._compact_state = _columns(compact)
-        self._plan = self._families()
+        self._plan, n_families = self._families()
+        self._rows = np.zeros(n_families * self.width, dtype=np.float32)
 
     def _views(self, *, static: bool) -> list[tuple[ObservationBlock, np.ndarray]]:
         """Blocks with their places in the buffer, shape (n_batch, n_rows, n_features)."""
@@ -302,8 +302,9 @@ class Observer:
         if self._n_batch:
             self._moving = self._views(static=False)
 
-    def _families(self) -> tuple[np.ndarray, ...]:
-        """Arguments of `copy_rows`: agents with the same groups above share all but their own station and ports."""
+    def _families(self) -> tuple[np.ndarray, int]:
+        """Plan of `copy_rows` and number of families: agents with the same groups above share all but their own station
+        and ports."""
         first: dict[tuple[int, ...], int] = {}  # the first agent of each family
         for a, chain in enumerate(self._chains):
             first.setdefault(tuple(chain), a)
@@ -311,14 +312,7 @@ class Observer:
         family = [number[tuple(chain)] for chain in self._chains]
         shared = [self._runs_of(a, ("site", "group")) for a in first.values()]
         own = [self._runs_of(a, ("station", "port")) for a in range(len(family))]
-        return (
-            starts(shared),
-            stacked(shared),
-            np.array(family, dtype=np.uint64),
-            starts(own),
-            stacked(own),
-            np.zeros(len(first) * self.width, dtype=np.float32),
-        )
+        return row_plan(shared, family, own), len(first)
 
     def _places(self, table: _Table) -> int:
         """How many rows of a table have a place in an agent's observation."""

@@ -29,43 +29,67 @@ def copy_runs(
 
 
 @kernel
-def copy_rows(
-    memory: np.ndarray,
-    shared_first: np.ndarray,
-    shared: np.ndarray,
-    family: np.ndarray,
-    own_first: np.ndarray,
-    own: np.ndarray,
-    rows: np.ndarray,
-    n_batch: int,
-    out: np.ndarray,
-) -> None:
+def copy_rows(memory: np.ndarray, plan: np.ndarray, rows: np.ndarray, n_batch: int, out: np.ndarray) -> None:
     """Write every agent's row: what its family shares is put together once and copied whole, then come its own numbers.
 
-    Agent a is of family `family[a]`. Runs [first[k], first[k + 1]) of `shared` are those of family k, of `own` those of
-    agent k; a run is (base, stride, target, length). `rows` is work space, `out` the
-    flat view of shape (n_batch · n_agents · width). All indices are unsigned: one that might be negative is checked
-    each time, which takes five times as long.
+    `plan` is what `row_plan` made, `rows` work space of shape (n_families · width,), `out` the flat view of shape
+    (n_batch · n_agents · width). All indices are unsigned: one that might be negative is checked each time, which takes
+    five times as long.
     """
-    one = np.uint64(1)
-    n_families = np.uint64(len(shared_first) - 1)
+    one, four = np.uint64(1), np.uint64(4)
+    n_families, n_agents, own_at, family_at, shared_runs, own_runs = (
+        plan[0],
+        plan[1],
+        plan[2],
+        plan[3],
+        plan[4],
+        plan[5],
+    )
+    shared_at = np.uint64(6)
     width = np.uint64(len(rows)) // n_families
     begin = np.uint64(0)
     for b in range(np.uint64(n_batch)):
         for f in range(n_families):
-            for r in range(shared_first[f], shared_first[f + one]):
-                source, target = shared[r, 0] + b * shared[r, 1], f * width + shared[r, 2]
-                for i in range(shared[r, 3]):
+            for r in range(plan[shared_at + f], plan[shared_at + f + one]):
+                run = shared_runs + four * r
+                source, target = plan[run] + b * plan[run + one], f * width + plan[run + one + one]
+                for i in range(plan[run + one + one + one]):
                     rows[target + i] = memory[source + i]
-        for a in range(np.uint64(len(family))):
-            template = family[a] * width
+        for a in range(n_agents):
+            template = plan[family_at + a] * width
             for i in range(width):
                 out[begin + i] = rows[template + i]
-            for r in range(own_first[a], own_first[a + one]):
-                source, target = own[r, 0] + b * own[r, 1], begin + own[r, 2]
-                for i in range(own[r, 3]):
+            for r in range(plan[own_at + a], plan[own_at + a + one]):
+                run = own_runs + four * r
+                source, target = plan[run] + b * plan[run + one], begin + plan[run + one + one]
+                for i in range(plan[run + one + one + one]):
                     out[target + i] = memory[source + i]
             begin += width
+
+
+def row_plan(shared: list[list[Run]], family: list[int], own: list[list[Run]]) -> np.ndarray:
+    """What `copy_rows` does, as one array: a kernel takes each further array as long as copying a row.
+
+    Parameters
+    ----------
+    shared : list of list of Run
+        Runs of each family: numbers that all its agents see.
+    family : list of int
+        Family of each agent.
+    own : list of list of Run
+        Further runs of each agent.
+
+    Returns
+    -------
+    uint64, shape (n,)
+        Six numbers (families, agents, and where the other parts start), then, end to end: where the runs of each family
+        start, where those of each agent start, the family of each agent, the runs of the families, those of the agents;
+        a run is (base, stride, target, length).
+    """
+    parts = [starts(shared), starts(own), np.array(family, dtype=np.uint64), stacked(shared), stacked(own)]
+    places = 6 + np.cumsum([0, *(part.size for part in parts)])
+    head = [len(shared), len(family), places[1], places[2], places[3], places[4]]
+    return np.concatenate([np.array(head, dtype=np.uint64), *(part.reshape(-1) for part in parts)])
 
 
 def append_run(runs: list[Run], run: Run) -> None:

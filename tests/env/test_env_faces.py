@@ -75,11 +75,18 @@ def test_rewards_sum_to_the_teams_and_infos_hold_every_cost(scenario: str) -> No
             assert type(reward) is float
             assert tuple(infos[agent]) == env.objective.names
             assert reward == pytest.approx(-sum(infos[agent].values()), abs=1e-12)
-        # The energy cost of the team from the meter alone.
+        # The energy cost of the team from its meters alone.
         flow_kw, step_h = env.simulator.state.granted_kw[0], env.track.step_h
         t = env.simulator.state.step - 1
         buy, sell = env.track.buy_per_kwh[t], env.track.sell_per_kwh[t]
-        expected = step_h * (buy * flow_kw[flow_kw > 0].sum() + sell * flow_kw[flow_kw < 0].sum())
+
+        def bill(net_kw: np.ndarray, step_h: float = step_h, buy: float = buy, sell: float = sell) -> float:
+            return float(step_h * (buy * np.maximum(0.0, net_kw) + sell * np.minimum(0.0, net_kw)).sum())
+
+        (energy,) = (term for term in env.objective.terms if term.name == "energy_cost")
+        base_kw = env.track.base_load_kw[t, 0]
+        at_site = bill(base_kw + flow_kw.sum()) - bill(base_kw)
+        expected = bill(flow_kw) if energy.metering == "port" else at_site
         assert sum(info["energy_cost"] for info in infos.values()) == pytest.approx(expected, abs=1e-9)
 
 
