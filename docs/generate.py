@@ -55,7 +55,7 @@ ACTIONS = """\
   a policy that says nothing is a good heuristic already. `action: bid` is adder and trust with the usual ranges;
   [scenario files](scenario.md) say all of it.
 
-An empty port has power zero whatever is asked. A missing agent, a wrong shape or NaN is an error that names the agent.
+An empty port has power zero for every action. A missing agent, a wrong shape or NaN is an error that names the agent.
 
 """
 

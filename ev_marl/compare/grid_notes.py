@@ -1,4 +1,4 @@
-"""What a reader must know of the network above the site: which it is, who breaks its limits, what the optimum proves.
+"""Notes on the network above the site for the reader of a table: its name, broken limits, what the optimum proves.
 
 A `Comparison` comes in; lines of text and a Markdown table go out, none where the scenario has no network.
 """
@@ -95,7 +95,7 @@ def formulations_table(comparison: Comparison) -> str:
 
 
 def _name(network: str | PandapowerNetwork | SimbenchNetwork | NetworkFile) -> str:
-    """A network in a word."""
+    """Short name of a network."""
     if isinstance(network, str):
         return network
     if isinstance(network, PandapowerNetwork):

@@ -1,4 +1,4 @@
-"""What it costs not to be led by one mind: the prices of decentralisation and of anarchy.
+"""What the lack of central control costs: the price of decentralisation and the price of anarchy.
 
 Returns of a policy and bounds of the same days come in, one record of plain numbers goes out. `price of
 decentralisation` is that of a policy whose agents want the same and only know less; `price of anarchy` that of an
@@ -41,7 +41,7 @@ def price_of(returns: np.ndarray, bound: np.ndarray, uncontrolled: np.ndarray) -
     PriceOf
         Ratio of summed costs, as the literature defines the price of anarchy (Koutsoupias and Papadimitriou 1999,
         there of the worst equilibrium; here of the one that was played); difference a day; difference of scores.
-        Where vehicles may sell, the optimum can cost next to nothing, and the ratio says little: use the difference.
+        Where vehicles may sell, the optimum can cost almost nothing, and the ratio means little: use the difference.
     """
     cost, best = -float(np.mean(returns)), -float(np.mean(bound))
     return PriceOf(

@@ -54,7 +54,7 @@ def score(returns: np.ndarray, uncontrolled: np.ndarray, bound: np.ndarray) -> n
     """Score over all days: Σ(R − R_uncontrolled) / Σ(R* − R_uncontrolled).
 
     A ratio of sums, not a mean of daily ratios: it is the share of the money that could be gained over these days.
-    Every currency unit counts the same, and a day on which there is next to nothing to gain, whose own ratio could be
+    Every currency unit counts the same, and a day with almost nothing to gain, whose own ratio could be
     anything, has next to no say.
 
     Parameters

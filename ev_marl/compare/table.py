@@ -165,7 +165,7 @@ def differences_table(comparison: Comparison) -> str:
 
 
 def prices_table(comparison: Comparison) -> str:
-    """What it costs not to know the future, not to be led by one mind, or to be selfish, as a Markdown table.
+    """The price of not knowing the future, of decentralisation and of anarchy, as a Markdown table.
 
     Not knowing is what the best policy of the run without foresight loses; one row for each that stands for one of the
     others, empty where there is none.

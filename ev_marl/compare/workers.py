@@ -139,7 +139,7 @@ def _finish_day(folder: Path, work: Work, index: int, seed: int) -> None:
 
 @contextmanager
 def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes with one thread for numerics each; gone on exit, whatever happens.
+    """Worker processes with one thread for numerics each; they end on exit, also after an error.
 
     They are spawned, so that they share no locks or threads with this process, and leave Ctrl-C to it. Ending one in
     the middle of a day is safe: a day's file appears complete or not at all.

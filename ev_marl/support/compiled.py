@@ -28,7 +28,7 @@ def kernel(function: F) -> F:
 
     The options are the same everywhere: cached; without the interpreter lock; division by zero as in NumPy; no
     `fastmath`, since limits may be infinite and the order of a sum is part of the result. A kernel may call kernels of
-    other files and read module constants: whatever of them changes, the kernel is compiled anew.
+    other files and read module constants: when any of them changes, the kernel is compiled again.
 
     Parameters
     ----------

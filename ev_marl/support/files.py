@@ -1,4 +1,4 @@
-"""Files that others wrote: found and read without surprises, whatever they are called and whatever is in them."""
+"""Files from other people: found and read with an error of our own for every name and content."""
 
 from __future__ import annotations
 

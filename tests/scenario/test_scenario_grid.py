@@ -372,7 +372,7 @@ def test_buses_and_loads_of_a_file(write: Write, tmp_path: Path) -> None:
     assert dead_bus[1:] == (
         "site.groups[0].stations[0].bus[0]",
         "network 'mine': bus 'dead' has no connection to an external grid (out of service, or behind open switches), "
-        "so nothing can hang on it",
+        "so nothing can be connected to it",
     )
     assert "2 buses called 'twin'; say which, by index or as 'twin #2', 'twin #3'" in twin[2]
     sound = text.replace("  pv: {peak: 5 kW}\n", "").replace("[dead, twin]", "['twin #2', 3]")

@@ -18,7 +18,7 @@ def with_grid(scenario: str, grid_coordinator: GridCoordinator | None = None, *,
     loaded = load_scenario(scenario, trust=trust)
     if loaded.grid is None:
         raise NetworkError(
-            f"scenario '{loaded.name}' hangs on no network; give it `grid:`, or take one that has it, such as street-lv"
+            f"scenario '{loaded.name}' has no network; add `grid:`, or take a scenario that has it, such as street-lv"
         )
     if grid_coordinator is not None:
         grid = loaded.grid.model_copy(update={"coordinator": grid_coordinator})

@@ -112,7 +112,7 @@ class Voltage:
         Raises
         ------
         NetworkError
-            If the site hangs on no network.
+            If the site has no network.
         """
         self._charger = _station_charger(site, self.name)
         arrays = site.arrays
@@ -165,7 +165,7 @@ class GridLoading:
         Raises
         ------
         NetworkError
-            If the site hangs on no network.
+            If the site has no network.
         """
         self._charger = _station_charger(site, self.name)
         assert site.network is not None  # a station has a bus

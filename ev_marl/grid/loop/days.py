@@ -105,7 +105,7 @@ def day_loads(site: Site, track: Track, number: int = 0) -> tuple[np.ndarray, np
     TrackError
         If the track has no network data, or that of another network or with other lengths.
     """
-    assert site.network is not None  # whoever calls this has a network
+    assert site.network is not None  # callers have a network
     spec, day = site.network.spec, track.grid
     if day is None:
         raise TrackError(

@@ -1,7 +1,7 @@
 """When a power flow breaks a limit, and what a limit is where the network breaks it without any charging.
 
-Two tolerances, in one place: whoever enforces limits keeps them to within these, and whoever proves a bound widens
-limits by them. They are far above the backends' own accuracy and far below what anybody meters.
+Two tolerances, in one place: what enforces limits keeps them to within these, and what proves a bound widens
+limits by them. They are far above the backends' own error and far below the accuracy of meters.
 """
 
 from __future__ import annotations

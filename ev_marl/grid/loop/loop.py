@@ -2,7 +2,7 @@
 
 In each step: the chargers of a bus become one power; the grid coordinator, where there is one, takes back what breaks a
 limit; rows without a solution are tried again by pandapower, then with less charging, then without; taps and
-transformers' temperatures follow. Nothing here is random, and every row is the same whoever shares the batch.
+transformers' temperatures follow. Nothing here is random, and the result of a row does not depend on the other rows.
 """
 
 from __future__ import annotations
@@ -242,7 +242,7 @@ class GridLoop:
     def flow_of(
         self, states: Injections, tap: np.ndarray, *, near_pu: np.ndarray | None = None, by_reference: bool = False
     ) -> PowerFlow:
-        """Power flow of any states, whatever the loaded days are.
+        """Power flow of any states, independent of the loaded days.
 
         Parameters
         ----------
@@ -261,7 +261,7 @@ class GridLoop:
         vm_pu = np.ones((states.n_batch, self.spec.n_buses)) if near_pu is None else np.nan_to_num(near_pu, nan=1.0)
         states.charger_kvar = self._kvar(states.charger_kw, vm_pu)
         flow = self._solve(states, tap, by_reference)
-        moving = np.arange(states.n_batch)  # a row that has settled stays as it is, whoever shares the batch
+        moving = np.arange(states.n_batch)  # a row that has settled stays as it is
         for _ in range(_DROOP_ROUNDS - 1):
             told_pu = np.nan_to_num(flow.vm_pu[moving], nan=1.0)
             change = np.where(flow.converged[moving, None], told_pu - vm_pu[moving], 0.0)

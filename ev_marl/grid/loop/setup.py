@@ -32,7 +32,7 @@ def grid_loop(scenario: Scenario, site: Site) -> GridLoop | None:
     from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend  # noqa: PLC0415
 
     if site.network is None:
-        raise NetworkError(f"site '{site.name}' hangs on no network; make it with `grid=`")
+        raise NetworkError(f"site '{site.name}' has no network; make it with `grid=`")
     with scenario.places.blamed("grid", "backend"):
         backend = make_backend(site.network, grid.backend, trust=scenario.trusted)
         reference = backend if backend.name == "pandapower" else PandapowerBackend(site.network)

@@ -1,7 +1,7 @@
 """A pandapower network, found by what a scenario calls it and made ready for a site.
 
-A `Grid` of a scenario and the buses that a site hangs on come in; a `Network` goes out: pandapower's own data with one
-storage element for the chargers of each bus, and the `NetworkSpec` that everything else reads.
+A `Grid` of a scenario and the buses that a site is connected to come in; a `Network` goes out: pandapower's own data
+with one storage element for the chargers of each bus, and the `NetworkSpec` that everything else reads.
 """
 
 from __future__ import annotations
@@ -227,12 +227,12 @@ def bus_index(net: Net, bus: BusName) -> int:
 
 
 def _connected(net: Net, name: str, supplied: set[int], bus: BusName) -> int:
-    """Index of a bus on which something can hang."""
+    """Index of a bus to which something can be connected."""
     index = bus_index(net, bus)
     if index not in supplied:
         raise NetworkError(
             f"network '{name}': bus '{_bus_names(net)[index]}' has no connection to an external grid (out of service, "
-            "or behind open switches), so nothing can hang on it"
+            "or behind open switches), so nothing can be connected to it"
         )
     return index
 
@@ -283,7 +283,7 @@ def _supplied(net: Net, name: str) -> set[int]:
 def _fold(net: Net) -> None:
     """Put scaling and switched-off elements into the loads' and generators' values, in place.
 
-    From then on, what an element draws is what it is given, whoever solves the network.
+    From then on, an element draws the power that it is given, for every solver.
     """
     for table in (net.load, net.sgen):
         factor = table.scaling.to_numpy(dtype=np.float64) * table.in_service.to_numpy(dtype=bool)

@@ -1,4 +1,4 @@
-"""What a network is to everything but the power-flow solvers: ordered names, ratings, and where things hang.
+"""What a network is to everything but the power-flow solvers: names in order, ratings, and buses of the elements.
 
 A `NetworkSpec` comes out of a prepared pandapower network; the rest of the house reads only this, never pandapower.
 """

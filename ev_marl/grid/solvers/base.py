@@ -1,7 +1,7 @@
 """What solves a power flow: many states of one network in, voltages and loadings out.
 
 Positive power of loads and chargers is drawn from the network, positive power of generators is fed into it, as in
-pandapower. A backend keeps no state between two calls: the same state gives the same result, whoever shares the batch.
+pandapower. A backend keeps no state between two calls: the same state gives the same result, in any batch.
 """
 
 from __future__ import annotations

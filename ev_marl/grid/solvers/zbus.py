@@ -244,7 +244,7 @@ class ZBusBackend:
         inject = np.setdiff1d(hosts[hosts >= 0], slack)
         place = np.full(n_rows + 1, -1, dtype=np.int64)  # the last entry is that of row −1
         place[inject] = np.arange(len(inject))
-        # What hangs on the slack itself moves no voltage; only its power counts.
+        # What is connected to the slack itself moves no voltage; only its power counts.
         self._at_slack = [np.isin(bus_row, slack) for bus_row in rows]
         self._slack_fixed_kva = -matrices.fixed_s[slack].sum() * matrices.base_kva
 

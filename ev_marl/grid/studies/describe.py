@@ -1,4 +1,4 @@
-"""A network as it was built, in facts: what is there, what hangs where, who solves it and how well.
+"""Facts about a network as it was built: its elements, what is connected where, its solver and the solver's accuracy.
 
 A site on a network and its loop come in; `GridFacts` go out, plain numbers that a table or JSON is made of.
 """
@@ -124,7 +124,7 @@ def grid_facts(site: Site, loop: GridLoop) -> GridFacts:
     """
     network = site.network
     if network is None:
-        raise ValueError(f"site '{site.name}' hangs on no network")
+        raise ValueError(f"site '{site.name}' has no network")
     spec, n_own, n_plants = network.spec, network.n_own_loads, network.n_own_generators
     idle = loop.reference.solve(Injections.zeros(spec, 1))
     dead = np.isnan(idle.vm_pu[0]) & idle.converged[0]

@@ -136,7 +136,7 @@ def unbalanced_day(
     """
     loop, network = setting.grid, setting.site.network
     if loop is None or network is None:
-        raise NetworkError(f"scenario '{setting.scenario.name}' hangs on no network; give it `grid:`")
+        raise NetworkError(f"scenario '{setting.scenario.name}' has no network; add `grid:`")
     chosen = track if track is not None else setting.world.sample(seed, day)
     played = _play(setting, policy, chosen, seed)
     phase_of = port_phases(setting.site, phases or {}, connection)
@@ -315,7 +315,7 @@ def drawn_kva(
     np.add.at(charging, site.port_charger, _by_phase(played.granted_kw[step], phase))
     if chargers.q_of_v is None:
         charging_kvar = charging * chargers.kvar_per_kw
-    else:  # by the voltage, whoever charges and discharges
+    else:  # by the voltage, for charging and discharging alike
         moved = np.abs(charging).sum(axis=1, keepdims=True)
         share = np.divide(np.abs(charging), moved, out=np.full_like(charging, 1.0 / 3.0), where=moved > 0.0)
         charging_kvar = played.charger_kvar[step][:, None] * share

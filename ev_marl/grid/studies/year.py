@@ -174,7 +174,7 @@ def play_year(
     """
     scenario, loop, grid = setting.scenario, setting.grid, setting.scenario.grid
     if loop is None or grid is None:
-        raise NetworkError(f"scenario '{scenario.name}' hangs on no network; give it `grid:`")
+        raise NetworkError(f"scenario '{scenario.name}' has no network; add `grid:`")
     if scenario.horizon != 24.0:
         raise NetworkError(
             f"scenario '{scenario.name}' has a horizon of {scenario.horizon:g} h; a year is made of days, so take a "

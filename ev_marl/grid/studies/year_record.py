@@ -79,7 +79,7 @@ class YearRecorder:
     n_days, n_steps, n_buses : int
         D, T, N.
     wanted : iterable of (int, int)
-        Days and steps that are kept whole, whatever they are like.
+        Days and steps that are always kept whole.
 
     Attributes
     ----------
