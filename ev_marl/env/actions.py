@@ -1,4 +1,4 @@
-"""From actions to setpoints: what an agent may answer, and the power that it means.
+"""From actions to setpoints: the action spaces, and the power that an action means.
 
 Comes in: one action per agent, or an array for all ports. Goes out: setpoints in kW. An action that cannot be read is
 an error that names the agent; at an empty port every action means zero.
@@ -88,7 +88,7 @@ class ActionCoder:
       discharging power below. Without V2G, what is below 0 means 0.
     - `fraction`: Box in [−1, 1] for each port, share of what the port can do in this step.
     - `bid`: Box in [−1, 1], for each port the numbers that the bid says (an adder to this step's price, a trust in
-      later power, a share of the plan's power); the setpoint is the first step of the vehicle's own plan with these.
+      later power, a share of the plan's power); the setpoint is the first step of the vehicle's own plan with them.
     - levels: `Discrete` for a station with one port, `MultiDiscrete` with several; shares of the rated power, the same
       for all stations. An odd number of levels gives evenly spaced ones from −100 % through 0 to 100 %. A mask tells
       which levels do something: those above 0 where a vehicle can charge, those below 0 where one can discharge (so
@@ -106,7 +106,7 @@ class ActionCoder:
     Attributes
     ----------
     numbers : tuple of str
-        What is said about each port; an action has as many numbers for each port.
+        The numbers of an action for each port.
     """
 
     def __init__(self, site: Site, kind: ActionLike, worth: Worth | None = None) -> None:
@@ -251,7 +251,7 @@ class ActionCoder:
         return self._out
 
     def _plans(self, actions: np.ndarray, state: State, days: Days, bid: BidOptions) -> np.ndarray:
-        """Power of the own plans with what the bids say."""
+        """Power of the own plans with the numbers of the bids."""
         if state.step % bid.hold_steps == 0 or self._held.shape != actions.shape:
             self._held = actions.copy()
         actions = self._held
@@ -284,7 +284,7 @@ class ActionCoder:
         return self._out
 
     def level_mask(self, state: State) -> np.ndarray:
-        """Which levels do something in the coming step, int8, shape (n_batch, n_ports, n_levels)."""
+        """Which levels have an effect in the coming step, int8, shape (n_batch, n_ports, n_levels)."""
         if self.levels is None:
             raise ActionError(f"actions of kind '{self.kind}' have no mask; only levels have")
         mask = np.empty((*state.lo_kw.shape, len(self.levels)), dtype=np.int8)
@@ -324,7 +324,7 @@ class ActionCoder:
         return "a finite number; from −1 to 1 is meaningful"
 
     def _fault(self, actions: object) -> str:
-        """What is wrong with the first action that cannot be read."""
+        """Message about the first action that cannot be read."""
         if not isinstance(actions, Mapping):
             return f"actions must be a dict with one action for each agent, got {type(actions).__name__}"
         for agent, count in zip(self.agents, self._counts, strict=True):

@@ -28,7 +28,7 @@ from ev_marl.world import Track
 
 @dataclass(slots=True)
 class StepInfo:
-    """What a step tells besides rewards; B rows, A agents. The arrays of `flow` are reused by the next step."""
+    """Results of a step besides rewards; B rows, A agents. The arrays of `flow` are reused by the next step."""
 
     costs: np.ndarray  # float64 (n_terms, B, A)  by term, in the order of `cost_names` [currency]
     flow: Flow  # powers and energies
@@ -210,7 +210,7 @@ class BatchedEnv(Built):
         return self._observe(), rewards, self._over.copy(), truncated, info
 
     def action_mask(self) -> np.ndarray:
-        """Which levels do something in the coming step, int8, shape (n_envs, n_ports, n_levels).
+        """Which levels have an effect in the coming step, int8, shape (n_envs, n_ports, n_levels).
 
         Raises
         ------
@@ -231,7 +231,7 @@ class BatchedEnv(Built):
         return self._interface.compact_state() if compact else self._interface.state()
 
     def observation_labels(self, agent: str) -> list[str]:
-        """What each number of the agent's observation is, such as "ports.0.state_of_charge"."""
+        """Names of the numbers of the agent's observation, such as "ports.0.state_of_charge"."""
         return self._interface.observer.labels(agent)
 
     def observation_table(self) -> list[ObservedFeature]:
@@ -239,7 +239,7 @@ class BatchedEnv(Built):
         return self._interface.observer.table()
 
     def state_labels(self) -> list[str]:
-        """What each number of the state is, such as "ports.ac_0/0.state_of_charge"."""
+        """Names of the numbers of the state, such as "ports.ac_0/0.state_of_charge"."""
         return [number.label for number in self._interface.observer.state_table()]
 
     def _fill_pool(self) -> None:

@@ -1,4 +1,4 @@
-"""One agent for the whole site (Gymnasium): the cooperative problem without the decentralisation.
+"""One agent for the whole site (Gymnasium): the cooperative problem, centralised.
 
 Its observation is the parallel environment's state, its action all ports at once, its reward the team's.
 """
@@ -80,7 +80,7 @@ class CentralEnv(Face, gymnasium.Env[np.ndarray, np.ndarray]):
         return self._observation(), float(rewards.sum()), False, self._over, self._info(costs[:, 0].sum(axis=1))
 
     def observation_labels(self) -> list[str]:
-        """What each number of the observation is, such as "ports.ac_0/0.state_of_charge"."""
+        """Names of the numbers of the observation, such as "ports.ac_0/0.state_of_charge"."""
         return [number.label for number in self._interface.observer.state_table()]
 
     def _observation(self) -> np.ndarray:

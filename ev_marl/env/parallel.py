@@ -201,11 +201,11 @@ class ChargingEnv(Face, ParallelEnv):  # type: ignore[misc]  # PettingZoo carrie
 
     @property
     def action_levels(self) -> np.ndarray | None:
-        """Share of the rated power that each level means, float64, shape (n_levels,); None without levels."""
+        """Share of the rated power of each level, float64, shape (n_levels,); None without levels."""
         return self._interface.actions.levels
 
     def observation_labels(self, agent: str) -> list[str]:
-        """What each number of the agent's observation is, such as "ports.0.state_of_charge"."""
+        """Names of the numbers of the agent's observation, such as "ports.0.state_of_charge"."""
         return self._interface.observer.labels(agent)
 
     def observation_table(self) -> list[ObservedFeature]:
@@ -213,7 +213,7 @@ class ChargingEnv(Face, ParallelEnv):  # type: ignore[misc]  # PettingZoo carrie
         return self._interface.observer.table()
 
     def state_labels(self) -> list[str]:
-        """What each number of the state is, such as "ports.ac_0/0.state_of_charge"."""
+        """Names of the numbers of the state, such as "ports.ac_0/0.state_of_charge"."""
         return [number.label for number in self._interface.observer.state_table()]
 
     def __str__(self) -> str:

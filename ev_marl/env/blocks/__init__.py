@@ -1,4 +1,4 @@
-"""Observation blocks: what agents see, one block a file, chosen by name in the scenario."""
+"""Observation blocks: the parts of an observation, one file each, chosen by name in the scenario."""
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, ObservationBlock, Scope
 from ev_marl.env.blocks.booking import Booking

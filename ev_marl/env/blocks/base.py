@@ -1,7 +1,7 @@
-"""What an observation block is: a few named numbers with bounds, about the site, each group, each station or each port.
+"""The interface of observation blocks: named numbers with bounds, about the site, its groups, stations or ports.
 
-A block fills one compact table a step; `Observer` hands every agent the rows that concern it. Blocks read the
-state's arrays and of the days only, so one block serves one day or a thousand.
+A block fills one compact table in each step; `Observer` gives every agent the rows that concern it. Blocks read arrays
+of the state and of the days, so that one block serves one day or a thousand.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ first), its own station's row, or the rows of its ports."""
 
 @dataclass(frozen=True)
 class Feature:
-    """One number of an observation; its bounds enclose 0, which stands where there is no group or port."""
+    """One number of an observation; its bounds include 0, the value where there is no group or port."""
 
     name: str  # short, such as "state_of_charge"
     low: float
@@ -47,7 +47,7 @@ class ObservationBlock(Protocol):
     static: bool  # whether the values stay the same for ever: `fill` is then called once per batch size
 
     def bind(self, site: Site) -> tuple[Feature, ...]:
-        """Learn the site; return the features of one row of the table."""
+        """Take over the site; return the features of one row of the table."""
         ...
 
     def load(self, days: Days) -> None:
@@ -70,28 +70,28 @@ class ObservationBlock(Protocol):
 
 @runtime_checkable
 class OnGrid(Protocol):
-    """A block that must know the network above the site."""
+    """A block that needs the network above the site."""
 
     def connect(self, grid: GridLoop) -> None:
-        """Learn the network; called before `load`, wherever there is one."""
+        """Take over the network; called before `load`, if there is one."""
         ...
 
 
 @runtime_checkable
 class Weighing(Protocol):
-    """A block that must know what the objective charges."""
+    """A block that needs the prices of the objective."""
 
     def weigh(self, worth: Worth) -> None:
-        """Learn the prices; called once, after `bind`."""
+        """Take over the prices; called once, after `bind`."""
         ...
 
 
 @runtime_checkable
 class LookingAhead(Protocol):
-    """A block that shows what is thought of later steps."""
+    """A block that shows the outlook on later steps."""
 
     def look(self, outlook: ComposedOutlook) -> None:
-        """Learn whom to ask; called before each `load`, when the outlook has taken the days."""
+        """Take over the outlook; called before each `load`, when the outlook has the days."""
         ...
 
 
@@ -99,7 +99,7 @@ BLOCKS: Registry[ObservationBlock] = Registry("observation block", "ev_marl.obse
 
 
 class Exogenous(ABC):
-    """Base of blocks whose values depend on the day and the step alone: a table made once, looked up each step."""
+    """Base of blocks whose values depend on day and step only: a table made once, read in each step."""
 
     scope: Scope = "site"
     static = False

@@ -1,4 +1,4 @@
-"""What stations learn when all have announced their plans: how much of its own plan each vehicle can count on."""
+"""The answer to the announced plans of all stations: the share of its own plan that each vehicle can count on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Booking:
         return (Feature("shortage", 0, 1, "share of the vehicle's booked power that the limits above would not allow"),)
 
     def look(self, outlook: ComposedOutlook) -> None:
-        """Learn whom to ask for prices."""
+        """Take over the outlook, for prices."""
         self._outlook = outlook
 
     def load(self, days: Days) -> None:

@@ -1,4 +1,4 @@
-"""What day it is: weekday and season as points on a circle."""
+"""The date: weekday and season as points on a circle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What time it is: the local clock as a point on a circle, and how far the episode has come."""
+"""The time: the local clock as a point on a circle, and the progress of the episode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all vehicles below a group need together: one number each that a site would broadcast to its stations.
+"""The need of all vehicles below a group: numbers that a site could broadcast to its stations.
 
 Sums over the group's ports, the station's own included, over the rated power below the group, so that they compare
 with the limits of `headroom`.

@@ -1,4 +1,4 @@
-"""What a station sees of the network above the site: the voltage at its own bus, and how full the way up is.
+"""The network above the site for a station: the voltage at its own bus, and the loadings on the way up.
 
 Everything is of the last step; after a reset, of the coming first step without any charging. A step without a solution
 of the power flow shows the last valid values, and a flag. Limits are the clamped ones: those that cost something. These

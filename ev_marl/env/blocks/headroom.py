@@ -1,6 +1,6 @@
-"""How full the shared connections are: power and limits of every group above the station.
+"""Power and limits of every group above the station.
 
-Everything is divided by what the ports below the group could draw or feed together, so a limit of 1 never binds.
+All values are divided by the rated power of the ports below the group, so that a limit of 1 never binds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who the agent is: type, place and ratings of its station. Lets one policy serve stations that differ."""
+"""Type, position and ratings of the station, so that one policy can serve different stations."""
 
 from __future__ import annotations
 

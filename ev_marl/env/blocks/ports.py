@@ -1,4 +1,4 @@
-"""What stands at the agent's own ports: the vehicle's battery, its wish, its time, and what it can do now."""
+"""The vehicles at the agent's own ports: battery, wish, time left, and possible power."""
 
 from __future__ import annotations
 
