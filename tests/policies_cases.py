@@ -82,6 +82,8 @@ def make_station_view(
         laxity_h=(stays["deadline_step"] - step) * step_h - missing_h,
         buy_per_kwh=buy,
         sell_per_kwh=sell,
+        charging_per_kwh=buy,
+        discharging_per_kwh=sell,
         local_hour=(step + np.arange(buy.shape[1])) * step_h % 24.0 + np.zeros_like(buy),
         energy_weight=energy_weight,
         wear_per_kwh=wear,

@@ -16,8 +16,8 @@ import numpy as np
 from gymnasium import spaces
 
 from ev_marl.planning.booking import LEAST_TRUST, booked_coverage
-from ev_marl.planning.outlook import ComposedOutlook
-from ev_marl.planning.own_plan import Worth, own_plans
+from ev_marl.planning.outlook import ComposedOutlook, Present
+from ev_marl.planning.own_plan import Worth, own_plans, own_prices
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.scenario import scenario_value
 from ev_marl.scenario.schema import Bid, BidOptions, Levels, Scenario
@@ -265,7 +265,7 @@ class ActionCoder:
             _number(actions, index, said[name], reach[name], -1.0 if free else 0.0, number)
             values[name] = number
         step, vehicles = state.step, Vehicles.of(days, state)
-        prices = self._outlook.prices(state.rows, step)
+        prices = own_prices(self._outlook, Present.of(state, days.n_steps), self._worth)
         if booked:
             coverage = booked_coverage(vehicles, step, days.step_h, prices[0], self._site, state.upper_kw)
             values["trust"] = np.clip(coverage + values["trust"], LEAST_TRUST, 1.0)

@@ -16,9 +16,11 @@ import numpy as np
 
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
+from ev_marl.objective.meter import Metering, marginal_prices
 from ev_marl.objective.tariff import DriverTariff
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
+from ev_marl.planning.outlook import Outlook, Present
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.site.charge_curve import charging_gain, energy_before_charging
 from ev_marl.support.compiled import kernel
@@ -297,6 +299,7 @@ class Worth:
     wear_per_kwh: float  # price of throughput [currency/kWh]
     unmet_per_kwh: float  # price of unmet energy [currency/kWh]
     tariff_per_kwh: float = 0.0  # what the driver pays for energy, and gets back for energy fed back [currency/kWh]
+    metering: Metering = "port"  # where energy is billed
 
     @classmethod
     def of(cls, objective: Objective) -> Worth:
@@ -306,11 +309,13 @@ class Worth:
             for term in objective.terms
             if isinstance(term, BatteryWear | UnmetEnergy | DriverTariff)
         }
+        energy = [term for term in objective.terms if isinstance(term, EnergyCost)]
         return cls(
-            energy_weight=float(sum(term.weight for term in objective.terms if isinstance(term, EnergyCost))),
+            energy_weight=float(sum(term.weight for term in energy)),
             wear_per_kwh=float(prices.get("battery_wear", 0.0)),
             unmet_per_kwh=float(prices.get("unmet_energy", 0.0)),
             tariff_per_kwh=float(prices.get("driver_tariff", 0.0)),
+            metering="site" if any(term.metering == "site" for term in energy) else "port",
         )
 
     def money_per_kwh(self, buy_per_kwh: np.ndarray, sell_per_kwh: np.ndarray) -> np.ndarray:
@@ -332,6 +337,32 @@ class Worth:
         money[0] += self.wear_per_kwh - self.tariff_per_kwh
         money[1] -= self.wear_per_kwh + self.tariff_per_kwh
         return money
+
+
+def own_prices(outlook: Outlook, present: Present, worth: Worth) -> tuple[np.ndarray, np.ndarray]:
+    """The prices at which a vehicle plans by itself: those of the site's meter, or those of a meter of its own.
+
+    Behind a site's meter they are the site's marginal prices without vehicles: exact in this step, as the outlook
+    thinks of the base load later. A station learns nothing of other vehicles by them.
+
+    Parameters
+    ----------
+    outlook : Outlook
+        What is thought of prices and base load.
+    present : Present
+        What is seen now.
+    worth : Worth
+        Where energy is billed.
+
+    Returns
+    -------
+    charging, discharging : float64, shape (n_batch, n_steps - step)
+        What a kWh drawn costs, and what a kWh fed back earns [currency/kWh]; not to be written.
+    """
+    buy_per_kwh, sell_per_kwh = outlook.prices(present.day, present.step)
+    if worth.metering == "port":
+        return buy_per_kwh, sell_per_kwh
+    return marginal_prices(outlook.base_load_kw(present)[:, :, 0], buy_per_kwh, sell_per_kwh)
 
 
 OUTLOOK = ("value", "gain_now", "gain_in_full")

@@ -12,8 +12,8 @@ import numpy as np
 from ev_marl.env.interface import Interface
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.objective import Objective
-from ev_marl.planning.outlook import ComposedOutlook, Outlook, PresentOutlook, Truth, make_outlook
-from ev_marl.planning.own_plan import Worth
+from ev_marl.planning.outlook import ComposedOutlook, Outlook, Present, PresentOutlook, Truth, make_outlook
+from ev_marl.planning.own_plan import Worth, own_prices
 from ev_marl.policies.base import (
     Episode,
     ForeseeingPolicy,
@@ -54,7 +54,9 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy, outloo
     days, state = simulator.days, simulator.state
     step = state.step
     worth = Worth.of(objective)
-    buy_per_kwh, sell_per_kwh = outlook.prices(state.day, step)
+    present = Present.of(state, days.n_steps)
+    buy_per_kwh, sell_per_kwh = outlook.prices(present.day, step)
+    charging_per_kwh, discharging_per_kwh = own_prices(outlook, present, worth)
     own: dict[str, Any] = {
         "step": step,
         "n_steps": days.n_steps,
@@ -70,6 +72,8 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy, outloo
         "laxity_h": state.laxity_h.copy(),
         "buy_per_kwh": buy_per_kwh,
         "sell_per_kwh": sell_per_kwh,
+        "charging_per_kwh": charging_per_kwh,
+        "discharging_per_kwh": discharging_per_kwh,
         "local_hour": days.local_hour[state.day, step:],
         "energy_weight": worth.energy_weight,
         "wear_per_kwh": worth.wear_per_kwh,

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from ev_marl.env.blocks import Plans
-from ev_marl.planning.outlook import ComposedOutlook
-from ev_marl.planning.own_plan import OUTLOOK, Worth, own_plans
+from ev_marl.planning.outlook import ComposedOutlook, Present
+from ev_marl.planning.own_plan import OUTLOOK, Worth, own_plans, own_prices
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.rl.config import Reward
 from ev_marl.simulation.days import Days
@@ -168,7 +168,7 @@ class TrainingReward:
             Vehicles.of(days, state),
             step,
             days.step_h,
-            *self._outlook.prices(state.rows, step),
+            *own_prices(self._outlook, Present.of(state, days.n_steps), self._worth),
             self._worth,
             outlook=merits,
         )

@@ -6,7 +6,8 @@ import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
 from ev_marl.planning.booking import booked_coverage
-from ev_marl.planning.outlook import ComposedOutlook
+from ev_marl.planning.outlook import ComposedOutlook, Present
+from ev_marl.planning.own_plan import Worth, own_prices
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.state import State
@@ -21,10 +22,17 @@ class Booking:
     scope: Scope = "port"
     static = False
 
+    def __init__(self) -> None:
+        self._worth = Worth(1.0, 0.0, 0.0)
+
     def bind(self, site: Site) -> tuple[Feature, ...]:
         """Take the coupling."""
         self._site = site.arrays
         return (Feature("shortage", 0, 1, "share of the vehicle's booked power that the limits above would not allow"),)
+
+    def weigh(self, worth: Worth) -> None:
+        """Learn where energy is billed."""
+        self._worth = worth
 
     def look(self, outlook: ComposedOutlook) -> None:
         """Take over the outlook, for prices."""
@@ -40,6 +48,6 @@ class Booking:
         if step >= days.n_steps:
             out[:] = 0.0
             return
-        prices, _ = self._outlook.prices(state.rows, step)
+        prices, _ = own_prices(self._outlook, Present.of(state, days.n_steps), self._worth)
         covered = booked_coverage(Vehicles.of(days, state), step, days.step_h, prices, self._site, state.upper_kw)
         out[:, :, 0] = 1.0 - covered

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
-from ev_marl.planning.outlook import ComposedOutlook
-from ev_marl.planning.own_plan import OUTLOOK, Worth, own_plans
+from ev_marl.planning.outlook import ComposedOutlook, Present
+from ev_marl.planning.own_plan import OUTLOOK, Worth, own_plans, own_prices
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.state import State
@@ -97,7 +97,7 @@ class Plans:
             Vehicles.of(days, state),
             step,
             days.step_h,
-            *self._outlook.prices(state.rows, step),
+            *own_prices(self._outlook, Present.of(state, days.n_steps), self._worth),
             self._worth,
             trust=self.trust,
             power_kw=self._power_kw,

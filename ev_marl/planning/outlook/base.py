@@ -18,6 +18,7 @@ from ev_marl.grid.solvers.base import Injections
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.simulator import Simulator
+from ev_marl.simulation.state import State
 from ev_marl.simulation.stays import STAY, stays_of
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.site import Site
@@ -80,6 +81,11 @@ class Present:
     upper_kw: np.ndarray  # float64 (B, G)
     base_load_kw: np.ndarray  # float64 (B, G)  inflexible load − PV below each group
     grid: Injections | None = None  # B rows: what loads and generators of the network do, without charging
+
+    @classmethod
+    def of(cls, state: State, n_steps: int) -> Present:
+        """What a state shows; without the network."""
+        return cls(state.step, n_steps, state.rows, state.lower_kw, state.upper_kw, state.base_load_kw)
 
     @property
     def n_batch(self) -> int:

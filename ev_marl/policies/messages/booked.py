@@ -52,6 +52,8 @@ class BookedResponse:
     def act(self, view: StationView) -> np.ndarray:
         """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
         site = site_view(view)
-        coverage = booked_coverage(view.vehicles, view.step, view.step_h, view.buy_per_kwh, site.site, site.upper_kw)
+        coverage = booked_coverage(
+            view.vehicles, view.step, view.step_h, view.charging_per_kwh, site.site, site.upper_kw
+        )
         trust = np.clip(self.factor * coverage, LEAST_TRUST, 1.0)
         return best_response(view, adder_per_kwh=self.adder_per_kwh, trust=trust, margin_steps=self.margin_steps)
