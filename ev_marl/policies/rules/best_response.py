@@ -75,7 +75,8 @@ class BestResponse:
     margin_steps : int
         Number of steps before the deadline at which the plan ends.
     outlook : str or mapping, optional
-        What stations think of later prices, as the scenario's key `outlook`; left out, what the scenario says.
+        What stations think of later prices, and of the base load where energy is billed at the site's meter, as the
+        scenario's key `outlook`; left out, what the scenario says.
     """
 
     name = "best-response"
