@@ -71,11 +71,10 @@ def first_answer(site: Site, track: Track, loop: GridLoop, rounds: int) -> tuple
 def most_beyond(site: Site, track: Track, loop: GridLoop, plan_kw: np.ndarray) -> float:
     """Highest loading of a plan beyond 100 %, or lowest voltage below the band in percent, by the exact power flow."""
     loop.load([track])
-    loop.reset(np.zeros(1, dtype=np.int64), 1)
-    worst = -np.inf
+    day, no_tap, worst = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64), -np.inf
     for t, kw in enumerate(plan_kw.T):
         charger_kw = np.array([[kw[site.port_charger == bus].sum() for bus in (0, 1)]])
-        flow = loop._flow_of(t, charger_kw)
+        flow = loop.flow_of(loop.days.injections(day, t, charger_kw, charger_kw), no_tap)
         band = 100.0 * (loop.limits.voltage[0] - flow.vm_pu.min())
         worst = max(worst, float((flow.transformer_percent - loop.limits.transformer).max()), band)
     return worst

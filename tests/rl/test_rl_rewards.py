@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import ev_marl
-from ev_marl.planning.own_plan import OUTLOOK, Worth, own_plans
+from ev_marl.planning.outlook import Present
+from ev_marl.planning.own_plan import OUTLOOK, Worth, own_plans, own_prices
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.rl.config import Reward
 from ev_marl.rl.rewards import TrainingReward
@@ -22,7 +23,7 @@ def plan_values_on_arrival(env: ev_marl.BatchedEnv) -> np.ndarray:
     while True:
         outlook = np.empty((*simulator.state.session.shape, len(OUTLOOK)))
         days, step = simulator.days, simulator.state.step
-        prices = [table[simulator.state.rows, step:] for table in (days.buy_per_kwh, days.sell_per_kwh)]
+        prices = own_prices(env.outlook, Present.of(simulator.state, days.n_steps), worth)
         own_plans(Vehicles.of(days, simulator.state), step, days.step_h, *prices, worth, outlook=outlook)
         new = (simulator.state.session != known) & (simulator.state.session >= 0)
         values = np.where(new, outlook[:, :, 0], 0.0)
