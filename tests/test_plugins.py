@@ -30,11 +30,12 @@ outlook: {prices: {name: "mysite:RoughPrices", options: {to_per_kwh: 0.1}}}
 
 
 @pytest.fixture
-def mysite(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def mysite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = ModuleType("mysite")
+    monkeypatch.setitem(sys.modules, "mysite", module)
+    monkeypatch.chdir(tmp_path)
     for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):
         exec(compile(block, str(PAGE), "exec"), module.__dict__)
-    monkeypatch.setitem(sys.modules, "mysite", module)
     return module
 
 
