@@ -35,8 +35,7 @@ _LANES = 4  # float64 in a vector register of AVX2
 def _draw(
     rated_p: np.ndarray,
     rated_q: np.ndarray,
-    current_share: np.ndarray,
-    impedance_share: np.ndarray,
+    shares: np.ndarray,
     v_re: np.ndarray,
     v_im: np.ndarray,
     p: np.ndarray,
@@ -46,12 +45,12 @@ def _draw(
     for j in range(len(p)):
         square = v_re[j] * v_re[j] + v_im[j] * v_im[j]
         size = np.sqrt(square)
-        p[j] = rated_p[j] * (1.0 + current_share[0, j] * (size - 1.0) + impedance_share[0, j] * (square - 1.0))
-        q[j] = rated_q[j] * (1.0 + current_share[1, j] * (size - 1.0) + impedance_share[1, j] * (square - 1.0))
+        p[j] = rated_p[j] * (1.0 + shares[0, 0, j] * (size - 1.0) + shares[1, 0, j] * (square - 1.0))
+        q[j] = rated_q[j] * (1.0 + shares[0, 1, j] * (size - 1.0) + shares[1, 1, j] * (square - 1.0))
 
 
 @kernel
-def _solve(
+def _inject(
     load_kw: np.ndarray,
     load_kvar: np.ndarray,
     generator_kw: np.ndarray,
@@ -62,99 +61,105 @@ def _solve(
     generator_at: np.ndarray,
     charger_at: np.ndarray,
     fixed: np.ndarray,
-    current_share: np.ndarray,
-    impedance_share: np.ndarray,
-    voltage_dependent: bool,
-    open_circuit: np.ndarray,
-    impedance: np.ndarray,
-    rest: np.ndarray,
-    per_current: np.ndarray,
-    n_buses: int,
+    base_kva: float,
+    rated: np.ndarray,
+    usable: np.ndarray,
+) -> None:
+    """Injected powers at 1 p.u., `rated` (2, B, J), and whether all that is given is finite, `usable` (B,)."""
+    for b in range(rated.shape[1]):
+        for j in range(rated.shape[2]):
+            rated[0, b, j] = fixed[0, j]
+            rated[1, b, j] = fixed[1, j]
+        given = 0.0  # of no use but to see whether all numbers are finite, those at dead buses and slacks too
+        for k in range(load_at.shape[0]):
+            given += load_kw[b, k] + load_kvar[b, k]
+            if load_at[k] >= 0:
+                rated[0, b, load_at[k]] -= load_kw[b, k] / base_kva
+                rated[1, b, load_at[k]] -= load_kvar[b, k] / base_kva
+        for k in range(generator_at.shape[0]):
+            given += generator_kw[b, k] + generator_kvar[b, k]
+            if generator_at[k] >= 0:
+                rated[0, b, generator_at[k]] += generator_kw[b, k] / base_kva
+                rated[1, b, generator_at[k]] += generator_kvar[b, k] / base_kva
+        for k in range(charger_at.shape[0]):
+            given += charger_kw[b, k] + charger_kvar[b, k]
+            if charger_at[k] >= 0:
+                rated[0, b, charger_at[k]] -= charger_kw[b, k] / base_kva
+                rated[1, b, charger_at[k]] -= charger_kvar[b, k] / base_kva
+        usable[b] = np.isfinite(given)
+
+
+@kernel
+def _solve(
+    rated: np.ndarray,
+    usable: np.ndarray,
+    shares: np.ndarray,
+    voltages: np.ndarray,
+    quantities: np.ndarray,
     bus_at: np.ndarray,
     loading_at: np.ndarray,
     loading_first: np.ndarray,
     loading_scale: np.ndarray,
     slack_v: np.ndarray,
     base_kva: float,
-    tolerance: float,
-    most_iterations: int,
-    lowest_pu: float,
     vm_pu: np.ndarray,
     loading: np.ndarray,
     totals: np.ndarray,
-    converged: np.ndarray,
-    undecided: np.ndarray,
-    iterations: np.ndarray,
+    status: np.ndarray,
 ) -> None:
     """Rows one by one; J rows with injections, O quantities that are linear in the injected currents.
 
-    `impedance` (2, J, J) and `per_current` (2, J, O) hold real and imaginary parts with the injecting row first, so
-    that inner loops run over neighbours in memory; `open_circuit` (2, J) and `rest` (2, O) are the parts without
-    injections. The quantities are the currents of the slacks, the bus voltages, and the currents at branch ends. The
-    shares (2, J) are those of P and of Q that are drawn in proportion to the voltage, and to its square.
+    `voltages` (2, 1 + J, J) and `quantities` (2, 1 + J, O) hold real and imaginary parts; their first row is what there
+    is without injections, the others what one injecting row adds for each unit of current, so that inner loops run over
+    neighbours in memory. The quantities are the currents of the slacks, the bus voltages, and the currents at branch
+    ends. The shares (2, 2, J) of P and Q are drawn in proportion to the voltage, and to its square; none where no load
+    depends on it. `status` (3, B) is written: whether there is a solution, whether Newton's method should be asked, and
+    the iterations.
     """
-    n_batch = load_kw.shape[0]
-    n_inject = open_circuit.shape[1]
-    n_out = rest.shape[1]
+    voltage_dependent = len(shares) > 0
+    n_batch = rated.shape[1]
+    n_inject = voltages.shape[2]
+    n_out = quantities.shape[2]
     n_slack = slack_v.shape[1]
     n_loadings = loading.shape[1]
-    rated_p, rated_q = np.empty(n_inject), np.empty(n_inject)  # at 1 p.u.
     p, q = np.empty(n_inject), np.empty(n_inject)
     v_re, v_im = np.empty(n_inject), np.empty(n_inject)
     new_re, new_im = np.empty(n_inject), np.empty(n_inject)
     i_re, i_im = np.empty(n_inject), np.empty(n_inject)
     out_re, out_im = np.empty(n_out), np.empty(n_out)
     for b in range(n_batch):
+        rated_p, rated_q = rated[0, b], rated[1, b]
         for j in range(n_inject):
-            rated_p[j] = fixed[0, j]
-            rated_q[j] = fixed[1, j]
-            v_re[j] = open_circuit[0, j]
-            v_im[j] = open_circuit[1, j]
-        given = 0.0  # of no use but to see whether all numbers are finite, those at dead buses and slacks too
-        for k in range(load_at.shape[0]):
-            given += load_kw[b, k] + load_kvar[b, k]
-            if load_at[k] >= 0:
-                rated_p[load_at[k]] -= load_kw[b, k] / base_kva
-                rated_q[load_at[k]] -= load_kvar[b, k] / base_kva
-        for k in range(generator_at.shape[0]):
-            given += generator_kw[b, k] + generator_kvar[b, k]
-            if generator_at[k] >= 0:
-                rated_p[generator_at[k]] += generator_kw[b, k] / base_kva
-                rated_q[generator_at[k]] += generator_kvar[b, k] / base_kva
-        for k in range(charger_at.shape[0]):
-            given += charger_kw[b, k] + charger_kvar[b, k]
-            if charger_at[k] >= 0:
-                rated_p[charger_at[k]] -= charger_kw[b, k] / base_kva
-                rated_q[charger_at[k]] -= charger_kvar[b, k] / base_kva
+            v_re[j] = voltages[0, 0, j]
+            v_im[j] = voltages[1, 0, j]
         for j in range(n_inject):
             p[j] = rated_p[j]
             q[j] = rated_q[j]
         if voltage_dependent:
-            _draw(rated_p, rated_q, current_share, impedance_share, v_re, v_im, p, q)
-        usable = np.isfinite(given)
-        done = usable and n_inject == 0
+            _draw(rated_p, rated_q, shares, v_re, v_im, p, q)
+        done = usable[b] and n_inject == 0
         count = 0
-        while usable and not done and count < most_iterations:
+        while usable[b] and not done and count < MOST_ITERATIONS:
             count += 1
             for j in range(n_inject):
-                new_re[j] = open_circuit[0, j]
-                new_im[j] = open_circuit[1, j]
+                new_re[j] = voltages[0, 0, j]
+                new_im[j] = voltages[1, 0, j]
             for j in range(n_inject):  # I = conj(S/V)
                 square = v_re[j] * v_re[j] + v_im[j] * v_im[j]
                 i_re[j] = (p[j] * v_re[j] + q[j] * v_im[j]) / square
                 i_im[j] = (p[j] * v_im[j] - q[j] * v_re[j]) / square
                 for k in range(n_inject):
-                    new_re[k] += impedance[0, j, k] * i_re[j] - impedance[1, j, k] * i_im[j]
-                    new_im[k] += impedance[0, j, k] * i_im[j] + impedance[1, j, k] * i_re[j]
+                    new_re[k] += voltages[0, 1 + j, k] * i_re[j] - voltages[1, 1 + j, k] * i_im[j]
+                    new_im[k] += voltages[0, 1 + j, k] * i_im[j] + voltages[1, 1 + j, k] * i_re[j]
             if voltage_dependent:
-                _draw(rated_p, rated_q, current_share, impedance_share, new_re, new_im, p, q)
+                _draw(rated_p, rated_q, shares, new_re, new_im, p, q)
             off = 0  # counts, which run in vector registers, where a maximum does not
             wild = 0
             for j in range(n_inject):  # mismatch of V_new with the currents that made it
                 mismatch_p = new_re[j] * i_re[j] + new_im[j] * i_im[j] - p[j]
                 mismatch_q = new_im[j] * i_re[j] - new_re[j] * i_im[j] - q[j]
-                off += not abs(mismatch_p) < tolerance
-                off += not abs(mismatch_q) < tolerance
+                off += not abs(mismatch_p) < MISMATCH_PU
+                off += not abs(mismatch_q) < MISMATCH_PU
                 wild += not abs(new_re[j]) + abs(new_im[j]) < 1e6
             for j in range(n_inject):
                 v_re[j] = new_re[j]
@@ -162,27 +167,27 @@ def _solve(
             if wild > 0:
                 break
             done = off == 0
-        undecided[b] = usable and not done
+        status[1, b] = usable[b] and not done
         for o in range(n_out):
-            out_re[o] = rest[0, o]
-            out_im[o] = rest[1, o]
+            out_re[o] = quantities[0, 0, o]
+            out_im[o] = quantities[1, 0, o]
         if done:
             for j in range(n_inject):
                 for o in range(n_out):
-                    out_re[o] += per_current[0, j, o] * i_re[j] - per_current[1, j, o] * i_im[j]
-                    out_im[o] += per_current[0, j, o] * i_im[j] + per_current[1, j, o] * i_re[j]
-            for n in range(n_buses):
+                    out_re[o] += quantities[0, 1 + j, o] * i_re[j] - quantities[1, 1 + j, o] * i_im[j]
+                    out_im[o] += quantities[0, 1 + j, o] * i_im[j] + quantities[1, 1 + j, o] * i_re[j]
+            for n in range(len(bus_at)):
                 at = bus_at[n]
                 if at >= 0:
                     vm_pu[b, n] = np.sqrt(out_re[at] * out_re[at] + out_im[at] * out_im[at])
-                    if not vm_pu[b, n] >= lowest_pu:
+                    if not vm_pu[b, n] >= LOWEST_PU:
                         done = False
                 else:
                     vm_pu[b, n] = np.nan
-        converged[b] = done
-        iterations[b] = count
+        status[0, b] = done
+        status[2, b] = count
         if not done:
-            for n in range(n_buses):
+            for n in range(len(bus_at)):
                 vm_pu[b, n] = np.nan
             for m in range(n_loadings):
                 loading[b, m] = np.nan
@@ -268,26 +273,22 @@ class ZBusBackend:
             len(slack) + len(shown),
         )
         quantities = np.concatenate([matrices.ybus[slack] @ voltage, voltage[shown], ends])
-        self._arguments: tuple[Any, ...] = (
+        self._places: tuple[Any, ...] = (
             *(place[bus_row] for bus_row in rows),
             _parts(_padded(matrices.fixed_s[inject])),
-            _parts(_padded(matrices.current_share[inject])),
-            _parts(_padded(matrices.impedance_share[inject])),
-            matrices.voltage_dependent,
-            _parts(_padded(voltage[inject, 0], 1.0)),
-            _parts(_padded(_padded(voltage[inject, 1:]).T)),
-            _parts(_padded(quantities[:, 0])),
-            _parts(_padded(_padded(quantities[:, 1:]).T)),
-            spec.n_buses,
+            matrices.base_kva,
+        )
+        shares = [matrices.current_share[inject], matrices.impedance_share[inject]]
+        self._arguments: tuple[Any, ...] = (
+            np.stack([_parts(_padded(share)) for share in shares])[: 2 * bool(matrices.voltage_dependent)],
+            _with_first(_padded(voltage[inject, 0], 1.0), _padded(_padded(voltage[inject, 1:]).T)),
+            _with_first(_padded(quantities[:, 0]), _padded(_padded(quantities[:, 1:]).T)),
             np.where(matrices.row >= 0, len(slack) + np.searchsorted(shown, matrices.row), -1),
             loading_at,
             loading_first,
             scale,
             _parts(matrices.slack_v),
             matrices.base_kva,
-            MISMATCH_PU,
-            MOST_ITERATIONS,
-            LOWEST_PU,
         )
         try:
             self._newton: NewtonBackend | None = NewtonBackend(network, taps, matrices)
@@ -305,20 +306,22 @@ class ZBusBackend:
         vm_pu = np.empty((n_batch, spec.n_buses))
         loading = np.empty((n_batch, spec.n_lines + spec.n_transformers))
         totals = np.empty((n_batch, 3))
-        converged, undecided = np.empty(n_batch, dtype=np.bool_), np.empty(n_batch, dtype=np.bool_)
-        iterations = np.empty(n_batch, dtype=np.int64)
-        results = (vm_pu, loading, totals, converged, undecided, iterations)
-        arguments: tuple[Any, ...] = (
+        rated = np.empty((2, n_batch, self._places[3].shape[1]))
+        usable = np.empty(n_batch, dtype=np.bool_)
+        status = np.empty((3, n_batch), dtype=np.int64)
+        powers = (
             injections.load_kw,
             injections.load_kvar,
             injections.generator_kw,
             injections.generator_kvar,
             injections.charger_kw,
             injections.charger_kvar,
-            *self._arguments,
-            *results,
         )
-        _solve(*arguments)
+        injected: tuple[Any, ...] = (*powers, *self._places, rated, usable)
+        _inject(*injected)
+        solved: tuple[Any, ...] = (rated, usable, *self._arguments, vm_pu, loading, totals, status)
+        _solve(*solved)
+        converged, undecided, iterations = status[0] > 0, status[1] > 0, status[2]
         flow = PowerFlow(
             vm_pu,
             loading[:, : spec.n_lines],
@@ -352,6 +355,11 @@ def _padded(values: np.ndarray, value: float = 0.0) -> np.ndarray:
     """
     more = -len(values) % _LANES
     return np.concatenate([values, np.full((more, *values.shape[1:]), value, dtype=values.dtype)])
+
+
+def _with_first(first: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Real and imaginary parts of a row and of the rows below it, stacked."""
+    return _parts(np.concatenate([first[None], others]))
 
 
 def _parts(values: np.ndarray) -> np.ndarray:
