@@ -239,6 +239,6 @@ def test_stations_see_the_marginal_prices_and_no_vehicle() -> None:
     block.load(simulator.days)
     out = np.empty((1, 1, 2), dtype=np.float32)
     for expected in ([3.0, 3.0], [1.0, 1.0], [3.0, 1.0]):
-        block.fill(simulator, out)
+        block.fill(simulator.state, out)
         np.testing.assert_allclose(out[0, 0], expected, rtol=1e-6)
         simulator.step(np.full((1, 1), 10.0))
