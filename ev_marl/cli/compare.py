@@ -35,11 +35,13 @@ def command(
             "--policies", help="Names, name(option=...), module:Class, rllib:PATH or central:PATH, with commas between."
         ),
     ] = None,
-    days: Annotated[int, typer.Option("--days", min=1, help="How many days; more days later extend the run.")] = 30,
+    days: Annotated[
+        int, typer.Option("--days", min=1, help="Number of days; a larger number later extends the run.")
+    ] = 30,
     seed: RunSeed = 0,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the run; else runs/<scenario>-<hash>."),
+        typer.Option("--out", metavar="DIR", help="Folder of the run; default: runs/<scenario>-<hash>."),
     ] = None,
     workers: Workers = None,
     coordinator: CoordinatorName = None,

@@ -20,14 +20,18 @@ Trust = Annotated[
     bool, typer.Option("--trust", help="Run code of its own that a file names as module:Class, or keeps as pickle.")
 ]
 DaySeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the day.")]
-RunSeed = Annotated[int, typer.Option("--seed", min=0, help="Which days.")]
-TrackFile = Annotated[Path | None, typer.Option("--track", metavar="FILE", help="A track file instead.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Most processes; else one a core.")]
+RunSeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the set of days.")]
+TrackFile = Annotated[
+    Path | None, typer.Option("--track", metavar="FILE", help="Track file to use instead of a drawn day.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Largest number of processes; default: one for each core.")
+]
 RayAddress = Annotated[
     str | None, typer.Option("--ray", metavar="ADDRESS", help="Run the days on a Ray cluster; auto finds it.")
 ]
 GridCoordinatorName = Annotated[
     GridCoordinator | None,
-    typer.Option("--grid-coordinator", help="Instead of the scenario's; none: limits are broken."),
+    typer.Option("--grid-coordinator", help="Instead of the scenario's; with none, limits are not kept."),
 ]
-PolicyName = Annotated[str, typer.Option("--policy", help="Who decides.")]
+PolicyName = Annotated[str, typer.Option("--policy", help="Policy to play.")]

@@ -29,7 +29,7 @@ EXAMPLES = ("ev-marl study training/study.yaml", "ev-marl study my_study.yaml --
 def command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Study: cases, policies, folders of learned policies.")],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the study; else runs/study-<name>.")
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the study; default: runs/study-<name>.")
     ] = None,
     days: Annotated[int | None, typer.Option("--days", min=1, help="Test days instead of the file's.")] = None,
     workers: Workers = None,

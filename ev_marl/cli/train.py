@@ -53,7 +53,7 @@ def command(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the result; else runs/<scenario>-<name>-<hash>."),
+        typer.Option("--out", metavar="DIR", help="Folder of the result; default: runs/<scenario>-<name>-<hash>."),
     ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="In place of what the file says; repeat.")

@@ -32,14 +32,14 @@ EXAMPLES = (
 def command(
     policy: Annotated[str, typer.Argument(metavar="POLICY", help="Its name; options in brackets stay as they are.")],
     scenario: ScenarioName,
-    days: Annotated[int, typer.Option("--days", min=1, help="How many training days.")] = 60,
+    days: Annotated[int, typer.Option("--days", min=1, help="Number of training days.")] = 60,
     validation_days: Annotated[
         int, typer.Option("--validation-days", min=0, help="How many other days the result is scored on.")
     ] = 60,
     seed: RunSeed = 0,
     ranges: Annotated[
         list[str] | None,
-        typer.Option("--range", metavar="OPTION=LOW:HIGH", help="Where to search; else as the policy says."),
+        typer.Option("--range", metavar="OPTION=LOW:HIGH", help="Range to search; default: the policy's own."),
     ] = None,
     coordinator: CoordinatorName = None,
     trust: Trust = False,

@@ -33,7 +33,7 @@ def command(
     grid_coordinator: GridCoordinatorName = None,
     seed: DaySeed = 0,
     day: Annotated[
-        datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="Date of the day; else it is drawn.")
+        datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="Date of the day; default: drawn at random.")
     ] = None,
     track: TrackFile = None,
     steps: Annotated[

@@ -32,9 +32,9 @@ def command(
     grid_coordinator: GridCoordinatorName = None,
     coordinator: CoordinatorName = None,
     start: Annotated[
-        datetime | None, typer.Option("--start", formats=["%Y-%m-%d"], help="First day; else the scenario's.")
+        datetime | None, typer.Option("--start", formats=["%Y-%m-%d"], help="First day; default: the scenario's.")
     ] = None,
-    days: Annotated[int, typer.Option("--days", min=1, max=366, help="How many consecutive days.")] = 365,
+    days: Annotated[int, typer.Option("--days", min=1, max=366, help="Number of consecutive days.")] = 365,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of vehicles, noise and weather.")] = 0,
     samples: Annotated[
         int, typer.Option("--samples", min=0, help="Random steps that pandapower solves again, besides the worst.")

@@ -26,7 +26,8 @@ def command(
     site: Annotated[str, typer.Option("--site", metavar="SCENARIO", help="Scenario with the site and all else.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for one track a day.")],
     timezone: Annotated[
-        str | None, typer.Option("--timezone", help="Zone of the file's times, if not its usual.")
+        str | None,
+        typer.Option("--timezone", help="Time zone of the file, if it differs from the data set's usual one."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of what is imputed.")] = 0,
     energy: Annotated[Wish, typer.Option("--energy", help="Which energy drivers wanted.")] = "delivered",

@@ -23,7 +23,7 @@ def command(
     scenario: ScenarioName,
     out: Annotated[Path, typer.Option("--out", help="File (.parquet, .json), or a folder with --days.")],
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed; the same seed gives the same day.")] = 0,
-    days: Annotated[int, typer.Option("--days", min=1, help="How many, of the seeds from --seed on.")] = 1,
+    days: Annotated[int, typer.Option("--days", min=1, help="Number of days, with seeds from --seed upwards.")] = 1,
     overwrite: Overwrite = False,
     trust: Trust = False,
 ) -> None:
