@@ -87,6 +87,7 @@ def random_sessions(rng: np.random.Generator, site: Site, n_steps: int) -> np.nd
                     float(rng.choice([0.0, 7.4, 11.0])),
                     float(rng.uniform(0.5, 0.95)),
                     float(rng.uniform(0, 0.6)) * capacity,
+                    0.2 * energy if step == 0 else 0.0,
                 )
             )
             step += stay + int(rng.integers(0, 4))

@@ -124,7 +124,10 @@ class _Vehicle:
         self.floor = min(self.arrival, sessions["reserve_kwh"][s])
         first, leave = sessions["arrival_step"][s], sessions["departure_step"][s]
         self.steps = range(first, min(leave, track.n_steps))
+        self.stays_on, self.ahead = leave > track.n_steps, sessions["ahead_kwh"][s]
         wish = min(self.arrival + sessions["wanted_kwh"][s], self.flow(self.arrival, (leave - first) * self.step_h))
+        start = self.arrival - self.ahead
+        self.wish, self.even = wish, start + (wish - start) * (track.n_steps - first) / (leave - first)
         beyond_h = max(0, leave - track.n_steps) * self.step_h
         if beyond_h == 0:
             self.due = wish
@@ -154,7 +157,14 @@ class _Vehicle:
 
 
 def reference_bound(
-    site: Site, track: Track, *, wear: float = 0.0, unmet: float = 1.0, exclusive: bool = True, metering: str = "port"
+    site: Site,
+    track: Track,
+    *,
+    wear: float = 0.0,
+    unmet: float = 1.0,
+    exclusive: bool = True,
+    metering: str = "port",
+    later: float | None = None,
 ) -> float:
     """Highest team return, by scipy: dense tangents, and a binary at every pair that can charge and discharge.
 
@@ -170,6 +180,8 @@ def reference_bound(
         Whether charging and discharging exclude each other.
     metering : {"port", "site"}
         Where energy is billed.
+    later : float, optional
+        Price of energy after the end; left out, the end counts for nothing.
     """
     arrays, step_h = site.arrays, track.step_h
     vehicles = [_Vehicle(site, track, s) for s in range(len(track.sessions))]
@@ -187,6 +199,7 @@ def reference_bound(
         whole.append(integer)
         return len(cost) - 1
 
+    constant = 0.0
     chains = []
     for s, car in enumerate(vehicles):
         before = column(0.0, car.arrival, car.arrival)
@@ -205,6 +218,12 @@ def reference_bound(
             before = e
         short = column(unmet, 0.0, car.capacity)
         rows.append(({short: 1.0, before: 1.0}, car.due, np.inf))
+        worth = 0.0 if later is None else min(unmet, max(0.0, later + wear) / car.eta_in)
+        constant += worth * car.ahead
+        if car.stays_on and len(car.steps):
+            counted = column(-worth, -1000.0, car.wish)
+            rows.append(({counted: 1.0, before: -1.0, short: -1.0}, -np.inf, 0.0))
+            constant += worth * car.even
     for t in range(track.n_steps):
         for g in range(arrays.n_groups):
             row: dict[int, float] = {}
@@ -215,7 +234,6 @@ def reference_bound(
             if row:
                 rows.append((row, least, most))
 
-    constant = 0.0
     if metering == "site":
         for t in range(track.n_steps):
             base, buy, sell = track.base_load_kw[t, 0], step_h * track.buy_per_kwh[t], step_h * track.sell_per_kwh[t]

@@ -85,6 +85,7 @@ def make_station_view(
         charging_per_kwh=buy,
         discharging_per_kwh=sell,
         local_hour=(step + np.arange(buy.shape[1])) * step_h % 24.0 + np.zeros_like(buy),
+        later_per_kwh=buy.mean(axis=1),
         energy_weight=energy_weight,
         wear_per_kwh=wear,
         unmet_per_kwh=unmet,

@@ -71,6 +71,8 @@ class DayModel(Protocol):
     upper_kw: np.ndarray  # (T, G)
     local_hour: np.ndarray  # (T,)  local clock time of each step [h]
     peak_before_kw: float  # highest import of the site in earlier steps
+    later_per_kwh: float  # price of energy after the episode, see `Track.later_per_kwh`
+    ends: bool  # whether the episode ends with the last of the steps
     sessions: np.ndarray  # STAY (S,)
     pair_session: np.ndarray  # int64 (N,)
     pair_step: np.ndarray  # int64 (N,)

@@ -16,6 +16,7 @@ from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload
 from ev_marl.objective.overload import Overload
 from ev_marl.objective.peak import PeakPower
 from ev_marl.objective.tariff import DriverTariff
+from ev_marl.objective.terminal import TerminalValue
 from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
@@ -102,6 +103,8 @@ class Objective:
             terms.append(DriverTariff(model.driver_tariff))
         if model.battery_wear > 0:
             terms.append(BatteryWear(model.battery_wear))
+        if model.terminal_value and model.energy_cost > 0 and model.unmet_energy > 0:
+            terms.append(TerminalValue.beside(terms, model.terminal_value))
         if model.overload is not None:
             terms.append(Overload(model.overload, model.split))
         if model.setpoint_tracking is not None:

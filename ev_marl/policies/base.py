@@ -54,6 +54,7 @@ class StationView:
     charging_per_kwh: np.ndarray  # (B, T − t)  what a kWh costs a station that plans by itself, see `own_prices`
     discharging_per_kwh: np.ndarray  # (B, T − t)  and what a kWh fed back earns
     local_hour: np.ndarray  # (B, T − t)  local clock time of these steps [h]
+    later_per_kwh: np.ndarray  # (B,)  price of energy after the episode
     energy_weight: float  # factor of the objective on the cost of energy, 0 without that cost
     wear_per_kwh: float  # price of throughput in the objective
     unmet_per_kwh: float  # price of unmet energy

@@ -75,6 +75,7 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy, outloo
         "charging_per_kwh": charging_per_kwh,
         "discharging_per_kwh": discharging_per_kwh,
         "local_hour": days.local_hour[state.day, step:],
+        "later_per_kwh": days.later_per_kwh[state.day],
         "energy_weight": worth.energy_weight,
         "wear_per_kwh": worth.wear_per_kwh,
         "unmet_per_kwh": worth.unmet_per_kwh,

@@ -26,6 +26,7 @@ class Days:
     first_session: np.ndarray  # int64 (K, P + 1)  sessions of track k and port p: [first[k, p], first[k, p + 1])
     by_step: np.ndarray  # float64 (3, K, T)  buy_per_kwh, sell_per_kwh, local_hour
     by_group: np.ndarray  # float64 (3, K, T, G)  lower_kw, upper_kw, base_load_kw
+    later_per_kwh: np.ndarray  # float64 (K,)  price of energy after the episode
     weekday: np.ndarray  # int64 (K, T)  Monday 0
     day_of_year: np.ndarray  # int64 (K, T)  1..366
 
@@ -117,6 +118,7 @@ class Days:
                     [track.base_load_kw for track in tracks],
                 ]
             ),
+            later_per_kwh=np.array([track.later_per_kwh for track in tracks]),
             weekday=np.stack([clock.weekday for clock in clocks]),
             day_of_year=np.stack([clock.day_of_year for clock in clocks]),
         )

@@ -27,6 +27,8 @@ class Flow:
     energy_kwh: np.ndarray  # (B, P)  in the battery at the end of the step, before a departure
     settled: np.ndarray  # int64 (B, P)  session whose wish fell due with this step, −1: none
     unmet_kwh: np.ndarray  # (B, P)  due and not there, at the ports that settled [kWh]
+    stock_kwh: np.ndarray  # (B, P)  with the last step, energy beyond an even service that vehicles take out of the
+    # episode; with the first, less what they brought into it; else 0 [kWh]
     group_kw: np.ndarray  # (B, G)  sum of granted powers below each group
     lower_kw: np.ndarray  # (B, G)  clamped limits of this step
     upper_kw: np.ndarray  # (B, G)
@@ -36,4 +38,5 @@ class Flow:
     local_hour: np.ndarray  # (B,)  local clock time at the start of the step [h]
     import_kw: np.ndarray  # (B,)  power drawn by the whole site, base load included, >= 0
     peak_before_kw: np.ndarray  # (B,)  highest import of the earlier steps, 0 at the start
+    later_per_kwh: np.ndarray  # (B,)  price of energy after the episode, see `Track.later_per_kwh`
     grid: GridFlow | None = None  # what the network did, where there is one

@@ -28,7 +28,7 @@ from ev_marl.world.track import Track
 SESSION, FOLLOWING, SETTLED = 0, 1, 2
 ENERGY, LO, HI, LAXITY, GRANTED = 0, 1, 2, 3, 4
 BASE_LOAD, GROUP = 2, 3
-CHANGE, AFTER, UNMET = 0, 1, 2
+CHANGE, AFTER, UNMET, STOCK = 0, 1, 2, 3
 IMPORT, PEAK_BEFORE = 3, 4
 
 
@@ -126,6 +126,7 @@ def _advance(
         session, following, settled = seats[SESSION, b], seats[FOLLOWING, b], seats[SETTLED, b]
         energy_kwh, granted_kw, group_kw = ports[ENERGY, b], ports[GRANTED, b], groups[GROUP, b]
         change_kwh, after_kwh, unmet_kwh = flow_ports[CHANGE, b], flow_ports[AFTER, b], flow_ports[UNMET, b]
+        stock_kwh = flow_ports[STOCK, b]
         for g in range(len(group_parent)):
             group_kw[g] = 0.0
         for p in range(n_ports):
@@ -135,6 +136,7 @@ def _advance(
                 energy = 0.0
                 settled[p] = -1
                 unmet_kwh[p] = 0.0
+                stock_kwh[p] = 0.0
                 left = True
             else:
                 stay = stays[np.uint64(s)]  # an unsigned index is not checked for being negative
@@ -151,6 +153,9 @@ def _advance(
                 due = left or end == n_steps
                 settled[p] = s if due else -1
                 unmet_kwh[p] = max(0.0, stay["due_kwh"] - energy) if due else 0.0
+                stock_kwh[p] = -stay["ahead_kwh"] if step == 0 else 0.0
+                if due and not left:
+                    stock_kwh[p] += min(max(energy, stay["due_kwh"]), stay["wish_kwh"]) - stay["even_kwh"]
             change_kwh[p] = change
             after_kwh[p] = energy
             if left:
@@ -383,7 +388,7 @@ class _Frame:
     def __init__(self, simulator: Simulator, state: State) -> None:
         n_batch, n_ports = state.lo_kw.shape
         self.state = state
-        self.ports = np.zeros((3, n_batch + SPARE, n_ports))
+        self.ports = np.zeros((4, n_batch + SPARE, n_ports))
         self.groups = np.zeros((3, n_batch, state.lower_kw.shape[1]))
         self.rows = np.zeros((5, n_batch))
         setpoint_kw = np.zeros((n_batch, n_ports))
@@ -401,6 +406,7 @@ class _Frame:
             energy_kwh=self.ports[AFTER, :n_batch],
             settled=state.settled,
             unmet_kwh=self.ports[UNMET, :n_batch],
+            stock_kwh=self.ports[STOCK, :n_batch],
             group_kw=state.group_kw,
             lower_kw=self.groups[0],
             upper_kw=self.groups[1],
@@ -410,4 +416,5 @@ class _Frame:
             local_hour=self.rows[2],
             import_kw=self.rows[IMPORT],
             peak_before_kw=self.rows[PEAK_BEFORE],
+            later_per_kwh=simulator.days.later_per_kwh[state.rows],
         )

@@ -21,6 +21,8 @@ DERIVED = {
     "discharge_efficiency": ("f8", "η⁻, metered power over battery power [-]"),
     "floor_kwh": ("f8", "e_min: V2G never goes below [kWh]"),
     "due_kwh": ("f8", "energy that should be in the battery at the deadline [kWh]"),
+    "wish_kwh": ("f8", "energy that should be in the battery at the departure [kWh]"),
+    "even_kwh": ("f8", "energy at the end of the episode if the wish is served evenly over the stay [kWh]"),
     "tau_h": ("f8", "τ, time constant of the taper [h]"),
     "rate_kw": ("f8", "η⁺P⁺, full power at the battery [kW]"),
     "taper_kw_per_kwh": ("f8", "power of a step within the taper per room left, (1 − exp(−Δ/τ))/(η⁺Δ) [kW/kWh]"),
@@ -40,7 +42,8 @@ def stays_of(site: SiteArrays, track: Track) -> np.ndarray:
 
     What is due is the wish, as far as full power from arrival to departure can fulfil it. For a session that outlasts
     the horizon, it is the least energy at the end of the horizon from which that is still reachable by its departure
-    at full power.
+    at full power. An even service rises straight from the energy on arrival (for a vehicle that came before the start,
+    from what it would then hold) to the wish at departure.
 
     Parameters
     ----------
@@ -67,11 +70,14 @@ def stays_of(site: SiteArrays, track: Track) -> np.ndarray:
     stays["deadline_step"] = np.minimum(stays["departure_step"], track.n_steps)
     set_rates(stays, track.step_h)
     rate_kw = stays["rate_kw"]
-    stay_h = (stays["departure_step"] - stays["arrival_step"]) * track.step_h
-    most = energy_after(stays["energy_kwh"], stay_h, rate_kw, capacity_kwh, tau_h)
-    wish = np.minimum(stays["energy_kwh"] + stays["wanted_kwh"], most)
-    beyond_h = np.maximum(0, stays["departure_step"] - track.n_steps) * track.step_h
-    stays["due_kwh"] = np.where(beyond_h > 0, energy_before(wish, beyond_h, rate_kw, capacity_kwh, tau_h), wish)
+    steps = stays["departure_step"] - stays["arrival_step"]
+    most = energy_after(stays["energy_kwh"], steps * track.step_h, rate_kw, capacity_kwh, tau_h)
+    stays["wish_kwh"] = wish = np.minimum(stays["energy_kwh"] + stays["wanted_kwh"], most)
+    beyond = np.maximum(0, stays["departure_step"] - track.n_steps)
+    reachable = energy_before(wish, beyond * track.step_h, rate_kw, capacity_kwh, tau_h)
+    stays["due_kwh"] = np.where(beyond > 0, reachable, wish)
+    from_kwh = stays["energy_kwh"] - stays["ahead_kwh"]
+    stays["even_kwh"] = np.where(beyond > 0, wish - (wish - from_kwh) * beyond / steps, wish)
     return stays
 
 

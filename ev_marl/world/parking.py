@@ -197,7 +197,7 @@ def park(
     Arrival and departure are rounded to the nearest step; every stay lasts one step at least. A vehicle that came
     before the episode is there from step 0. Until then it charged at full power of its port and of its own, taper
     included, and stopped at its wish; what is missing remains its wish. V2G takes it to the reserve, or to what it
-    really arrived with if that was less.
+    really arrived with if that was less. Its `ahead_kwh` is what it holds beyond an even service since it came.
 
     Parameters
     ----------
@@ -242,6 +242,8 @@ def park(
     )
     energy = np.minimum(charged, wish)
     reserve = fleet.reserve * capacity
+    waited, stay = np.maximum(0, -arrival), departure - arrival
+    even = on_arrival + (wish - on_arrival) * waited / stay
     sessions = session_table(
         port=port,
         arrival_step=np.maximum(arrival, 0),
@@ -253,6 +255,7 @@ def park(
         discharge_kw=np.where(visitors.is_v2g[kept], vehicle_kw, 0.0),
         taper_start=fleet.taper_start[model],
         reserve_kwh=np.where(arrival < 0, np.minimum(on_arrival, reserve), reserve),
+        ahead_kwh=np.where(arrival < 0, energy - even, 0.0),
         vehicle=np.array(fleet.names)[model],
     )
     return sessions, turned_away

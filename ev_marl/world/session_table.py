@@ -24,7 +24,7 @@ class Field:
     kind: str  # of the NumPy dtype
     meaning: str
     allowed: Literal["", "0 or more", "above 0"] = ""  # finite numbers of this range; left out: checked by itself
-    default: float | str | None = None  # in rows written by hand
+    default: float | str | None = None  # in rows written by hand, and in tables without this column
 
 
 FIELDS = {
@@ -38,6 +38,11 @@ FIELDS = {
     "discharge_kw": Field("f8", "vehicle's own maximum, 0 without V2G [kW]", "0 or more"),
     "taper_start": Field("f8", "state of charge where charging slows down, between 0 and 1 [-]", default=0.8),
     "reserve_kwh": Field("f8", "V2G never takes the battery below this [kWh]", "0 or more", 0.0),
+    "ahead_kwh": Field(
+        "f8",
+        "of energy_kwh, what is beyond an even service since the vehicle came, where that was before the start [kWh]",
+        default=0.0,
+    ),
     "vehicle": Field(f"U{LONGEST_NAME}", "name of the vehicle model", default="vehicle"),
 }
 
@@ -50,7 +55,7 @@ def session_table(**columns: object) -> np.ndarray:
     Parameters
     ----------
     **columns : array_like, shape (n_sessions,)
-        One for each field.
+        One for each field; those with a default may be left out.
 
     Returns
     -------
@@ -61,11 +66,14 @@ def session_table(**columns: object) -> np.ndarray:
     TrackError
         If a column is missing, unknown, of another kind or of another length, or if a name is too long.
     """
-    if columns.keys() != FIELDS.keys():
-        missing, unknown = FIELDS.keys() - columns.keys(), columns.keys() - FIELDS.keys()
+    missing = {name for name, field in FIELDS.items() if field.default is None} - columns.keys()
+    unknown = columns.keys() - FIELDS.keys()
+    if missing or unknown:
         raise TrackError(f"sessions: missing columns {sorted(missing)}, unknown columns {sorted(unknown)}")
     arrays = {name: np.asarray(column) for name, column in columns.items()}
     n_sessions = len(arrays["port"])
+    for name in FIELDS.keys() - columns.keys():
+        arrays[name] = np.full(n_sessions, FIELDS[name].default)
     table = np.empty(n_sessions, dtype=SESSION)
     for name, array in arrays.items():
         if array.shape != (n_sessions,):

@@ -51,6 +51,11 @@ class Track:
         return len(self.buy_per_kwh)
 
     @property
+    def later_per_kwh(self) -> float:
+        """What energy costs after the end, as far as all may know: the mean buying price [currency/kWh]."""
+        return float(self.buy_per_kwh.mean())
+
+    @property
     def clock(self) -> Clock:
         """The steps as local times."""
         return _clock(self.start.astimezone(UTC), self.timezone, self.step_h, self.n_steps)

@@ -16,6 +16,7 @@ from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.overload import Overload
 from ev_marl.objective.peak import PeakPower
+from ev_marl.objective.terminal import TerminalValue
 from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
@@ -76,6 +77,7 @@ OBJECTIVES = {
     "peak": Objective([*MONEY, PeakPower(0.5)]),
     "tracking": Objective([*MONEY, SetpointTracking(0.01, Series.constant(6.0))]),
     "overload": Objective([*MONEY, Overload(0.3)], limits_are_hard=False),
+    "meter and end": Objective([EnergyCost(metering="site"), *MONEY[1:], TerminalValue.beside(MONEY)]),
     "own": Objective([*MONEY, NightSurcharge(0.3, 5.0)]),
 }
 

@@ -31,6 +31,8 @@ class Ahead:
     base_load_kw: np.ndarray  # float64 (K, G)  inflexible load − PV below each group
     local_hour: np.ndarray  # float64 (K,)  local clock time of each step [h]
     peak_kw: float  # highest import so far
+    later_per_kwh: float  # price of energy after the episode
+    ends: bool  # whether the episode ends with the last of the steps
 
     @property
     def n_steps(self) -> int:
@@ -61,6 +63,8 @@ class Ahead:
             base_load_kw=track.base_load_kw,
             local_hour=track.clock.local_hour,
             peak_kw=0.0,
+            later_per_kwh=track.later_per_kwh,
+            ends=True,
         )
 
     @classmethod
@@ -77,7 +81,7 @@ class Ahead:
             Length of a step [h].
         """
         nothing, groups = np.zeros(n_steps), np.zeros((n_steps, site.n_groups))
-        return cls(0, step_h, 0, NOBODY, nothing, nothing, groups, groups, groups, nothing, 0.0)
+        return cls(0, step_h, 0, NOBODY, nothing, nothing, groups, groups, groups, nothing, 0.0, 0.0, True)
 
 
 def shifted(limits: np.ndarray, step: int) -> np.ndarray:

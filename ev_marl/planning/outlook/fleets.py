@@ -59,9 +59,11 @@ def fleets(one: np.ndarray, weight: float, site: SiteArrays, n_steps: int, step_
     grouped = np.zeros(len(size), dtype=STAY)
     grouped["port"] = one["port"][first]
     grouped["arrival_step"] = arrival
-    grouped["departure_step"] = grouped["deadline_step"] = deadline
+    grouped["deadline_step"] = deadline
+    departure = np.rint(mean(one["departure_step"])).astype(np.int64)
+    grouped["departure_step"] = np.where(deadline == n_steps, np.maximum(departure, n_steps), deadline)
     grouped["energy_kwh"] = energy_kwh
-    for name in ("wanted_kwh", "capacity_kwh", "discharge_kw"):
+    for name in ("wanted_kwh", "capacity_kwh", "discharge_kw", "wish_kwh", "even_kwh"):
         grouped[name] = total(one[name])
     grouped["charge_kw"] = charge_kw
     grouped["charge_efficiency"] = efficiency

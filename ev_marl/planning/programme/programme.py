@@ -50,6 +50,7 @@ class Programme:
         self.buy_per_kwh, self.sell_per_kwh = ahead.buy_per_kwh, ahead.sell_per_kwh
         self.base_load_kw, self.lower_kw, self.upper_kw = ahead.base_load_kw, ahead.lower_kw, ahead.upper_kw
         self.local_hour, self.peak_before_kw = ahead.local_hour, ahead.peak_kw
+        self.later_per_kwh, self.ends = ahead.later_per_kwh, ahead.ends
         self.pairs = pairs = Pairs.of_sessions(site, ahead.limits, ahead.n_steps, ahead.step_h)
         self.sessions = limits = pairs.limits
         self.pair_session, self.pair_step, self.last_pair = pairs.session, pairs.step, pairs.last

@@ -55,6 +55,8 @@ def look_ahead(
         base_load_kw=outlook.base_load_kw(present)[0, :n],
         local_hour=view.local_hour[row, :n],
         peak_kw=0.0 if view.peak_kw is None else float(view.peak_kw[row]),
+        later_per_kwh=float(view.later_per_kwh[row]),
+        ends=step + n == view.n_steps,
     )
 
 
@@ -62,6 +64,7 @@ def _connected(view: SiteView, row: int) -> np.ndarray:
     """The connected vehicles, as stays that start now."""
     here: np.ndarray = view.vehicle[row, view.connected[row]]
     here["arrival_step"] = 0
-    here["departure_step"] = here["deadline_step"] = here["deadline_step"] - view.step
+    here["departure_step"] -= view.step
+    here["deadline_step"] -= view.step
     here["floor_kwh"] = np.minimum(here["floor_kwh"], here["energy_kwh"])
     return here

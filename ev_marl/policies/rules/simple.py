@@ -27,9 +27,8 @@ class Idle:
 class Uncontrolled:
     """Charging on plug-in, at full power, until the energy wanted is in the battery: the zero of the score.
 
-    A vehicle that outlasts the episode is charged to what it is owed at the end of the episode, so that the
-    comparison with policies that wait does not hang on energy whose worth lies beyond the horizon. It never
-    discharges and looks at no price and no limit: the coordinator curtails it.
+    That is also what vehicles did that are there when an episode starts. It never discharges and looks at no price and
+    no limit: the coordinator curtails it.
     """
 
     name = "uncontrolled"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from ev_marl.scenario.base import Model
 from ev_marl.scenario.schema.series import PowerSeries
@@ -18,6 +18,13 @@ class SetpointTracking(Model):
     """Cost of one kW off the target for one hour, squared [currency/(kW²·h)]."""
     target: PowerSeries
     """Charging power that the site should draw [kW]."""
+
+
+_LATER = Discriminator(
+    lambda value: "<auto>" if value == "auto" else "<plain>",
+    custom_error_type="choice",
+    custom_error_message="expected a price such as 0.25 EUR/kWh, or `auto`",
+)
 
 
 class Objective(Model):
@@ -36,6 +43,12 @@ class Objective(Model):
     profit [currency/kWh]."""
     battery_wear: NonNegativePrice = 0.0
     """Cost of throughput: each kWh metered in or out of a vehicle [currency/kWh]."""
+    terminal_value: Annotated[
+        Annotated[NonNegativePrice, Tag("<plain>")] | Annotated[Literal["auto"], Tag("<auto>")], _LATER
+    ] = "auto"
+    """What energy is said to cost after the end of the episode [currency/kWh]. Vehicles that stay are measured against
+    an even service of their wish: what they lack at the end is bought at this price, what they are ahead is credited.
+    `auto`: the mean buying price of the episode; 0: the end counts for nothing."""
     overload: NonNegativePrice | None = None
     """Cost of power beyond a limit [currency/kWh of overload]; needed with coordinator `none`, useless with others."""
     setpoint_tracking: SetpointTracking | None = None

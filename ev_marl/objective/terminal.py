@@ -1,0 +1,129 @@
+"""What vehicles hold that stay beyond the end of the episode, so that the end gives nothing away.
+
+Against an even service of their wish, energy that is missing at the end is bought later, and energy that is ahead is
+credited, at one price: so putting off a kWh pays exactly where it is cheaper now than it is said to be later, and
+nothing can be taken out of vehicles for free. What vehicles that came before the start bring with them beyond an even
+service is debited at the same price, so the costs of two episodes sum to about those of one that is twice as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, Self
+
+import numpy as np
+
+from ev_marl.objective.base import TERMS, DayModel, Expression, Term
+from ev_marl.objective.energy import EnergyCost
+from ev_marl.objective.tariff import DriverTariff
+from ev_marl.objective.unmet import UnmetEnergy
+from ev_marl.objective.wear import BatteryWear
+from ev_marl.simulation.flow import Flow
+
+AUTO: Literal["auto"] = "auto"
+
+
+@TERMS.register("terminal_value")
+class TerminalValue:
+    """Price of the energy that vehicles lack at the end; where they are ahead, an income.
+
+    A kWh in the battery is worth (price + extra)/η⁺ between what is due at the end and the wish: below, it can not be
+    delivered any more, and is unmet energy; above, nobody asked for it. That it could be fed back later has no worth
+    here, as nobody knows the prices to come.
+
+    Parameters
+    ----------
+    price_per_kwh : float or "auto"
+        What a kWh costs at the meter after the end [currency/kWh]; "auto": the mean buying price of the episode, which
+        all may know.
+    weight : float
+        Factor on that price [-].
+    extra_per_kwh : float
+        What else a kWh at the meter costs: wear, less what drivers pay [currency/kWh].
+    most_per_kwh : float
+        A kWh in the battery is worth no more than this, the price of leaving it unmet [currency/kWh].
+    """
+
+    name = "terminal_value"
+
+    def __init__(
+        self,
+        price_per_kwh: float | Literal["auto"] = AUTO,
+        weight: float = 1.0,
+        extra_per_kwh: float = 0.0,
+        most_per_kwh: float = np.inf,
+    ) -> None:
+        self.price_per_kwh = price_per_kwh
+        self.weight = weight
+        self.extra_per_kwh = extra_per_kwh
+        self.most_per_kwh = most_per_kwh
+
+    @classmethod
+    def beside(cls, terms: Iterable[Term], price_per_kwh: float | Literal["auto"] = AUTO) -> Self:
+        """The term that goes with the other terms of an objective.
+
+        Parameters
+        ----------
+        terms : iterable of Term
+            The others; the factor on money for energy, wear, the drivers' tariff and unmet energy are read.
+        price_per_kwh : float or "auto"
+            As for the class.
+        """
+        weight = extra = most = 0.0
+        for term in terms:
+            if isinstance(term, EnergyCost):
+                weight += term.weight
+            elif isinstance(term, BatteryWear):
+                extra += term.price_per_kwh
+            elif isinstance(term, DriverTariff):
+                extra -= term.price_per_kwh
+            elif isinstance(term, UnmetEnergy):
+                most += term.price_per_kwh
+        return cls(price_per_kwh, weight, extra, most)
+
+    def worth_per_kwh(self, later_per_kwh: np.ndarray | float, charge_efficiency: np.ndarray) -> np.ndarray:
+        """What a kWh in the battery is worth at the end, between what is due then and the wish.
+
+        Own plans have this slope of the value of energy at the end of the episode; below what is due, the price of
+        unmet energy comes in its place, and above the wish it is 0.
+
+        Parameters
+        ----------
+        later_per_kwh : float64, broadcastable
+            Price of energy after the episode where none is given [currency/kWh].
+        charge_efficiency : float64, any shape
+            η⁺ [-].
+
+        Returns
+        -------
+        float64, broadcast shape
+            >= 0 [currency/kWh].
+        """
+        price = later_per_kwh if self.price_per_kwh == AUTO else self.price_per_kwh
+        at_meter = self.weight * np.asarray(price) + self.extra_per_kwh
+        worth: np.ndarray = np.minimum(self.most_per_kwh, np.maximum(0.0, at_meter) / charge_efficiency)
+        return worth
+
+    def cost(self, flow: Flow, out: np.ndarray) -> None:
+        """−worth·(energy beyond an even service at the end − that at the start)."""
+        out[:] = 0.0
+        if flow.last or flow.step == 0:
+            worth = self.worth_per_kwh(flow.later_per_kwh[:, None], flow.site.charge_efficiency)
+            np.multiply(flow.stock_kwh, -worth, out=out)
+
+    def expression(self, day: DayModel) -> Expression:
+        """Σ worth·(even − counted), counted <= energy + shortfall, counted <= wish; and what was brought along."""
+        stays, worth = day.sessions, self.worth_per_kwh(day.later_per_kwh, day.sessions["charge_efficiency"])
+        there = (stays["arrival_step"] == 0) & (day.first_step == 0)
+        total = float((worth * stays["ahead_kwh"])[there].sum())
+        stay_on = (stays["departure_step"] > day.n_steps) & (day.last_pair >= 0) & day.ends
+        session = np.flatnonzero(stay_on & (worth > 0.0))
+        place = np.full(len(stays), -1)
+        place[day.owed_sessions] = np.arange(len(day.owed_sessions))
+        counted = day.variables("terminal", np.zeros(len(session)), stays["wish_kwh"][session])
+        held = day.energy[day.last_pair[session]]
+        owed = place[session] >= 0
+        day.at_least("terminal", held[~owed] - counted[~owed], 0.0)
+        day.at_least("terminal", held[owed] + day.shortfall[place[session[owed]]] - counted[owed], 0.0)
+        total += float((worth * stays["even_kwh"])[session].sum())
+        return day.linear(counted, -worth[session], total)
