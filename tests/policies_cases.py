@@ -86,6 +86,7 @@ def make_station_view(
         discharging_per_kwh=sell,
         local_hour=(step + np.arange(buy.shape[1])) * step_h % 24.0 + np.zeros_like(buy),
         later_per_kwh=buy.mean(axis=1),
+        end_per_kwh=np.zeros(len(buy)),
         energy_weight=energy_weight,
         wear_per_kwh=wear,
         unmet_per_kwh=unmet,

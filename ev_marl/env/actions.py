@@ -275,6 +275,7 @@ class ActionCoder:
             days.step_h,
             *prices,
             self._worth,
+            end_per_kwh=self._worth.end_per_kwh(days.later_per_kwh[state.rows]),
             adder_per_kwh=values["adder"],
             trust=values["trust"],
             margin_steps=bid.margin_steps,

@@ -99,10 +99,14 @@ class TerminalValue:
         float64, broadcast shape
             >= 0 [currency/kWh].
         """
-        price = later_per_kwh if self.price_per_kwh == AUTO else self.price_per_kwh
-        at_meter = self.weight * np.asarray(price) + self.extra_per_kwh
-        worth: np.ndarray = np.minimum(self.most_per_kwh, np.maximum(0.0, at_meter) / charge_efficiency)
+        worth: np.ndarray = np.minimum(self.most_per_kwh, self.at_meter_per_kwh(later_per_kwh) / charge_efficiency)
         return worth
+
+    def at_meter_per_kwh(self, later_per_kwh: np.ndarray | float) -> np.ndarray:
+        """What a kWh at the meter costs after the end, >= 0, broadcast shape [currency/kWh]."""
+        price = later_per_kwh if self.price_per_kwh == AUTO else self.price_per_kwh
+        at_meter: np.ndarray = np.maximum(0.0, self.weight * np.asarray(price) + self.extra_per_kwh)
+        return at_meter
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """−worth·(energy beyond an even service at the end − that at the start)."""

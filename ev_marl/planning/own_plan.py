@@ -18,6 +18,7 @@ from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.meter import Metering, marginal_prices
 from ev_marl.objective.tariff import DriverTariff
+from ev_marl.objective.terminal import TerminalValue
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.planning.outlook import Outlook, Present
@@ -199,6 +200,7 @@ def _plan(
     hi_kw: np.ndarray,
     money_per_kwh: np.ndarray,
     unmet_per_kwh: float,
+    end_per_kwh: np.ndarray,
     adder_per_kwh: np.ndarray,
     trust: np.ndarray,
     margin_steps: int,
@@ -223,12 +225,22 @@ def _plan(
             energy, capacity = energy_kwh[b, p], stay["capacity_kwh"]
             # Without V2G, energies below the present one are never visited.
             low = min(stay["floor_kwh"], energy) if stay["discharge_kw"] > 0.0 else energy
+            charge_eta, discharge_eta = stay["charge_efficiency"], stay["discharge_efficiency"]
+            # At the end of the episode, what a vehicle that stays has beyond an even service of its wish is credited.
+            worth = min(unmet_per_kwh, end_per_kwh[b] / charge_eta)
+            wish, credit = stay["due_kwh"], 0.0
+            if stay["departure_step"] > stay["deadline_step"]:
+                wish = stay["wish_kwh"]
+                credit = worth * (wish - stay["even_kwh"])
+            if step == 0:
+                credit -= worth * stay["ahead_kwh"]
+            if len(outlook) > 0:
+                outlook[b, p, 0] = credit
             if low >= capacity:
                 continue
             cost_per_kwh, gain_per_kwh = money_per_kwh[0, b], money_per_kwh[1, b]
-            charge_eta, discharge_eta = stay["charge_efficiency"], stay["discharge_efficiency"]
             n_steps = max(1, stay["deadline_step"] - margin_steps - step)
-            if stay["discharge_kw"] == 0.0 and energy >= stay["due_kwh"]:
+            if stay["discharge_kw"] == 0.0 and energy >= (wish if worth > 0.0 else stay["due_kwh"]):
                 # Nothing is missing and nothing can be sold: unless somebody pays for charging, the plan is to rest.
                 dear = cost_per_kwh[0] + min(0.0, adder_per_kwh[b, p]) >= 0.0
                 for k in range(n_steps):
@@ -240,7 +252,8 @@ def _plan(
             rate_kw = trust[b, p] * charge_eta * stay["charge_kw"]
             out_kwh = trust[b, p] * stay["discharge_kw"] * step_h / discharge_eta
             n = _append(x, slope, 0, low, stay["due_kwh"], unmet_per_kwh, low, capacity)
-            n = _append(x, slope, n, stay["due_kwh"], capacity, 0.0, low, capacity)
+            n = _append(x, slope, n, stay["due_kwh"], wish, worth, low, capacity)
+            n = _append(x, slope, n, wish, capacity, 0.0, low, capacity)
             at_capacity = 0.0
             for k in range(n_steps - 1, -1, -1):
                 charge_cost = cost_per_kwh[k] / charge_eta
@@ -285,7 +298,7 @@ def _plan(
                 x, new_x = new_x, x
                 slope, new_slope = new_slope, slope
             if len(outlook) > 0:
-                value = at_capacity
+                value = at_capacity + credit
                 for i in range(n):
                     value -= slope[i] * max(0.0, x[i + 1] - max(x[i], energy))
                 outlook[b, p, 0] = value
@@ -300,6 +313,7 @@ class Worth:
     unmet_per_kwh: float  # price of unmet energy [currency/kWh]
     tariff_per_kwh: float = 0.0  # what the driver pays for energy, and gets back for energy fed back [currency/kWh]
     metering: Metering = "port"  # where energy is billed
+    terminal: TerminalValue | None = None  # what energy is worth that vehicles hold at the end of the episode
 
     @classmethod
     def of(cls, objective: Objective) -> Worth:
@@ -316,7 +330,20 @@ class Worth:
             unmet_per_kwh=float(prices.get("unmet_energy", 0.0)),
             tariff_per_kwh=float(prices.get("driver_tariff", 0.0)),
             metering="site" if any(term.metering == "site" for term in energy) else "port",
+            terminal=next((term for term in objective.terms if isinstance(term, TerminalValue)), None),
         )
+
+    def end_per_kwh(self, later_per_kwh: np.ndarray) -> np.ndarray:
+        """What a kWh at the meter is worth at the end of the episode, as in `own_plans`.
+
+        Parameters
+        ----------
+        later_per_kwh : float64, shape (n_batch,)
+            Price of energy after the episode where the objective gives none [currency/kWh].
+        """
+        if self.terminal is None:
+            return np.zeros(len(later_per_kwh))
+        return np.broadcast_to(self.terminal.at_meter_per_kwh(later_per_kwh), later_per_kwh.shape)
 
     def money_per_kwh(self, buy_per_kwh: np.ndarray, sell_per_kwh: np.ndarray) -> np.ndarray:
         """What a kWh charged costs and what a kWh discharged earns at the meter, wear and tariff counted.
@@ -379,6 +406,7 @@ def own_plans(
     sell_per_kwh: np.ndarray,
     worth: Worth,
     *,
+    end_per_kwh: np.ndarray | float = 0.0,
     adder_per_kwh: np.ndarray | float = 0.0,
     trust: np.ndarray | float = 1.0,
     margin_steps: int = 0,
@@ -397,6 +425,9 @@ def own_plans(
         Published prices from this step on [currency/kWh].
     worth : Worth
         What the objective charges.
+    end_per_kwh : float or float64, shape (n_batch,)
+        From `Worth.end_per_kwh`: what a kWh at the meter is worth at the end of the episode to a vehicle that stays,
+        up to its wish [currency/kWh].
     adder_per_kwh : float or float64, shape (n_batch, n_ports)
         Added to this step's buying and selling price: above 0 a vehicle waits for something better, below 0 it pays
         more to charge now [currency/kWh].
@@ -428,6 +459,7 @@ def own_plans(
         vehicles.hi_kw,
         worth.money_per_kwh(buy_per_kwh, sell_per_kwh),
         worth.unmet_per_kwh,
+        np.broadcast_to(np.asarray(end_per_kwh, dtype=np.float64), shape[:1]),
         np.broadcast_to(np.asarray(adder_per_kwh, dtype=np.float64), shape),
         np.broadcast_to(np.asarray(trust, dtype=np.float64), shape),
         margin_steps,

@@ -55,6 +55,7 @@ class StationView:
     discharging_per_kwh: np.ndarray  # (B, T − t)  and what a kWh fed back earns
     local_hour: np.ndarray  # (B, T − t)  local clock time of these steps [h]
     later_per_kwh: np.ndarray  # (B,)  price of energy after the episode
+    end_per_kwh: np.ndarray  # (B,)  what a kWh at the meter is worth at the end to a vehicle that stays
     energy_weight: float  # factor of the objective on the cost of energy, 0 without that cost
     wear_per_kwh: float  # price of throughput in the objective
     unmet_per_kwh: float  # price of unmet energy

@@ -76,6 +76,7 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy, outloo
         "discharging_per_kwh": discharging_per_kwh,
         "local_hour": days.local_hour[state.day, step:],
         "later_per_kwh": days.later_per_kwh[state.day],
+        "end_per_kwh": worth.end_per_kwh(days.later_per_kwh[state.day]),
         "energy_weight": worth.energy_weight,
         "wear_per_kwh": worth.wear_per_kwh,
         "unmet_per_kwh": worth.unmet_per_kwh,

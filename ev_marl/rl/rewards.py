@@ -170,6 +170,7 @@ class TrainingReward:
             days.step_h,
             *own_prices(self._outlook, Present.of(state, days.n_steps), self._worth),
             self._worth,
+            end_per_kwh=self._worth.end_per_kwh(days.later_per_kwh[state.rows]),
             outlook=merits,
         )
         value: np.ndarray = merits[:, :, 0].copy()

@@ -11,6 +11,7 @@ from optimum_cases import one_port_day
 from ev_marl.env.setup import Setting
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
+from ev_marl.objective.terminal import TerminalValue
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.optimum import solve
 from ev_marl.planning.own_plan import Worth
@@ -70,6 +71,25 @@ def test_where_one_vehicle_cannot_turn_the_site_the_own_plan_is_the_optimum(seed
     )
     day = with_base_load(day, (rng.choice([-1.0, 1.0], 8) * rng.uniform(15.0, 40.0, 8)).tolist())
     assert earned(day, AT_SITE, FORESEEING) == pytest.approx(solve(*day, AT_SITE).bound, abs=2e-3)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_a_vehicle_that_stays_plans_as_the_optimum_does(seed: int) -> None:
+    """It leaves after the end: what it then lacks is bought at the terminal price, what it is ahead is credited."""
+    rng = np.random.default_rng(seed)
+    day = one_port_day(
+        rng.uniform(0.1, 0.5, 8).tolist(),
+        stay=(0, 8 + int(rng.integers(1, 8))),
+        wanted_kwh=float(rng.uniform(0, 60)),
+        discharge_kw=float(rng.choice([0.0, 8.0])),
+        efficiency=0.95,
+        taper_start=0.99,
+    )
+    terms = (EnergyCost(), UnmetEnergy(0.40))
+    objective = Objective([*terms, TerminalValue.beside(terms)])
+    bound = solve(*day, objective).bound
+    assert earned(day, objective, BestResponse()) == pytest.approx(bound, abs=2e-3)
 
 
 def test_the_objective_says_where_energy_is_billed() -> None:

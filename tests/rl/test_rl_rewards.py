@@ -24,7 +24,9 @@ def plan_values_on_arrival(env: ev_marl.BatchedEnv) -> np.ndarray:
         outlook = np.empty((*simulator.state.session.shape, len(OUTLOOK)))
         days, step = simulator.days, simulator.state.step
         prices = own_prices(env.outlook, Present.of(simulator.state, days.n_steps), worth)
-        own_plans(Vehicles.of(days, simulator.state), step, days.step_h, *prices, worth, outlook=outlook)
+        end = worth.end_per_kwh(days.later_per_kwh[simulator.state.rows])
+        vehicles = Vehicles.of(days, simulator.state)
+        own_plans(vehicles, step, days.step_h, *prices, worth, end_per_kwh=end, outlook=outlook)
         new = (simulator.state.session != known) & (simulator.state.session >= 0)
         values = np.where(new, outlook[:, :, 0], 0.0)
         total += np.add.reduceat(values, site.station_first_port[:-1], axis=1)

@@ -99,6 +99,7 @@ class Plans:
             days.step_h,
             *own_prices(self._outlook, Present.of(state, days.n_steps), self._worth),
             self._worth,
+            end_per_kwh=self._worth.end_per_kwh(days.later_per_kwh[state.rows]),
             trust=self.trust,
             power_kw=self._power_kw,
             outlook=self._merits,

@@ -49,6 +49,7 @@ def best_response(
         view.charging_per_kwh,
         view.discharging_per_kwh,
         view.worth,
+        end_per_kwh=view.end_per_kwh,
         adder_per_kwh=adder_per_kwh,
         trust=trust,
         margin_steps=margin_steps,
