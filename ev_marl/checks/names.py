@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ev_marl.env.blocks import BLOCKS
 from ev_marl.env.interface import Interface
 from ev_marl.env.setup import Setting
@@ -45,6 +47,11 @@ def checked_setting(name_or_path: str | Path, *, trust: bool = False) -> Setting
     """
     setting = Setting.of(load_scenario(name_or_path, trust=trust, also=name_problems))
     Interface(setting.scenario, setting.site, setting.objective)
+    track = setting.world.sample(0)
+    with setting.scenario.places.blamed("coordinator"):
+        simulator = setting.simulator([track])
+        simulator.reset(np.zeros(1, dtype=np.int64))
+        simulator.step(np.zeros((1, setting.site.arrays.n_ports)))
     return setting
 
 

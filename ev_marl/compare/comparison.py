@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
-from ev_marl.compare.folder import Manifest
+from ev_marl.compare.folder import MANIFEST, Manifest
 from ev_marl.compare.grid_metrics import GridSummary
 from ev_marl.compare.records import DayResult, PolicyDay
 from ev_marl.compare.statistics import (
@@ -26,6 +27,7 @@ from ev_marl.compare.statistics import (
 )
 from ev_marl.policies.learned.spec import read_learned
 from ev_marl.scenario import Scenario
+from ev_marl.support.errors import RunError
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,17 @@ class Comparison:
 
     @cached_property
     def scenario(self) -> Scenario:
-        """What was run."""
-        return Scenario.model_validate(self.manifest.scenario)
+        """What was run.
+
+        Raises
+        ------
+        RunError
+            If the manifest holds no scenario that this program can read.
+        """
+        try:
+            return Scenario.model_validate(self.manifest.scenario)
+        except ValidationError as error:
+            raise RunError(f"{self.folder / MANIFEST} holds no scenario that this program can read: {error}") from error
 
     @property
     def currency(self) -> str:

@@ -9,24 +9,26 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
+import math
 import platform
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
-from ev_marl.compare.day import Work
+from ev_marl.compare.day import OPTIMUM, Work
 from ev_marl.compare.records import DayResult, Record
 from ev_marl.policies.learned.spec import read_learned
 from ev_marl.scenario import Scenario
 from ev_marl.scenario.reading import PLUG_IN_KEYS
 from ev_marl.scenario.schema.policies import policy_name
 from ev_marl.support.errors import RunError
+from ev_marl.support.files import is_empty, remove_parts, write_atomically
 from ev_marl.support.package import __version__
 from ev_marl.support.registry import is_own_code, own_class
+from ev_marl.support.values import listed
 from ev_marl.world.seeds import Split, day_seeds
 from ev_marl.world.track_files import track_paths
 
@@ -62,6 +64,14 @@ class Manifest(Record):
     source: str
     """Name or file of the scenario as it was given, empty where it was made in Python."""
     versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _check(self) -> Manifest:
+        if not isinstance(self.scenario.get("name"), str):
+            raise ValueError("the scenario has no name")
+        if not {name for members in self.groups.values() for name in members} <= set(self.policies):
+            raise ValueError("a group of policies has a member that does not run")
+        return self
 
     @classmethod
     def of(
@@ -177,7 +187,7 @@ class RunFolder:
             self.manifest = read_manifest(path)
             self._check_same(manifest)
         else:
-            if path.exists() and any(path.iterdir()):
+            if path.exists() and not is_empty(path):
                 raise RunError(
                     f"{path} holds files but is not the folder of a run (there is no {MANIFEST}); "
                     "choose an empty or a new folder with --out"
@@ -186,6 +196,8 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
             write_atomically(path / MANIFEST, manifest.model_dump_json(indent=2))
         (path / DAYS).mkdir(exist_ok=True)
+        for folder in (path, path / DAYS):
+            remove_parts(folder)
 
     def missing(self, seeds: list[int]) -> list[tuple[int, int]]:
         """Days that are not finished, as (index, seed)."""
@@ -209,12 +221,28 @@ class RunFolder:
             raise RunError(f"{path} is gone; run the same command again") from error
         except ValidationError as error:
             raise RunError(f"{path} is broken: delete it and run the same command again ({error})") from error
+        if (fault := self._fault(day)) is not None:
+            raise RunError(f"{path} is broken: delete it and run the same command again ({fault})")
         if (day.index, day.seed) != (index, seed):
             raise RunError(
                 f"{path} holds day {day.index} of seed {day.seed}, not day {index} of seed {seed}: delete it and run "
                 "the same command again"
             )
         return day
+
+    def _fault(self, day: DayResult) -> str | None:
+        """What a day's file holds that no run writes."""
+        names = [entry.policy for entry in day.policies]
+        if sorted(names) != sorted({OPTIMUM, *self.manifest.policies}):
+            return f"it is of the policies {listed(names)}"
+        numbers = [day.bound, day.achieved, *(entry.team_return for entry in day.policies)]
+        if not all(map(math.isfinite, numbers)):
+            return "a return or bound is not finite"
+        shapes = {tuple(map(len, rows)) for rows in (day.limit_kw, day.base_load_kw)}
+        shapes |= {tuple(map(len, entry.group_kw)) for entry in day.policies}
+        if shapes != {(len(day.local_hour),) * len(day.watched_groups)}:
+            return "its groups and steps do not fit each other"
+        return None
 
     def _check_same(self, wanted: Manifest) -> None:
         found = list(differences(_as_read_today(self.manifest.identity), wanted.identity))
@@ -258,19 +286,6 @@ def read_manifest(folder: Path) -> Manifest:
         raise RunError(f"{folder} is not the folder of a run: there is no {MANIFEST}") from error
     except ValidationError as error:
         raise RunError(f"{path} is not the manifest of a run that this program can read: {error}") from error
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file that is either complete or not there."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def differences(there: Any, here: Any, key: str = "") -> Iterator[tuple[str, str, str]]:

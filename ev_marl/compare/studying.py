@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ev_marl.compare.comparison import Comparison, PolicySummary
-from ev_marl.compare.folder import Manifest, write_atomically
+from ev_marl.compare.folder import Manifest
 from ev_marl.compare.progress import progress_bar
 from ev_marl.compare.run import compare, default_folder
 from ev_marl.compare.statistics import PairedDifference
@@ -22,9 +22,11 @@ from ev_marl.env.setup import Setting
 from ev_marl.policies.make import read_spec, write_spec
 from ev_marl.scenario import Scenario
 from ev_marl.support.errors import RunError
+from ev_marl.support.files import FileError, parse_json, read_text, write_atomically
 from ev_marl.support.package import __version__
 from ev_marl.world.seeds import day_seeds
 
+MOST_BYTES = 10_000_000
 TUNED_FILE, RUNS = "tuned.json", "runs"
 
 
@@ -116,9 +118,23 @@ def run_study(
     return StudyResult(folder, study, days or study.days, constants, tuple(results))
 
 
+def _kept(file: Path) -> dict[str, Mapping[str, str]]:
+    """Constants that were tuned before."""
+    if not file.is_file():
+        return {}
+    try:
+        found = parse_json(read_text(file, MOST_BYTES))
+        texts = [entry.get("tuned") if isinstance(entry, dict) else None for entry in dict(found).values()]
+    except (FileError, TypeError, ValueError) as error:
+        raise RunError(f"{file} is broken: {error}; delete it and run the same command again") from error
+    if not all(isinstance(text, str) for text in texts):
+        raise RunError(f"{file} is broken: it has an entry without constants; delete it and run the same command again")
+    return dict(found)
+
+
 def _tuned(study: Study, scenario: Scenario, file: Path, progress: bool | None) -> dict[str, str]:
     """Every policy of `tune` with its constants for a scenario: those of an earlier run, or a new search."""
-    kept: dict[str, Mapping[str, str]] = json.loads(file.read_text()) if file.is_file() else {}
+    kept = _kept(file)
     found = {}
     for policy in study.tune:
         searched = ranges_of(policy, {})

@@ -20,9 +20,10 @@ from itertools import islice
 from pathlib import Path
 
 from ev_marl.compare.day import Work, run_day
-from ev_marl.compare.folder import day_path, write_atomically
+from ev_marl.compare.folder import day_path
 from ev_marl.scenario.schema.policies import policy_name
 from ev_marl.support.errors import RunError
+from ev_marl.support.files import write_atomically
 from ev_marl.support.registry import is_own_code
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")

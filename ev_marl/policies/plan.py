@@ -6,6 +6,10 @@ and rounding errors do not add up.
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView
+from ev_marl.scenario.sizes import MOST_CELLS
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import PlanError
+from ev_marl.support.files import FileError, write_atomically
+from ev_marl.support.parquet import read_table
+from ev_marl.support.values import MOST, listed, shown
 
 FORMAT = "ev_marl plan"
 VERSION = 1
@@ -79,8 +87,11 @@ class Plan:
             "n_steps": str(self.n_steps),
             "n_ports": str(self.n_ports),
         }
-        with open(path, "wb" if overwrite else "xb") as file:
-            pq.write_table(table.replace_schema_metadata(described), file)
+        if not overwrite and Path(path).exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        buffer = io.BytesIO()
+        pq.write_table(table.replace_schema_metadata(described), buffer)
+        write_atomically(Path(path), buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:
@@ -97,25 +108,48 @@ class Plan:
             If the file is not a plan, or one of another version.
         """
         try:
-            table = pq.read_table(path)
-        except pa.ArrowInvalid as error:
-            raise PlanError(f"{path}: not a Parquet file ({error})") from error
-        described = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+            table, described = read_table(Path(path), MOST_CELLS)
+        except FileError as error:
+            raise PlanError(f"{path}: {error}") from error
         if described.get("format") != FORMAT or tuple(table.column_names) != COLUMNS:
             raise PlanError(
                 f"{path}: not a plan: expected the columns {', '.join(COLUMNS)} and the format '{FORMAT}', "
-                f"found {', '.join(table.column_names)} and '{described.get('format', '')}'"
+                f"found {listed(table.column_names)} and {shown(described.get('format', ''))}"
             )
-        if described["version"] != str(VERSION):
-            raise PlanError(f"{path}: a plan of version {described['version']}; this program reads version {VERSION}")
-        shape = (int(described["n_steps"]), int(described["n_ports"]))
-        if table.num_rows != shape[0] * shape[1]:
-            raise PlanError(f"{path}: {table.num_rows} rows, but {shape[0]} steps of {shape[1]} ports")
-        power_kw, energy_kwh = np.full(shape, np.nan), np.full(shape, np.nan)
-        at = (table["step"].to_numpy(), table["port"].to_numpy())
-        power_kw[at] = table["power_kw"].to_numpy()
-        energy_kwh[at] = table["energy_kwh"].to_numpy()
+        if described.get("version") != str(VERSION):
+            version = described.get("version")
+            raise PlanError(f"{path}: a plan of version {version}; this program reads version {VERSION}")
+        sizes = [described.get(name, "") for name in ("n_steps", "n_ports")]
+        if not all(re.fullmatch("[0-9]{1,9}", size) for size in sizes):
+            raise PlanError(f"{path}: n_steps and n_ports are {' and '.join(map(shown, sizes))}, not whole numbers")
+        n_steps, n_ports = map(int, sizes)
+        if table.num_rows != n_steps * n_ports:
+            raise PlanError(f"{path}: {table.num_rows} rows, but {n_steps} steps of {n_ports} ports")
+        column = {name: _column(table, name, path) for name in COLUMNS}
+        place = column["step"] * n_ports + column["port"]
+        if not np.array_equal(np.sort(place), np.arange(table.num_rows)) or (column["port"] >= n_ports).any():
+            raise PlanError(f"{path}: the columns step and port do not name every step and port once")
+        power_kw, energy_kwh = np.full((n_steps, n_ports), np.nan), np.full((n_steps, n_ports), np.nan)
+        at = (column["step"], column["port"])
+        power_kw[at] = column["power_kw"]
+        energy_kwh[at] = column["energy_kwh"]
         return cls(power_kw, energy_kwh)
+
+
+def _column(table: pa.Table, name: str, path: str | Path) -> np.ndarray:
+    """Whole numbers of 0 or more for step and port, powers and energies for the others."""
+    column, whole = table[name], name in ("step", "port")
+    wanted = pa.int64() if whole else pa.float64()
+    if column.type != wanted or column.null_count:
+        raise PlanError(
+            f"{path}: the column {name} is {column.type} with {column.null_count} empty; {wanted} is needed"
+        )
+    values: np.ndarray = column.to_numpy()
+    if whole and ((values < 0) | (values > MOST_CELLS)).any():
+        raise PlanError(f"{path}: the column {name} holds {values.min()} to {values.max()}; it counts from 0")
+    if not whole and (np.abs(values) > MOST).any():
+        raise PlanError(f"{path}: the column {name} holds {np.nanmax(np.abs(values)):g}; at most {MOST:g}")
+    return values
 
 
 @kernel

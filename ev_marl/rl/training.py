@@ -5,7 +5,6 @@ A configuration and a scenario come in. The best policy of each seed on the vali
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import threading
@@ -24,7 +23,7 @@ from ev_marl.rl.algorithm import after_restoring, build
 from ev_marl.rl.config import Stop, TrainingConfig
 from ev_marl.rl.export import describe, export
 from ev_marl.rl.ray_session import ray_session
-from ev_marl.rl.training_folder import STATE, VALIDATION, SeedFolder, TrainingFolder, default_folder
+from ev_marl.rl.training_folder import STATE, VALIDATION, SeedFolder, TrainingFolder, default_folder, read_record
 from ev_marl.rl.training_log import Progress, TrainingLog
 from ev_marl.rl.validation_days import ValidationDays
 from ev_marl.scenario import Scenario
@@ -271,7 +270,10 @@ class _SeedRun:
             return
         algorithm.restore_from_path(str(checkpoint.absolute()))
         after_restoring(algorithm)
-        self.at = Counters(**json.loads((checkpoint / STATE).read_text(encoding="utf-8")))
+        try:
+            self.at = Counters(**read_record(checkpoint / STATE))
+        except TypeError as error:
+            raise RunError(f"{checkpoint / STATE} is broken: {error}; delete {checkpoint} to begin anew") from error
         self.say(f"seed {self.seed}: continues after iteration {self.at.iteration} ({self.at.days} days)")
 
 

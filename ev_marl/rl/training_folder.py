@@ -20,6 +20,7 @@ import hashlib
 import io
 import json
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,10 +33,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ev_marl.compare.folder import differences, write_atomically
+from ev_marl.compare.folder import differences
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.scenario import Scenario
 from ev_marl.support.errors import RunError, TrustError
+from ev_marl.support.files import FileError, is_empty, parse_json, read_text, remove_parts, write_atomically
 from ev_marl.support.ours import is_ours, sign
 from ev_marl.support.package import FOLDER, __version__
 
@@ -49,6 +51,7 @@ VALIDATION = "validation.json"
 PROGRESS = "progress.csv"
 SITTINGS = "sittings.jsonl"
 FINISHED = "finished.json"
+MOST_BYTES = 200_000_000  # of a JSON file in it
 STATE = "training.json"  # inside a checkpoint: the counters, which RLlib does not have
 _PACKAGES = ("numpy", "numba", "torch", "ray", "gymnasium")
 # What may differ between the runs of one folder: the seeds, and when they stop.
@@ -88,7 +91,7 @@ class TrainingFolder:
             raise RunError(f"{path} is a file; choose a folder for the result with --out")
         if run.is_file():
             _check_same(run, _identity(config, scenario))
-        elif path.is_dir() and any(path.iterdir()):
+        elif path.is_dir() and not is_empty(path):
             raise RunError(f"{path} is not empty and holds no training run; choose another folder with --out")
         else:
             path.mkdir(parents=True, exist_ok=True)
@@ -100,6 +103,7 @@ class TrainingFolder:
                 "git_revision": _git_revision(),
             }
             write_atomically(run, _json(record))
+        remove_parts(path)
 
     def seed(self, seed: int) -> SeedFolder:
         """The folder of one training seed."""
@@ -144,7 +148,7 @@ class SeedFolder:
     def finished(self) -> dict[str, Any] | None:
         """The summary, if the seed is finished."""
         file = self.path / FINISHED
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        return read_record(file) if file.is_file() else None
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the summary."""
@@ -195,7 +199,7 @@ class SeedFolder:
         if file.is_file() and until > 0:
             with file.open(newline="", encoding="utf-8") as lines:
                 # An incomplete row, from when the process was killed, is later than any checkpoint.
-                rows = [row for row in csv.DictReader(lines) if int(row["iteration"] or 0) <= until]
+                rows = [row for row in csv.DictReader(lines) if _whole(row.get("iteration")) <= until]
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
@@ -208,10 +212,32 @@ class SeedFolder:
             csv.writer(file, lineterminator="\n").writerow(row)
 
 
+def _whole(text: str | None) -> int:
+    """A count of a table, 0 where it is none."""
+    return int(text) if text and re.fullmatch("[0-9]{1,9}", text) else 0
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A JSON file of the folder.
+
+    Raises
+    ------
+    RunError
+        If it is broken.
+    """
+    try:
+        content = parse_json(read_text(path, MOST_BYTES))
+        if not isinstance(content, dict):
+            raise FileError("this is no JSON object")
+    except FileError as error:
+        raise RunError(f"{path}: {error}; delete it and run the same command again") from error
+    return content
+
+
 def _check_same(run: Path, wanted: dict[str, Any]) -> None:
     """Refuse the folder of another run. Keys that newer versions have added take their defaults in older folders."""
     try:
-        record = json.loads(run.read_bytes())
+        record = read_record(run)
         there = _identity(TrainingConfig.model_validate(record["config"]), Scenario.model_validate(record["scenario"]))
     except (ValidationError, KeyError, ValueError) as error:
         raise RunError(f"{run} is not the record of a training run, or of another version: {error}") from error

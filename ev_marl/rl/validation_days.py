@@ -12,16 +12,30 @@ from pathlib import Path
 
 import numpy as np
 
-from ev_marl.compare.folder import write_atomically
 from ev_marl.compare.statistics import score
 from ev_marl.env.setup import Setting
 from ev_marl.optimum import solve_day
 from ev_marl.policies import Policy, make_policy, rollout
 from ev_marl.policies.base import ObservingPolicy
 from ev_marl.support.errors import RunError
+from ev_marl.support.files import parse_json, read_text, write_atomically
+from ev_marl.support.values import number
 from ev_marl.world.seeds import day_seeds
 
+MOST_BYTES = 100_000_000
 SEED = 0
+
+
+def _kept(cache: Path, n_days: int) -> dict[str, list[float]]:
+    """What a file keeps: bounds, and what uncontrolled charging earned, one number a day each."""
+    try:
+        kept = parse_json(read_text(cache, MOST_BYTES))
+        columns = {name: [number(value) for value in kept[name]] for name in ("bound", "uncontrolled")}
+        if any(len(column) != n_days for column in columns.values()):
+            raise ValueError(f"it is not of {n_days} days")
+    except (TypeError, ValueError, KeyError) as error:
+        raise RunError(f"{cache} is broken: {error}; delete it to solve the bounds anew") from error
+    return columns
 
 
 class ValidationDays:
@@ -50,7 +64,7 @@ class ValidationDays:
         self._simulator = setting.simulator(self._tracks)
         self._uncontrolled = self._returns(make_policy("uncontrolled"))
         if cache.is_file():
-            kept = json.loads(cache.read_text(encoding="utf-8"))
+            kept = _kept(cache, len(self._tracks))
             if not np.allclose(kept["uncontrolled"], self._uncontrolled, rtol=1e-6, atol=1e-6):
                 raise RunError(f"{cache}: has the bounds of other days than these; delete it to solve them again")
         else:

@@ -5,9 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import numpy as np
+
+from ev_marl.support.registry import did_you_mean
+from ev_marl.support.values import shown
+
+
+def zone_of(name: object) -> ZoneInfo:
+    """The time zone of an IANA name.
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name; the message suggests one.
+    """
+    try:
+        return ZoneInfo(name if isinstance(name, str) else "")
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: `Europe` is a folder of zones
+        near = did_you_mean(str(name), sorted(available_timezones()))
+        message = f"found {shown(name)}; expected an IANA time zone such as Europe/Amsterdam.{near}"
+        raise ValueError(message) from error
 
 
 @dataclass(frozen=True)

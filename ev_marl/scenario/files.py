@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -10,6 +11,11 @@ from pathlib import Path
 
 from ev_marl.scenario.schema import PowerByHour, PowerFile
 from ev_marl.scenario.series import Series
+from ev_marl.support.errors import DataError
+from ev_marl.support.files import FileError, read_text
+from ev_marl.support.values import in_range
+
+MOST_BYTES = 200_000_000
 
 
 def power_series(model: float | PowerByHour | PowerFile, n_steps: int) -> Series:
@@ -24,7 +30,7 @@ def power_series(model: float | PowerByHour | PowerFile, n_steps: int) -> Series
 
     Raises
     ------
-    ValueError
+    DataError
         If the file is missing, has no such column, a value that is no number, or the wrong number of rows.
     """
     if isinstance(model, PowerByHour):
@@ -39,17 +45,17 @@ def read_column(path: Path, column: str | None, n_steps: int) -> list[float]:
 
     Raises
     ------
-    ValueError
+    DataError
         If the file is missing or no text, has no such column, a value that is no number, or the wrong number of rows.
     """
     table = Table.read(path)
     names = table.names
     if column is None:
         if len(names) != 1:
-            raise ValueError(f"file {path} has the columns {', '.join(names) or '(none)'}; say which with `column:`")
+            raise DataError(f"file {path} has the columns {', '.join(names) or '(none)'}; say which with `column:`")
         column = names[0]
     if column not in names:
-        raise ValueError(f"file {path} has no column '{column}'; it has {', '.join(names)}")
+        raise DataError(f"file {path} has no column '{column}'; it has {', '.join(names)}")
     return table.column(column, n_steps)
 
 
@@ -67,24 +73,21 @@ class Table:
 
         Raises
         ------
-        ValueError
+        DataError
             If it is missing or no text, has two columns of one name, or separates columns by other than commas.
         """
         try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file)
-                rows = list(reader)
-                names = tuple(reader.fieldnames or ())
-        except FileNotFoundError:
-            raise ValueError(f"file {path} does not exist") from None
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"file {path} cannot be read: {error}") from error
+            reader = csv.DictReader(io.StringIO(read_text(path, MOST_BYTES), newline=""))
+            rows = list(reader)
+            names = tuple(reader.fieldnames or ())
+        except (FileError, csv.Error) as error:
+            raise DataError(f"file {path}: {error}") from error
         other = next((sign for sign in (";", "\t") if len(names) == 1 and sign in names[0]), None)
         if other is not None:
-            raise ValueError(f"file {path} separates columns by {other!r}; separate them by commas")
+            raise DataError(f"file {path} separates columns by {other!r}; separate them by commas")
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
-            raise ValueError(f"file {path} has two columns called '{twice[0]}'")
+            raise DataError(f"file {path} has two columns called '{twice[0]}'")
         return cls(path, names, rows)
 
     def check_length(self, n_steps: int) -> None:
@@ -92,11 +95,11 @@ class Table:
 
         Raises
         ------
-        ValueError
+        DataError
             If not.
         """
         if len(self.rows) != n_steps:
-            raise ValueError(
+            raise DataError(
                 f"file {self.path} has {len(self.rows)} rows; the horizon has {n_steps} steps, one row for each"
             )
 
@@ -105,7 +108,7 @@ class Table:
 
         Raises
         ------
-        ValueError
+        DataError
             If there are more or fewer, or if one is no number.
         """
         self.check_length(n_steps)
@@ -118,5 +121,8 @@ def _number(path: Path, row: int, column: str, text: str | None) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f"file {path}, column '{column}', row {row}: {text or 'nothing'!r} is not a finite number")
-    return value
+        raise DataError(f"file {path}, column '{column}', row {row}: {text or 'nothing'!r} is not a finite number")
+    try:
+        return in_range(value, text)
+    except ValueError as error:
+        raise DataError(f"file {path}, column '{column}', row {row}: {error}") from error

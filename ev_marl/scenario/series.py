@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from ev_marl.scenario.clock import Clock
+from ev_marl.support.errors import SiteError
 
 SeriesKind = Literal["constant", "by_hour", "by_step"]
 
@@ -43,7 +44,7 @@ class Series:
 
         Raises
         ------
-        ValueError
+        SiteError
             If a series by step has not one value per step.
         """
         if self.kind == "constant":
@@ -52,7 +53,7 @@ class Series:
         if self.kind == "by_hour":
             return values[clock.local_hour.astype(np.int64)]
         if len(values) != clock.n_steps:
-            raise ValueError(f"a series by step needs {clock.n_steps} values, one per step, and has {len(values)}")
+            raise SiteError(f"a series by step needs {clock.n_steps} values, one per step, and has {len(values)}")
         return values.copy()
 
     @property

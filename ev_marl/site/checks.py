@@ -18,7 +18,7 @@ from ev_marl.scenario.series import Series
 from ev_marl.scenario.sizes import DEEPEST_SITE
 from ev_marl.support.errors import SiteError
 from ev_marl.support.registry import did_you_mean
-from ev_marl.support.values import listed
+from ev_marl.support.values import LEAST, MOST, listed, shown
 
 STATION_NAME = re.compile(r"^[a-z]+_[0-9]+$")
 GROUP_KEYS = ("kind", "import_limit_kw", "export_limit_kw", "base_load", "pv", "bus")
@@ -96,13 +96,13 @@ def _port_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any]) 
     for key in PORT_KEYS[2:]:
         if key not in attributes:
             continue
-        value, most = attributes[key], 1.0 if "efficiency" in key else math.inf
+        value, most = attributes[key], 1.0 if "efficiency" in key else MOST
         allowed = "at least 0" if key == "discharge_kw" else "above 0"
         if most == 1.0:
             allowed += " and at most 1"
-        low = _is_number(value) and (value > 0 or (value == 0 and key == "discharge_kw"))
-        if not low or value > most or math.isinf(value):
-            yield f"port '{node}': {key} is {value!r}; it must be a number {allowed}"
+        least = 0.0 if key == "discharge_kw" else 0.01 if most == 1.0 else LEAST
+        if not _is_number(value) or not (least <= value <= most):
+            yield f"port '{node}': {key} is {shown(value)}; it must be a number {allowed}"
     if attributes.get("supply", "ac") not in ("ac", "dc"):
         yield f"port '{node}': supply is {attributes['supply']!r}; it must be 'ac' or 'dc'"
 
@@ -141,8 +141,8 @@ def _limit_problems(node: str, key: str, limit: Any) -> Iterator[str]:
         yield f"'{node}': {key} is {limit!r}; it must be a number of kW or a Series"
         return
     lowest = min(values)
-    if any(math.isnan(value) for value in values) or lowest < 0:
-        yield f"'{node}': {key} is {lowest:g} kW; a limit must be 0 or more"
+    if any(math.isnan(value) or MOST < value < math.inf for value in values) or lowest < 0:
+        yield f"'{node}': {key} is {lowest:g} kW; a limit must be 0 or more, and at most {MOST:g}"
 
 
 def _kinds(graph: nx.DiGraph, nodes: Any) -> list[object]:
@@ -154,4 +154,4 @@ def _is_number(value: object) -> bool:
 
 
 def _is_finite(value: Any) -> bool:
-    return _is_number(value) and math.isfinite(value)
+    return _is_number(value) and abs(value) <= MOST

@@ -6,16 +6,20 @@ GraphML knows numbers and text, so series, load profiles and photovoltaic plants
 from __future__ import annotations
 
 import json
+import warnings
 from numbers import Real
 from pathlib import Path
-from xml.etree.ElementTree import ParseError
+from typing import get_args
 
 import networkx as nx
-from pydantic import ValidationError
 
 from ev_marl.scenario.schema import LoadProfile, Pv
-from ev_marl.scenario.series import Series
+from ev_marl.scenario.series import Series, SeriesKind
 from ev_marl.support.errors import SiteError
+from ev_marl.support.files import FileError, read_text
+from ev_marl.support.values import in_range, shown
+
+MOST_BYTES = 200_000_000
 
 
 def write_graph(graph: nx.DiGraph, name: str, path: Path) -> None:
@@ -44,11 +48,16 @@ def read_graph(path: Path) -> tuple[nx.DiGraph, str | None]:
         If the file is missing or no GraphML, or an attribute cannot be read.
     """
     try:
-        graph = nx.read_graphml(path)
-    except FileNotFoundError:
-        raise SiteError(f"{path}: there is no such file") from None
-    except (ParseError, nx.NetworkXError, KeyError, ValueError) as error:
-        raise SiteError(f"{path}: this is not GraphML: {error}") from error
+        text = read_text(path, MOST_BYTES)
+        with warnings.catch_warnings():  # of keys without a type; what they hold is checked
+            warnings.simplefilter("ignore")
+            graph = nx.parse_graphml(text)
+    except FileError as error:
+        raise SiteError(f"{path}: {error}") from error
+    except Exception as error:
+        raise SiteError(f"{path}: this is not GraphML: {type(error).__name__}: {error}") from error
+    if not graph.is_directed() or graph.is_multigraph():
+        raise SiteError(f"{path}: a site is a graph with one directed edge from each node to each below it")
     name = graph.graph.get("site")
     for node, attributes in graph.nodes(data=True):
         for key in ("import_limit_kw", "export_limit_kw", "base_load", "pv"):
@@ -79,6 +88,8 @@ def _from_text(path: Path, node: str, key: str, text: str) -> Series | LoadProfi
         data = json.loads(text)
         if "profile" in data:
             return LoadProfile.model_validate(data)
-        return Series(tuple(float(value) for value in data["values"]), data["kind"])
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise SiteError(f"{path}: '{node}': {key} is {text!r}, which cannot be read: {error}") from error
+        if data["kind"] not in get_args(SeriesKind):
+            raise ValueError(f"found the kind {shown(data['kind'])}; expected {', '.join(get_args(SeriesKind))}")
+        return Series(tuple(in_range(float(value), value) for value in data["values"]), data["kind"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise SiteError(f"{path}: '{node}': {key} is {shown(text)}, which cannot be read: {error}") from error

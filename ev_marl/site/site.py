@@ -22,6 +22,7 @@ from ev_marl.site.attach import attach, check_network
 from ev_marl.site.build import graph_of
 from ev_marl.site.checks import check_graph
 from ev_marl.site.graphml import read_graph, write_graph
+from ev_marl.support.errors import SiteError
 
 if TYPE_CHECKING:
     from ev_marl.grid.model.network import Network
@@ -123,7 +124,10 @@ class Site:
             If the file cannot be read or is no site.
         """
         graph, name = read_graph(Path(path))
-        return cls(graph, name)
+        try:
+            return cls(graph, name)
+        except SiteError as error:
+            raise SiteError(f"{path}: {error}") from error
 
     def limits(self, clock: Clock) -> tuple[np.ndarray, np.ndarray]:
         """Limits of every step and group.

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import time
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from ev_marl.support.errors import EvMarlError
+
+PART = ".part"  # how the name of a file ends while it is being written
+OLD_PART_S = 600.0
 
 
 class FileError(EvMarlError, ValueError):
@@ -72,14 +78,65 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 def read_text(path: Path, most: int) -> str:
     """Contents of a UTF-8 text file, without its byte-order mark; see `read_bytes`."""
-    content = read_bytes(path, most)
+    return decoded(read_bytes(path, most))
+
+
+def decoded(content: bytes) -> str:
+    """UTF-8 text, without its byte-order mark.
+
+    Raises
+    ------
+    FileError
+        If it is none; with the line.
+    """
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise FileError(
-            f"this is not UTF-8 text: byte 0x{error.object[error.start]:02x} in line {line}; save it as UTF-8", line
-        ) from error
+        byte = error.object[error.start]
+        raise FileError(f"this is not UTF-8 text: byte 0x{byte:02x} in line {line}; save it as UTF-8", line) from error
+
+
+def parse_json(text: str) -> Any:
+    """What a JSON text says.
+
+    Raises
+    ------
+    FileError
+        If it is no JSON.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"this is not JSON: {error}") from error
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file that is either complete or not there."""
+    part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    try:
+        with part.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what `write_atomically` left behind where its process was killed; what is young may still be written."""
+    for part in folder.glob(f".*{PART}"):
+        try:
+            if part.is_file() and time.time() - part.stat().st_mtime > OLD_PART_S:
+                part.unlink()
+        except FileNotFoundError:
+            continue  # its writer was faster
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing but parts of files that are being written, or were when their process ended."""
+    return all(entry.name.startswith(".") and entry.name.endswith(PART) for entry in folder.iterdir())
 
 
 def read_arrays(path: Path, most: int = 2 * 10**9) -> dict[str, np.ndarray]:

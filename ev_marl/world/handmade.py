@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
-from ev_marl.scenario.clock import Clock
+from ev_marl.scenario.clock import Clock, zone_of
+from ev_marl.scenario.units import FIRST_DAY, LAST_DAY
 from ev_marl.site.tree import add_up_columns
 from ev_marl.support.errors import TrackError
 from ev_marl.support.registry import did_you_mean
+from ev_marl.support.values import shown
 from ev_marl.world.session_table import FIELDS, session_table
 
 if TYPE_CHECKING:
@@ -126,13 +127,15 @@ def local_start(start: datetime | str, timezone: str) -> datetime:
         If the text is no time or the zone is unknown.
     """
     try:
-        zone = ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise TrackError(f"timezone '{timezone}' is not an IANA time zone such as Europe/Amsterdam") from None
+        zone = zone_of(timezone)
+    except ValueError as error:
+        raise TrackError(f"timezone: {error}") from None
     try:
         time = datetime.fromisoformat(start) if isinstance(start, str) else start
     except ValueError:
-        raise TrackError(f"start '{start}' is not a time like 2023-05-15T00:00") from None
+        raise TrackError(f"start {shown(start)} is not a time like 2023-05-15T00:00") from None
+    if not FIRST_DAY < time.date() < LAST_DAY:
+        raise TrackError(f"start {time} is not between {FIRST_DAY} and {LAST_DAY}")
     return time.replace(tzinfo=zone) if time.tzinfo is None else time.astimezone(zone)
 
 

@@ -28,6 +28,7 @@ from ev_marl.world.streams import stream
 from ev_marl.world.track import Track
 from ev_marl.world.world import World, episode_start
 
+MOST_DAYS = 4000  # from the first session of a file to the last
 TARGET_SOC = (0.7, 0.95)  # range of the state of charge at departure, imputed
 
 Dataset = Literal["acn", "elaadnl", "prices"]
@@ -155,6 +156,11 @@ def sessions_to_tracks(
     zone = ZoneInfo(data.timezone)
     records = data.records
     first_day, last_day = (records[k].arrival.astimezone(zone).date() for k in (0, -1))
+    if (last_day - first_day).days > MOST_DAYS:
+        raise DataError(
+            f"{data.file}: the first session is of {first_day}, the last of {last_day}; at most {MOST_DAYS:,} days are "
+            "read. Is a time mistyped?"
+        )
     world = World(
         scenario.model_copy(
             update={"timezone": data.timezone, "start": first_day, "until": last_day, "days": "all"},

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
+from ev_marl.scenario.clock import zone_of
+from ev_marl.scenario.schema.vehicles import LATEST_TAPER
+from ev_marl.scenario.units import FIRST_DAY, LAST_DAY, LONGEST_H
+from ev_marl.support.values import LEAST, MOST
 from ev_marl.world.session_table import FIELDS, SESSION
 
 if TYPE_CHECKING:
@@ -80,8 +83,9 @@ def _values(name: str, values: np.ndarray, shape: tuple[int, ...]) -> list[str]:
         return [f"{name} has the shape {values.shape}; {shape} is needed"]
     if values.dtype != np.float64:
         return [f"{name} is {values.dtype}; float64 is needed"]
-    if not np.isfinite(values).all():
-        return [f"{name} is not finite at step {int(np.argwhere(~np.isfinite(values))[0][0])}"]
+    if not (np.abs(values) <= MOST).all():
+        step = int(np.argwhere(~(np.abs(values) <= MOST))[0][0])
+        return [f"{name} is not finite at step {step}, or beyond {MOST:g}"]
     return []
 
 
@@ -90,14 +94,16 @@ def _frame(track: Track) -> list[str]:
     n_steps, n_groups = track.n_steps, len(track.groups)
     if n_steps == 0:
         found.append("buy_per_kwh is empty: a track has at least one step")
-    if not (track.step_h > 0 and np.isfinite(track.step_h)):
-        found.append(f"step_h is {track.step_h}; it must be above 0 h")
+    if not LEAST <= track.step_h * max(1, n_steps) <= LONGEST_H or not track.step_h >= LEAST:
+        found.append(f"step_h is {track.step_h}; it must be above 0 h, and all {n_steps} steps at most {LONGEST_H:g} h")
     if track.start.tzinfo is None:
         found.append(f"start {track.start} has no time zone")
+    if not FIRST_DAY < track.start.date() < LAST_DAY:
+        found.append(f"start {track.start} is not between {FIRST_DAY} and {LAST_DAY}")
     try:
-        ZoneInfo(track.timezone)
-    except (ZoneInfoNotFoundError, ValueError):
-        found.append(f"timezone '{track.timezone}' is not an IANA time zone such as Europe/Amsterdam")
+        zone_of(track.timezone)
+    except ValueError as error:
+        found.append(f"timezone: {error}")
     if track.turned_away < 0:
         found.append(f"turned_away is {track.turned_away}; it must be 0 or more")
     for names in ("ports", "groups"):
@@ -114,13 +120,15 @@ def _frame(track: Track) -> list[str]:
         values = getattr(track, name)
         if values.shape != shape or values.dtype != np.float64 or not name.endswith("limit_kw"):
             found += _values(name, values, shape)
-        elif not (values >= 0).all():
-            found.append(f"{name} is {_worst(values)} kW somewhere; a limit is 0 or more, inf for none")
+        elif not ((values >= 0) & ((values <= MOST) | np.isinf(values))).all():
+            found.append(f"{name} is {_worst(values)} kW somewhere; a limit is 0 to {MOST:g}, inf for none")
     return found
 
 
 def _worst(values: np.ndarray) -> float:
-    return float("nan") if np.isnan(values).any() else float(values.min())
+    if np.isnan(values).any():
+        return float("nan")
+    return float(values.min()) if values.min() < 0 else float(values[np.isfinite(values)].max())
 
 
 def _names(what: str, mine: tuple[str, ...], needed: tuple[str, ...], of: str = "site") -> list[str]:
@@ -150,11 +158,15 @@ def _session_values(track: Track) -> list[str]:
             departure <= arrival,
             lambda k: f"departure_step {departure[k]} is not after arrival_step {arrival[k]}",
         ),
+        (departure > MOST, lambda k: f"departure_step {departure[k]} is beyond {MOST:g}"),
         (
             ~(energy + np.maximum(0.0, wanted) <= capacity + _ROUNDING_KWH) & np.isfinite(energy + wanted + capacity),
             lambda k: f"energy_kwh {energy[k]:g} + wanted_kwh {wanted[k]:g} is above capacity_kwh {capacity[k]:g}",
         ),
-        (~((taper > 0) & (taper < 1)), lambda k: f"taper_start is {taper[k]}, not in (0, 1)"),
+        (
+            ~((taper >= LEAST) & (taper <= LATEST_TAPER)),
+            lambda k: f"taper_start is {taper[k]}, not above 0 and at most {LATEST_TAPER}",
+        ),
         (
             reserve > capacity + _ROUNDING_KWH,
             lambda k: f"reserve_kwh {reserve[k]:g} is above capacity_kwh {capacity[k]:g}",
@@ -165,7 +177,7 @@ def _session_values(track: Track) -> list[str]:
         found += _listed(np.flatnonzero(bad), text)
     for name, field in FIELDS.items():
         if field.allowed:
-            good = np.isfinite(s[name]) & (s[name] > 0 if field.allowed == "above 0" else s[name] >= 0)
+            good = (s[name] <= MOST) & (s[name] >= (LEAST if field.allowed == "above 0" else 0.0))
             found += _listed(np.flatnonzero(~good), partial(_out_of_range, name, s[name], field.allowed))
     if (np.diff(arrival) < 0).any():
         found.append("sessions are not sorted by arrival_step")

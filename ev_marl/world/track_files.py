@@ -10,6 +10,7 @@ metadata; in JSON they stand below `grid`.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,14 +21,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ev_marl.scenario.sizes import MOST_STEPS
 from ev_marl.support.errors import TrackError
+from ev_marl.support.files import FileError, parse_json, read_text, write_atomically
+from ev_marl.support.parquet import read_table
+from ev_marl.support.values import shown
 from ev_marl.world import handmade
-from ev_marl.world.session_table import FIELDS, SESSION
+from ev_marl.world.session_table import FIELDS, LONGEST_NAME, SESSION
 
 if TYPE_CHECKING:
     from ev_marl.world.track import Track
 
 FORMAT = "ev_marl-track"
+MOST_BYTES = 500_000_000
+LARGEST = 1e18  # number of a file; what a field may be is checked later
 VERSION = 1
 
 _FRAME = ("start", "timezone", "step_h", "currency", "ports", "groups", "turned_away", "source")
@@ -77,9 +84,10 @@ def read(path: Path) -> dict[str, Any]:
     readers = {".parquet": _read_parquet, ".json": _read_json}
     if path.suffix not in readers:
         raise TrackError(f"{path}: a track file ends in .parquet or .json, not in '{path.suffix}'")
-    if not path.is_file():
-        raise TrackError(f"{path}: there is no such file")
-    return readers[path.suffix](path)
+    try:
+        return readers[path.suffix](path)
+    except FileError as error:
+        raise TrackError(f"{path}: {error}") from error
 
 
 def _frame(track: Track) -> dict[str, Any]:
@@ -119,8 +127,10 @@ def _check_frame(frame: Any, path: Path) -> dict[str, Any]:
         "source": dict,
     }
     for name, kind in types.items():
-        if not isinstance(frame[name], kind):
-            raise TrackError(f"{path}: the field {name} is {frame[name]!r}")
+        value = frame[name]
+        parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+        if not isinstance(value, kind) or isinstance(value, bool) or not all(isinstance(part, str) for part in parts):
+            raise TrackError(f"{path}: the field {name} is {shown(value)}")
     try:
         start: datetime = handmade.local_start(frame["start"], frame["timezone"])
     except TrackError as error:
@@ -128,7 +138,7 @@ def _check_frame(frame: Any, path: Path) -> dict[str, Any]:
     return {
         "start": start,
         "timezone": frame["timezone"],
-        "step_h": float(frame["step_h"]),
+        "step_h": _real(frame["step_h"], "step_h", path),
         "currency": frame["currency"],
         "ports": tuple(frame["ports"]),
         "groups": tuple(frame["groups"]),
@@ -157,14 +167,11 @@ def _write_json(track: Track, path: Path) -> None:
         }
     columns = [track.sessions[name].tolist() for name in _SESSION_TYPES]
     content["sessions"] = [dict(zip(_SESSION_TYPES, row, strict=True)) for row in zip(*columns, strict=True)]
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise TrackError(f"{path}: is not JSON: {error}") from error
+    stored = parse_json(read_text(path, MOST_BYTES))
     content = _check_frame(stored, path)
     for name in _PRICES:
         content[name] = _floats(_take(stored, name, path), name, path)
@@ -215,16 +222,14 @@ def _write_parquet(track: Track, path: Path) -> None:
                 values = np.ascontiguousarray(getattr(track.grid, name)[:, k])
                 columns[f"grid_{name}/{element}"] = pa.array(values)
     metadata = {FORMAT: json.dumps(frame, ensure_ascii=False, allow_nan=False)}
-    pq.write_table(pa.table(columns).replace_schema_metadata(metadata), path)
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns).replace_schema_metadata(metadata), buffer)
+    write_atomically(path, buffer.getvalue())
 
 
 def _read_parquet(path: Path) -> dict[str, Any]:
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise TrackError(f"{path}: is not a Parquet file: {error}") from error
-    frame = (table.schema.metadata or {}).get(FORMAT.encode())
-    stored: Any = json.loads(frame) if frame else None
+    table, told = read_table(path, MOST_STEPS)
+    stored: Any = parse_json(told[FORMAT]) if FORMAT in told else None
     content = _check_frame(stored, path)
     grid = None if stored.get("grid") is None else _element_names(stored, path)
     needed = [*_PRICES, *(f"{name}/{group}" for name in _BY_GROUP for group in content["groups"]), "sessions"]
@@ -246,12 +251,13 @@ def _read_parquet(path: Path) -> dict[str, Any]:
         powers = {name: stacked(f"grid_{name}", grid[names]) for name, names in _GRID.items()}
         content["grid"] = grid | powers
     kind = table.schema.field("sessions").type
-    fields = {field.name for field in kind.value_type} if pa.types.is_list(kind) else set()
+    is_table = pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)
+    fields = {field.name for field in kind.value_type} if is_table else set()
     absent = [name for name in _SESSION_TYPES if name not in fields]
     if absent:
         raise TrackError(f"{path}: the column sessions lacks {', '.join(absent)}")
-    rows = [row for step in table["sessions"].to_pylist() for row in step]
-    content["sessions"] = _session_arrays({name: [row[name] for row in rows] for name in _SESSION_TYPES}, path)
+    rows = [row or {} for step in table["sessions"].to_pylist() for row in step or ()]
+    content["sessions"] = _session_arrays({name: [row.get(name) for row in rows] for name in _SESSION_TYPES}, path)
     return content
 
 
@@ -276,10 +282,22 @@ def _floats(values: Any, name: str, path: Path, nulls: bool = False) -> np.ndarr
     """A list of numbers as float64; `null` is infinity where that is allowed."""
     if not isinstance(values, list):
         raise TrackError(f"{path}: the field {name} must be a list of numbers")
-    for k, value in enumerate(values):
-        if not (isinstance(value, int | float) or (nulls and value is None)) or isinstance(value, bool):
-            raise TrackError(f"{path}: the field {name}[{k}] is {value!r}, not a number")
-    return np.array([float("inf") if value is None else value for value in values], dtype=np.float64)
+    if nulls:
+        values = [float("inf") if value is None else value for value in values]
+    return np.array(
+        [value if type(value) is float else _real(value, f"{name}[{k}]", path) for k, value in enumerate(values)],
+        dtype=np.float64,
+    )
+
+
+def _real(value: Any, name: str, path: Path) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or (isinstance(value, int) and abs(value) > LARGEST)
+    ):
+        raise TrackError(f"{path}: the field {name} is {shown(value)}, not a number")
+    return float(value)
 
 
 def _stack(columns: list[np.ndarray], n_steps: int, name: str, groups: tuple[str, ...], path: Path) -> np.ndarray:
@@ -295,11 +313,14 @@ def _session_arrays(columns: dict[str, list[Any]], path: Path) -> dict[str, Any]
     arrays: dict[str, Any] = {}
     for name, kind in _SESSION_TYPES.items():
         if kind == pa.string():
-            arrays[name] = np.array([str(value) for value in columns[name]], dtype=np.str_)
+            for k, value in enumerate(columns[name]):
+                if not isinstance(value, str) or len(value) > LONGEST_NAME:
+                    raise TrackError(f"{path}: the field sessions[{k}].{name} is {shown(value)}, not a name")
+            arrays[name] = np.array(columns[name], dtype=np.str_)
         elif kind == pa.int64():
             for k, value in enumerate(columns[name]):
-                if not isinstance(value, int) or isinstance(value, bool):
-                    raise TrackError(f"{path}: the field sessions[{k}].{name} is {value!r}, not a whole number")
+                if not isinstance(value, int) or isinstance(value, bool) or abs(value) > LARGEST:
+                    raise TrackError(f"{path}: the field sessions[{k}].{name} is {shown(value)}, not a whole number")
             arrays[name] = np.array(columns[name], dtype=np.int64)
         else:
             arrays[name] = _floats(columns[name], f"sessions.{name}", path)

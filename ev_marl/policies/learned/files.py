@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ev_marl.policies.learned.description import DESCRIPTION, SITE, WEIGHTS, PolicyFile
 from ev_marl.policies.learned.policy import FullyConnected, LearnedPolicy
+from ev_marl.scenario.schema import Action, Block
 from ev_marl.support.errors import OptionError
+from ev_marl.support.files import FileError, is_file, read_arrays, read_bytes
+
+MOST_BYTES = 50_000_000  # of a description
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
 
@@ -30,10 +32,14 @@ def load_policy(folder: str | Path) -> LearnedPolicy:
         If it is not such a folder, or its files are damaged or of another version.
     """
     path = Path(folder)
-    if not (path / DESCRIPTION).is_file() or not (path / WEIGHTS).is_file():
+    if not is_file(path / DESCRIPTION) or not is_file(path / WEIGHTS):
         raise OptionError(f"{path} is no learned policy: it has no {DESCRIPTION} with {WEIGHTS} beside it")
     try:
-        description = PolicyFile.model_validate_json((path / DESCRIPTION).read_bytes())
+        description = PolicyFile.model_validate_json(read_bytes(path / DESCRIPTION, MOST_BYTES))
+        TypeAdapter(list[Block]).validate_python(description.observation)
+        TypeAdapter(Action).validate_python(description.action)
+    except FileError as error:
+        raise OptionError(f"{path / DESCRIPTION}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise OptionError(f"{path / DESCRIPTION}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
@@ -59,9 +65,8 @@ def _arrays(file: Path) -> dict[str, np.ndarray]:
         If it cannot be read.
     """
     try:
-        with file.open("rb") as stream, np.load(stream) as weights:
-            return {name: weights[name] for name in weights.files}
-    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        return read_arrays(file)
+    except FileError as error:
         raise OptionError(f"{file} is damaged ({error}); export the policy again") from error
 
 

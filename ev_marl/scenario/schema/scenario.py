@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Field, field_validator, model_validator
 
 from ev_marl.scenario.base import FileModel, fault
+from ev_marl.scenario.clock import zone_of
 from ev_marl.scenario.problems import KeyPath
 from ev_marl.scenario.schema.action import Action
 from ev_marl.scenario.schema.coordinator import CoordinatorChoice, CoordinatorOptions
@@ -23,7 +23,7 @@ from ev_marl.scenario.schema.sessions import Sessions
 from ev_marl.scenario.schema.site import Group
 from ev_marl.scenario.schema.vehicles import Vehicles
 from ev_marl.scenario.units import Day, Duration, PositiveDuration
-from ev_marl.support.registry import did_you_mean, is_own_code
+from ev_marl.support.registry import is_own_code
 
 
 class Scenario(FileModel):
@@ -113,12 +113,7 @@ class Scenario(FileModel):
     @field_validator("timezone")
     @classmethod
     def _check_timezone(cls, timezone: str) -> str:
-        try:
-            ZoneInfo(timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: `Europe` is a folder of zones
-            near = did_you_mean(timezone, sorted(available_timezones()))
-            message = f"found '{timezone}'; expected an IANA time zone such as Europe/Amsterdam.{near}"
-            raise ValueError(message) from error
+        zone_of(timezone)
         return timezone
 
     @model_validator(mode="after")

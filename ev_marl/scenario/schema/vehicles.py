@@ -10,6 +10,9 @@ from ev_marl.scenario.base import Model, choice
 from ev_marl.scenario.schema.patterns import Name
 from ev_marl.scenario.units import NUMBER, Energy, Fraction, PositiveFraction, PositivePower, Power
 
+LATEST_TAPER = 0.999
+"""A battery that charges at full rate to the end has no taper."""
+
 
 class Vehicle(Model):
     """A vehicle model."""
@@ -24,7 +27,7 @@ class Vehicle(Model):
     """Highest power of the on-board charger [kW]."""
     dc_power: Power = 0.0
     """Highest DC charging power [kW]; 0: cannot charge at DC stations."""
-    taper_start: Annotated[PositiveFraction, Field(le=0.999)] = 0.8
+    taper_start: Annotated[PositiveFraction, Field(le=LATEST_TAPER)] = 0.8
     """State of charge from which charging slows down [-]."""
 
 

@@ -6,16 +6,17 @@ form is detected by the contents.
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from ev_marl.scenario.clock import zone_of
 from ev_marl.support.errors import DataError
+from ev_marl.support.files import FileError, parse_json
+from ev_marl.support.values import in_range, shown
 from ev_marl.world.readers.records import SessionRecord, SessionRecords, sound
-from ev_marl.world.readers.text import read_rows, read_text
+from ev_marl.world.readers.text import in_utc, read_rows, read_text
 
 DEFAULT_TIMEZONE = "America/Los_Angeles"  # all three sites are in California
 
@@ -48,19 +49,26 @@ def read_acn(path: str | Path, *, timezone: str | None = None) -> SessionRecords
 
 def _read_json(path: str | Path, text: str, timezone: str | None) -> SessionRecords:
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: is not JSON: {error}") from error
-    items = content if isinstance(content, list) else content.get("_items")
+        content = parse_json(text)
+    except FileError as error:
+        raise DataError(f"{path}: {error}") from error
+    items = content if isinstance(content, list) else content.get("_items") if isinstance(content, dict) else None
     if not isinstance(items, list):
         raise DataError(f"{path}: has no list `_items` of sessions")
     records = [_item(path, k, item) for k, item in enumerate(items)]
-    zones = {item["timezone"] for item in items if item.get("timezone")}
+    zones = {_zone(path, k, item["timezone"]) for k, item in enumerate(items) if item.get("timezone")}
     if timezone is None and len(zones) > 1:
         raise DataError(
             f"{path}: sessions of several time zones ({', '.join(sorted(zones))}); choose one with `timezone`"
         )
     return sound(records, Path(path).name, timezone or next(iter(zones), DEFAULT_TIMEZONE))
+
+
+def _zone(path: str | Path, k: int, name: object) -> str:
+    try:
+        return zone_of(name).key
+    except ValueError as error:
+        raise DataError(f"{path}: _items[{k}]: timezone: {error}") from error
 
 
 def _item(path: str | Path, k: int, item: Any) -> SessionRecord:
@@ -72,6 +80,8 @@ def _item(path: str | Path, k: int, item: Any) -> SessionRecord:
     if not station:
         raise DataError(f"{where}: spaceID or stationID is needed")
     inputs = item.get("userInputs") or []
+    if not isinstance(inputs, list) or not all(isinstance(entry, dict) for entry in inputs):
+        raise DataError(f"{where}: userInputs is {shown(inputs)}, not a list of mappings")
     requested = inputs[-1].get("kWhRequested") if inputs else None
     return SessionRecord(
         station=str(station),
@@ -86,17 +96,17 @@ def _item(path: str | Path, k: int, item: Any) -> SessionRecord:
 def _time(where: str, name: str, text: Any) -> datetime:
     """A time like `Wed, 01 May 2019 08:18:44 GMT`."""
     try:
-        time = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
-        raise DataError(f"{where}: {name} is {text!r}, not a time like Wed, 01 May 2019 08:18:44 GMT") from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        time = parsedate_to_datetime(text if isinstance(text, str) else "")
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"{where}: {name} is {shown(text)}, not a time like Wed, 01 May 2019 08:18:44 GMT") from None
+    return in_utc(f"{where}: {name}", text, time)
 
 
 def _number(where: str, name: str, value: Any) -> float:
     try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise DataError(f"{where}: {name} is {value!r}, not a number") from None
+        return in_range(float(value), value)
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"{where}: {name} is {shown(value)}, not a number of kWh") from None
 
 
 def _read_csv(path: str | Path, timezone: str) -> SessionRecords:
@@ -105,7 +115,7 @@ def _read_csv(path: str | Path, timezone: str) -> SessionRecords:
     if missing:
         raise DataError(f"{path}: no column {', '.join(missing)}; found {', '.join(header)}")
     column = {name: k for k, name in enumerate(header)}
-    zone = ZoneInfo(timezone)
+    zone = zone_of(timezone)
     records = []
     for line, row in rows:
         where = f"{path}:{line}"
@@ -115,7 +125,9 @@ def _read_csv(path: str | Path, timezone: str) -> SessionRecords:
                 time = datetime.fromisoformat(row[column[name]])
             except ValueError:
                 raise DataError(f"{where}: {name} is {row[column[name]]!r}, not a time") from None
-            times.append((time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC))
+            times.append(
+                in_utc(f"{where}: {name}", row[column[name]], time if time.tzinfo else time.replace(tzinfo=zone))
+            )
         requested = row[column["requested_energy (kWh)"]] if "requested_energy (kWh)" in column else ""
         records.append(
             SessionRecord(

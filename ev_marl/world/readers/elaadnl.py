@@ -8,13 +8,15 @@ they are read in is a parameter.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from ev_marl.scenario.clock import zone_of
 from ev_marl.support.errors import DataError
+from ev_marl.support.values import in_range
 from ev_marl.world.readers.records import SessionRecord, SessionRecords, sound
-from ev_marl.world.readers.text import read_rows
+from ev_marl.world.readers.text import in_utc, read_rows
 
 LOCAL_TIMEZONE = "Europe/Amsterdam"
 
@@ -44,7 +46,7 @@ def read_elaadnl(path: str | Path, *, timezone: str | None = None) -> SessionRec
     if missing:
         raise DataError(f"{path}: no column {', '.join(missing)}; found {', '.join(header)}")
     column = {name: k for k, name in enumerate(header)}
-    zone = ZoneInfo(timezone or LOCAL_TIMEZONE)
+    zone = zone_of(timezone or LOCAL_TIMEZONE)
     records = []
     for line, row in rows:
         where = f"{path}:{line}"
@@ -54,7 +56,7 @@ def read_elaadnl(path: str | Path, *, timezone: str | None = None) -> SessionRec
             departure = _time(where, row[column["UTCTransactionStop"]], zone, fold=1)
         energy = row[column["TotalEnergy"]]
         try:
-            delivered_kwh = float(energy.replace(",", "."))
+            delivered_kwh = in_range(float(energy.replace(",", ".")), energy)
         except ValueError:
             raise DataError(f"{where}: TotalEnergy is {energy!r}, not a number") from None
         connector = f"/{row[column['Connector']]}" if "Connector" in column else ""
@@ -79,4 +81,4 @@ def _time(where: str, text: str, zone: ZoneInfo, fold: int) -> datetime:
         local = datetime(year, month, day, hour, minute, int(match[6] or 0), tzinfo=zone, fold=fold)
     except ValueError as error:
         raise DataError(f"{where}: {text!r}: {error} (the day comes first)") from error
-    return local.astimezone(UTC)
+    return in_utc(where, text, local)

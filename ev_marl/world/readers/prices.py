@@ -20,7 +20,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from ev_marl.support.errors import DataError
-from ev_marl.world.readers.text import read_rows
+from ev_marl.support.values import in_range, listed
+from ev_marl.world.readers.text import in_utc, read_rows
 
 Fill = Literal["previous_day", "interpolate"]
 
@@ -35,6 +36,10 @@ _ZONES = {
 _SUMMER = {"CEST", "EEST", "WEST", "BST"}
 _ENTSOE_TIME = re.compile(r"(\d{2})[./](\d{2})[./](\d{4}) (\d{2}):(\d{2})(?::\d{2})?(?: \((\w+)\))?")
 _MISSING = {"", "-", "n/a", "n/e", "nan", "null"}
+
+
+MOST_INTERVALS = 2_000_000
+"""Of a price file; sixty years of quarters of an hour."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +169,7 @@ class _LocalTimes:
             local = datetime(year, month, day, hour, minute, tzinfo=self._zone)
         except ValueError as error:
             raise DataError(f"{self._path}:{line}: {text!r}: {error}") from error
-        time = local.astimezone(UTC)
+        time = in_utc(f"{self._path}:{line}", text, local)
         if time.astimezone(self._zone).replace(tzinfo=None) != local.replace(tzinfo=None):
             if skip:
                 return None  # old exports list the hour that the spring clock change leaves out, without a price
@@ -228,7 +233,7 @@ def _utc(path: str | Path, line: int, text: str) -> datetime:
         time = datetime.fromisoformat(text)
     except ValueError:
         raise DataError(f"{path}:{line}: {text!r} is not a time like 2023-12-31T23:00:00Z") from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    return in_utc(f"{path}:{line}", text, time)
 
 
 def _price(path: str | Path, line: int, text: str) -> float:
@@ -238,9 +243,10 @@ def _price(path: str | Path, line: int, text: str) -> float:
         price = float(text)
     except ValueError:
         raise DataError(f"{path}:{line}: {text!r} is not a price") from None
-    if not math.isfinite(price):
-        raise DataError(f"{path}:{line}: {text!r} is not a finite price")
-    return price
+    try:
+        return in_range(price, text)
+    except ValueError as error:
+        raise DataError(f"{path}:{line}: {error}") from error
 
 
 def _regular(path: str | Path, rows: list[_Row], currency: str, fill: Fill | None) -> PriceSeries:
@@ -256,6 +262,11 @@ def _regular(path: str | Path, rows: list[_Row], currency: str, fill: Fill | Non
     start = rows[0].start
     last = rows[-1]
     n = round(((last.start - start) / timedelta(hours=1) + (last.length_h or resolution)) / resolution)
+    if n > MOST_INTERVALS:
+        raise DataError(
+            f"{path}: {n:,} intervals of {60 * resolution:g} min from {start:%Y-%m-%d %H:%M} (line {rows[0].line}) to "
+            f"{last.start:%Y-%m-%d %H:%M} (line {last.line}); at most {MOST_INTERVALS:,} are read. Is a time mistyped?"
+        )
     values = np.full(n, np.nan)
     for row in rows:
         first = round((row.start - start) / timedelta(hours=1) / resolution)
@@ -263,10 +274,16 @@ def _regular(path: str | Path, rows: list[_Row], currency: str, fill: Fill | Non
     missing = np.flatnonzero(np.isnan(values))
     times = tuple(start + timedelta(hours=int(k) * resolution) for k in missing)
     if times and fill is None:
-        listed = ", ".join(f"{time:%Y-%m-%d %H:%M}" for time in times[:5]) + (", ..." if len(times) > 5 else "")
+        told = listed([f"{time:%Y-%m-%d %H:%M}" for time in times[:6]], 5)
         raise DataError(
-            f"{path}: no price for {len(times)} of {n} intervals: {listed} UTC; fill them by "
+            f"{path}: no price for {len(times)} of {n} intervals: {told} UTC; fill them by "
             "`fill: previous_day` or `fill: interpolate` (--fill on the command line)"
+        )
+    if fill is not None and 2 * len(times) > n:
+        gap, late = max(zip(gaps, rows[1:], strict=True), key=lambda entry: entry[0])
+        raise DataError(
+            f"{path}:{late.line}: {gap / 24.0:,.0f} days lie between this price and the one before; more than half of "
+            "the prices would be filled. Is a time mistyped?"
         )
     if times and fill is not None:
         _FILLS[fill](values, missing, round(24.0 / resolution), path)

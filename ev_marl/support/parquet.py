@@ -1,0 +1,45 @@
+"""Parquet files that others wrote, read without surprises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ev_marl.support.files import FileError, is_file
+
+MOST_BYTES = 4 * 10**9  # of a table, unpacked
+
+
+def read_table(path: Path, most_rows: int) -> tuple[pa.Table, dict[str, str]]:
+    """A table, and what the file says about itself.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    most_rows : int
+        Most rows.
+
+    Raises
+    ------
+    FileError
+        If there is no such file, it is no Parquet file or damaged, or it is larger.
+    """
+    if not is_file(path):
+        raise FileError("there is no such file")
+    try:
+        with pq.ParquetFile(path) as file:
+            found = file.metadata
+            size = sum(found.row_group(k).total_byte_size for k in range(found.num_row_groups))
+            if found.num_rows > most_rows or size > MOST_BYTES:
+                raise FileError(f"it has {found.num_rows:,} rows in {size / 1e6:,.0f} MB; {most_rows:,} rows may be")
+            table = file.read()
+        table.validate(full=True)
+        told = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    except FileError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise FileError(f"this is no Parquet file, or it is damaged: {error}") from error
+    return table, told
