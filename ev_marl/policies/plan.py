@@ -7,7 +7,6 @@ and rounding errors do not add up.
 from __future__ import annotations
 
 import errno
-import io
 import os
 import re
 from collections.abc import Sequence
@@ -16,14 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView
 from ev_marl.scenario.sizes import MOST_CELLS
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import PlanError
-from ev_marl.support.files import FileError, write_atomically
-from ev_marl.support.parquet import read_table
+from ev_marl.support.files import FileError
+from ev_marl.support.parquet import read_table, write_table
 from ev_marl.support.values import MOST, listed, shown
 
 FORMAT = "ev_marl plan"
@@ -89,9 +87,7 @@ class Plan:
         }
         if not overwrite and Path(path).exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-        buffer = io.BytesIO()
-        pq.write_table(table.replace_schema_metadata(described), buffer)
-        write_atomically(Path(path), buffer.getvalue())
+        write_table(Path(path), table, described)
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ev_marl.support.files import FileError, is_file
+from ev_marl.support.files import FileError, is_file, write_atomically
 
 MOST_BYTES = 4 * 10**9  # of a table, unpacked
 
@@ -30,7 +32,7 @@ def read_table(path: Path, most_rows: int) -> tuple[pa.Table, dict[str, str]]:
     if not is_file(path):
         raise FileError("there is no such file")
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             found = file.metadata
             size = sum(found.row_group(k).total_byte_size for k in range(found.num_row_groups))
             if found.num_rows > most_rows or size > MOST_BYTES:
@@ -43,3 +45,10 @@ def read_table(path: Path, most_rows: int) -> tuple[pa.Table, dict[str, str]]:
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise FileError(f"this is no Parquet file, or it is damaged: {error}") from error
     return table, told
+
+
+def write_table(path: Path, table: pa.Table, told: Mapping[str, str]) -> None:
+    """Write a table and what it says about itself: complete or not at all, with checksums, so that damage shows."""
+    buffer = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(dict(told)), buffer, write_page_checksum=True)
+    write_atomically(path, buffer.getvalue())

@@ -10,7 +10,6 @@ metadata; in JSON they stand below `grid`.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,12 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ev_marl.scenario.sizes import MOST_STEPS
 from ev_marl.support.errors import TrackError
 from ev_marl.support.files import FileError, parse_json, read_text, write_atomically
-from ev_marl.support.parquet import read_table
+from ev_marl.support.parquet import read_table, write_table
 from ev_marl.support.values import shown
 from ev_marl.world import handmade
 from ev_marl.world.session_table import FIELDS, LONGEST_NAME, SESSION
@@ -222,9 +220,7 @@ def _write_parquet(track: Track, path: Path) -> None:
                 values = np.ascontiguousarray(getattr(track.grid, name)[:, k])
                 columns[f"grid_{name}/{element}"] = pa.array(values)
     metadata = {FORMAT: json.dumps(frame, ensure_ascii=False, allow_nan=False)}
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns).replace_schema_metadata(metadata), buffer)
-    write_atomically(path, buffer.getvalue())
+    write_table(path, pa.table(columns), metadata)
 
 
 def _read_parquet(path: Path) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -53,7 +55,7 @@ def test_what_is_no_plan_is_refused(tmp_path):
         Plan.load(other)
     text = tmp_path / "text.parquet"
     text.write_text("hello")
-    with pytest.raises(PlanError, match="not a Parquet file"):
+    with pytest.raises(PlanError, match="this is no Parquet file"):
         Plan.load(text)
     some_plan().save(tmp_path / "plan.parquet")
     table = pq.read_table(tmp_path / "plan.parquet")
@@ -110,3 +112,54 @@ def test_replay_repeats_an_episode_exactly(seed):
     second = rollout(free, objective, PlanPolicy(plans), tracks, watch=compare)
     assert max(settled) <= 1e-9
     assert second.team == pytest.approx(first.team, abs=1e-9)
+
+
+def test_a_damaged_plan_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "plan.parquet"
+    power = np.arange(12.0).reshape(4, 3)
+    Plan(power, power + 1.0).save(path)
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = []
+    for _ in range(200):
+        damaged = bytearray(content)
+        damaged[int(rng.integers(len(content)))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(bytes(damaged))
+        try:
+            plan = Plan.load(path)
+        except PlanError as error:
+            refused.append(str(error))
+        else:
+            assert np.array_equal(plan.power_kw, power)
+    assert len(refused) > 100
+    assert all(str(path) in message for message in refused)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("step", [0, 0, 1, -1], r"the column step holds -1 to 1; it counts from 0"),
+        ("port", [0, 1, 0, 0], "do not name every step and port once"),
+        ("port", [0, 1, 2, 3], "do not name every step and port once"),
+        ("step", [0.0, 0.0, 1.0, 1.0], "the column step is double, 0 empty; int64 is needed"),
+        ("power_kw", [1.0, None, 1.0, 1.0], "the column power_kw is double, 1 empty; double is needed"),
+        ("energy_kwh", [1.0, 1e300, 1.0, 1.0], r"the column energy_kwh holds 1e\+300; at most 1e\+09"),
+    ],
+)
+def test_a_plan_of_wrong_values(tmp_path: Path, column: str, values: list[float | None], said: str) -> None:
+    path = tmp_path / "plan.parquet"
+    Plan(np.ones((2, 2)), np.ones((2, 2))).save(path)
+    table = pq.read_table(path)
+    place = table.column_names.index(column)
+    pq.write_table(table.set_column(place, column, pa.array(values)), path)
+    with pytest.raises(PlanError, match=said):
+        Plan.load(path)
+
+
+def test_a_full_disk_leaves_no_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        Plan(np.ones((2, 2)), np.ones((2, 2))).save(tmp_path / "plan.parquet")
+    assert not list(tmp_path.iterdir())

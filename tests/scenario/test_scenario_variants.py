@@ -181,5 +181,5 @@ def test_power_series(write: Write) -> None:
     assert power_series(PowerFile(csv=str(path), column="kw"), 2) == Series((2.5, -3.0), "by_step")
     assert power_series(7.0, 2) == Series((7.0,))
     assert power_series(PowerByHour(by_hour=[1.0] * 24), 2) == Series((1.0,) * 24, "by_hour")
-    with pytest.raises(ValueError, match="does not exist"):
+    with pytest.raises(ValueError, match="there is no such file"):
         power_series(PowerFile(csv=str(path.with_name("none.csv"))), 2)

@@ -226,7 +226,7 @@ def test_a_faulty_file_names_file_and_field(lively: World, tmp_path: Path) -> No
         (lambda n: n.update(loads=["a", 3]), "grid.loads must be a list of names"),
         (lambda n: n["load_kw"].pop(first), f"grid.load_kw.{first} is missing"),
         (lambda n: n["load_kvar"][first].pop(), f"grid.load_kvar.{first} has 95 values, the track has 96 steps"),
-        (lambda n: n["load_kw"][first].__setitem__(4, None), rf"grid.load_kw.{first}\[4\] is None, not a number"),
+        (lambda n: n["load_kw"][first].__setitem__(4, None), rf"grid.load_kw.{first}\[4\] is nothing, not a number"),
         (lambda n: n.update(loads=[first, first]), "grid.loads: a name occurs twice"),
     ):
         stored = json.loads(path.read_text())

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ev_marl.support.errors import DataError
+from ev_marl.world import import_tracks
 from ev_marl.world.readers.acn import read_acn
 from ev_marl.world.readers.elaadnl import read_elaadnl
 from ev_marl.world.readers.prices import read_prices
@@ -215,7 +216,7 @@ def test_blank_prices_of_entsoe_are_missing(data: Path, tmp_path: Path, blank: s
     [
         ("time,price\n2023-01-01,1\n", "unknown header time, price; known are ENTSO-E"),
         ("datetime_utc,price_eur_per_mwh\n2023-01-01T00:00:00Z,dear\n", "csv:2: 'dear' is not a price"),
-        ("datetime_utc,price_eur_per_mwh\n2023-01-01T00:00:00Z,inf\n", "csv:2: 'inf' is not a finite price"),
+        ("datetime_utc,price_eur_per_mwh\n2023-01-01T00:00:00Z,inf\n", "csv:2: found 'inf'; expected a finite number"),
         ("datetime_utc,price_eur_per_mwh\nnoon,1\n", "csv:2: 'noon' is not a time"),
         ("datetime_utc,price_eur_per_mwh\n", "has no price"),
         (
@@ -258,3 +259,37 @@ def test_a_price_series_is_written_and_read_again(data: Path, tmp_path: Path) ->
     assert again.per_kwh == pytest.approx(series.per_kwh, rel=1e-15)
     with pytest.raises(FileExistsError):
         series.save(path)
+
+
+HOURS = "datetime_utc,price_eur_per_mwh\n" + "".join(f"2025-05-01T{hour:02d}:00:00Z,50\n" for hour in range(24))
+
+
+@pytest.mark.parametrize(
+    ("year", "said"),
+    [
+        ("6025", "file.csv:14: '6025-05-01T12:00:00Z' is of the year 6025; data are from 1980 to 2100"),
+        ("2052", "file.csv:25: 9,862 days lie between this price and the one before; .* Is a time mistyped?"),
+    ],
+)
+def test_one_mistyped_year(tmp_path: Path, year: str, said: str) -> None:
+    file = tmp_path / "file.csv"
+    file.write_text(HOURS.replace("2025-05-01T12", f"{year}-05-01T12"))
+    with pytest.raises(DataError, match=said):
+        read_prices(file, fill="interpolate")
+
+
+def test_two_prices_a_second_apart(tmp_path: Path) -> None:
+    file = tmp_path / "file.csv"
+    file.write_text(HOURS + "2025-05-01T23:00:01Z,50\n2099-01-01T00:00:00Z,50\n")
+    with pytest.raises(DataError, match=r"intervals of 0\.0166667 min from 2025-05-01 00:00 \(line 2\) to 2099"):
+        read_prices(file, fill="interpolate")
+
+
+def test_sessions_a_lifetime_apart(tmp_path: Path) -> None:
+    file = tmp_path / "file.csv"
+    file.write_text(
+        "arrival,departure,delivered_energy (kWh),station_id\n"
+        "2019-05-01 08:00,2019-05-01 09:00,5,a\n2091-05-01 08:00,2091-05-01 09:00,5,a\n"
+    )
+    with pytest.raises(DataError, match=r"file\.csv: the first session is of 2019-05-01, the last of 2091-05-01"):
+        import_tracks("acn", file, "tiny")

@@ -77,7 +77,7 @@ def test_a_track_without_sessions_and_one_in_the_doubled_hour(site: Site, tmp_pa
     prices=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=2),
     energy=st.floats(0.0, 1.0),
     capacity=st.floats(1e-3, 1e6),
-    limit=st.floats(0.0),
+    limit=st.floats(0.0, 1e9) | st.just(math.inf),
 )
 def test_any_float_survives_a_file(
     tmp_path_factory: pytest.TempPathFactory, prices: list[float], energy: float, capacity: float, limit: float
@@ -150,8 +150,8 @@ def test_a_suffix_that_is_no_track_file(track: Track, tmp_path: Path) -> None:
         (lambda d: d["sell_per_kwh"].pop(), "sell_per_kwh has the shape"),
         (lambda d: d["sessions"][2].pop("wanted_kwh"), r"sessions\[2\]\.wanted_kwh is missing"),
         (lambda d: d["sessions"][0].update(port="x"), r"sessions\[0\]\.port is 'x', not a whole number"),
-        (lambda d: d["buy_per_kwh"].__setitem__(3, None), r"buy_per_kwh\[3\] is None, not a number"),
-        (lambda d: d.update(timezone="Mars/Crater"), "timezone 'Mars/Crater'"),
+        (lambda d: d["buy_per_kwh"].__setitem__(3, None), r"buy_per_kwh\[3\] is nothing, not a number"),
+        (lambda d: d.update(timezone="Mars/Crater"), "timezone: found 'Mars/Crater'"),
         (lambda d: d["sessions"][0].update(energy_kwh=-1.0), "energy_kwh is -1.0"),
     ],
 )
@@ -179,7 +179,7 @@ def test_a_faulty_parquet_file_names_file_and_field(track: Track, tmp_path: Path
     with pytest.raises(TrackError, match="is not a track file"):
         Track.load(path)
     path.write_text("no parquet")
-    with pytest.raises(TrackError, match="is not a Parquet file"):
+    with pytest.raises(TrackError, match="this is no Parquet file"):
         Track.load(path)
 
 
@@ -245,7 +245,7 @@ def test_validation_of_the_frame(site: Site, track: Track) -> None:
     message = str(error.value)
     for part in [
         "has no time zone",
-        "timezone 'Mars/Crater' is not an IANA time zone",
+        "timezone: found 'Mars/Crater'; expected an IANA time zone",
         "step_h is 0.0; it must be above 0 h",
         "turned_away is -1",
         "ports: a name occurs twice",
@@ -353,7 +353,7 @@ def test_wrong_values_for_a_hand_made_track(site: Site) -> None:
         Track.build(site, buy=[0.1, 0.2])
     with pytest.raises(TrackError, match=r"no group 'nort'\. Did you mean 'north'"):
         Track.build(site, base_load_kw={"nort": 3.0})
-    with pytest.raises(TrackError, match="not an IANA time zone"):
+    with pytest.raises(TrackError, match="expected an IANA time zone"):
         Track.build(site, timezone="Amsterdam")
     with pytest.raises(TrackError, match="is not a time like"):
         Track.build(site, start="tomorrow")
