@@ -44,6 +44,8 @@ def make_station_view(
     given = {
         "energy_kwh": energy,
         "due_kwh": due,
+        "wish_kwh": due,
+        "even_kwh": due,
         "deadline_step": deadline,
         "departure_step": deadline,
         "capacity_kwh": capacity,

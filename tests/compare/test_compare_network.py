@@ -383,5 +383,5 @@ def test_policies_on_a_real_network(coordinator: str, tmp_path: Path) -> None:
         assert day.grid is not None
         kinds = [entry.kind for entry in day.grid.formulations]
         assert (kinds[0], kinds[-1]) == ("bound", "plan")
-        assert day.grid.voltage_violation_pu == 0.0
+        assert (day.grid.voltage_violation_pu == 0.0) or coordinator == "none"  # there it has a price
     assert "| replayed plan |" in (tmp_path / "run" / "report.md").read_text()

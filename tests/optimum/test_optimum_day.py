@@ -63,7 +63,7 @@ def test_the_network_lowers_the_bound() -> None:
     assert told.exit_code == 0, told.stderr
     found = json.loads(told.stdout)
     assert found["bound"] == solution.bound
-    assert found["network"]["steps"] == solution.grid.steps
+    assert found["grid"]["steps"] == solution.grid.steps
     shown = CliRunner().invoke(app, ["solve", "street-lv", "--seed", "0"], env={"COLUMNS": "160", "TERM": "dumb"})
     assert "Network" in shown.stdout
     assert "looked at in" in shown.stdout

@@ -86,6 +86,11 @@ def test_both_are_written_in_a_scenario() -> None:
     changed = Scenario.model_validate({**scenario.model_dump(), "objective": written})
     objective = Objective.from_scenario(changed, make_coordinator("nearest"))
     prices = {term.name: getattr(term, "price_per_kwh", None) for term in objective.terms}
-    assert prices == {"energy_cost": None, "unmet_energy": pytest.approx(100.0), "driver_tariff": 0.45}
+    assert prices == {
+        "energy_cost": None,
+        "unmet_energy": pytest.approx(100.0),
+        "driver_tariff": 0.45,
+        "terminal_value": "auto",
+    }
     with pytest.raises(ValueError, match="give it a price above 0"):
         Scenario.model_validate({**scenario.model_dump(), "objective": {"service": "required", "unmet_energy": 0}})
