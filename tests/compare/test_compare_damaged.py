@@ -67,8 +67,9 @@ def test_a_damaged_day_is_named(tmp_path: Path, whole: Comparison, change: Any, 
     day = json.loads(file.read_text())
     change(day)
     file.write_text(json.dumps(day))
-    with pytest.raises(RunError, match=rf"day-00000\.json is broken: delete it and run the same command(.*\n*)*{said}"):
+    with pytest.raises(RunError, match=r"day-00000\.json is broken: delete it and run the same command") as caught:
         compare("tiny", ["llf"], days=1, out=tmp_path / "run", workers=1, report=False)
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("change", [{"scenario": {}}, {"groups": {"x": ["nobody"]}}, {"policies": 5}])

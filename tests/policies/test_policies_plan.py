@@ -140,8 +140,8 @@ def test_a_damaged_plan_is_refused_by_name(tmp_path: Path) -> None:
         ("step", [0, 0, 1, -1], r"the column step holds -1 to 1; it counts from 0"),
         ("port", [0, 1, 0, 0], "do not name every step and port once"),
         ("port", [0, 1, 2, 3], "do not name every step and port once"),
-        ("step", [0.0, 0.0, 1.0, 1.0], "the column step is double, 0 empty; int64 is needed"),
-        ("power_kw", [1.0, None, 1.0, 1.0], "the column power_kw is double, 1 empty; double is needed"),
+        ("step", [0.0, 0.0, 1.0, 1.0], "the column step is double with 0 empty; int64 is needed"),
+        ("power_kw", [1.0, None, 1.0, 1.0], "the column power_kw is double with 1 empty; double is needed"),
         ("energy_kwh", [1.0, 1e300, 1.0, 1.0], r"the column energy_kwh holds 1e\+300; at most 1e\+09"),
     ],
 )

@@ -268,7 +268,7 @@ HOURS = "datetime_utc,price_eur_per_mwh\n" + "".join(f"2025-05-01T{hour:02d}:00:
     ("year", "said"),
     [
         ("6025", "file.csv:14: '6025-05-01T12:00:00Z' is of the year 6025; data are from 1980 to 2100"),
-        ("2052", "file.csv:25: 9,862 days lie between this price and the one before; .* Is a time mistyped?"),
+        ("2052", "file.csv:14: 9,862 days lie between this price and the one before; .* Is a time mistyped?"),
     ],
 )
 def test_one_mistyped_year(tmp_path: Path, year: str, said: str) -> None:
