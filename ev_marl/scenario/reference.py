@@ -18,7 +18,10 @@ from pydantic.json_schema import WithJsonSchema
 
 from ev_marl.scenario.loader import shipped_scenarios
 from ev_marl.scenario.schema import CURRENCY_PATTERN, NAME_PATTERN, TYPE_PATTERN, Scenario
-from ev_marl.scenario.units import fraction
+from ev_marl.scenario.sizes import DEEPEST_SITE, MOST_CELLS, MOST_GROUPS, MOST_PORTS, MOST_SESSIONS, MOST_STEPS
+from ev_marl.scenario.units import FIRST_DAY, LAST_DAY, fraction
+from ev_marl.scenario.yaml_text import MOST_VALUES
+from ev_marl.support.values import LEAST, MOST
 
 INTRODUCTION = """# Scenario files
 
@@ -53,6 +56,11 @@ This is the shipped scenario `tiny`:
   prices: {{constant: 0.30 EUR/kWh}}
   ```
 
+- **Numbers** are 0, or of a magnitude from {least:g} to {most:g} in the unit that the tables name; anything else is a
+  mistake. Days are from {first_day} to {last_day}.
+- **Sizes** are checked before anything is built of them: at most {ports:,} ports, {groups:,} groups and {deepest} of
+  them below each other, {steps:,} steps, {cells:,} steps times groups, {sessions:,} vehicles in an episode; in a file
+  at most {values:,} values, aliases and merged keys counted as often as they stand.
 - **Editors** complete keys and mark errors, with the first line
   `# yaml-language-server: $schema=scenario.schema.json` and the schema beside the file (`ev-marl schema`).
 
@@ -68,7 +76,21 @@ _PATTERNS = {
 
 def scenario_reference() -> str:
     """The reference of scenario files as Markdown."""
-    return INTRODUCTION.format(example=example(shipped_scenarios()["tiny"])) + sections(Scenario, "Scenario")
+    introduction = INTRODUCTION.format(
+        example=example(shipped_scenarios()["tiny"]),
+        least=LEAST,
+        most=MOST,
+        first_day=FIRST_DAY,
+        last_day=LAST_DAY,
+        ports=MOST_PORTS,
+        groups=MOST_GROUPS,
+        deepest=DEEPEST_SITE,
+        steps=MOST_STEPS,
+        cells=MOST_CELLS,
+        sessions=MOST_SESSIONS,
+        values=MOST_VALUES,
+    )
+    return introduction + sections(Scenario, "Scenario")
 
 
 def sections(root: type[BaseModel], what: str) -> str:
