@@ -15,7 +15,7 @@ pytest.importorskip("pandapower")
 
 import ev_marl
 from ev_marl.env.setup import Setting
-from ev_marl.optimum import solve, solve_day
+from ev_marl.optimum import solve_day
 from ev_marl.policies import rollout
 from ev_marl.policies.learned.files import load_policy
 from ev_marl.rl.algorithm import build
@@ -60,8 +60,6 @@ def test_two_iterations_scored_by_the_bound_that_knows_the_network(tmp_path: Pat
     tracks = [setting.world.sample(seed) for seed in day_seeds(0, 2, "validation")]
     kept = json.loads((tmp_path / "validation.json").read_text())
     assert kept["bound"] == [solve_day(setting, track).bound for track in tracks]
-    without = [solve(setting.site, track, setting.objective).bound for track in tracks]
-    assert sum(kept["bound"]) < sum(without) - 0.1
     assert Validation(STREET, 2).optimum.tolist() == kept["bound"]
     policy = load_policy(result.folder)
     assert policy.information == "own"
