@@ -52,23 +52,23 @@ def vehicles_of(site: Site, track: Track) -> list[dict[str, Any]]:
     found = []
     s = track.sessions
     for i in range(len(s)):
-        port = site.graph.nodes[site.ports[s.port[i]]]
+        port = site.graph.nodes[site.ports[s["port"][i]]]
         vehicle: dict[str, Any] = {
-            "port": int(s.port[i]),
-            "arrival": int(s.arrival_step[i]),
-            "departure": int(s.departure_step[i]),
-            "energy": float(s.energy_kwh[i]),
-            "capacity": float(s.capacity_kwh[i]),
-            "charge_kw": min(port["charge_kw"], float(s.charge_kw[i])),
-            "discharge_kw": min(port["discharge_kw"], float(s.discharge_kw[i])),
+            "port": int(s["port"][i]),
+            "arrival": int(s["arrival_step"][i]),
+            "departure": int(s["departure_step"][i]),
+            "energy": float(s["energy_kwh"][i]),
+            "capacity": float(s["capacity_kwh"][i]),
+            "charge_kw": min(port["charge_kw"], float(s["charge_kw"][i])),
+            "discharge_kw": min(port["discharge_kw"], float(s["discharge_kw"][i])),
             "eta_charge": port["charge_efficiency"],
             "eta_discharge": port["discharge_efficiency"],
-            "floor": min(float(s.energy_kwh[i]), float(s.reserve_kwh[i])),
+            "floor": min(float(s["energy_kwh"][i]), float(s["reserve_kwh"][i])),
         }
-        own_kw = port["charge_efficiency"] * float(s.charge_kw[i])
-        vehicle["tau"] = (1 - float(s.taper_start[i])) * vehicle["capacity"] / own_kw
+        own_kw = port["charge_efficiency"] * float(s["charge_kw"][i])
+        vehicle["tau"] = (1 - float(s["taper_start"][i])) * vehicle["capacity"] / own_kw
         stay_h = (vehicle["departure"] - vehicle["arrival"]) * track.step_h
-        wish = min(vehicle["energy"] + float(s.wanted_kwh[i]), full_power(vehicle["energy"], stay_h, vehicle))
+        wish = min(vehicle["energy"] + float(s["wanted_kwh"][i]), full_power(vehicle["energy"], stay_h, vehicle))
         beyond_h = (vehicle["departure"] - track.n_steps) * track.step_h
         vehicle["due"] = wish if beyond_h <= 0 else needed_before(wish, beyond_h, vehicle)
         found.append(vehicle)
