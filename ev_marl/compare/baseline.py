@@ -44,7 +44,7 @@ def check_policy_fits(name: str, setting: Setting) -> None:
     """
     policy = make_policy(name)
     if isinstance(policy, PlanningPolicy):
-        policy.check_objective(setting.objective, setting.site.arrays)
+        policy.check_objective(setting.objective, setting.site.arrays, with_grid=setting.grid is not None)
     if read_learned(name) is not None:
         team_returns(setting, name, [setting.world.sample(day_seeds(0, 1, "validation")[0])], 0)
 

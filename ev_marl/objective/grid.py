@@ -61,7 +61,7 @@ def _daily(name: str, day: DayModel, price: float, quantity: Callable[[GridModel
     if day.grid is None:
         raise ObjectiveError(
             f"objective term '{name}' prices what happens on the network, and the plan does not model that: give the "
-            "optimum the network (`grid=`), and leave the term out where policies such as `mpc` plan"
+            "optimum the network (`grid=`), and let policies such as `mpc` plan with it (`grid: true`)"
         )
     return day.linear(quantity(day.grid), np.full(day.n_steps, price * day.step_h))
 

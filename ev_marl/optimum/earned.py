@@ -13,7 +13,6 @@ import numpy as np
 
 from ev_marl.objective import Objective
 from ev_marl.optimum.grid.tangents import Carried, carried_plan, violation
-from ev_marl.optimum.grid.terms import suffered
 from ev_marl.optimum.replay import replay
 from ev_marl.optimum.search import Search
 from ev_marl.optimum.solution import Formulation, GridReport
@@ -66,7 +65,7 @@ def earned(site: SiteArrays, track: Track, objective: Objective, search: Search)
         done = replay(site, track, objective, PlanPolicy(plan), problem.loop)
     team_return = done.team_return
     if problem.loop is None:
-        amounts = suffered(problem, steps, search.grid.flow(plan))
+        amounts = problem.suffered(steps, search.grid.flow(plan))
         team_return -= float(search.grid.prices.cost(amounts)[problem.solvable].sum())
     return Earned(plan, team_return, time.perf_counter() - begin, done.curtailed_kwh, carried)
 

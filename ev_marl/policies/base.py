@@ -151,8 +151,8 @@ class Policy(Protocol):
 class PlanningPolicy(Protocol):
     """A policy that plans with the terms of the objective, and refuses before an episode those that it cannot use."""
 
-    def check_objective(self, objective: Objective, site: SiteArrays) -> None:
-        """Raise an `ObjectiveError` that names the term."""
+    def check_objective(self, objective: Objective, site: SiteArrays, *, with_grid: bool) -> None:
+        """Raise an `ObjectiveError` that names the term; `with_grid`: whether there is a network above the site."""
         ...
 
 

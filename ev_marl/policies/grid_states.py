@@ -15,10 +15,11 @@ from ev_marl.grid.loop.limits import Bounds
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.loop.slopes import moved_powers
 from ev_marl.grid.model.spec import NetworkSpec
-from ev_marl.grid.solvers.base import Injections, PowerFlow, put_rows
+from ev_marl.grid.solvers.base import Injections, PowerFlow, put_rows, take_rows
 
 INSIDE = 3.0  # distance of plans to a limit, in tolerances: a linear limit allows a little too much
 _HALVINGS = 8
+SUFFERED = ("beyond_band_pu", "line_overload_kva", "transformer_overload_kva", "added_losses_kw")
 
 
 def kinds(spec: NetworkSpec) -> list[slice]:
@@ -51,6 +52,8 @@ class GridStates:
         Whether there is a power flow without charging.
     bounds : Bounds
         Limits, widened to the state without charging.
+    idle_losses_kw : float64, shape (N,)
+        Losses without charging; NaN where there is no power flow [kW].
     """
 
     loop: GridLoop
@@ -59,7 +62,7 @@ class GridStates:
 
     def __post_init__(self) -> None:
         idle = self.flow(np.arange(self.states.n_batch), np.zeros_like(self.states.charger_kw))
-        self.solvable = idle.converged
+        self.solvable, self.idle_losses_kw = idle.converged, idle.losses_kw
         self.bounds = Bounds.widened(self.loop.limits, idle.vm_pu, idle.line_percent, idle.transformer_percent)
 
     def flow(self, which: np.ndarray, charger_kw: np.ndarray) -> PowerFlow:
@@ -109,9 +112,37 @@ class GridStates:
         float64, shape (n, E, C)
             Tolerances per kW, 0 where there is no solution or no power.
         """
-        moved_kw, change_kw = moved_powers(at_kw)
-        every = np.repeat(which, moved_kw.shape[1])
-        flow = self.flow(every, moved_kw.reshape(len(every), -1))
-        changed = self.excess(every, flow).reshape(*moved_kw.shape[:2], -1)
+        every, flow, change_kw = self._moved(which, at_kw)
+        changed = self.excess(every, flow).reshape(*change_kw.shape, -1)
         slopes: np.ndarray = np.nan_to_num((changed - excess[:, None]) / change_kw[:, :, None], posinf=0.0, neginf=0.0)
         return slopes
+
+    def suffered(self, which: np.ndarray, flow: PowerFlow, broken_in: PowerFlow | None = None) -> np.ndarray:
+        """What some states suffer, in the order of `SUFFERED`, shape (n, 4); see `Bounds.suffered`."""
+        amounts = self.bounds.rows(which).suffered(flow, self.loop.spec, self.idle_losses_kw[which], broken_in)
+        return np.stack([amounts[name] for name in SUFFERED], axis=1)
+
+    def suffered_slopes(self, which: np.ndarray, at_kw: np.ndarray, flow: PowerFlow) -> np.ndarray:
+        """Change of what is suffered per kW at each charger bus, float64, shape (n, E, 4).
+
+        Parameters
+        ----------
+        which : int64, shape (n,)
+            States.
+        at_kw : float64, shape (n, E)
+            Charging at which they are taken [kW].
+        flow : PowerFlow
+            Power flow there; limits that it keeps have slopes of 0.
+        """
+        every, moved, change_kw = self._moved(which, at_kw)
+        there = take_rows(flow, np.repeat(np.arange(len(which)), change_kw.shape[1]))
+        change = self.suffered(every, moved, there).reshape(*change_kw.shape, -1) - self.suffered(which, flow)[:, None]
+        change[~moved.converged.reshape(change_kw.shape)] = 0.0
+        slopes: np.ndarray = change / change_kw[:, :, None]
+        return slopes
+
+    def _moved(self, which: np.ndarray, at_kw: np.ndarray) -> tuple[np.ndarray, PowerFlow, np.ndarray]:
+        """Some states, each once for each charger bus with the power there moved; their power flows; by how much."""
+        moved_kw, change_kw = moved_powers(at_kw)
+        every = np.repeat(which, moved_kw.shape[1])
+        return every, self.flow(every, moved_kw.reshape(len(every), -1)), change_kw

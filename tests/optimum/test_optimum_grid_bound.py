@@ -19,7 +19,6 @@ from ev_marl.objective import Objective
 from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.optimum import GridProblem, solve
 from ev_marl.optimum.grid.tangents import carried_plan, violation
-from ev_marl.optimum.grid.terms import suffered
 from ev_marl.optimum.search import Search
 from ev_marl.policies.base import Episode, StationView
 from ev_marl.policies.rollout import rollout
@@ -164,7 +163,7 @@ def test_every_state_of_the_network_satisfies_every_row(
         x = np.zeros(program.n_columns)
         x[program.columns(search.day.charge)] = charge
         x[program.columns(search.day.discharge)] = discharge
-        amounts = suffered(grid, steps, flow)
+        amounts = grid.suffered(steps, flow)
         for name, columns in search.grid.prices.columns.items():
             x[columns] = amounts[name] + 1e-9
         for step in blocks.steps[kept[blocks.steps]].tolist():
@@ -225,7 +224,7 @@ def test_every_plan_that_the_network_carries_satisfies_every_row_in_powers(
         x = some_plan()
         flow = grid.flow(every, columns.power_kw(x))
         for name, variables in search.grid.prices.columns.items():
-            x[variables] = suffered(grid, every, flow)[name] + 1e-9
+            x[variables] = grid.suffered(every, flow)[name] + 1e-9
         fine = flow.converged & (grid.bounds.kept(flow) | priced)
         here = fine[step_of]
         room = (matrix @ x - program.row_lower[made_rows])[here]

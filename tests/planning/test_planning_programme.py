@@ -11,7 +11,6 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from ev_marl.compare import compare
-from ev_marl.env.setup import Setting
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.overload import Overload
@@ -158,15 +157,13 @@ def test_a_comparison_says_at_once_what_has_no_bound(tmp_path) -> None:
     assert not out.exists()
 
 
-def test_a_comparison_says_at_once_that_mpc_does_not_price_the_network(tmp_path) -> None:
+def test_a_comparison_says_at_once_that_a_policy_leaves_out_a_network_with_prices(tmp_path) -> None:
     pytest.importorskip("pandapower")
     scenario = load_scenario("street-lv").model_dump(exclude_unset=True)
-    scenario["grid"]["coordinator"] = "none"
     scenario["objective"]["voltage_deviation"] = 10.0
     model = Scenario.model_validate(scenario)
-    assert not Setting.of(model).grid.curtails
     with pytest.raises(ObjectiveError, match=r"policy 'mpc' plans with every term.*'voltage_deviation'"):
-        compare(model, ["mpc"], days=1, out=tmp_path / "run", report=False)
+        compare(model, ["mpc(grid=False)"], days=1, out=tmp_path / "run", report=False)
 
 
 FACTORS = np.array([0.5, 2.0, -1.5])

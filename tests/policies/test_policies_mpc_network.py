@@ -26,15 +26,16 @@ from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.loop.taps import TapChanger
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.objective import Objective
-from ev_marl.objective.grid import VoltageDeviation
+from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.optimum import GridProblem, solve
 from ev_marl.optimum.grid.tangents import violation
 from ev_marl.planning.outlook import Present
 from ev_marl.planning.outlook.drawn import sample_of_models
 from ev_marl.planning.programme.receding import Program
-from ev_marl.policies import Mpc, MpcPerfect, Policy, make_view, rollout
+from ev_marl.policies import Mpc, MpcPerfect, Policy, make_policy, make_view, rollout
 from ev_marl.policies.mpc.ahead import look_ahead
 from ev_marl.policies.mpc.grid import LATER, GridAhead
+from ev_marl.policies.plan import PlanPolicy
 from ev_marl.scenario.schema.grid import Chargers, GridLimits, TapControl, VoltageDroop
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
@@ -199,9 +200,79 @@ def test_a_network_that_takes_nothing_back_changes_nothing(why: str, weak: Setti
     np.testing.assert_array_equal(told, earned(weak.site, loop, [track], Mpc(grid=False), world=weak.world)[2])
 
 
-def test_prices_of_the_network_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ObjectiveError, match="voltage_deviation"):
-        Mpc().check_objective(Objective([*MONEY.terms, VoltageDeviation(3.0)]), on_a_street(2, tmp_path)[0].arrays)
+class HeatedTransformers:
+    """A third party's term: the square of what transformers carry beyond their limits, and voltages beyond the band."""
+
+    name = "heated_transformers"
+
+    def __init__(self, per_kva2_h: float, per_pu_h: float) -> None:
+        self.per_kva2_h, self.per_pu_h = per_kva2_h, per_pu_h
+
+    def cost(self, flow, out):
+        grid = flow.grid
+        beyond = np.maximum(0.0, grid.transformer_percent - grid.transformer_limit_percent)
+        band = np.maximum(0.0, np.maximum(grid.lowest_pu - grid.vm_pu, grid.vm_pu - grid.highest_pu))
+        squared = (beyond @ grid.spec.transformer_kva / 100.0) ** 2
+        cost = self.per_kva2_h * squared + self.per_pu_h * band.sum(axis=1)
+        out[:] = (flow.step_h * cost / out.shape[1])[:, None]
+
+    def expression(self, day):
+        squares = day.variables("squares", np.zeros(day.n_steps), np.full(day.n_steps, 1e6))
+        overload = day.grid.transformer_overload_kva()
+        day.above_convex("squares", squares, overload, lambda kva: kva**2, lambda kva: 2.0 * kva)
+        return self.per_kva2_h * day.step_h * sum(squares) + self.per_pu_h * day.step_h * sum(day.grid.beyond_band_pu())
+
+
+PRICES = {
+    "voltages": VoltageDeviation(30.0),
+    "lines": LineOverload(0.5),
+    "transformers": TransformerOverload(0.5),
+    "losses": GridLosses(2.0),
+    "a third party's": HeatedTransformers(0.02, 10.0),
+}
+
+
+@pytest.mark.parametrize("curtails", [False, True])
+@pytest.mark.parametrize("name", PRICES)
+def test_what_the_objective_prices_on_the_network_is_planned_with(name: str, curtails: bool, tmp_path: Path) -> None:
+    site, track, loop = on_a_street(7, tmp_path)
+    loop = replace(loop, curtails=curtails)
+    objective = Objective([*MONEY.terms, PRICES[name]])
+    solution = solve(site, track, objective, grid=GridProblem.of(loop, track))
+    simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], loop)
+    told = rollout(simulator, objective, MpcPerfect(), [track]).team[0]
+    without_price = solve(site, track, MONEY, grid=GridProblem.of(loop, track)).plan
+    unaware = rollout(simulator, objective, PlanPolicy(without_price), [track]).team[0]
+    assert told <= solution.bound + 1e-6 * abs(solution.bound)
+    assert told >= solution.achieved - 1e-3 * abs(solution.achieved)
+    if not curtails:
+        assert told > unaware + 1e-3 * abs(unaware)
+
+
+def test_the_outlook_on_the_network_is_enough_to_avoid_its_prices(weak: Setting) -> None:
+    loop = replace(weak.grid, curtails=False)
+    objective = Objective([*weak.objective.terms, HeatedTransformers(0.02, 1000.0)])
+    tracks = [weak.world.sample(seed) for seed in (1, 2)]
+    simulator = Simulator(weak.site.arrays, make_coordinator("nearest"), tracks, loop)
+    priced = rollout(simulator, objective, Mpc(), tracks, world=weak.world)
+    beyond = []
+
+    def watch(flow, rewards, costs):
+        beyond.append(flow.step_h * float(np.maximum(0.0, flow.grid.lowest_pu - flow.grid.vm_pu).sum()))
+
+    unaware = Simulator(weak.site.arrays, make_coordinator("nearest"), tracks, loop)
+    rollout(unaware, weak.objective, Mpc(), tracks, world=weak.world, watch=watch)
+    assert sum(beyond) > 0.01
+    assert priced.costs["heated_transformers"].sum() < 0.1 * 1000.0 * sum(beyond)
+
+
+@pytest.mark.parametrize("name", ["mpc", "mpc-perfect"])
+def test_prices_of_a_network_that_is_left_out_are_refused_by_name(name: str, tmp_path: Path) -> None:
+    site, track, loop = on_a_street(2, tmp_path)
+    objective = Objective([*MONEY.terms, VoltageDeviation(3.0)])
+    simulator = Simulator(site.arrays, make_coordinator("nearest"), [track], loop)
+    with pytest.raises(ObjectiveError, match=rf"policy '{name}'.*'voltage_deviation'.*`grid: true`"):
+        rollout(simulator, objective, make_policy(f"{name}(grid=False)"), [track])
 
 
 @pytest.mark.parametrize("load_kw", [75.0, 600.0])
@@ -239,7 +310,7 @@ def test_no_row_forbids_to_charge_nothing_and_fleets_are_spread_over_their_buses
                 rows._share[: ahead.n_here].argmax(axis=1), weak.site.port_charger[ahead.limits["port"][: ahead.n_here]]
             )
             everything = np.zeros((ahead.n_steps, len(ahead.limits))) + ahead.limits["charge_kw"]
-            for found in (rows.broken(everything), rows.kept()):
+            for found in (rows.broken(everything, np.zeros(0)), rows.kept()):
                 if found is not None:
                     seen += len(found.step)
                     assert (found.most_kw >= 0.0).all()

@@ -63,6 +63,38 @@ class Bounds:
             axis=1,
         )
 
+    def suffered(
+        self, flow: PowerFlow, spec: NetworkSpec, idle_losses_kw: np.ndarray, broken_in: PowerFlow | None = None
+    ) -> dict[str, np.ndarray]:
+        """What the network suffers in exact power flows, by the names of `GridModel`'s methods; float64, shape (B,).
+
+        Parameters
+        ----------
+        flow : PowerFlow
+            B rows; those without a solution count as nothing.
+        spec : NetworkSpec
+            The network.
+        idle_losses_kw : float64, shape (B,)
+            Losses without charging [kW].
+        broken_in : PowerFlow, optional
+            The limits that count are those broken in this one, and what is not beyond them counts as negative, so that
+            differences have no kink. Left out, it is `flow`.
+        """
+        at = flow if broken_in is None else broken_in
+
+        def beyond(value: np.ndarray, limit: np.ndarray, value_at: np.ndarray) -> np.ndarray:
+            return np.nan_to_num(np.where(value_at > limit, value - limit, 0.0))
+
+        band = beyond(flow.vm_pu, self.highest_pu, at.vm_pu) + beyond(-flow.vm_pu, -self.lowest_pu, -at.vm_pu)
+        lines = beyond(flow.line_percent, self.line_percent, at.line_percent)
+        transformers = beyond(flow.transformer_percent, self.transformer_percent, at.transformer_percent)
+        return {
+            "beyond_band_pu": band.sum(axis=1),
+            "line_overload_kva": lines @ spec.line_kva / 100.0,
+            "transformer_overload_kva": transformers @ spec.transformer_kva / 100.0,
+            "added_losses_kw": np.nan_to_num(flow.losses_kw - idle_losses_kw),
+        }
+
     def forgiving(self, rows: np.ndarray, flow: PowerFlow) -> Bounds:
         """These limits, in some rows widened to what a power flow is there; `rows` is a mask."""
         hidden = np.where(rows, 0.0, np.nan)[:, None]

@@ -114,6 +114,10 @@ class GridProblem:
         np.add.at(charger_kw.T, self.port_charger, port_kw.T)
         return charger_kw
 
+    def suffered(self, steps: np.ndarray, flow: PowerFlow) -> dict[str, np.ndarray]:
+        """What the network suffers in exact power flows, as `Bounds.suffered`; one row for each entry of `steps`."""
+        return self.bounds.rows(steps).suffered(flow, self.backend.spec, self.idle_losses_kw[steps])
+
     def injected_kva(self) -> np.ndarray:
         """What loads and generators inject at each internal row, complex128, shape (n_steps, n_rows) [kVA]."""
         spec, row = self.backend.spec, self.matrices.row

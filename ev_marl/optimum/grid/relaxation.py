@@ -15,7 +15,6 @@ from ev_marl.optimum.grid.cone import GridBlocks
 from ev_marl.optimum.grid.prices import PriceRows
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.projection import Projection
-from ev_marl.optimum.grid.terms import suffered
 from ev_marl.optimum.model import PyomoDay
 from ev_marl.optimum.program import LinearProgram
 from ev_marl.planning.programme.rows import Rows
@@ -103,7 +102,7 @@ class GridRelaxation:
         if not len(steps):
             return steps
         flow = self.problem.flow(steps, charger_kw[steps])
-        short = self.prices.short(x, steps, suffered(self.problem, steps, flow)) > tolerance
+        short = self.prices.short(x, steps, self.problem.suffered(steps, flow)) > tolerance
         if self.problem.limits_are_hard:
             excess = np.nan_to_num(self.problem.bounds.rows(steps).stacked_excess(flow), nan=0.0)
             short |= excess.max(axis=1, initial=0.0) > tolerances

@@ -18,7 +18,6 @@ from ev_marl.grid.loop.limits import LOADING_TOLERANCE_PERCENT, VOLTAGE_TOLERANC
 from ev_marl.grid.loop.slopes import moved_powers
 from ev_marl.grid.solvers.base import PowerFlow
 from ev_marl.optimum.grid.problem import GridProblem
-from ev_marl.optimum.grid.terms import suffered
 from ev_marl.optimum.search import Search
 from ev_marl.planning.programme.rows import Rows
 from ev_marl.policies.plan import Plan
@@ -144,7 +143,7 @@ class _Tangents:
         """What the exact power flow costs more than the program thinks, or less (< 0), shape (n_steps,) [currency]."""
         prices, search = self._grid.prices, self._search
         steps = np.arange(self.problem.n_steps)
-        missing = prices.short(search.x, steps, suffered(self.problem, steps, flow))
+        missing = prices.short(search.x, steps, self.problem.suffered(steps, flow))
         return np.where(self.problem.solvable, missing, 0.0)
 
     def rows(self, plan: Plan, flow: PowerFlow, broken: np.ndarray, short: np.ndarray) -> Rows:
@@ -158,8 +157,8 @@ class _Tangents:
         part = problem.flow(every, moved.reshape(-1, n_buses))
         excess = problem.bounds.stacked_excess(flow)
         changed = problem.bounds.rows(every).stacked_excess(part).reshape(len(steps), n_buses, -1)
-        here = {name: values[:, None] for name, values in suffered(problem, np.arange(len(excess)), flow).items()}
-        there = suffered(problem, every, part)
+        here = {name: values[:, None] for name, values in problem.suffered(np.arange(len(excess)), flow).items()}
+        there = problem.suffered(every, part)
         out = []
         for i, step in enumerate(steps.tolist()):
             at_kw = charger_kw[step]

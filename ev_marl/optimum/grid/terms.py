@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ev_marl.grid.solvers.base import PowerFlow
 from ev_marl.objective.base import Variable
 from ev_marl.optimum.grid.problem import GridProblem
 
@@ -65,31 +64,3 @@ class GridTerms:
                 least = np.where(self._occupied, -idle_kw, -_SAME_KW)
             self.made[name] = self._new_variables(name, least, np.full(n_steps, _FAR))
         return self.made[name]
-
-
-def suffered(problem: GridProblem, steps: np.ndarray, flow: PowerFlow) -> dict[str, np.ndarray]:
-    """What the network suffers in exact power flows, by the names of `GridModel`'s methods; float64, shape (n,).
-
-    Parameters
-    ----------
-    problem : GridProblem
-        The network.
-    steps : int64, shape (n,)
-        Step of each row.
-    flow : PowerFlow
-        n rows; those without a solution count as nothing.
-    """
-    bounds, spec = problem.bounds.rows(steps), problem.backend.spec
-
-    def beyond(value: np.ndarray, limit: np.ndarray) -> np.ndarray:
-        return np.asarray(np.maximum(0.0, np.nan_to_num(value - limit)))
-
-    band = beyond(flow.vm_pu, bounds.highest_pu) + beyond(-flow.vm_pu, -bounds.lowest_pu)
-    return {
-        "beyond_band_pu": band.sum(axis=1),
-        "line_overload_kva": beyond(flow.line_percent, bounds.line_percent) @ spec.line_kva / 100.0,
-        "transformer_overload_kva": beyond(flow.transformer_percent, bounds.transformer_percent)
-        @ spec.transformer_kva
-        / 100.0,
-        "added_losses_kw": np.nan_to_num(flow.losses_kw - problem.idle_losses_kw[steps]),
-    }

@@ -14,7 +14,7 @@ import numpy as np
 from ev_marl.objective import Objective
 from ev_marl.planning.outlook.ahead import Ahead
 from ev_marl.planning.programme.arrays import ArrayDay
-from ev_marl.planning.programme.limits import FurtherLimits, PowerRows
+from ev_marl.planning.programme.limits import FurtherRows, PowerRows
 from ev_marl.planning.programme.rows import Rows
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import SolverError
@@ -55,8 +55,8 @@ class Program:
         How far a solution may lie above the charge curve [kWh].
     convex_tolerance : float
         How far convex costs that are kept by tangents may be off, relative to all that is paid [-].
-    grid : FurtherLimits, optional
-        Limits of the network above the site.
+    grid : FurtherRows, optional
+        The network above the site: its limits, and what terms may price.
 
     Raises
     ------
@@ -75,10 +75,10 @@ class Program:
         waiting_per_kwh_h: float = 0.0,
         tolerance_kwh: float = 1e-4,
         convex_tolerance: float = CONVEX_TOLERANCE,
-        grid: FurtherLimits | None = None,
+        grid: FurtherRows | None = None,
     ) -> None:
         self._ahead, self._grid = ahead, grid
-        self._day = day = ArrayDay(site, ahead, objective)
+        self._day = day = ArrayDay(site, ahead, objective, None if grid is None else grid.model)
         self._tolerance_kwh, self._convex_tolerance = tolerance_kwh, convex_tolerance
         self._x = np.zeros(0)
         if not day.n_columns:
@@ -104,13 +104,19 @@ class Program:
         power_kw[day.pair_step[out], day.pair_session[out]] -= x[day.discharge_column]
         return power_kw
 
-    def _in_powers(self, limits: PowerRows) -> Rows:
-        """Rows of further limits on the programme's columns."""
-        row, column, sign = self._day.power_entries(np.zeros_like(limits.step), limits.step)
+    def _in_powers(self, further: PowerRows) -> Rows:
+        """Further rows on the programme's columns."""
+        row, column, sign = self._day.power_entries(np.zeros_like(further.step), further.step)
         out = self._day.discharge_pairs
         session = np.concatenate([self._day.pair_session, self._day.pair_session[out]])[column]
-        values = sign * limits.weight[row, session]
-        return Rows.of_entries(row, column, values, np.full(len(limits.step), -np.inf), limits.most_kw)
+        lifting = np.flatnonzero(further.variable >= 0)
+        return Rows.of_entries(
+            np.concatenate([row, lifting]),
+            np.concatenate([column, further.variable[lifting]]),
+            np.concatenate([sign * further.weight[row, session], np.full(len(lifting), -1.0)]),
+            np.full(len(further.step), -np.inf),
+            further.most_kw,
+        )
 
     def _give_to_highs(self, cost: np.ndarray, rows: Rows) -> None:
         day = self._day
@@ -163,7 +169,7 @@ class Program:
         )
         if self._grid is None or len(rows):
             return rows
-        beyond = self._grid.broken(self.planned_kw())
+        beyond = self._grid.broken(self.planned_kw(), x)
         return rows if beyond is None else self._in_powers(beyond)
 
     def _go_one_way_now(self) -> bool:

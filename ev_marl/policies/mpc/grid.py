@@ -4,22 +4,25 @@ Loads and generators of the network from now on come in. The exact power flow of
 where it exceeds a limit, the limit is linearised at the plan, by differences of the exact power flow, and added to the
 programme as a row in powers. Rows that were binding are kept for the next step of the episode, and moved to the outlook
 of that step. A limit that the network breaks without charging is widened to that state, and charging nothing is always
-allowed.
+allowed. What terms price there are variables, see `grid_prices`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from ev_marl.grid.loop.loop import GridLoop
-from ev_marl.grid.solvers.base import Injections
 from ev_marl.planning.outlook.ahead import Ahead
 from ev_marl.planning.outlook.base import Outlook
+from ev_marl.planning.programme.arrays import ArrayDay
 from ev_marl.planning.programme.limits import PowerRows
 from ev_marl.policies.base import SiteView
 from ev_marl.policies.grid_states import INSIDE, GridStates, kinds, n_limits
+from ev_marl.policies.mpc.grid_prices import GridQuantities
 from ev_marl.site.arrays import SiteArrays
 
 ROUNDS = 8  # of adding rows, in one step of the episode
@@ -81,15 +84,20 @@ class GridAhead:
         """
         assert view.tap is not None  # there is a loop
         port, here = ahead.limits["port"], ahead.n_here
-        states = self._outlook.grid_loads(view.present(row), ahead.n_steps)
+        tap, present = int(view.tap[row]), view.present(row)
+
+        def states() -> GridStates:
+            loads = self._outlook.grid_loads(present, ahead.n_steps)
+            return GridStates(self.loop, loads, np.full(loads.n_batch, tap, dtype=np.int64))
+
         coming_share = self._fleet_share if fleets else self._port_share
         return GridRows(
             self,
             states,
-            int(view.tap[row]),
             np.concatenate([self._port_share[port[:here]], coming_share[port[here:]]]),
             self._memory.setdefault(row, self._nothing_known(view.n_steps)),
             view.step,
+            ahead.n_steps,
         )
 
     def _nothing_known(self, n_steps: int) -> _Memory:
@@ -104,65 +112,98 @@ class GridRows:
     ----------
     network : GridAhead
         The network of the episode.
-    states : Injections
-        K rows: what flows on it without charging.
-    tap : int
-        Position of the controlled transformer, which is assumed to stay.
+    make_states : callable
+        Gives the K states without charging; the controlled transformer is assumed to stay at its tap. Only called where
+        anything is kept or priced.
     share : float64, shape (S, E)
         How the power of each session is drawn at the charger buses.
     memory : _Memory
         Of the earlier steps of the episode; added to.
-    first_step : int
-        The present step of the episode.
+    first_step, n_steps : int
+        The present step of the episode, and K.
     """
 
     def __init__(
         self,
         network: GridAhead,
-        states: Injections,
-        tap: int,
+        make_states: Callable[[], GridStates],
         share: np.ndarray,
         memory: _Memory,
         first_step: int,
+        n_steps: int,
     ) -> None:
         self._trust, self._share, self._kinds = network.trust, share, kinds(network.loop.spec)
-        self._states = GridStates(network.loop, states, np.full(states.n_batch, tap, dtype=np.int64))
+        self._keeps, self._make_states = network.loop.curtails, make_states
         self._slopes, self._first_step = memory.slopes, first_step
-        here = slice(first_step, first_step + states.n_batch)
+        here = slice(first_step, first_step + n_steps)
         self._planned_kw, self._held = memory.charger_kw[here], memory.held[here]
+        self._quantities: GridQuantities | None = None
         self._round = 0
 
+    @cached_property
+    def _states(self) -> GridStates:
+        return self._make_states()
+
+    @property
+    def _priced(self) -> GridQuantities | None:
+        asked = self._quantities
+        return asked if asked is not None and asked.asked_for else None
+
+    def model(self, day: ArrayDay) -> GridQuantities:
+        """What terms may price."""
+        self._quantities = GridQuantities(day)
+        return self._quantities
+
     def kept(self) -> PowerRows:
-        """The first rows: those that were binding and are still near, moved to the present outlook."""
+        """The first rows: limits that were binding and are still near, and prices, moved to the present outlook."""
+        quantities = self._priced
+        if not self._keeps and quantities is None:
+            return PowerRows.limits(np.zeros(0, dtype=np.int64), np.zeros((0, len(self._share))), np.zeros(0))
+        parts = [self._kept_limits()] if self._keeps else []
+        parts.append(self._dark())
+        if quantities is not None:
+            parts.append(quantities.first(self._states, self._share, self._planned_kw))
+        return PowerRows.stack(parts)
+
+    def _kept_limits(self) -> PowerRows:
         steps = np.flatnonzero(self._held.any(axis=1) & self._states.solvable)
         at_kw, excess = self._planned_kw[steps], np.zeros(self._held[steps].shape)
         if len(steps):
             excess = self._states.excess(steps, self._states.flow(steps, at_kw))
         self._held[steps] &= excess > -NEAR  # false where there is no solution
         place, limit = np.nonzero(self._held[steps])
-        kept = self._tangents(steps[place], limit, at_kw[place], excess[place, limit])
-        # Where the loads alone are more than the network can carry, there is no charging.
+        return self._tangents(steps[place], limit, at_kw[place], excess[place, limit])
+
+    def _dark(self) -> PowerRows:
+        """Where the loads alone are more than the network can carry, there is no charging."""
         dark = np.repeat(np.flatnonzero(~self._states.solvable), 2)
         both_ways = np.ones((len(dark), len(self._share)))
         both_ways[1::2] = -1.0
-        return PowerRows(
-            np.concatenate([kept.step, dark]),
-            np.concatenate([kept.weight, both_ways]),
-            np.concatenate([kept.most_kw, np.zeros(len(dark))]),
-        )
+        return PowerRows.limits(dark, both_ways, np.zeros(len(dark)))
 
-    def broken(self, power_kw: np.ndarray) -> PowerRows | None:
-        """Rows that a plan breaks; None if there are none, or after the last round.
+    def broken(self, power_kw: np.ndarray, x: np.ndarray) -> PowerRows | None:
+        """Rows that a plan breaks; None if there are none, or after the last rounds.
 
         Parameters
         ----------
         power_kw : float64, shape (K, S)
             Power of each session [kW].
+        x : float64, shape (n_columns,)
+            All variables.
         """
         self._planned_kw[:] = power_kw @ self._share
+        beyond = self._broken_limits() if self._keeps else None
+        quantities = self._priced
+        if quantities is None:
+            return beyond
+        lifts = quantities.broken(self._states, self._share, self._planned_kw, x)
+        parts = [part for part in (beyond, lifts) if part is not None]
+        return PowerRows.stack(parts) if parts else None
+
+    def _broken_limits(self) -> PowerRows | None:
         if self._round == ROUNDS:
             return None
-        reach = len(power_kw) if self._round < FAR_ROUNDS else 1
+        reach = len(self._planned_kw) if self._round < FAR_ROUNDS else 1
         self._round += 1
         steps = np.flatnonzero((self._states.solvable & (np.abs(self._planned_kw) > 1e-6).any(axis=1))[:reach])
         if not len(steps):
@@ -210,4 +251,4 @@ class GridRows:
         scale = np.maximum(np.abs(slopes).max(axis=1, initial=0.0), 1e-12)
         room = np.maximum(0.0, (slopes * at_kw).sum(axis=1) - excess - INSIDE)
         room[steps > 0] *= self._trust
-        return PowerRows(steps, (slopes / scale[:, None]) @ self._share.T, room / scale)
+        return PowerRows.limits(steps, (slopes / scale[:, None]) @ self._share.T, room / scale)

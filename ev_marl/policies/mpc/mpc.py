@@ -59,22 +59,22 @@ class _Control:
         self.waiting_per_kwh_h = float(waiting_per_kwh_h)
         self._grouped: tuple[np.ndarray, np.ndarray] | None = None  # vehicles of drawn days, and their fleets
 
-    def check_objective(self, objective: Objective, site: SiteArrays) -> None:
+    def check_objective(self, objective: Objective, site: SiteArrays, *, with_grid: bool) -> None:
         """Refuse an objective with a term that cannot be planned with."""
-        check_expressions(objective, site, f"policy '{self.name}'")
+        check_expressions(objective, site, f"policy '{self.name}'", with_grid=with_grid and self.grid)
 
     def reset(self, episode: Episode) -> None:
         """Start an episode: take over objective and outlook."""
         self._objective = episode.objective
         if episode.objective is not None:
-            self.check_objective(episode.objective, episode.site)
+            self.check_objective(episode.objective, episode.site, with_grid=episode.grid is not None)
         from ev_marl.planning.programme.receding import Program  # noqa: PLC0415  with HiGHS, which takes a while
 
         self._solver = Program
         self._outlook = episode.outlook
         loop = episode.grid
         self._grid = None
-        if loop is not None and loop.curtails and self.grid:
+        if loop is not None and self.grid:
             self._grid = GridAhead(loop, episode.outlook, episode.site, trust=self.trust)
         self._n_steps = episode.n_steps
         if self.horizon_h is not None:
@@ -137,7 +137,8 @@ class Mpc(_Control):
         Share of the import limits of later steps, and of the room on the network, that plans use; less than 1 is a
         margin, too [-].
     grid : bool
-        Whether it plans with the limits of the network above the site, where a coordinator keeps them.
+        Whether it plans with the network above the site: with its limits, where a coordinator keeps them, and with what
+        the objective prices there. Without it, an objective that prices the network is refused.
     outlook : str or mapping, optional
         Its outlook, as the scenario's key `outlook`; keys that it does not have are those of the scenario.
     """
@@ -167,7 +168,8 @@ class MpcPerfect(_Control):
     horizon_h : float, optional
         Length of the plan; by default to the end of the episode [h].
     grid : bool
-        Whether it plans with the limits of the network above the site, where a coordinator keeps them.
+        Whether it plans with the network above the site: with its limits, where a coordinator keeps them, and with what
+        the objective prices there. Without it, an objective that prices the network is refused.
     """
 
     name = "mpc-perfect"
