@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from ev_marl.scenario import Scenario, as_scenario
+from ev_marl.scenario.clock import zone_of
 from ev_marl.site.site import Site
 from ev_marl.support.errors import DataError, TrackError
 from ev_marl.support.registry import did_you_mean
@@ -24,6 +25,7 @@ from ev_marl.world.readers.acn import read_acn
 from ev_marl.world.readers.elaadnl import read_elaadnl
 from ev_marl.world.readers.prices import Fill, PriceSeries, read_prices
 from ev_marl.world.readers.records import SessionRecords
+from ev_marl.world.readers.session_csv import read_session_csv
 from ev_marl.world.streams import stream
 from ev_marl.world.track import Track
 from ev_marl.world.world import World, episode_start
@@ -31,11 +33,15 @@ from ev_marl.world.world import World, episode_start
 MOST_DAYS = 4000  # from the first session of a file to the last
 TARGET_SOC = (0.7, 0.95)  # range of the state of charge at departure, imputed
 
-Dataset = Literal["acn", "elaadnl", "prices"]
+Dataset = Literal["acn", "elaadnl", "csv", "prices"]
 DATASETS: tuple[Dataset, ...] = get_args(Dataset)
 Wish = Literal["delivered", "requested"]  # which energy of a recorded session its driver wanted
 
-_SESSION_READERS: dict[str, Callable[..., SessionRecords]] = {"acn": read_acn, "elaadnl": read_elaadnl}
+_SESSION_READERS: dict[str, Callable[..., SessionRecords]] = {
+    "acn": read_acn,
+    "elaadnl": read_elaadnl,
+    "csv": read_session_csv,
+}
 
 
 def import_tracks(
@@ -57,9 +63,9 @@ def import_tracks(
 
     Parameters
     ----------
-    kind : {"acn", "elaadnl", "prices"}
-        What the file is: charging sessions of ACN-Data or ElaadNL, or day-ahead prices (ENTSO-E, Ember, or
-        `datetime_utc,price_eur_per_mwh`).
+    kind : {"acn", "elaadnl", "csv", "prices"}
+        What the file is: charging sessions of ACN-Data, of ElaadNL, or of any operator as CSV (see `read_session_csv`);
+        or day-ahead prices (ENTSO-E, Ember, or `datetime_utc,price_eur_per_mwh`).
     file : str or Path
         The file, `.gz` allowed.
     scenario : Scenario, str or Path
@@ -67,7 +73,8 @@ def import_tracks(
     out : str or Path, optional
         Folder that the tracks are written to, one file `YYYY-MM-DD` a day.
     timezone : str, optional
-        Zone of the file's times, see `read_acn` and `read_elaadnl`; prices carry their own.
+        Zone of the file's times, see `read_acn` and `read_elaadnl`. Left out, `csv` is in the scenario's zone. Price
+        files state their own.
     seed : int
         Seed of all that is drawn or imputed, >= 0.
     fill : {"previous_day", "interpolate"}, optional
@@ -91,7 +98,7 @@ def import_tracks(
     Raises
     ------
     DataError
-        If the file cannot be read or has no whole day.
+        If the file cannot be read or has no whole day, or if there is no such time zone.
     TrackError
         If a file to be written exists.
     """
@@ -99,9 +106,16 @@ def import_tracks(
         near = did_you_mean(kind, list(DATASETS))
         raise DataError(f"no data set is called '{kind}'.{near} Known: {', '.join(DATASETS)}.")
     scenario = as_scenario(scenario, trust=trust)
+    if timezone is not None:
+        try:
+            zone_of(timezone)
+        except ValueError as error:
+            raise DataError(f"timezone: {error}") from error
     if kind == "prices":
         tracks = prices_to_tracks(read_prices(file, area=area, fill=fill), scenario, seed=seed)
     else:
+        if kind == "csv" and timezone is None:
+            timezone = scenario.timezone
         tracks = sessions_to_tracks(_SESSION_READERS[kind](file, timezone=timezone), scenario, seed=seed, energy=energy)
     if out is not None:
         paths = [Path(out) / f"{track.start:%Y-%m-%d}{suffix}" for track in tracks]
@@ -131,7 +145,7 @@ def sessions_to_tracks(
     arrival, such that the wish ends at a state of charge uniform from 70 % to 95 %, as far as at least 5 % are there
     on arrival; a wish beyond the largest battery is cut (see `draw_visitors`). Stations of the data become ports in
     order of first use where the site has enough of them; at a smaller site, or where a station is taken twice in a
-    step, the vehicle takes any free port, or is counted as turned away.
+    step, the vehicle takes any free port, or is left out and counted in `turned_away`.
 
     Parameters
     ----------

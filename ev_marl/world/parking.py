@@ -1,8 +1,8 @@
 """Which vehicle comes, and at which port it stands: continuous-time arrivals become the sessions of a track.
 
 Each arrival is rounded to the nearest step and gets a vehicle that suits site and wish. Vehicles take free ports in
-order of arrival; one that finds no free port is turned away. Records of a data set are treated in the same way, and may
-prefer a port.
+order of arrival; one that finds no free port is left out and counted. Records of a data set are treated in the same
+way, and may prefer a port.
 """
 
 from __future__ import annotations

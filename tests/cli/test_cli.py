@@ -217,7 +217,7 @@ def test_tracks_are_imported(tmp_path: Path) -> None:
     out = tmp_path / "tracks"
     result = run("track", "import", "acn", file, "--site", "tiny", "--out", out)
     assert result.exit_code == 0, result.output
-    assert "1 tracks" in result.stderr
+    assert "1, 2019-01-07 to 2019-01-07, 1 stays; 0 more found no free port" in " ".join(result.stderr.split())
     track = Track.load(out / "2019-01-07.parquet")
     assert track.sessions["wanted_kwh"].tolist() == [9.5]
     wrong = run("track", "import", "elaadnl", file, "--site", "tiny", "--out", out)

@@ -264,6 +264,9 @@ ACN = json.dumps(
 ACN_CSV = "arrival,departure,delivered_energy (kWh),station_id,requested_energy (kWh),session_id\n" + "".join(
     f"2019-05-0{d} 08:1{d}:00,2019-05-0{d} 17:00:00,1{d}.5,CA-{d},20,s{d}\n" for d in (1, 2, 3)
 )
+OWN_CSV = "station;arrival;departure;energy_kwh;requested_kwh\n" + "".join(
+    f"CP{d};2023-05-0{d} 08:1{d};2023-05-0{d} 17:00;1{d},5;20\n" for d in (1, 2, 3)
+)
 ELAADNL = "TransactionId;ChargePoint;Connector;UTCTransactionStart;UTCTransactionStop;TotalEnergy\n" + "".join(
     f"{d};NL-{d};1;0{d}/05/2019 08:00;0{d}/05/2019 17:30;1{d},5\n" for d in (1, 2, 3)
 )
@@ -325,6 +328,7 @@ KINDS = {
         Kind("prices", ".csv", lambda: [text.encode() for text in (PRICES, ENTSOE, EMBER)], TEXT, _import("prices")),
         Kind("acn", ".json", lambda: [ACN.encode()], spoil_json, _import("acn")),
         Kind("acn-csv", ".csv", lambda: [ACN_CSV.encode()], TEXT, _import("acn")),
+        Kind("sessions-csv", ".csv", lambda: [OWN_CSV.encode()], TEXT, _import("csv")),
         Kind("elaadnl", ".csv", lambda: [ELAADNL.encode()], TEXT, _import("elaadnl")),
         Kind(
             "run",

@@ -54,6 +54,18 @@ def test_acn_days(scenario: Make, data: Path, name: str) -> None:
         assert part in first.source[key]
 
 
+def test_own_sessions_are_on_the_clock_of_the_scenario(scenario: Make, tmp_path: Path) -> None:
+    file = tmp_path / "own.csv"
+    file.write_text("station,arrival,departure,energy_kwh\nCP1,2023-05-01 08:00,2023-05-01 16:00,12.5\n")
+    (track,) = import_tracks("csv", file, scenario(timezone="Europe/Berlin"))
+    assert track.start.isoformat() == "2023-05-01T00:00:00+02:00"
+    assert track.sessions["arrival_step"].tolist() == [32]
+    (track,) = import_tracks("csv", file, scenario(timezone="Europe/Berlin"), timezone="America/New_York")
+    assert track.start.isoformat() == "2023-05-01T00:00:00-04:00"
+    with pytest.raises(DataError, match=r"timezone: found 'Europe/Berln'.* Did you mean 'Europe/Berlin'"):
+        import_tracks("csv", file, scenario(), timezone="Europe/Berln")
+
+
 def test_imputation_is_seeded(scenario: Make, data: Path) -> None:
     one, again, other = (import_tracks("acn", data / "acn.csv", scenario(), seed=seed)[0] for seed in (1, 1, 2))
     assert one == again

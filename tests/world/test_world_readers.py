@@ -14,6 +14,7 @@ from ev_marl.world import import_tracks
 from ev_marl.world.readers.acn import read_acn
 from ev_marl.world.readers.elaadnl import read_elaadnl
 from ev_marl.world.readers.prices import read_prices
+from ev_marl.world.readers.session_csv import read_session_csv
 
 
 def write(folder: Path, text: str, name: str = "file.csv") -> Path:
@@ -90,6 +91,52 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     table.write_bytes(b"PK\x03\x04\xff\xfe\x80")
     with pytest.raises(DataError, match="is not UTF-8 text"):
         read_elaadnl(table)
+
+
+# ---- an operator's own CSV ----
+
+OWN = "station,arrival,departure,energy_kwh,site\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        OWN + "CP1,2023-05-01 08:12,2023-05-01 16:40,12.4,north\nCP2,2023-05-01T06:40Z,2023-05-01 17:10,22,north\n",
+        "arrival;departure;station;energy_kwh\n"
+        "2023-05-01 08:12;2023-05-01 16:40;CP1;12,4\n2023-05-01 08:40+02:00;2023-05-01 17:10;CP2;22\n",
+    ],
+)
+def test_own_sessions(tmp_path: Path, text: str) -> None:
+    """Comma or semicolon with decimal commas, columns in any order, others ignored; local times, or with an offset."""
+    sessions = read_session_csv(write(tmp_path, text), timezone="Europe/Amsterdam")
+    assert [record.station for record in sessions.records] == ["CP1", "CP2"]
+    assert [record.delivered_kwh for record in sessions.records] == [12.4, 22.0]
+    assert [record.requested_kwh for record in sessions.records] == [None, None]
+    assert sessions.records[0].arrival == datetime(2023, 5, 1, 6, 12, tzinfo=UTC)
+    assert sessions.records[1].arrival == datetime(2023, 5, 1, 6, 40, tzinfo=UTC)
+    assert sessions.records[0].departure == datetime(2023, 5, 1, 14, 40, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "id;start;end;kwh\n",
+            "found id, start, end, kwh. Rename the columns of the file to station",
+        ),
+        (
+            OWN + "CP1,01.05.2023 08:12,2023-05-01 16:40,12.4,north\n",
+            "csv:2: arrival is '01.05.2023 08:12', not a time like",
+        ),
+        (
+            OWN + 'CP1,2023-05-01 08:12,2023-05-01 16:40,"12,4",north\n',
+            "csv:2: energy_kwh is '12,4', not a number of kWh",
+        ),
+    ],
+)
+def test_own_faults_say_where(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_session_csv(write(tmp_path, text), timezone="Europe/Amsterdam")
 
 
 # ---- ElaadNL ----

@@ -15,6 +15,7 @@ from ev_marl.world.readers.prices import Fill
 EXAMPLES = (
     "ev-marl track import acn acn-caltech.json --site workplace --out tracks/",
     "ev-marl track import elaadnl transactions.csv --site workplace --out tracks/",
+    "ev-marl track import csv my_sessions.csv --site my_site.yaml --out tracks/",
     "ev-marl track import prices day-ahead.csv --site depot-100 --out tracks/ --fill interpolate",
 )
 MOST_VALUES = 5  # that are listed one by one
@@ -27,7 +28,9 @@ def command(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for one track a day.")],
     timezone: Annotated[
         str | None,
-        typer.Option("--timezone", help="Time zone of the file, if it differs from the data set's usual one."),
+        typer.Option(
+            "--timezone", help="Time zone of the file; default: that of the data set, for csv that of the scenario."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of what is imputed.")] = 0,
     energy: Annotated[Wish, typer.Option("--energy", help="Which energy drivers wanted.")] = "delivered",
@@ -40,8 +43,8 @@ def command(
     )
     vehicles, turned_away = sum(len(track.sessions) for track in tracks), sum(track.turned_away for track in tracks)
     say(
-        f"{len(tracks)} tracks in {out}: {tracks[0].start:%Y-%m-%d} to {tracks[-1].start:%Y-%m-%d}, "
-        f"{vehicles} stays, {turned_away} turned away"
+        f"Tracks in {out}: {len(tracks)}, {tracks[0].start:%Y-%m-%d} to {tracks[-1].start:%Y-%m-%d}, "
+        f"{vehicles} stays; {turned_away} more found no free port"
     )
     for key in tracks[0].source:  # what differs from day to day, such as filled prices, is listed once each
         values = list(dict.fromkeys(track.source.get(key, "") for track in tracks))

@@ -108,7 +108,7 @@ def _lines(track: Track, facts: dict[str, Any]) -> list[tuple[str, str]]:
         (
             "Vehicles",
             f"{facts['sessions']}: {facts['parked_at_start']} there at the start, {facts['stay_beyond_end']} stay "
-            f"beyond the end, {facts['turned_away']} turned away",
+            f"beyond the end, {facts['turned_away']} found no free port",
         ),
         ("Wanted", f"{facts['wanted_kwh']:.0f} kWh, mean stay {facts['mean_stay_h']:.1f} h"),
         *prices,

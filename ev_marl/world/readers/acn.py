@@ -1,7 +1,7 @@
 """ACN-Data: charging sessions of Caltech, JPL and Office001 (Lee, Li, Low 2019), in the three forms it comes in.
 
-The answer of the API or the download of the website (JSON), or a CSV table of sessions; `SessionRecords` go out. The
-form is detected by the contents.
+The JSON of the API or of the website, or a CSV table of sessions, comes in; `SessionRecords` go out. The form is
+detected from the contents.
 """
 
 from __future__ import annotations
@@ -16,11 +16,19 @@ from ev_marl.support.errors import DataError
 from ev_marl.support.files import FileError, parse_json
 from ev_marl.support.values import in_range, shown
 from ev_marl.world.readers.records import SessionRecord, SessionRecords, sound
-from ev_marl.world.readers.text import in_utc, read_rows, read_text
+from ev_marl.world.readers.session_csv import Columns, read_session_csv
+from ev_marl.world.readers.text import in_utc, read_text
 
 DEFAULT_TIMEZONE = "America/Los_Angeles"  # all three sites are in California
 
-_CSV_COLUMNS = ("arrival", "departure", "delivered_energy (kWh)", "station_id")
+_CSV_COLUMNS = Columns(
+    station="station_id",
+    arrival="arrival",
+    departure="departure",
+    energy="delivered_energy (kWh)",
+    requested="requested_energy (kWh)",
+    session="session_id",
+)
 
 
 def read_acn(path: str | Path, *, timezone: str | None = None) -> SessionRecords:
@@ -44,7 +52,7 @@ def read_acn(path: str | Path, *, timezone: str | None = None) -> SessionRecords
     text = read_text(path)
     if text.lstrip()[:1] in ("{", "["):
         return _read_json(path, text, timezone)
-    return _read_csv(path, timezone or DEFAULT_TIMEZONE)
+    return read_session_csv(path, timezone=timezone or DEFAULT_TIMEZONE, columns=_CSV_COLUMNS)
 
 
 def _read_json(path: str | Path, text: str, timezone: str | None) -> SessionRecords:
@@ -107,36 +115,3 @@ def _number(where: str, name: str, value: Any) -> float:
         return in_range(float(value), value)
     except (TypeError, ValueError, OverflowError):
         raise DataError(f"{where}: {name} is {shown(value)}, not a number of kWh") from None
-
-
-def _read_csv(path: str | Path, timezone: str) -> SessionRecords:
-    header, rows = read_rows(path)
-    missing = [name for name in _CSV_COLUMNS if name not in header]
-    if missing:
-        raise DataError(f"{path}: no column {', '.join(missing)}; found {', '.join(header)}")
-    column = {name: k for k, name in enumerate(header)}
-    zone = zone_of(timezone)
-    records = []
-    for line, row in rows:
-        where = f"{path}:{line}"
-        times = []
-        for name in ("arrival", "departure"):
-            try:
-                time = datetime.fromisoformat(row[column[name]])
-            except ValueError:
-                raise DataError(f"{where}: {name} is {row[column[name]]!r}, not a time") from None
-            times.append(
-                in_utc(f"{where}: {name}", row[column[name]], time if time.tzinfo else time.replace(tzinfo=zone))
-            )
-        requested = row[column["requested_energy (kWh)"]] if "requested_energy (kWh)" in column else ""
-        records.append(
-            SessionRecord(
-                station=row[column["station_id"]],
-                arrival=times[0],
-                departure=times[1],
-                delivered_kwh=_number(where, "delivered_energy (kWh)", row[column["delivered_energy (kWh)"]]),
-                requested_kwh=_number(where, "requested_energy (kWh)", requested) if requested else None,
-                session_id=row[column["session_id"]] if "session_id" in column else "",
-            )
-        )
-    return sound(records, Path(path).name, timezone)
