@@ -15,6 +15,7 @@ import pyomo.environ as pyo
 from pyomo.common.gc_manager import PauseGC
 
 from ev_marl.objective import Objective
+from ev_marl.optimum.decoupled import decoupled_multipliers
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.relaxation import GridRelaxation
 from ev_marl.optimum.model import PyomoDay
@@ -131,7 +132,7 @@ class Search:
         self.binary_pairs = np.zeros(len(self.exclusive), dtype=bool)
         self.stages: list[Stage] = []
         self.proving = True
-        self.out_of_time = False
+        self.out_of_time = self._solved = False
         self.x = self.relaxed_x = self._idle()
         self._solver = make_solver(solver, self.program, tolerance=tolerance)
         self._deadline = time.perf_counter() + time_limit
@@ -311,9 +312,33 @@ class Search:
         else:
             proven = answer.claimed_bound - MIXED_INTEGER_MARGIN * max(1.0, abs(answer.claimed_bound))
             self._prove(proven, f"the bound that solver '{self._solver.name}' reports")
-        if answer.out_of_time:
-            nothing = self.program.dual_value(np.zeros(self.program.matrix.shape[0]))
-            self._prove(nothing, "the bounds of the variables alone: the solver had no better multipliers in time")
+        self._solved |= answer.optimal
+        if answer.out_of_time and not self._solved:
+            self._prove_without_solver()
+
+    def _prove_without_solver(self) -> None:
+        """A bound that needs no solution of the whole program."""
+        nothing = self.program.dual_value(np.zeros(self.program.matrix.shape[0]))
+        self._prove(nothing, "the bounds of the variables alone: the solver had no better multipliers in time")
+        apart = decoupled_multipliers(self.program, self._owner(), self._idle())
+        self._prove(
+            self.program.dual_value(apart),
+            "every vehicle by itself, without shared limits: the solver had no better multipliers in time",
+        )
+
+    def _owner(self) -> np.ndarray:
+        """Session of each column, −1: of no single one."""
+        day, pairs = self.day, self.day.pairs
+        owner = np.full(self.program.n_columns, -1)
+        for variables, session in (
+            (day.charge, pairs.session),
+            (day.discharge, pairs.session[pairs.discharge]),
+            (day.energy, pairs.session),
+            (day.shortfall, day.owed_sessions),
+        ):
+            columns = self.program.columns(variables)
+            owner[columns[columns >= 0]] = session[columns >= 0]
+        return owner
 
     def _prove(self, cost: float, source: str) -> None:
         """Keep a lower bound of the cost if it is the highest so far."""

@@ -25,7 +25,7 @@ class Certificate:
     kind: Literal["LP", "MILP"]  # MILP: some pairs have one or the other, by binaries
     exact: bool  # the replayed plan earns the bound, within the tolerance: it is the cooperative optimum
     tolerance: float  # relative [-]
-    source: str  # where the bound comes from: dual value, the solver's word, or the bounds of the variables alone
+    source: str  # where the bound comes from: dual value, the solver's word, or what needs no solver
     reasons: tuple[Looseness, ...]  # what makes the bound loose, largest first; none if exact
     primal_value: float  # least cost of the last relaxation, as the solver's point has it [currency]
     dual_value: float  # what the last linear program's multipliers prove, in NumPy [currency]; −inf without any

@@ -61,8 +61,9 @@ def solve(
         Relative gap that counts as closed [-].
     time_limit : float
         Most time for the solver [s], far more than a day needs, so that results do not depend on how busy the machine
-        is. When it is up, the bound is what the last multipliers prove, or what the bounds of the variables alone prove
-        if there are none: valid, but it may be loose. The certificate says so.
+        is. When it is up, the bound is what the last multipliers prove. If no program was solved, every vehicle is
+        planned by itself, without shared limits, which takes about a millisecond a vehicle, and the best multipliers of
+        all count: the bound is valid, but it may be loose. The certificate says so.
     levels : array-like, optional
         Discrete action levels as shares of the rated power, −1 to 1. The bound stays that of continuous power; the
         certificate then says by how much it may be loose for agents with these levels.

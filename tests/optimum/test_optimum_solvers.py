@@ -7,11 +7,12 @@ import pyomo.environ as pyo
 import pytest
 from optimum_cases import money, one_port_day, random_day
 
+from ev_marl.env.setup import Setting
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
-from ev_marl.optimum import shadow_price_interval, solve
+from ev_marl.optimum import shadow_price_interval, solve, solve_day
 from ev_marl.optimum.model import PyomoDay
 from ev_marl.optimum.program import LinearProgram
 from ev_marl.optimum.search import Search
@@ -72,18 +73,42 @@ def test_a_missing_solver_is_an_error_that_says_how_to_get_one(name: str, capfd:
 
 
 def test_without_time_there_is_still_a_bound_and_the_certificate_says_why_it_is_loose() -> None:
-    """One step at 0.30 per kWh and nothing to discharge: without multipliers the cost is at least 0."""
-    short = solve(*one_port_day([0.30], wanted_kwh=5.0), money(), time_limit=0.0)
-    assert short.bound == 0.0
-    assert short.achieved == pytest.approx(-1.5)  # the plan of a simple policy: charging at once
+    """Two vehicles, each with 10 kWh to get at 10 kW, in hours at 0.10 and 0.30 under one limit of 10 kW.
+
+    Each by itself would pay 10 · 0.10; together they pay 10 · 0.10 + 10 · 0.30.
+    """
+    day = one_port_day([0.10, 0.30], n_vehicles=2, import_limit_kw=10.0)
+    short = solve(*day, money(unmet=2.0), time_limit=0.0)
+    assert short.bound == pytest.approx(-2.0)
+    assert short.achieved == pytest.approx(-4.0)  # the plan of a simple policy
     assert short.plan_of is not None
     assert not short.certificate.exact
+    assert "every vehicle by itself" in short.certificate.source
     assert [reason.reason for reason in short.certificate.reasons] == ["the solver stopped at its time limit"]
     assert short.certificate.reasons[0].amount == pytest.approx(short.gap)
     assert short.status == "time limit reached"
 
 
-def test_another_solver_that_has_nothing_in_time_leaves_the_bounds_of_the_variables(
+def test_without_time_a_vehicle_without_shared_limits_is_planned_exactly() -> None:
+    """5 kWh at 0.30."""
+    short = solve(*one_port_day([0.30], wanted_kwh=5.0), money(), time_limit=0.0)
+    assert short.bound == pytest.approx(-1.5)
+    assert short.certificate.exact
+    assert short.certificate.reasons == ()
+
+
+def test_without_time_a_depot_that_feeds_back_has_most_of_its_bound() -> None:
+    """Shared limits, a meter with sun behind it, and energy that vehicles keep for later."""
+    setting = Setting.of("depot-100")
+    track = setting.world.sample(1)
+    best, short = solve_day(setting, track), solve_day(setting, track, time_limit=0.0)
+    program = LinearProgram(PyomoDay(setting.site.arrays, track, setting.objective).model)
+    nothing = -program.dual_value(np.zeros(program.matrix.shape[0]))
+    assert best.bound <= short.bound
+    assert short.bound - best.bound < 0.1 * (nothing - best.bound)
+
+
+def test_another_solver_that_has_nothing_in_time_leaves_the_bound_of_every_vehicle_by_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     highs = pyo.SolverFactory("appsi_highs")
@@ -101,7 +126,7 @@ def test_another_solver_that_has_nothing_in_time_leaves_the_bounds_of_the_variab
     day = random_day(5, n_steps=24)
     slow = solve(*day, money(), solver="slow")
     assert slow.bound >= solve(*day, money()).bound
-    assert "bounds of the variables alone" in slow.certificate.source
+    assert "every vehicle by itself" in slow.certificate.source
     assert [reason.reason for reason in slow.certificate.reasons] == ["the solver stopped at its time limit"]
 
 
