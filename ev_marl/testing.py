@@ -402,7 +402,7 @@ def _filled(
         table = np.full((len(tracks), n_rows, len(features)), np.nan, dtype=np.float32)
         state = simulator.state.copy()
         block.fill(simulator.state, table)
-        for name in ("seats", "ports", "groups", "peak_kw", "day"):
+        for name in ("seats", "ports", "groups", "day"):
             same = np.array_equal(getattr(state, name), getattr(simulator.state, name))
             _require(same, f"block '{block.name}' wrote to the state's {name}")
         tables.append(table)

@@ -33,15 +33,21 @@ ActionLike = Literal["continuous", "fraction", "bid"] | int | Sequence[float] | 
 
 
 @kernel
-def _scale(shares: np.ndarray, up_kw: np.ndarray, down_kw: np.ndarray, out: np.ndarray) -> None:
-    """out = share · up for charging, share · down for discharging; both scales >= 0, shape (n_batch or 1, n_ports)."""
+def _scale(shares: np.ndarray, up_kw: np.ndarray, down_kw: np.ndarray, out: np.ndarray) -> int:
+    """out = share · up for charging, share · down for discharging; both scales >= 0, shape (n_batch or 1, n_ports).
+
+    Returns how many shares are not finite.
+    """
     n_batch, n_ports = shares.shape
     several = len(up_kw) > 1
+    wrong = 0
     for b in range(n_batch):
         row = b if several else 0
         for p in range(n_ports):
             share = shares[b, p]
+            wrong += not abs(share) < np.inf
             out[b, p] = max(share, 0.0) * up_kw[row, p] + min(share, 0.0) * down_kw[row, p]
+    return wrong
 
 
 @kernel
@@ -139,7 +145,6 @@ class ActionCoder:
         self.spaces: dict[str, spaces.Space[Any]] = {  # copied, since making one takes as long as making fifty copies
             agent: copy(of_count[count]) for agent, count in zip(self.agents, self._counts, strict=True)
         }
-        self._read = np.empty((1, self._first[-1]))
         dtype = np.dtype(np.float32 if self.levels is None else np.int64)
         self._dtypes = [dtype] * len(self._counts)
         self._n_bytes = [count * dtype.itemsize for count in self._counts]
@@ -161,25 +166,28 @@ class ActionCoder:
         """The actions of all ports as one: Box or MultiDiscrete over the ports, port by port."""
         return self._space(sum(self._counts), joint=True)
 
-    def read(self, actions: Mapping[str, Any]) -> np.ndarray:
-        """Actions of all agents as one array.
+    def read(self, actions: Mapping[str, Any], state: State, days: Days) -> np.ndarray:
+        """Power that the actions of all agents ask for, in the first row.
 
         Parameters
         ----------
         actions : mapping of str to array_like
             One action for every agent.
+        state : State
+            At the start of the step.
+        days : Days
+            The loaded days.
 
         Returns
         -------
-        float64, shape (1, n_ports · numbers of a port)
-            Shares or level numbers; reused by the next call.
+        float64, shape (1, n_ports)
+            Setpoints [kW]; reused by the next call.
 
         Raises
         ------
         ActionError
             If an action is missing, has the wrong shape or type, is not finite, or is no level.
         """
-        read = self._read
         try:
             values = self._pick(actions) if len(self._counts) > 1 else (self._pick(actions),)
             joined = self._joined(values)
@@ -188,13 +196,12 @@ class ActionCoder:
                     values = [np.atleast_1d(value) for value in values]
                 if list(map(len, values)) != self._counts:
                     raise ActionError(self._fault(actions))
-                joined = np.concatenate(values)
-            read[0] = joined
+                joined = np.asarray(np.concatenate(values), dtype=np.float64)
         except (KeyError, TypeError, ValueError) as error:
             raise ActionError(self._fault(actions)) from error
-        if not self._valid(read):
+        if not self._set(joined.reshape(1, -1), state, days):
             raise ActionError(self._fault(actions))
-        return read
+        return self._out
 
     def _joined(self, values: Sequence[Any]) -> np.ndarray | None:
         """All values in a row if they are arrays of the type of the action space and of the right size, else None.
@@ -204,12 +211,26 @@ class ActionCoder:
         try:
             if list(map(_DTYPE, values)) != self._dtypes or list(map(_N_BYTES, values)) != self._n_bytes:
                 return None
-            return np.frombuffer(b"".join(values), self._dtypes[0])
+            return np.frombuffer(bytearray().join(values), self._dtypes[0])
         except (AttributeError, TypeError, BufferError):  # no arrays, or not contiguous
             return None
 
-    def check(self, actions: np.ndarray, n_batch: int) -> np.ndarray:
-        """Actions of all ports as float64, shape (n_batch, n_ports · numbers of a port).
+    def setpoints(self, actions: np.ndarray, state: State, days: Days) -> np.ndarray:
+        """Power that the actions of all ports ask for.
+
+        Parameters
+        ----------
+        actions : array_like, shape (n_batch, n_ports · numbers of a port)
+            Shares or level numbers.
+        state : State
+            At the start of the step.
+        days : Days
+            The loaded days.
+
+        Returns
+        -------
+        float64, shape (n_batch, n_ports)
+            Setpoints [kW]; reused by the next call.
 
         Raises
         ------
@@ -220,13 +241,13 @@ class ActionCoder:
             read = np.asarray(actions, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise ActionError(f"actions must be an array of numbers, got {type(actions).__name__}") from error
-        width = len(self._read[0])
+        n_batch, width = state.n_batch, sum(self._counts)
         if read.shape != (n_batch, width):
             meaning = "n_ports" if len(self.numbers) == 1 else f"n_ports · {len(self.numbers)}"
             raise ActionError(
                 f"actions have shape {read.shape}, allowed is (n_batch, {meaning}) = ({n_batch}, {width})"
             )
-        if not self._valid(read):
+        if not self._set(read, state, days):
             b, p = np.argwhere(~self._fine(read))[0]
             a = int(np.searchsorted(self._first, p, side="right")) - 1
             raise ActionError(
@@ -234,24 +255,28 @@ class ActionCoder:
                 f"is {read[b, p]}; "
                 f"allowed is {self._allowed()}"
             )
-        return read
-
-    def setpoints(self, actions: np.ndarray, state: State, days: Days) -> np.ndarray:
-        """Power that checked actions ask for, float64, shape (n_batch, n_ports) [kW]; reused by the next call."""
-        if self._out.shape != state.lo_kw.shape:
-            self._out = np.empty(state.lo_kw.shape)
-        if self.bid is not None:
-            return self._plans(actions, state, days, self.bid)
-        if self.levels is not None:
-            actions = self.levels[actions.astype(np.int64)]
-        if self.kind == "fraction":
-            _scale(actions, state.hi_kw, np.negative(state.lo_kw), self._out)
-        else:
-            _scale(actions, self._up_kw, self._down_kw, self._out)
         return self._out
 
-    def _plans(self, actions: np.ndarray, state: State, days: Days, bid: BidOptions) -> np.ndarray:
-        """Power of the own plans with the numbers of the bids."""
+    def _set(self, actions: np.ndarray, state: State, days: Days) -> bool:
+        """Write the setpoints; False if a number of the actions, shape (n_batch, n_numbers), has no meaning."""
+        if self._out.shape != state.lo_kw.shape:
+            self._out = np.empty(state.lo_kw.shape)
+        if self.kind == "continuous":
+            return _scale(actions, self._up_kw, self._down_kw, self._out) == 0
+        if self.kind == "fraction":
+            return _scale(actions, state.hi_kw, np.negative(state.lo_kw), self._out) == 0
+        actions = actions.astype(np.float64)
+        if _n_wrong(actions, 0 if self.levels is None else len(self.levels)):
+            return False
+        if self.bid is not None:
+            self._plan(actions, state, days, self.bid)
+        else:
+            assert self.levels is not None
+            _scale(self.levels[actions.astype(np.int64)], self._up_kw, self._down_kw, self._out)
+        return True
+
+    def _plan(self, actions: np.ndarray, state: State, days: Days, bid: BidOptions) -> None:
+        """Write the power of the own plans with the numbers of the bids."""
         if state.step % bid.hold_steps == 0 or self._held.shape != actions.shape:
             self._held = actions.copy()
         actions = self._held
@@ -282,7 +307,6 @@ class ActionCoder:
             power_kw=self._out,
         )
         self._out *= values["share"]
-        return self._out
 
     def level_mask(self, state: State) -> np.ndarray:
         """Which levels have an effect in the coming step, int8, shape (n_batch, n_ports, n_levels)."""
@@ -315,9 +339,6 @@ class ActionCoder:
             return fine
         fine = (read >= 0) & (read < len(self.levels)) & (read == np.floor(read))
         return fine
-
-    def _valid(self, read: np.ndarray) -> bool:
-        return _n_wrong(read, 0 if self.levels is None else len(self.levels)) == 0
 
     def _allowed(self) -> str:
         if self.levels is not None:

@@ -76,7 +76,7 @@ class CentralEnv(Face, gymnasium.Env[np.ndarray, np.ndarray]):
         """
         if self._over:
             raise RuntimeError("the episode is over; call reset() first")
-        rewards, costs, self._over = self._run(self._interface.actions.check(np.atleast_2d(action), 1))
+        rewards, costs, self._over = self._run(self._interface.setpoints(np.atleast_2d(action)))
         return self._observation(), float(rewards.sum()), False, self._over, self._info(costs[:, 0].sum(axis=1))
 
     def observation_labels(self) -> list[str]:

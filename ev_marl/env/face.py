@@ -91,9 +91,9 @@ class Face(Built):
         if self.render_mode is not None:
             self._history = History(self.site, self.track, simulator)
 
-    def _run(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Run one step of checked actions: rewards (1, A), costs (n_terms, 1, A), and whether the episode is over."""
-        flow, rewards, costs = self._interface.step(actions)
+    def _run(self, setpoint_kw: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+        """Run one step: rewards (1, A), costs (n_terms, 1, A), and whether the episode is over."""
+        flow, rewards, costs = self._interface.step(setpoint_kw)
         if self._history is not None:
             self._history.add(flow, rewards)
         return rewards, costs, flow.last or flow.step + 1 >= self.max_cycles

@@ -1,12 +1,13 @@
 """Between agents and a simulator: what they observe, and the power that their actions ask for.
 
-Comes in: a simulator that runs, and checked actions. Goes out: observations, states, setpoints, rewards and costs as
+Comes in: a simulator that runs, and actions. Goes out: observations, states, setpoints, rewards and costs as
 arrays. The faces of the environment differ only in how they hand these over; a learned policy uses the same interface.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -121,6 +122,17 @@ class Interface:
         self.observer.observe_compact_state(out)
         return out
 
+    def read(self, actions: Mapping[str, Any]) -> np.ndarray:
+        """Power that the actions of all agents ask for, float64, shape (1, n_ports) [kW]; reused by the next call.
+
+        Raises
+        ------
+        ActionError
+            If an action is missing, has the wrong shape or type, is not finite, or is no level.
+        """
+        simulator = self.simulator
+        return self.actions.read(actions, simulator.state, simulator.days)
+
     def setpoints(self, actions: np.ndarray) -> np.ndarray:
         """Power that actions ask for, float64, shape (n_batch, n_ports) [kW]; reused by the next call.
 
@@ -130,16 +142,15 @@ class Interface:
             If the shape is wrong, or a value is not finite or no level; the message names the agent.
         """
         simulator = self.simulator
-        checked = self.actions.check(actions, simulator.n_batch)
-        return self.actions.setpoints(checked, simulator.state, simulator.days)
+        return self.actions.setpoints(actions, simulator.state, simulator.days)
 
-    def step(self, actions: np.ndarray) -> tuple[Flow, np.ndarray, np.ndarray]:
+    def step(self, setpoint_kw: np.ndarray) -> tuple[Flow, np.ndarray, np.ndarray]:
         """Run one step of the simulator.
 
         Parameters
         ----------
-        actions : float64, shape (n_batch, n_ports · numbers of a port)
-            As `ActionCoder.read` or `ActionCoder.check` gave them.
+        setpoint_kw : float64, shape (n_batch, n_ports)
+            What actions ask for, from `read` or `setpoints` [kW].
 
         Returns
         -------
@@ -151,7 +162,7 @@ class Interface:
             Costs by term [currency].
         """
         simulator = self.simulator
-        flow = simulator.step(self.actions.setpoints(actions, simulator.state, simulator.days))
+        flow = simulator.step(setpoint_kw)
         rewards, costs = self.objective.evaluate(flow)
         self.observer.fill(simulator.state)
         return flow, rewards, costs

@@ -127,8 +127,8 @@ class Objective:
     def costs(self, flow: Flow) -> np.ndarray:
         """Cost of a step by term and port, float64, shape (n_terms, n_batch, n_ports) [currency]."""
         costs = np.empty((len(self.terms), *flow.granted_kw.shape))
-        for term, out in zip(self.terms, costs, strict=True):
-            term.cost(flow, out)
+        for i, term in enumerate(self.terms):
+            term.cost(flow, costs[i])
         return costs
 
     def evaluate(self, flow: Flow) -> tuple[np.ndarray, np.ndarray]:

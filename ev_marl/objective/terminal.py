@@ -110,10 +110,11 @@ class TerminalValue:
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """−worth·(energy beyond an even service at the end − that at the start)."""
-        out[:] = 0.0
         if flow.last or flow.step == 0:
             worth = self.worth_per_kwh(flow.later_per_kwh[:, None], flow.site.charge_efficiency)
             np.multiply(flow.stock_kwh, -worth, out=out)
+        else:
+            out.fill(0.0)
 
     def expression(self, day: DayModel) -> Expression:
         """Σ worth·(even − counted), counted <= energy + shortfall, counted <= wish; and what was brought along."""

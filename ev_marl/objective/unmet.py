@@ -12,6 +12,7 @@ import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression
 from ev_marl.simulation.flow import Flow
+from ev_marl.support.compiled import kernel
 
 REQUIRED = 250.0
 """Factor on the price of unmet energy where service is required [-].
@@ -19,6 +20,14 @@ REQUIRED = 250.0
 No saving on energy, wear or peaks comes near it, so the least shortfall comes first and the least cost second, for the
 optimum and for policies alike.
 """
+
+
+@kernel
+def _cost(unmet_kwh: np.ndarray, price_per_kwh: float, out: np.ndarray) -> None:
+    n_batch, n_ports = unmet_kwh.shape
+    for b in range(n_batch):
+        for p in range(n_ports):
+            out[b, p] = price_per_kwh * unmet_kwh[b, p]
 
 
 @TERMS.register("unmet_energy")
@@ -43,7 +52,7 @@ class UnmetEnergy:
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """price·max(0, due − energy) in the step in which it falls due."""
-        np.multiply(flow.unmet_kwh, self.price_per_kwh, out=out)
+        _cost(flow.unmet_kwh, self.price_per_kwh, out)
 
     def expression(self, day: DayModel) -> Expression:
         """price·Σ shortfall."""

@@ -17,19 +17,31 @@ from ev_marl.simulation.battery import power_box
 from ev_marl.simulation.coordinators.base import Coordinator, Request
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.flow import Flow
-from ev_marl.simulation.state import SPARE, State
+from ev_marl.simulation.state import (
+    BASE_LOAD,
+    ENERGY,
+    FOLLOWING,
+    GRANTED,
+    GROUP,
+    HI,
+    LAXITY,
+    LO,
+    PEAK,
+    SESSION,
+    SETTLED,
+    SPARE,
+    State,
+)
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.tree import add_up
 from ev_marl.support.compiled import announce_compilation, kernel
 from ev_marl.support.errors import ActionError
 from ev_marl.world.track import Track
 
-# Rows of the arrays that hold several quantities, in the order of `State`, `Days` and `_flow`.
-SESSION, FOLLOWING, SETTLED = 0, 1, 2
-ENERGY, LO, HI, LAXITY, GRANTED = 0, 1, 2, 3, 4
-BASE_LOAD, GROUP = 2, 3
+# Rows of what a step writes, in the order of `_Frame`: by port, and one number for each row of the batch.
 CHANGE, AFTER, UNMET, STOCK = 0, 1, 2, 3
 IMPORT, PEAK_BEFORE = 3, 4
+N_BY_PORT, N_BY_GROUP, N_BY_ROW = 4, 3, 5
 
 
 @kernel
@@ -49,15 +61,15 @@ def _seat(
 
 
 @kernel
-def _clip(setpoint_kw: np.ndarray, lo_kw: np.ndarray, hi_kw: np.ndarray, out: np.ndarray) -> int:
-    """out = setpoint within [lo, hi], element by element; returns how many setpoints are not finite."""
+def _clip(setpoint_kw: np.ndarray, ports: np.ndarray, out: np.ndarray) -> int:
+    """out = setpoint within what the ports can do, element by element; returns how many setpoints are not finite."""
     n_batch, n_ports = setpoint_kw.shape
     wild = 0
     for b in range(n_batch):
         for p in range(n_ports):
             setpoint = setpoint_kw[b, p]
             wild += not abs(setpoint) < np.inf
-            out[b, p] = max(lo_kw[b, p], min(hi_kw[b, p], setpoint))
+            out[b, p] = max(ports[LO, b, p], min(ports[HI, b, p], setpoint))
     return wild
 
 
@@ -98,6 +110,18 @@ def _look_ahead(
 
 
 @kernel
+def _parts(flow: np.ndarray, n_batch: int, n_ports: int, n_groups: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a step writes, laid out in one array: by port (4, B + spare, P), by group (3, B, G) and by row (5, B)."""
+    ports_end = N_BY_PORT * (n_batch + SPARE) * n_ports
+    groups_end = ports_end + N_BY_GROUP * n_batch * n_groups
+    return (
+        flow[:ports_end].reshape((N_BY_PORT, n_batch + SPARE, n_ports)),
+        flow[ports_end:groups_end].reshape((N_BY_GROUP, n_batch, n_groups)),
+        flow[groups_end:].reshape((N_BY_ROW, n_batch)),
+    )
+
+
+@kernel
 def _advance(
     step: int,
     step_h: float,
@@ -106,28 +130,27 @@ def _advance(
     first_session: np.ndarray,
     by_step: np.ndarray,
     by_group: np.ndarray,
-    port_group: np.ndarray,
-    group_parent: np.ndarray,
+    above: np.ndarray,
     seats: np.ndarray,
     ports: np.ndarray,
     groups: np.ndarray,
-    peak_kw: np.ndarray,
-    flow_ports: np.ndarray,
-    flow_groups: np.ndarray,
-    flow_rows: np.ndarray,
+    flow: np.ndarray,
 ) -> None:
     """Move energy, settle what is due, let vehicles leave and come, sum up the groups and the site's import; then
     look ahead. The state changes in place; the flow keeps prices and limits of this step."""
-    n_batch, n_ports = len(day), seats.shape[2]
+    n_batch, n_ports, n_groups = len(day), seats.shape[2], groups.shape[2]
     n_steps = by_step.shape[2]
+    group_parent, port_group = above[:n_groups], above[n_groups:]
+    flow_ports, flow_groups, flow_rows = _parts(flow, n_batch, n_ports, n_groups)
     end = step + 1
     for b in range(n_batch):
         k = day[b]
         session, following, settled = seats[SESSION, b], seats[FOLLOWING, b], seats[SETTLED, b]
-        energy_kwh, granted_kw, group_kw = ports[ENERGY, b], ports[GRANTED, b], groups[GROUP, b]
+        energy_kwh, granted_kw = ports[ENERGY, b], ports[GRANTED, b]
+        group_kw, base_load_kw, peak_kw = groups[GROUP, b], groups[BASE_LOAD, b], groups[PEAK, b]
         change_kwh, after_kwh, unmet_kwh = flow_ports[CHANGE, b], flow_ports[AFTER, b], flow_ports[UNMET, b]
         stock_kwh = flow_ports[STOCK, b]
-        for g in range(len(group_parent)):
+        for g in range(n_groups):
             group_kw[g] = 0.0
         for p in range(n_ports):
             s = session[p]
@@ -170,11 +193,12 @@ def _advance(
         add_up(group_kw, group_parent)
         for i in range(3):
             flow_rows[i, b] = by_step[i, k, step]
-            for g in range(len(group_parent)):
+            for g in range(n_groups):
                 flow_groups[i, b, g] = groups[i, b, g]
-        flow_rows[IMPORT, b] = max(0.0, group_kw[0] + groups[BASE_LOAD, b, 0])
-        flow_rows[PEAK_BEFORE, b] = peak_kw[b]
-        peak_kw[b] = max(peak_kw[b], flow_rows[IMPORT, b])
+        flow_rows[PEAK_BEFORE, b] = peak_kw[0]
+        for g in range(n_groups):
+            peak_kw[g] = max(peak_kw[g], group_kw[g] + base_load_kw[g])
+        flow_rows[IMPORT, b] = max(0.0, group_kw[0] + base_load_kw[0])
         _look_ahead_row(b, end, step_h, day, stays, by_group, seats, ports, groups)
 
 
@@ -214,7 +238,6 @@ class Simulator:
         self.site = site
         self.coordinator = coordinator
         self.grid = None if grid is None else replace(grid)  # its days are this simulator's own
-        self._frame: _Frame | None = None
         self.load(tracks)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -227,6 +250,7 @@ class Simulator:
         self.tracks = tuple(tracks)
         if self.grid is not None:
             self.grid.load(tracks)
+        self._frame: _Frame | None = None
         if hasattr(self, "state"):
             del self.state
 
@@ -324,11 +348,12 @@ class Simulator:
         ActionError
             If a setpoint is not finite, or their shape is wrong.
         """
-        if self.done:
-            raise RuntimeError("the episode is over; reset the simulator")
-        if self._frame is None or self._frame.state is not self.state:
-            self._frame = _Frame(self, self.state)
-        return self._step(self.state, setpoint_kw, self._frame)
+        frame = self._frame
+        if frame is None or frame.state is not self.state:
+            if self.done:
+                raise RuntimeError("the episode is over; reset the simulator")
+            self._frame = frame = _Frame(self, self.state)
+        return self._step(frame.state, setpoint_kw, frame)
 
     def _step(self, state: State, setpoint_kw: np.ndarray, frame: _Frame) -> Flow:
         days, flow, step = self.days, frame.flow, state.step
@@ -336,7 +361,7 @@ class Simulator:
             raise RuntimeError("the episode is over; reset the simulator")
         if setpoint_kw.shape != state.lo_kw.shape:
             raise ActionError(f"setpoints have shape {setpoint_kw.shape}; allowed is {state.lo_kw.shape}")
-        if _clip(setpoint_kw, state.lo_kw, state.hi_kw, flow.setpoint_kw):
+        if _clip(setpoint_kw, state.ports, flow.setpoint_kw):
             b, p = np.argwhere(~np.isfinite(setpoint_kw))[0]
             raise ActionError(f"setpoint of row {b}, port {p} is {setpoint_kw[b, p]}; it must be a finite power")
         self.coordinator.grant(frame.request, state.granted_kw)
@@ -352,15 +377,11 @@ class Simulator:
             days.first_session,
             days.by_step,
             days.by_group,
-            self.site.port_group,
-            self.site.group_parent,
+            self.site.above,
             state.seats,
             state.ports,
             state.groups,
-            state.peak_kw,
-            frame.ports,
-            frame.groups,
-            frame.rows,
+            frame.memory,
         )
         flow.step = step
         state.step = step + 1
@@ -387,10 +408,11 @@ class _Frame:
 
     def __init__(self, simulator: Simulator, state: State) -> None:
         n_batch, n_ports = state.lo_kw.shape
+        n_groups = state.lower_kw.shape[1]
         self.state = state
-        self.ports = np.zeros((4, n_batch + SPARE, n_ports))
-        self.groups = np.zeros((3, n_batch, state.lower_kw.shape[1]))
-        self.rows = np.zeros((5, n_batch))
+        by_port, by_group, by_row = N_BY_PORT * (n_batch + SPARE), N_BY_GROUP * n_batch, N_BY_ROW * n_batch
+        self.memory = np.zeros(by_port * n_ports + by_group * n_groups + by_row)
+        ports, groups, rows = _parts(self.memory, n_batch, n_ports, n_groups)
         setpoint_kw = np.zeros((n_batch, n_ports))
         self.request = Request(
             setpoint_kw, state.lo_kw, state.hi_kw, state.lower_kw, state.upper_kw, state.laxity_h, simulator.site
@@ -402,19 +424,19 @@ class _Frame:
             site=simulator.site,
             setpoint_kw=setpoint_kw,
             granted_kw=state.granted_kw,
-            energy_change_kwh=self.ports[CHANGE, :n_batch],
-            energy_kwh=self.ports[AFTER, :n_batch],
+            energy_change_kwh=ports[CHANGE, :n_batch],
+            energy_kwh=ports[AFTER, :n_batch],
             settled=state.settled,
-            unmet_kwh=self.ports[UNMET, :n_batch],
-            stock_kwh=self.ports[STOCK, :n_batch],
+            unmet_kwh=ports[UNMET, :n_batch],
+            stock_kwh=ports[STOCK, :n_batch],
             group_kw=state.group_kw,
-            lower_kw=self.groups[0],
-            upper_kw=self.groups[1],
-            base_load_kw=self.groups[2],
-            buy_per_kwh=self.rows[0],
-            sell_per_kwh=self.rows[1],
-            local_hour=self.rows[2],
-            import_kw=self.rows[IMPORT],
-            peak_before_kw=self.rows[PEAK_BEFORE],
+            lower_kw=groups[0],
+            upper_kw=groups[1],
+            base_load_kw=groups[2],
+            buy_per_kwh=rows[0],
+            sell_per_kwh=rows[1],
+            local_hour=rows[2],
+            import_kw=rows[IMPORT],
+            peak_before_kw=rows[PEAK_BEFORE],
             later_per_kwh=simulator.days.later_per_kwh[state.rows],
         )

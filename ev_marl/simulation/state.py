@@ -16,6 +16,11 @@ from ev_marl.grid.loop.state import GridState
 # which processors take for the same address: a step would take a third longer.
 SPARE = 1
 
+# Rows of the state's arrays.
+SESSION, FOLLOWING, SETTLED = 0, 1, 2  # of `seats`
+ENERGY, LO, HI, LAXITY, GRANTED = 0, 1, 2, 3, 4  # of `ports`
+LOWER, UPPER, BASE_LOAD, GROUP, PEAK = 0, 1, 2, 3, 4  # of `groups`
+
 
 class State:
     """The state of B rows; P ports, G groups. The step changes it in place: keep a `copy` of what must last.
@@ -30,10 +35,8 @@ class State:
         `session`, `following`, `settled`.
     ports : float64, shape (5, n_batch, n_ports)
         `energy_kwh`, `lo_kw`, `hi_kw`, `laxity_h`, `granted_kw`.
-    groups : float64, shape (4, n_batch, n_groups)
-        `lower_kw`, `upper_kw`, `base_load_kw`, `group_kw`.
-    peak_kw : float64, shape (n_batch,)
-        Highest import of the site so far, 0 at the start [kW].
+    groups : float64, shape (5, n_batch, n_groups)
+        `lower_kw`, `upper_kw`, `base_load_kw`, `group_kw`, and the highest import of each group so far, 0 at the start.
     grid : GridState, optional
         The network above the site, where there is one.
 
@@ -59,6 +62,8 @@ class State:
         Clamped limits and base load of the coming step; after the end, those of the last step [kW].
     group_kw : float64, shape (n_batch, n_groups)
         Sum of the granted powers below each group in the last step, 0 at the start [kW].
+    peak_kw : float64, shape (n_batch,)
+        Highest import of the site so far, 0 at the start [kW].
     """
 
     __slots__ = (
@@ -91,14 +96,14 @@ class State:
         seats: np.ndarray,
         ports: np.ndarray,
         groups: np.ndarray,
-        peak_kw: np.ndarray,
         grid: GridState | None = None,
     ) -> None:
-        self.step, self.day, self.peak_kw, self.grid = step, day, peak_kw, grid
+        self.step, self.day, self.grid = step, day, grid
         self.seats, self.ports, self.groups = seats, ports, groups
         self.session, self.following, self.settled = seats[:, : len(day)]
         self.energy_kwh, self.lo_kw, self.hi_kw, self.laxity_h, self.granted_kw = ports[:, : len(day)]
-        self.lower_kw, self.upper_kw, self.base_load_kw, self.group_kw = groups
+        self.lower_kw, self.upper_kw, self.base_load_kw, self.group_kw, peaks_kw = groups
+        self.peak_kw = peaks_kw[:, 0]
         # One row is looked up in tables by a slice: a view, several times quicker than a copy.
         self.rows: np.ndarray | slice = slice(int(day[0]), int(day[0]) + 1) if len(day) == 1 else day
 
@@ -111,8 +116,7 @@ class State:
             day,
             np.full((3, n_batch + SPARE, n_ports), -1, dtype=np.int64),
             np.zeros((5, n_batch + SPARE, n_ports)),
-            np.zeros((4, n_batch, n_groups)),
-            np.zeros(n_batch),
+            np.zeros((5, n_batch, n_groups)),
         )
 
     @property
@@ -122,9 +126,8 @@ class State:
 
     def copy(self) -> State:
         """A state of its own, equal to this one."""
-        seats, ports, groups = self.seats.copy(), self.ports.copy(), self.groups.copy()
-        return State(self.step, self.day.copy(), seats, ports, groups, self.peak_kw.copy(), self.grid)
+        return State(self.step, self.day.copy(), self.seats.copy(), self.ports.copy(), self.groups.copy(), self.grid)
 
     def __reduce__(self) -> tuple[type[State], tuple[Any, ...]]:
         """Copies and pickles are made of what the named arrays are views of, so that they stay views."""
-        return State, (self.step, self.day, self.seats, self.ports, self.groups, self.peak_kw, self.grid)
+        return State, (self.step, self.day, self.seats, self.ports, self.groups, self.grid)

@@ -7,6 +7,7 @@ Groups are numbered depth-first too (parents before children), the grid connecti
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -43,3 +44,14 @@ class SiteArrays:
     def n_groups(self) -> int:
         """G."""
         return len(self.group_parent)
+
+    @cached_property
+    def above(self) -> np.ndarray:
+        """int64 (G + P,)  the group above each group, −1 at the root, then that of each port: one array for kernels."""
+        above: np.ndarray = np.concatenate([self.group_parent, self.port_group])
+        return above
+
+    @cached_property
+    def group_ports(self) -> np.ndarray:
+        """int64 (2, G)  `group_first_port` and `group_end_port`: one array for kernels."""
+        return np.stack([self.group_first_port, self.group_end_port])

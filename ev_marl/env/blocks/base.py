@@ -18,6 +18,7 @@ from ev_marl.planning.own_plan import Worth
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.state import State
 from ev_marl.site import Site
+from ev_marl.support.compiled import kernel
 from ev_marl.support.registry import Registry
 
 Scope = Literal["site", "group", "station", "port"]
@@ -98,6 +99,14 @@ class LookingAhead(Protocol):
 BLOCKS: Registry[ObservationBlock] = Registry("observation block", "ev_marl.observation_blocks", ObservationBlock)
 
 
+@kernel
+def _look_up(table: np.ndarray, day: np.ndarray, step: int, out: np.ndarray) -> None:
+    """out (B, 1, F) = table (K, T + 1, F) at the day of each row and the step."""
+    for b in range(out.shape[0]):
+        for i in range(out.shape[2]):
+            out[b, 0, i] = table[day[b], step, i]
+
+
 class Exogenous(ABC):
     """Base of blocks whose values depend on day and step only: a table made once, read in each step."""
 
@@ -114,7 +123,7 @@ class Exogenous(ABC):
 
     def fill(self, state: State, out: np.ndarray) -> None:
         """Look up the coming step."""
-        out[:, 0] = self._table[state.rows, state.step]
+        _look_up(self._table, state.day, state.step, out)
 
 
 def with_end(values: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
 from ev_marl.simulation.days import Days
-from ev_marl.simulation.state import State
+from ev_marl.simulation.state import ENERGY, HI, LAXITY, SESSION, UPPER, State
 from ev_marl.site import Site
 from ev_marl.site.tree import add_up_columns
 from ev_marl.support.compiled import kernel
@@ -18,48 +18,46 @@ from ev_marl.support.compiled import kernel
 
 @kernel
 def _fill(
-    session: np.ndarray,
-    energy_kwh: np.ndarray,
-    hi_kw: np.ndarray,
-    laxity_h: np.ndarray,
     step: int,
     step_h: float,
     urgent_h: float,
-    stays: np.ndarray,
-    port_group: np.ndarray,
-    group_parent: np.ndarray,
-    nameplate_kw: np.ndarray,
-    n_ports_below: np.ndarray,
-    upper_kw: np.ndarray,
     hours: float,
+    seats: np.ndarray,
+    ports: np.ndarray,
+    groups: np.ndarray,
+    stays: np.ndarray,
+    above: np.ndarray,
+    below: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    n_batch, n_ports = session.shape
-    n_groups = len(group_parent)
+    """`below` (2, G) has the rated power and the number of the ports below each group."""
+    n_batch, n_ports, n_groups = out.shape[0], ports.shape[2], groups.shape[2]
+    group_parent, port_group = above[:n_groups], above[n_groups:]
+    nameplate_kw, n_ports_below = below[0], below[1]
     for b in range(n_batch):
         sums = np.zeros((n_groups, 5))
         for p in range(n_ports):
-            s = session[b, p]
+            s = seats[SESSION, b, p]
             if s < 0:
                 continue
             g = port_group[p]
             stay = stays[s]
-            missing = max(0.0, stay["due_kwh"] - energy_kwh[b, p]) / stay["charge_efficiency"]
+            missing = max(0.0, stay["due_kwh"] - ports[ENERGY, b, p]) / stay["charge_efficiency"]
             left_h = max(1, stay["deadline_step"] - step) * step_h
             sums[g, 0] += 1.0
             sums[g, 1] += missing
             if missing > 0.0:
                 sums[g, 2] += missing / left_h
-                sums[g, 3] += hi_kw[b, p]
-                if laxity_h[b, p] < urgent_h:
-                    sums[g, 4] += hi_kw[b, p]
+                sums[g, 3] += ports[HI, b, p]
+                if ports[LAXITY, b, p] < urgent_h:
+                    sums[g, 4] += ports[HI, b, p]
         add_up_columns(sums, group_parent)
         for g in range(n_groups):
             out[b, g, 0] = sums[g, 0] / n_ports_below[g]
             out[b, g, 1] = min(1.0, sums[g, 1] / (nameplate_kw[g] * hours))
             for i in range(2, 5):
                 out[b, g, i] = min(1.0, sums[g, i] / nameplate_kw[g])
-            upper = max(0.0, upper_kw[b, g])
+            upper = max(0.0, groups[UPPER, b, g])
             out[b, g, 5] = 1.0 if sums[g, 3] <= upper else upper / sums[g, 3]
             out[b, g, 6] = sums[g, 2] / (sums[g, 2] + upper) if sums[g, 2] > 0.0 else 0.0
 
@@ -90,8 +88,8 @@ class Demand:
         """Sum up what the ports below each group could draw."""
         arrays = self._arrays = site.arrays
         below = np.concatenate([[0.0], np.cumsum(arrays.port_charge_kw)])
-        self._nameplate_kw = below[arrays.group_end_port] - below[arrays.group_first_port]
-        self._n_ports = (arrays.group_end_port - arrays.group_first_port).astype(np.float64)
+        first, end = arrays.group_first_port, arrays.group_end_port
+        self._below = np.stack([below[end] - below[first], end - first])
         rated = "over the rated power below the group"
         return (
             Feature("connected", 0, 1, "vehicles over ports"),
@@ -110,19 +108,15 @@ class Demand:
     def fill(self, state: State, out: np.ndarray) -> None:
         """One kernel for all groups."""
         _fill(
-            state.session,
-            state.energy_kwh,
-            state.hi_kw,
-            state.laxity_h,
             state.step,
             self._days.step_h,
             self.urgent_h,
-            self._days.stays,
-            self._arrays.port_group,
-            self._arrays.group_parent,
-            self._nameplate_kw,
-            self._n_ports,
-            state.upper_kw,
             self.hours,
+            state.seats,
+            state.ports,
+            state.groups,
+            self._days.stays,
+            self._arrays.above,
+            self._below,
             out,
         )

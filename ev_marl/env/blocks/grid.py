@@ -34,17 +34,15 @@ def _fill_voltages(
     failed: np.ndarray,
     bus: np.ndarray,
     fall_pu: np.ndarray,
-    scale_pu: float,
-    most: float,
     out: np.ndarray,
 ) -> None:
     for b in range(len(vm_pu)):
         for a in range(len(bus)):
             voltage = vm_pu[b, bus[a]]
-            out[b, a, 0] = min(most, max(-most, (voltage - 1.0) / scale_pu))
-            out[b, a, 1] = min(most, max(-most, (voltage - lowest_pu[b, bus[a]]) / scale_pu))
-            out[b, a, 2] = min(most, max(-most, (highest_pu[b, bus[a]] - voltage) / scale_pu))
-            out[b, a, 3] = min(most, max(-most, fall_pu[a] / scale_pu))
+            out[b, a, 0] = min(MOST, max(-MOST, (voltage - 1.0) / VOLTAGE_SCALE_PU))
+            out[b, a, 1] = min(MOST, max(-MOST, (voltage - lowest_pu[b, bus[a]]) / VOLTAGE_SCALE_PU))
+            out[b, a, 2] = min(MOST, max(-MOST, (highest_pu[b, bus[a]] - voltage) / VOLTAGE_SCALE_PU))
+            out[b, a, 3] = min(MOST, max(-MOST, fall_pu[a] / VOLTAGE_SCALE_PU))
             out[b, a, 4] = 1.0 if failed[b] else 0.0
 
 
@@ -61,9 +59,6 @@ def _fill_loadings(
     lines: np.ndarray,
     transformer: np.ndarray,
     substation: np.ndarray,
-    hot_spot_scale_c: float,
-    tap_scale: float,
-    most: float,
     out: np.ndarray,
 ) -> None:
     for b in range(len(tap)):
@@ -72,22 +67,22 @@ def _fill_loadings(
             feeder = 0.0
             for i in range(first_line[e], first_line[e + 1]):
                 feeder = max(feeder, line_percent[b, lines[i]] / line_limit_percent[b, lines[i]])
-            out[b, a, 0] = min(most, feeder)
+            out[b, a, 0] = min(MOST, feeder)
             k = transformer[e]
             if k >= 0:
                 loading = transformer_percent[b, k] / transformer_limit_percent[b, k]
-                out[b, a, 1] = min(most, max(0.0, loading))
-                out[b, a, 2] = min(most, max(0.0, hot_spot_c[b, k] / hot_spot_scale_c))
+                out[b, a, 1] = min(MOST, max(0.0, loading))
+                out[b, a, 2] = min(MOST, max(0.0, hot_spot_c[b, k] / HOT_SPOT_SCALE_C))
             else:
                 out[b, a, 1] = 0.0
                 out[b, a, 2] = 0.0
             k = substation[e]
             if k >= 0:
                 loading = transformer_percent[b, k] / transformer_limit_percent[b, k]
-                out[b, a, 3] = min(most, max(0.0, loading))
+                out[b, a, 3] = min(MOST, max(0.0, loading))
             else:
                 out[b, a, 3] = 0.0
-            out[b, a, 4] = min(most, max(-most, tap[b] / tap_scale))
+            out[b, a, 4] = min(MOST, max(-MOST, tap[b] / TAP_SCALE))
 
 
 @BLOCKS.register("voltage")
@@ -137,8 +132,6 @@ class Voltage:
             flow.failed,
             flow.spec.charger_bus[self._charger],
             self._sensitivity_pu,
-            VOLTAGE_SCALE_PU,
-            MOST,
             out,
         )
 
@@ -196,9 +189,6 @@ class GridLoading:
             self._lines,
             self._transformer,
             self._substation,
-            HOT_SPOT_SCALE_C,
-            TAP_SCALE,
-            MOST,
             out,
         )
 

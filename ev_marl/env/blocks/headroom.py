@@ -9,21 +9,18 @@ import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
 from ev_marl.simulation.days import Days
-from ev_marl.simulation.state import State
+from ev_marl.simulation.state import GROUP, LOWER, UPPER, State
 from ev_marl.site import Site
 from ev_marl.support.compiled import kernel
 
 
 @kernel
-def _fill(
-    group_kw: np.ndarray, lower_kw: np.ndarray, upper_kw: np.ndarray, nameplate_kw: np.ndarray, out: np.ndarray
-) -> None:
-    n_batch, n_groups = group_kw.shape
-    for b in range(n_batch):
-        for g in range(n_groups):
-            out[b, g, 0] = min(1.0, max(-1.0, group_kw[b, g] / nameplate_kw[g]))
-            out[b, g, 1] = min(1.0, upper_kw[b, g] / nameplate_kw[g])
-            out[b, g, 2] = max(-1.0, lower_kw[b, g] / nameplate_kw[g])
+def _fill(groups: np.ndarray, nameplate_kw: np.ndarray, out: np.ndarray) -> None:
+    for b in range(out.shape[0]):
+        for g in range(out.shape[1]):
+            out[b, g, 0] = min(1.0, max(-1.0, groups[GROUP, b, g] / nameplate_kw[g]))
+            out[b, g, 1] = min(1.0, groups[UPPER, b, g] / nameplate_kw[g])
+            out[b, g, 2] = max(-1.0, groups[LOWER, b, g] / nameplate_kw[g])
 
 
 @BLOCKS.register("headroom")
@@ -52,4 +49,4 @@ class Headroom:
 
     def fill(self, state: State, out: np.ndarray) -> None:
         """One kernel for all groups."""
-        _fill(state.group_kw, state.lower_kw, state.upper_kw, self._nameplate_kw, out)
+        _fill(state.groups, self._nameplate_kw, out)

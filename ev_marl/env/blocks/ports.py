@@ -6,44 +6,40 @@ import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
 from ev_marl.simulation.days import Days
-from ev_marl.simulation.state import State
+from ev_marl.simulation.state import ENERGY, HI, LAXITY, LO, SESSION, State
 from ev_marl.site import Site
 from ev_marl.support.compiled import kernel
 
 
 @kernel
 def _fill(
-    session: np.ndarray,
-    energy_kwh: np.ndarray,
-    lo_kw: np.ndarray,
-    hi_kw: np.ndarray,
-    laxity_h: np.ndarray,
     step: int,
     steps_scale: float,
     hours_scale: float,
+    seats: np.ndarray,
+    ports: np.ndarray,
     stays: np.ndarray,
-    per_charge_kw: np.ndarray,
-    per_discharge_kw: np.ndarray,
+    per_rated_kw: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    n_batch, n_ports = session.shape
-    for b in range(n_batch):
-        for p in range(n_ports):
-            s = session[b, p]
+    """`per_rated_kw` (2, P) has one over the rated power of charging and of discharging."""
+    for b in range(out.shape[0]):
+        for p in range(out.shape[1]):
+            s = seats[SESSION, b, p]
             if s < 0:
                 for feature in range(7):
                     out[b, p, feature] = 0.0
                 continue
             stay = stays[np.uint64(s)]  # an unsigned index is not checked for being negative
             per_kwh = 1.0 / stay["capacity_kwh"]
-            energy = energy_kwh[b, p]
+            energy = ports[ENERGY, b, p]
             out[b, p, 0] = 1.0
             out[b, p, 1] = min(1.0, max(0.0, energy * per_kwh))
             out[b, p, 2] = min(1.0, max(0.0, (stay["due_kwh"] - energy) * per_kwh))
             out[b, p, 3] = min(1.0, max(0.0, (stay["deadline_step"] - step) * steps_scale))
-            out[b, p, 4] = min(1.0, max(-1.0, laxity_h[b, p] * hours_scale))
-            out[b, p, 5] = min(1.0, hi_kw[b, p] * per_charge_kw[p])
-            out[b, p, 6] = max(-1.0, lo_kw[b, p] * per_discharge_kw[p])
+            out[b, p, 4] = min(1.0, max(-1.0, ports[LAXITY, b, p] * hours_scale))
+            out[b, p, 5] = min(1.0, ports[HI, b, p] * per_rated_kw[0, p])
+            out[b, p, 6] = max(-1.0, ports[LO, b, p] * per_rated_kw[1, p])
 
 
 @BLOCKS.register("ports")
@@ -56,9 +52,8 @@ class Ports:
 
     def bind(self, site: Site) -> tuple[Feature, ...]:
         """Take the ratings."""
-        self._per_charge_kw = 1.0 / site.arrays.port_charge_kw
-        discharge_kw = site.arrays.port_discharge_kw
-        self._per_discharge_kw = np.divide(1.0, discharge_kw, out=np.zeros_like(discharge_kw), where=discharge_kw > 0.0)
+        rated_kw = np.stack([site.arrays.port_charge_kw, site.arrays.port_discharge_kw])
+        self._per_rated_kw = np.divide(1.0, rated_kw, out=np.zeros_like(rated_kw), where=rated_kw > 0.0)
         return (
             Feature("connected", 0, 1, "1 if a vehicle is connected"),
             Feature("state_of_charge", 0, 1, "energy in the battery over its capacity"),
@@ -77,16 +72,12 @@ class Ports:
         """One kernel for all ports."""
         days = self._days
         _fill(
-            state.session,
-            state.energy_kwh,
-            state.lo_kw,
-            state.hi_kw,
-            state.laxity_h,
             state.step,
             1.0 / days.n_steps,
             1.0 / (days.n_steps * days.step_h),
+            state.seats,
+            state.ports,
             days.stays,
-            self._per_charge_kw,
-            self._per_discharge_kw,
+            self._per_rated_kw,
             out,
         )

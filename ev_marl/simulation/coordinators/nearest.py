@@ -98,19 +98,19 @@ def _project(
     lower_kw: np.ndarray,
     upper_kw: np.ndarray,
     weight: np.ndarray,
-    port_group: np.ndarray,
-    group_parent: np.ndarray,
-    first: np.ndarray,
-    last: np.ndarray,
+    above: np.ndarray,
+    group_ports: np.ndarray,
     total_kw: np.ndarray,
     work: np.ndarray,
-    start: np.ndarray,
-    end: np.ndarray,
+    interval: np.ndarray,
     granted_kw: np.ndarray,
 ) -> None:
     """Project one row. `total_kw` holds S_g(0), the sums at price zero with the subgroups clipped to their limits."""
     n_ports = len(setpoint_kw)
-    n_groups = len(group_parent)
+    n_groups = len(total_kw)
+    group_parent, port_group = above[:n_groups], above[n_groups:]
+    first, last = group_ports[0], group_ports[1]
+    start, end = interval[0], interval[1]
     side, price_upper, price_lower = work[0], work[1], work[2]
     # Which sign the price inside a group can have: that of the nearest group around it, or itself, that is beyond a
     # limit at price zero. Everything below such a group that moves at prices of the other sign is held by it.
@@ -157,8 +157,8 @@ def _project(
                 end[p] = start[p]
     price = price_upper  # overwritten from the root down
     for g in range(n_groups):
-        above = price[group_parent[g]] if g > 0 else 0.0
-        price[g] = min(max(above, price_upper[g]), price_lower[g])
+        outside = price[group_parent[g]] if g > 0 else 0.0
+        price[g] = min(max(outside, price_upper[g]), price_lower[g])
     for p in range(n_ports):
         asked = setpoint_kw[p]
         answer = asked - weight[p] * price[port_group[p]]
@@ -171,15 +171,14 @@ def _grant(
     lower_kw: np.ndarray,
     upper_kw: np.ndarray,
     weight: np.ndarray,
-    port_group: np.ndarray,
-    group_parent: np.ndarray,
-    first: np.ndarray,
-    last: np.ndarray,
+    above: np.ndarray,
+    group_ports: np.ndarray,
     granted_kw: np.ndarray,
 ) -> None:
     """Project the rows that break a limit; a feasible row is only copied. `weight` has one row, or one for each row."""
     n_batch, n_ports = setpoint_kw.shape
-    n_groups = len(group_parent)
+    n_groups = lower_kw.shape[1]
+    group_parent, port_group = above[:n_groups], above[n_groups:]
     total_kw = np.empty(n_groups)
     work = np.empty((3, n_groups))
     interval = np.empty((2, n_ports))
@@ -193,14 +192,11 @@ def _grant(
                 lower_kw[b],
                 upper_kw[b],
                 weight[min(b, len(weight) - 1)],
-                port_group,
-                group_parent,
-                first,
-                last,
+                above,
+                group_ports,
                 total_kw,
                 work,
-                interval[0],
-                interval[1],
+                interval,
                 granted_kw[b],
             )
 
@@ -244,9 +240,7 @@ class Nearest:
             request.lower_kw,
             request.upper_kw,
             weight,
-            site.port_group,
-            site.group_parent,
-            site.group_first_port,
-            site.group_end_port,
+            site.above,
+            site.group_ports,
             out,
         )
