@@ -1,4 +1,4 @@
-"""What `check` looks at: names of plug-ins, what they stand for, and what is no error and yet seldom meant."""
+"""The checks of `ev-marl check`: names of plug-ins, whether all of them can be made, and unusual values."""
 
 from ev_marl.checks.names import checked_setting, name_problems
 from ev_marl.checks.plausibility import CHECKS, Finding, findings

@@ -1,6 +1,6 @@
-"""Whether a scenario can be set up: names of plug-ins against the registries, then everything that the names stand for.
+"""Whether a scenario can be set up: names of plug-ins against the registries, then everything that they name is made.
 
-A scenario file comes in; its setting goes out, or every fault with file, line, what is known and what is near.
+A scenario file comes in; its setting goes out, or all errors with file, line, known names and the nearest one.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def checked_setting(name_or_path: str | Path, *, trust: bool = False) -> Setting
 
 
 def name_problems(document: Document) -> Iterator[Problem]:
-    """Every name of a plug-in that no registry knows, or that needs a network where there is none."""
+    """Names of plug-ins that are in no registry, or that need a network in a scenario without one."""
     coordinator: KeyPath = ("coordinator",)
     is_mapping = isinstance(document.value(coordinator, None), dict)
     yield from unknown_name(document, (*coordinator, "name") if is_mapping else coordinator, COORDINATORS)

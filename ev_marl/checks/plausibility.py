@@ -1,4 +1,4 @@
-"""What is no error in a scenario, and yet is seldom meant: a list of small checks, each with its numbers.
+"""Unusual values in a scenario, which are no errors: a list of small checks, each with its numbers.
 
 A setting comes in, findings go out. Each check is a function from sampled days to findings; a new one is written below
 and added to `CHECKS`.
@@ -25,12 +25,12 @@ FEWER_ELSEWHERE = 1 / 2  # of those at the start: another start hour is worth na
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is no error, and yet is seldom meant."""
+    """An unusual value, which is no error."""
 
     check: str  # name of the check
     path: KeyPath  # key of the scenario that it is about
     message: str
-    numbers: dict[str, float]  # what the message says, for programs
+    numbers: dict[str, float]  # the numbers of the message, for programs
 
     @property
     def key(self) -> str:
@@ -43,7 +43,7 @@ class Finding:
 
 
 def findings(scenario: str | Path | Scenario | SampledDays) -> list[Finding]:
-    """Everything about a scenario that is no error, and yet is seldom meant.
+    """All unusual values of a scenario, which are no errors.
 
     Parameters
     ----------
@@ -73,15 +73,15 @@ def check_refusal(days: SampledDays) -> Iterator[Finding]:
         yield Finding(
             "refusal",
             ("objective", "unmet_energy"),
-            f"{unmet:g} {currency}/kWh is less than a kWh in the battery costs at the dearest time, {dearest:.3f} "
-            f"{currency} (price {buy.max():.3f}{wear}, efficiency {efficiency:.0%}): in {share:.0%} of the steps it "
-            "pays not to charge, and an optimum may refuse customers; a higher price of unmet energy avoids that",
+            f"{unmet:g} {currency}/kWh is less than the highest cost of a kWh in the battery, {dearest:.3f} {currency} "
+            f"(price {buy.max():.3f}{wear}, efficiency {efficiency:.0%}): in {share:.0%} of the steps not charging is "
+            "cheaper, and the optimum may refuse customers; a higher price of unmet energy avoids that",
             {"unmet_per_kwh": unmet, "dearest_per_kwh": dearest, "efficiency": efficiency, "share_of_steps": share},
         )
 
 
 def check_stations(days: SampledDays) -> Iterator[Finding]:
-    """Stations that no vehicle of the mix can use, or not at all their power."""
+    """Stations that no vehicle of the mix can use, or whose full power none can use."""
     scenario = days.setting.scenario
     mix = vehicle_mix(scenario.vehicles)
     for path, stations in _stations(scenario.site, ("site",)):
@@ -96,30 +96,30 @@ def check_stations(days: SampledDays) -> Iterator[Finding]:
             yield Finding(
                 "stations",
                 path,
-                f"no vehicle of the mix can use all the power of these ports: they have {stations.port_power_kw:g} kW, "
-                f"and the fastest at {supply.upper()}, {fastest.name}, charges with {power_kw:g} kW",
+                f"no vehicle of the mix can use the full power of these ports: they have {stations.port_power_kw:g} "
+                f"kW, and the fastest at {supply.upper()}, {fastest.name}, charges with {power_kw:g} kW",
                 numbers,
             )
         if stations.v2g and scenario.vehicles.v2g_share == 0.0:
-            message = "these ports can discharge vehicles, and no vehicle can be discharged (`vehicles: v2g_share: 0`)"
+            message = "these ports have V2G, but no vehicle has (`vehicles: v2g_share: 0`)"
             yield Finding("stations", path, message, {"v2g_share": 0.0})
 
 
 def check_start(days: SampledDays) -> Iterator[Finding]:
-    """Many vehicles there when an episode starts, where another start hour would have few."""
+    """Many vehicles at the start of an episode, if another start hour has few."""
     start, n_ports = days.start, days.setting.site.arrays.n_ports
     if start.vehicles > MANY_AT_THE_START * n_ports and start.fewest < FEWER_ELSEWHERE * start.vehicles:
         yield Finding(
             "start",
             ("start_hour",),
-            f"{start}. There are {n_ports} ports. What vehicles did before the start is assumed, not simulated; "
-            f"`start_hour: {int(start.fewest_at[:2])} h` leaves less to assume",
+            f"{start}. There are {n_ports} ports. Charging before the start is assumed, not simulated; "
+            f"with `start_hour: {int(start.fewest_at[:2])} h` less is assumed",
             {"vehicles": start.vehicles, "ports": n_ports, "fewest": start.fewest},
         )
 
 
 def check_limits(days: SampledDays) -> Iterator[Finding]:
-    """Import limits that nothing can reach; sites at which uncontrolled charging meets no limit at all."""
+    """Import limits that can never be reached; sites where uncontrolled charging reaches no limit."""
     limit_kw, possible_kw, uncontrolled_kw = days.import_limit_kw, days.possible_kw, days.uncontrolled_kw
     limited = np.isfinite(limit_kw).any(axis=(0, 1))
     paths = dict(_group_paths(days.setting.scenario.site, ("site",)))
@@ -142,14 +142,14 @@ def check_limits(days: SampledDays) -> Iterator[Finding]:
         yield Finding(
             "limits",
             ("site",),
-            f"uncontrolled charging meets no limit of the site on {n_days} days; the site draws {highest:.1f} kW at "
-            "most. Unless vehicles wait for the same cheap hour, there is nothing to share",
+            f"uncontrolled charging reaches no limit of the site on {n_days} days; the site draws at most "
+            f"{highest:.1f} kW. Agents need to coordinate only if vehicles wait for the same cheap hour",
             {"highest_kw": highest, "days": n_days},
         )
 
 
 def check_prices(days: SampledDays) -> Iterator[Finding]:
-    """A price above every alternative: nothing that it could be weighed against is worth so much."""
+    """A price that is higher than the cost of every alternative."""
     scenario = days.setting.scenario
     objective, currency, site = scenario.objective, scenario.currency, days.setting.site.arrays
     horizon_h = scenario.n_steps * scenario.step
@@ -161,7 +161,7 @@ def check_prices(days: SampledDays) -> Iterator[Finding]:
             ("objective", "peak_power"),
             f"{objective.peak_power:g} {currency}/kW is more than one more kW can be worth: in {horizon_h:g} h it "
             f"delivers {most_kwh:.1f} kWh, and unmet energy costs {objective.unmet_energy:g} {currency}/kWh, "
-            f"{worth:.2f} {currency} in all. An optimum never raises the peak for a vehicle",
+            f"{worth:.2f} {currency} in total. The optimum never raises the peak for a vehicle",
             {"peak_per_kw": objective.peak_power, "worth_per_kw": worth},
         )
     v2g = site.port_discharge_kw > 0.0
@@ -173,22 +173,23 @@ def check_prices(days: SampledDays) -> Iterator[Finding]:
             yield Finding(
                 "prices",
                 ("objective", "battery_wear"),
-                f"moving a kWh in a battery from the cheapest to the dearest time of a day gains {max(0.0, gain):.3f} "
-                f"{currency} at most and costs {wear:.3f} {currency} of wear: V2G never pays by prices alone",
+                f"storing a kWh from the cheapest to the most expensive time of a day earns at most "
+                f"{max(0.0, gain):.3f} {currency} and costs {wear:.3f} {currency} of wear: V2G never pays "
+                "by prices alone",
                 {"gain_per_kwh": gain, "wear_per_kwh": wear},
             )
 
 
 def check_overload(days: SampledDays) -> Iterator[Finding]:
-    """A price of overload under a coordinator that lets no limit be broken."""
+    """A price of overload with a coordinator that enforces limits."""
     coordinator, price = days.setting.coordinator, days.setting.scenario.objective.overload
     if price is not None and coordinator.enforces_limits:
-        message = f"coordinator `{coordinator.name}` never lets limits be broken; remove this key, or use `none`"
+        message = f"coordinator `{coordinator.name}` never allows overload; remove this key, or use `none`"
         yield Finding("overload", ("objective", "overload"), message, {"overload_per_kwh": price})
 
 
 def check_meter(days: SampledDays) -> Iterator[Finding]:
-    """A site's meter that earns more for energy sold than is paid for energy bought."""
+    """Selling prices above buying prices at the site's meter."""
     scenario = days.setting.scenario
     above = np.concatenate([track.sell_per_kwh > track.buy_per_kwh for track in days.tracks])
     if scenario.billed_at == "site" and above.any():
@@ -202,7 +203,7 @@ def check_meter(days: SampledDays) -> Iterator[Finding]:
 
 
 def check_power_flow(days: SampledDays) -> Iterator[Finding]:
-    """A network that has no power flow even without charging."""
+    """A network whose power flow has no solution even without charging."""
     network = days.setting.grid
     if network is None:
         return
@@ -210,7 +211,7 @@ def check_power_flow(days: SampledDays) -> Iterator[Finding]:
 
     found = idle_day(network, days.tracks[0])
     if found.n_failed:
-        message = f"network '{network.spec.name}' has {found}"
+        message = f"network '{network.spec.name}': {found}"
         yield Finding("power_flow", ("grid",), message, {"failed": found.n_failed, "steps": found.n_steps})
 
 

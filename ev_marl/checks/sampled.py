@@ -1,6 +1,6 @@
-"""Some days of a scenario, and what they say before any policy is chosen.
+"""Some days of a scenario, and facts about them that need no policy.
 
-A setting comes in; a `SampledDays` goes out: tracks, who is there when, what the groups would carry.
+A setting comes in; a `SampledDays` goes out: tracks, present vehicles by hour, possible loads of groups.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ N_DAYS = 20
 
 @dataclass(frozen=True)
 class Start:
-    """How many vehicles are there when an episode starts, and when there would be fewest; means over days."""
+    """Number of vehicles at the start of an episode, and at the hour with fewest; means over days."""
 
     n_days: int
     local_time: str  # of the start
@@ -61,7 +61,7 @@ class SampledDays:
 
     @cached_property
     def start(self) -> Start:
-        """Who is there at the start of an episode, and when there would be fewest among the clock hours it covers."""
+        """Number of vehicles at the start, and the clock hour of the episode with fewest."""
         present = np.array([_present(track) for track in self.tracks])  # (K, T)
         hours = np.array([[time.hour for time in track.clock.local_times] for track in self.tracks])
         begins = np.array([[time.minute == 0 for time in track.clock.local_times] for track in self.tracks])
@@ -73,22 +73,21 @@ class SampledDays:
 
     @cached_property
     def uncontrolled_kw(self) -> np.ndarray:
-        """Load of each group when all vehicles charge without control and no limit holds, base load included,
-        shape (K, T, G) [kW]."""
+        """Load of each group with uncontrolled charging and no limits, base load included, shape (K, T, G) [kW]."""
         loads: list[np.ndarray] = []
 
         def watch(flow: Flow, rewards: np.ndarray, costs: np.ndarray) -> None:
             loads.append(flow.group_kw + flow.base_load_kw)
 
         simulator = Simulator(self.setting.site.arrays, NoCoordinator(), self.tracks)
-        any_objective = Objective([UnmetEnergy(1.0)])  # uncontrolled charging weighs nothing
+        any_objective = Objective([UnmetEnergy(1.0)])  # uncontrolled charging does not use it
         rollout(simulator, any_objective, Uncontrolled(), self.tracks, watch=watch)
         return np.stack(loads, axis=1)
 
     @cached_property
     def possible_kw(self) -> np.ndarray:
-        """Highest load of each group that its vehicles could make together, as far as the limits below it let them,
-        base load included, shape (K, T, G) [kW]."""
+        """Highest possible load of each group: its vehicles at full power, within the limits of the groups below it,
+        and its base load, shape (K, T, G) [kW]."""
         site = self.setting.site.arrays
         possible = np.zeros((len(self.tracks), self.tracks[0].n_steps, site.n_groups))
         for track, vehicles_kw in zip(self.tracks, possible, strict=True):
@@ -108,7 +107,7 @@ class SampledDays:
 
 
 def _present(track: Track) -> np.ndarray:
-    """How many vehicles are there in each step."""
+    """Number of vehicles in each step."""
     sessions = track.sessions
     change = np.zeros(track.n_steps + 1)
     np.add.at(change, sessions["arrival_step"], 1.0)

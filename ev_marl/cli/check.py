@@ -1,8 +1,7 @@
-"""Check scenario files: every error at once, with file and line; exit code 1 if there is any.
+"""Check scenario files: all errors at once, with file and line; exit code 1 if there are any.
 
-What is no error and yet seldom meant is a warning, with its numbers: prices at which it does not pay to serve a
-customer, stations that no vehicle can use, many vehicles there at the start, limits that never bind, a network that
-does not carry its own loads.
+Warnings point to unusual values, with numbers: prices at which serving a customer does not pay, stations that no
+vehicle can use, many vehicles at the start, limits that never bind, a network that cannot supply its own loads.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def command(
 
 
 def _plausibility(file: str, setting: Setting, as_json: bool) -> dict[str, Any]:
-    """What a sound scenario's days look like; printed, unless that is for a program."""
+    """Warnings and the start of the days of a sound scenario, printed unless JSON is wanted."""
     days = SampledDays.of(setting)
     found = findings(days)
     problems = [finding.problem(setting.scenario) for finding in found]

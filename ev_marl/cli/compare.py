@@ -1,6 +1,6 @@
-"""Run policies on the same days and measure how far each is from the cooperative optimum.
+"""Run policies on the same days and compare each with the cooperative optimum.
 
-Ctrl-C and start again: finished days are kept, and the run goes on.
+Stop it with Ctrl-C; the same command continues the run, and finished days are kept.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def command(
     policies: Annotated[
         str | None,
         typer.Option(
-            "--policies", help="Names, name(option=...), module:Class, rllib:PATH or central:PATH, with commas between."
+            "--policies", help="Names, name(option=...), module:Class, rllib:PATH or central:PATH, separated by commas."
         ),
     ] = None,
     days: Annotated[
-        int, typer.Option("--days", min=1, help="Number of days; a larger number later extends the run.")
+        int, typer.Option("--days", min=1, help="Number of days; run again with more to extend the run.")
     ] = 30,
     seed: RunSeed = 0,
     out: Annotated[
@@ -48,15 +48,15 @@ def command(
     split: Annotated[Split, typer.Option("--split", help="Which days; training and test days are disjoint.")] = "test",
     tracks: Annotated[
         list[Path] | None,
-        typer.Option("--tracks", metavar="FILE", help="Track file, or folder of them, instead of drawn days; repeat."),
+        typer.Option("--tracks", metavar="FILE", help="Track file or folder, instead of drawn days; can be repeated."),
     ] = None,
     baseline: Annotated[
         str | None,
         typer.Option(
             "--baseline",
             metavar="NAME",
-            help="Policy that the others' paired differences are to; best: the one that earns most on validation "
-            "days, not learned and with no more information than those that are.",
+            help="Policy to which the differences of the others are computed; best: the one that earns most on "
+            "validation days, among those that are not learned and have no more information than the learned ones.",
         ),
     ] = None,
     ray: RayAddress = None,

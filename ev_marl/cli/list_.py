@@ -1,4 +1,4 @@
-"""List what can be named, in scenarios and training files and on the command line."""
+"""List all names for scenarios, training files and the command line: policies, coordinators, terms and others."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _backends() -> list[tuple[str, dict[str, str]]]:
 
 
 def _first_line(entry: object) -> str:
-    if isinstance(entry, partial):  # a class or function with its first choices made
+    if isinstance(entry, partial):  # a class or function with some arguments set
         return f"{', '.join(map(str, entry.keywords.values()))}: {_first_line(entry.func)}"
     return (inspect.getdoc(entry) or "").partition("\n")[0]
 

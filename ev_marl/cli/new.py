@@ -1,4 +1,4 @@
-"""Start a scenario of your own as a copy of a shipped one; an existing file is never overwritten."""
+"""Make a scenario of your own as a copy of a shipped one; an existing file is never overwritten."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def command(
     folder: Annotated[Path, typer.Option("--folder", help="Where to write it.")] = Path(),
 ) -> None:
     if not NAME.match(name):
-        raise EvMarlError(f"'{name}' is not a name: letters, digits, - and _, a letter first")
+        raise EvMarlError(f"'{name}' is not a valid name: use letters, digits, - and _, and start with a letter")
     shipped = shipped_scenarios()
     if start_from not in shipped:
         near = did_you_mean(start_from, list(shipped))
@@ -46,7 +46,7 @@ def command(
     for target, file in files.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-        say(f"{target} written, which {path.name} names")
+        say(f"{target} written, a data file of {path.name}")
     say(f"{path} written, a copy of {start_from}. Next: ev-marl check {path}; ev-marl compare {path}")
     if not (folder / "scenario.schema.json").exists():
         say(f"For completion in your editor: ev-marl schema --out {folder / 'scenario.schema.json'}")

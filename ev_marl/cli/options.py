@@ -1,4 +1,4 @@
-"""Options that several commands share; an option of one command stands in the command's own file."""
+"""Options that several commands share; an option of a single command is in the file of that command."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ RayAddress = Annotated[
 ]
 GridCoordinatorName = Annotated[
     GridCoordinator | None,
-    typer.Option("--grid-coordinator", help="Instead of the scenario's; with none, limits are not kept."),
+    typer.Option("--grid-coordinator", help="Instead of that of the scenario; none: limits are not enforced."),
 ]
 PolicyName = Annotated[str, typer.Option("--policy", help="Policy to play.")]

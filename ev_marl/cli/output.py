@@ -1,4 +1,4 @@
-"""How commands speak: results to stdout, everything else to stderr, JSON where it is asked for."""
+"""Output of commands: results to stdout, everything else to stderr, JSON with `--json`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def console() -> Console:
 
 
 def say(message: str) -> None:
-    """A word that is not a result, to stderr."""
+    """A message that is not a result, to stderr."""
     Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False).print(message)
 
 
 def print_json(value: Any) -> None:
-    """A result as JSON on stdout; NaN and infinity, which JSON does not know, become null."""
+    """A result as JSON on stdout; NaN and infinity, which JSON does not have, become null."""
     print(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
@@ -41,7 +41,7 @@ def write_new(path: Path, content: str, *, overwrite: bool | None = False) -> No
 
 
 def check_new(path: Path, *, overwrite: bool | None = False) -> None:
-    """Refuse a file that exists, before there is any work to lose.
+    """Refuse a file that exists, before any work is done.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def check_new(path: Path, *, overwrite: bool | None = False) -> None:
         If it exists and `overwrite` is not given.
     """
     if path.exists() and not overwrite:
-        ways = "choose another name or delete it" if overwrite is None else "choose another name, or say --overwrite"
-        raise EvMarlError(f"{path} exists and is left as it is; {ways}")
+        ways = "choose another name or delete it" if overwrite is None else "choose another name, or add --overwrite"
+        raise EvMarlError(f"{path} exists and was not changed; {ways}")
 
 
 def _finite(value: Any) -> Any:

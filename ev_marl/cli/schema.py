@@ -1,4 +1,4 @@
-"""Print the JSON Schema of scenario files, or of training files: completion and checks in editors."""
+"""Print the JSON Schema of scenario files or training files, for completion and checks in editors."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ EXAMPLES = ("ev-marl schema --out scenario.schema.json", "ev-marl schema --train
 
 def command(
     out: Annotated[Path | None, typer.Option("--out", help="File to write instead of stdout.")] = None,
-    reference: Annotated[bool, typer.Option("--reference", help="Reference for people instead, in Markdown.")] = False,
-    training: Annotated[bool, typer.Option("--training", help="Of training files instead of scenarios.")] = False,
+    reference: Annotated[bool, typer.Option("--reference", help="Print the reference in Markdown instead.")] = False,
+    training: Annotated[bool, typer.Option("--training", help="For training files instead of scenarios.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
     if training:

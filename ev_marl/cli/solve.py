@@ -1,4 +1,4 @@
-"""Solve a day knowing everything in advance: bound, proof, shadow prices, plan."""
+"""Solve a day that is known in advance: bound, proof, shadow prices, plan."""
 
 from __future__ import annotations
 
@@ -93,16 +93,19 @@ def _as_json(solution: Solution, prices: list[dict[str, Any]]) -> dict[str, Any]
 
 
 def _network(report: GridReport | None, currency: str) -> list[tuple[str, str]]:
-    """What the network makes of the optimum."""
+    """What the network costs, and how well the plan keeps its limits."""
     if report is None:
         return []
     cost = max(0.0, report.formulations[0].value - report.formulations[-1].value)
     return [
-        ("Network", f"costs {cost:,.6f} {currency}; looked at in {report.steps} steps"),
+        (
+            "Network",
+            f"costs {cost:,.6f} {currency}; included in {report.steps} steps, where its limits or prices matter",
+        ),
         (
             "",
-            f"the plan is beyond its limits by {report.voltage_violation_pu:.1e} p.u. and "
-            f"{report.loading_violation_percent:.1e} % of loading at most; {report.curtailed_kwh:.3g} kWh taken back",
+            f"the plan exceeds its limits by at most {report.voltage_violation_pu:.1e} p.u. and "
+            f"{report.loading_violation_percent:.1e} % of loading; {report.curtailed_kwh:.3g} kWh curtailed",
         ),
     ]
 
@@ -112,10 +115,10 @@ def _print(out: Console, track: Track, solution: Solution, prices: list[dict[str
     verdict = (
         "proven: the replayed plan earns the bound, so it is the cooperative optimum"
         if certificate.exact
-        else "the bound holds, but may be loose"
+        else "the bound is valid, but may be loose"
     )
     loose = [
-        ("" if k else "Loose since", f"{reason.reason}, at most {reason.amount:.4g} {currency}")
+        ("" if k else "Loose because", f"{reason.reason}, at most {reason.amount:.4g} {currency}")
         for k, reason in enumerate(certificate.reasons)
     ]
     facts = Table.grid(padding=(0, 2))
@@ -133,7 +136,7 @@ def _print(out: Console, track: Track, solution: Solution, prices: list[dict[str
         facts.add_row(Text(name, style="bold"), Text(value))
     out.print(facts)
     if not prices:
-        out.print("\nNo limit of a group was worth widening: every shadow price is 0.")
+        out.print("\nNo group limit binds: every shadow price is 0.")
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("time", "group"):

@@ -1,6 +1,6 @@
 """Run many comparisons and put them into one table and one figure.
 
-Ctrl-C and start again: what is finished is kept, and the study goes on.
+Stop it with Ctrl-C; the same command continues the study, and finished days are kept.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ EXAMPLES = ("ev-marl study training/study.yaml", "ev-marl study my_study.yaml --
 
 
 def command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Study: cases, policies, folders of learned policies.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Study file: cases, policies, learned policies.")],
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder of the study; default: runs/study-<name>.")
     ] = None,
-    days: Annotated[int | None, typer.Option("--days", min=1, help="Test days instead of the file's.")] = None,
+    days: Annotated[
+        int | None, typer.Option("--days", min=1, help="Number of test days instead of the file's.")
+    ] = None,
     workers: Workers = None,
     ray: RayAddress = None,
     trust: Trust = False,

@@ -1,7 +1,8 @@
-"""Train policies with RLlib, validate them as they learn, and keep the best.
+"""Train policies with RLlib, validate them during training, and keep the best.
 
-Ctrl-C and start again: training goes on from its last checkpoint. A finished training is not repeated; with a later
-stop, as in --set stop.days=20000, it goes on.
+Stop it with Ctrl-C; the same command continues from the last checkpoint.
+
+A finished training is not repeated. To continue it, set a later stop, such as --set stop.days=20000.
 """
 
 from __future__ import annotations
@@ -36,33 +37,35 @@ LINE_SECONDS = 30.0  # between two lines where there is no terminal to draw a ba
 
 
 EXAMPLES = (
-    "ev-marl train training/ippo.yaml --scenario workplace",
-    "ev-marl train training/ippo.yaml --scenario residential-v2g --coordinator priority --seed 0 --seed 1",
-    "ev-marl train training/ippo.yaml --scenario workplace --set stop.minutes=2 --set ppo.epochs=2",
+    "ev-marl train ippo --scenario workplace",
+    "ev-marl train ippo --scenario residential-v2g --coordinator priority --seed 0 --seed 1",
+    "ev-marl train my_training.yaml --scenario workplace --set stop.minutes=2 --set ppo.epochs=2",
 )
 
 
 def command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Training file, or name of a shipped one.")],
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="Name of a shipped training file, or a YAML file."),
+    ],
     scenario: Annotated[
         str, typer.Option("--scenario", metavar="SCENARIO", help="Name of a shipped scenario, or a YAML file.")
     ],
     coordinator: CoordinatorName = None,
     seed: Annotated[
-        list[int] | None, typer.Option("--seed", min=0, help="Seed instead of the file's; repeat for several runs.")
+        list[int] | None, typer.Option("--seed", min=0, help="Seed instead of those of the file; can be repeated.")
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Folder of the result; default: runs/<scenario>-<name>-<hash>."),
     ] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="In place of what the file says; repeat.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the file; repeatable."),
     ] = None,
     address: Annotated[
         str | None,
-        typer.Option(
-            "--ray", "--address", metavar="ADDRESS", help="Let the file's runners play on a Ray cluster; auto finds it."
-        ),
+        typer.Option("--ray", "--address", metavar="ADDRESS", help="Simulate days on a Ray cluster; auto finds it."),
     ] = None,
     trust: Trust = False,
     as_json: AsJson = False,
@@ -78,7 +81,7 @@ def command(
     if missing:
         raise EvMarlError(
             f"training needs {' and '.join(missing)}: {how_to_install('rllib')}; on a machine without a GPU, "
-            "install the CPU build of torch first, or gigabytes for GPUs come with it"
+            "install the CPU build of torch first, or pip downloads gigabytes for GPUs"
         )
     from ev_marl.rl.training import train  # noqa: PLC0415  RLlib takes seconds to load
 
@@ -121,7 +124,7 @@ def _words(step: Step) -> str:
 
 
 def _on_terminal(bar: Progress, task: TaskID) -> Callable[[Step], None]:
-    """Shows every iteration in the bar, which begins anew with each seed."""
+    """Shows every iteration in the bar, which restarts with each seed."""
     seeds: list[int] = []
 
     def watch(step: Step) -> None:
@@ -135,7 +138,7 @@ def _on_terminal(bar: Progress, task: TaskID) -> Callable[[Step], None]:
 
 
 def _in_lines() -> Callable[[Step], None]:
-    """Prints a line now and then, and at the end of a seed."""
+    """Prints a line every `LINE_SECONDS`, and at the end of a seed."""
     said = time.monotonic()
 
     def watch(step: Step) -> None:

@@ -1,4 +1,4 @@
-"""Find a policy's best constants on training days: a search, no learning; test days are not touched."""
+"""Find the best constants of a policy on training days, by search, without learning; test days are not used."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ EXAMPLES = (
 
 
 def command(
-    policy: Annotated[str, typer.Argument(metavar="POLICY", help="Its name; options in brackets stay as they are.")],
+    policy: Annotated[str, typer.Argument(metavar="POLICY", help="Name of the policy; options in brackets are kept.")],
     scenario: ScenarioName,
     days: Annotated[int, typer.Option("--days", min=1, help="Number of training days.")] = 60,
     validation_days: Annotated[
-        int, typer.Option("--validation-days", min=0, help="How many other days the result is scored on.")
+        int, typer.Option("--validation-days", min=0, help="Number of other days on which the result is scored.")
     ] = 60,
     seed: RunSeed = 0,
     ranges: Annotated[
@@ -73,7 +73,7 @@ def command(
     out = console()
     out.print(_table(setting, trials))
     if trials[0].at_end:
-        say(f"At an end of its range: {', '.join(trials[0].at_end)}; --range searches further.")
+        say(f"At the end of its range: {', '.join(trials[0].at_end)}; search a wider range with --range.")
     if result is not None:
         interval = "" if not result.difference.known else f" ({percent(result.low, 1)} … {percent(result.high, 1)})"
         out.print(

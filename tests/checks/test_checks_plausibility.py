@@ -88,7 +88,7 @@ def test_stations_that_the_mix_cannot_use(write: Write) -> None:
     assert "no vehicle of the mix can charge at DC ports" in found.message
     found = only(findings(write("vehicles: {v2g_share: 0}")), "stations")
     assert found.key == "site.groups[0].stations[1]"
-    assert "no vehicle can be discharged" in found.message
+    assert "these ports have V2G, but no vehicle has" in found.message
 
 
 def test_many_vehicles_at_the_start() -> None:
@@ -161,7 +161,7 @@ def test_a_price_above_every_alternative(write: Write) -> None:
 def test_a_price_of_overload_that_never_counts(write: Write) -> None:
     found = only(findings(write("objective: {overload: 2 EUR/kWh}")), "overload")
     assert found.key == "objective.overload"
-    assert found.message == "coordinator `nearest` never lets limits be broken; remove this key, or use `none`"
+    assert found.message == "coordinator `nearest` never allows overload; remove this key, or use `none`"
     assert findings(write("objective: {overload: 2 EUR/kWh}\ncoordinator: none")) == []
 
 

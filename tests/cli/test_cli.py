@@ -159,10 +159,10 @@ def test_new_copies_and_never_overwrites(tmp_path: Path) -> None:
     file.write_text("edited")
     again = run("new", "mine", "--folder", tmp_path)
     assert again.exit_code == 1
-    assert "exists and is left as it is" in again.stderr
+    assert "exists and was not changed" in again.stderr
     assert file.read_text() == "edited"
     assert "Did you mean 'tiny'" in run("new", "other", "--from", "tinny", "--folder", tmp_path).stderr
-    assert "not a name" in run("new", "../escape", "--folder", tmp_path).stderr
+    assert "not a valid name" in run("new", "../escape", "--folder", tmp_path).stderr
 
 
 def test_tracks_are_sampled_and_shown(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_the_network_lowers_the_bound() -> None:
     assert found["grid"]["steps"] == solution.grid.steps
     shown = CliRunner().invoke(app, ["solve", "street-lv", "--seed", "0"], env={"COLUMNS": "160", "TERM": "dumb"})
     assert "Network" in shown.stdout
-    assert "looked at in" in shown.stdout
+    assert "included in" in shown.stdout
 
 
 def test_a_network_is_never_forgotten() -> None:

@@ -1,4 +1,4 @@
-"""Compare the backends with pandapower on well-known networks; exit code 1 where one is beyond its tolerance."""
+"""Compare the backends with pandapower on known networks; exit code 1 if one exceeds its tolerance."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ EXAMPLES = ("ev-marl grid agreement --only CIGRE", "ev-marl grid agreement --als
 
 def command(
     only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="WORD", help="Only networks whose title has this word.")
+        list[str] | None,
+        typer.Option("--only", metavar="WORD", help="Only networks with this word in their title."),
     ] = None,
     also: Annotated[
         list[str] | None, typer.Option("--also", metavar="NAME", help="Another backend, by name or as module:Class.")
     ] = None,
     states: Annotated[int, typer.Option("--states", min=4, help="How many random states of each network.")] = 64,
-    times: Annotated[bool, typer.Option("--times/--no-times", help="Measure times, too.")] = True,
+    times: Annotated[bool, typer.Option("--times/--no-times", help="Also measure times.")] = True,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the page to a file.")] = None,
     overwrite: Overwrite = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Show the network of a scenario as it was built: elements, limits, chargers, who solves it and how well."""
+"""Show the network of a scenario: elements, limits, chargers, backend and its agreement with pandapower."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from ev_marl.scenario.schema.grid import Grid
 
 
 def print_facts(out: Console, grid: Grid, facts: GridFacts, idle: IdleDay, top: int) -> None:
-    """A network as it was built, a day on it, and the weakest so many of its buses with chargers."""
+    """A network, a day without charging, and the `top` most sensitive buses with chargers."""
     dead = ", ".join(facts.dead_buses[:6]) + (", ..." if len(facts.dead_buses) > 6 else "")
     low, high = grid.limits.voltage
     added = f", {facts.n_added_generators} of them added by the scenario" if facts.n_added_generators else ""
@@ -26,7 +26,7 @@ def print_facts(out: Console, grid: Grid, facts: GridFacts, idle: IdleDay, top: 
     reactive = (
         "Q(V) by the voltage at the bus" if grid.chargers.q_of_v else f"power factor {grid.chargers.power_factor:g}"
     )
-    keeps = {"curtail": "curtail: power is taken back until they hold", "none": "none: nobody keeps them"}
+    keeps = {"curtail": "curtail: charging is curtailed until they hold", "none": "none: not enforced"}
     if facts.agreement is None:
         agreement = "pandapower itself"
     else:
@@ -53,8 +53,8 @@ def print_facts(out: Console, grid: Grid, facts: GridFacts, idle: IdleDay, top: 
             "Limits",
             f"{low:g} to {high:g} p.u., lines {grid.limits.line:g} %, transformers {grid.limits.transformer:g} %",
         ),
-        ("Kept by", keeps[grid.coordinator]),
-        ("Backend", f"{facts.backend} (asked for: {grid.backend})"),
+        ("Enforced by", keeps[grid.coordinator]),
+        ("Backend", f"{facts.backend} (in the scenario: {grid.backend})"),
         ("Agreement", agreement),
         ("Without EVs", str(idle)),
     ]
@@ -67,12 +67,12 @@ def print_facts(out: Console, grid: Grid, facts: GridFacts, idle: IdleDay, top: 
         _transformer_table(facts).print(out)
     shown = sorted(chargers, key=lambda bus: bus.sensitivity_pu_per_kw)[:top]
     if shown:
-        out.print(Text(f"\nBuses with chargers, the weakest {len(shown)} of {len(chargers)}", style="bold"))
+        out.print(Text(f"\nBuses with chargers, the most sensitive {len(shown)} of {len(chargers)}", style="bold"))
         _charger_table(shown).print(out)
 
 
 def print_year(out: Console, year: Year) -> None:
-    """What a year did to the network, and how well pandapower agrees."""
+    """Worst values of a year on the network, and the agreement with pandapower."""
     series, limits, facts = year.series, year.limits, summary(year)
     days = len(year.clocks)
     out.print(
@@ -109,8 +109,8 @@ def print_year(out: Console, year: Year) -> None:
     rows = [
         (
             "Charged",
-            f"{year.charged_kwh / 1000:,.1f} MWh in {year.stays:,} stays (one over the end of a day counts twice), at "
-            f"most {series.charging_kw.max():,.0f} kW; {year.unmet_kwh / 1000:,.2f} MWh unmet",
+            f"{year.charged_kwh / 1000:,.1f} MWh in {year.stays:,} stays (those beyond the end of a day count twice), "
+            f"at most {series.charging_kw.max():,.0f} kW; {year.unmet_kwh / 1000:,.2f} MWh unmet",
         ),
         (
             "Network",
@@ -129,7 +129,7 @@ def print_year(out: Console, year: Year) -> None:
         rows.append(
             (
                 "Curtailed",
-                f"in {facts['curtailed_steps']:,} steps, {facts['curtailed_kwh'] / 1000:,.2f} MWh put off or lost",
+                f"in {facts['curtailed_steps']:,} steps, {facts['curtailed_kwh'] / 1000:,.2f} MWh delayed or lost",
             )
         )
     if facts["cut_steps"] or facts["failed_steps"]:
@@ -137,7 +137,7 @@ def print_year(out: Console, year: Year) -> None:
             (
                 "No solution",
                 f"charging cut in {facts['cut_steps']:,} steps; none even without charging in "
-                f"{facts['failed_steps']:,} of {facts['steps']:,}, which count for nothing above",
+                f"{facts['failed_steps']:,} of {facts['steps']:,}, which are left out above",
             )
         )
     voltage, line, transformer = year.differences
@@ -193,10 +193,10 @@ def print_unbalanced(out: Console, scenario: str, grid: Grid, result: Unbalanced
         )
     table.print(out)
     connected = {"in-turn": "ports take a, b, c in turn", "same": "all ports take phase a"}[result.connection]
-    drawn = {"balanced": "from all phases alike", "one-phase": "up to 1 kV each from one phase, in turn"}[result.loads]
+    drawn = {"balanced": "balanced", "one-phase": "up to 1 kV single-phase, phases in turn"}[result.loads]
     rows = [
         ("One phase", f"{result.one_phase_sessions} of {len(track.sessions)} vehicles (up to 7.4 kW); {connected}"),
-        ("Loads", f"{drawn}; generators feed into all alike"),
+        ("Loads", f"{drawn}; generators balanced"),
         *(("Assumed" if not k else "", said) for k, said in enumerate(result.assumptions)),
     ]
     if steps:
@@ -206,8 +206,8 @@ def print_unbalanced(out: Console, scenario: str, grid: Grid, result: Unbalanced
         rows = [
             (
                 "Worst",
-                f"{worst.phase_lowest_pu:.4f} p.u. where a balanced power flow says {worst.lowest_pu:.4f}; in these "
-                f"steps, a phase is up to {apart:.4f} p.u. lower than that",
+                f"{worst.phase_lowest_pu:.4f} p.u.; the balanced power flow gives {worst.lowest_pu:.4f} in that step. "
+                f"In the steps above, a phase is up to {apart:.4f} p.u. lower than in the balanced power flow",
             ),
             (
                 "Unbalance",
@@ -263,7 +263,7 @@ def _charger_table(buses: list[ChargerBusFacts]) -> _Sheet:
 
 
 def _print_rows(out: Console, rows: Iterable[tuple[str, str]]) -> None:
-    """Names in bold, and what is to be said of each."""
+    """Names in bold, each with its text."""
     table = Table.grid(padding=(0, 2))
     for name, value in rows:
         table.add_row(Text(name, style="bold"), Text(value))
@@ -271,7 +271,7 @@ def _print_rows(out: Console, rows: Iterable[tuple[str, str]]) -> None:
 
 
 class _Sheet:
-    """A table where the console is wide enough for it; elsewhere a paragraph for each row, so that nothing is lost.
+    """A table if the console is wide enough; else a paragraph for each row, so that nothing is cut off.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Solve a finished day on three phases, vehicles of up to 7.4 kW on one, beside the balanced result.
+"""Solve a finished day on three phases, with vehicles of up to 7.4 kW on one phase, beside the balanced result.
 
-Nothing is decided anew: powers are those of the day on the balanced network.
+The powers are those of the day on the balanced network.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def command(
     ] = None,
     track: TrackFile = None,
     steps: Annotated[
-        Steps, typer.Option("--steps", help="All, or the worst by voltage, transformer and unequal charging.")
+        Steps, typer.Option("--steps", help="All steps, or the worst by voltage, transformer and unequal charging.")
     ] = "worst",
     loads: Annotated[
-        LoadSplit, typer.Option("--loads", help="Loads draw from all phases alike, or each from one, in turn.")
+        LoadSplit, typer.Option("--loads", help="Loads are balanced, or each is on one phase, in turn.")
     ] = "balanced",
     connection: Annotated[
-        Connection, typer.Option("--connection", help="Ports take the phases in turn, or all the same one.")
+        Connection, typer.Option("--connection", help="Ports are on the phases in turn, or all on the same one.")
     ] = "in-turn",
     phases: Annotated[
         Path | None,

@@ -1,4 +1,4 @@
-"""The scenario that a command on a network was given."""
+"""The scenario of a command that needs a network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ev_marl.support.errors import NetworkError
 
 
 def with_grid(scenario: str, grid_coordinator: GridCoordinator | None = None, *, trust: bool) -> tuple[Scenario, Grid]:
-    """A scenario on a network, with another grid coordinator where one is named.
+    """A scenario with a network, and with another grid coordinator if one is given.
 
     Raises
     ------
@@ -18,7 +18,7 @@ def with_grid(scenario: str, grid_coordinator: GridCoordinator | None = None, *,
     loaded = load_scenario(scenario, trust=trust)
     if loaded.grid is None:
         raise NetworkError(
-            f"scenario '{loaded.name}' has no network; add `grid:`, or take a scenario that has it, such as street-lv"
+            f"scenario '{loaded.name}' has no network; add `grid:`, or use a scenario that has it, such as street-lv"
         )
     if grid_coordinator is not None:
         grid = loaded.grid.model_copy(update={"coordinator": grid_coordinator})

@@ -1,6 +1,6 @@
-"""Play a year of days on the network: worst voltages and loadings, hours beyond limits, checked by pandapower.
+"""Simulate a year of days on the network: worst voltages and loadings, hours beyond limits, checked by pandapower.
 
-Days are played apart, as episodes are: what is parked when one ends is settled there, and the next draws its own.
+Each day is a separate episode: vehicles that are parked at its end do not appear in the next day.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def command(
     days: Annotated[int, typer.Option("--days", min=1, max=366, help="Number of consecutive days.")] = 365,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of vehicles, noise and weather.")] = 0,
     samples: Annotated[
-        int, typer.Option("--samples", min=0, help="Random steps that pandapower solves again, besides the worst.")
+        int,
+        typer.Option("--samples", min=0, help="Random steps that pandapower solves again, besides the worst steps."),
     ] = 20,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for pictures and the numbers of every step.")
@@ -63,6 +64,6 @@ def command(
         say(f"Files in {out}: {', '.join(FILES)}")
     if not played.agrees:
         raise NetworkError(
-            f"pandapower says otherwise on {len(played.checked)} steps solved again, by the differences above; take "
-            "`backend: pandapower`, and report the network"
+            f"pandapower gives other results in {len(played.checked)} steps solved again, see the differences above; "
+            "use `backend: pandapower`, and report the network"
         )

@@ -1,4 +1,4 @@
-"""Turn recorded sessions or real prices into track files, one a day; says what had to be imputed."""
+"""Convert recorded sessions or real prices to track files, one for each day; prints what was imputed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MOST_VALUES = 5  # that are listed one by one
 
 
 def command(
-    kind: Annotated[Dataset, typer.Argument(help="What the file is.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Data file; .gz is read too.")],
-    site: Annotated[str, typer.Option("--site", metavar="SCENARIO", help="Scenario with the site and all else.")],
+    kind: Annotated[Dataset, typer.Argument(help="Kind of the file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Data file; can be .gz.")],
+    site: Annotated[str, typer.Option("--site", metavar="SCENARIO", help="Scenario with the site, prices and loads.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for one track a day.")],
     timezone: Annotated[
         str | None,
@@ -32,10 +32,10 @@ def command(
             "--timezone", help="Time zone of the file; default: that of the data set, for csv that of the scenario."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of what is imputed.")] = 0,
-    energy: Annotated[Wish, typer.Option("--energy", help="Which energy drivers wanted.")] = "delivered",
-    fill: Annotated[Fill | None, typer.Option("--fill", help="Fill missing prices; else they are an error.")] = None,
-    area: Annotated[str | None, typer.Option("--area", help="Bidding zone, where a price file has several.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of imputed values.")] = 0,
+    energy: Annotated[Wish, typer.Option("--energy", help="Energy that is the wish of a driver.")] = "delivered",
+    fill: Annotated[Fill | None, typer.Option("--fill", help="How to fill missing prices; default: error.")] = None,
+    area: Annotated[str | None, typer.Option("--area", help="Bidding zone, if a price file has several.")] = None,
     trust: Trust = False,
 ) -> None:
     tracks = import_tracks(

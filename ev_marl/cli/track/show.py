@@ -1,4 +1,4 @@
-"""Show what a track holds: sessions, prices, loads, limits, where it came from."""
+"""Show the content of a track: sessions, prices, loads, limits, and its source."""
 
 from __future__ import annotations
 

@@ -96,11 +96,12 @@ class IdleDay:
         """In a sentence."""
         if not self.n_failed:
             return (
-                f"a power flow in all {self.n_steps} steps of a day; its loads draw up to {self.most_load_kw:,.0f} kW"
+                f"the power flow has a solution in all {self.n_steps} steps of a day; its loads draw up to "
+                f"{self.most_load_kw:,.0f} kW"
             )
         return (
-            f"no power flow in {self.n_failed} of {self.n_steps} steps of a day, even without charging; its loads draw "
-            f"up to {self.most_load_kw:,.0f} kW: are they in the unit that is asked for?"
+            f"the power flow has no solution in {self.n_failed} of {self.n_steps} steps of a day, even without "
+            f"charging; its loads draw up to {self.most_load_kw:,.0f} kW: check their unit"
         )
 
 

@@ -209,8 +209,8 @@ def play_year(
             costs[name] = costs.get(name, 0.0) + float(cost.sum())
     if recorder.series.failed.all():
         raise NetworkError(
-            f"network '{spec.name}' has no power flow in any of the {n_days * n_steps:,} steps, even without charging; "
-            f"`ev-marl check` says what its loads draw"
+            f"network '{spec.name}': the power flow has no solution in any of the {n_days * n_steps:,} steps, even "
+            f"without charging; see its loads with `ev-marl grid describe`"
         )
     began = time.perf_counter()
     checked = check_states(recorder.states, loop)

@@ -30,7 +30,7 @@ FIRST, N_DAYS = date(2023, 3, 24), 4  # over the change of the clocks
 
 
 def uncoordinated(**changes: object) -> Scenario:
-    """The street, whose limits nobody keeps."""
+    """The street, with limits that are not enforced."""
     scenario = load_scenario("street-lv")
     assert scenario.grid is not None
     grid = scenario.grid.model_copy(update={"coordinator": "none"})
@@ -195,5 +195,5 @@ def test_steps_without_a_power_flow_are_counted_and_otherwise_left_out(tmp_path:
 
 
 def test_a_year_without_any_power_flow_is_an_error() -> None:
-    with pytest.raises(NetworkError, match=r"no power flow in any of the 96 steps, even without charging"):
+    with pytest.raises(NetworkError, match=r"no solution in any of the 96 steps, even without charging"):
         play_year(Setting.of(overloaded(100.0)), n_days=1, samples=1)
