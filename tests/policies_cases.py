@@ -9,6 +9,7 @@ import networkx as nx
 import numpy as np
 
 from ev_marl.planning.outlook import ComposedOutlook, Truth, make_outlook
+from ev_marl.planning.worth import Worth
 from ev_marl.policies import Episode, SiteView, StationView
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.simulation.stays import STAY, set_rates
@@ -39,15 +40,20 @@ def make_station_view(
     wear=0.0,
     unmet=1.0,
     energy_weight=1.0,
+    metering="port",
+    wish=None,
+    even=None,
+    departure=None,
+    end=0.0,
 ) -> StationView:
     """One row; every argument about vehicles may be a list, one value per port. Prices start at `step`."""
     given = {
         "energy_kwh": energy,
         "due_kwh": due,
-        "wish_kwh": due,
-        "even_kwh": due,
+        "wish_kwh": due if wish is None else wish,
+        "even_kwh": due if even is None else even,
         "deadline_step": deadline,
-        "departure_step": deadline,
+        "departure_step": deadline if departure is None else departure,
         "capacity_kwh": capacity,
         "floor_kwh": floor,
         "charge_kw": charge_kw,
@@ -88,11 +94,8 @@ def make_station_view(
         discharging_per_kwh=sell,
         local_hour=(step + np.arange(buy.shape[1])) * step_h % 24.0 + np.zeros_like(buy),
         later_per_kwh=buy.mean(axis=1),
-        end_per_kwh=np.zeros(len(buy)),
-        energy_weight=energy_weight,
-        wear_per_kwh=wear,
-        unmet_per_kwh=unmet,
-        tariff_per_kwh=0.0,
+        end_per_kwh=np.full(len(buy), end),
+        worth=Worth(energy_weight, wear, unmet, metering=metering),
     )
 
 

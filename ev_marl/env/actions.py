@@ -17,8 +17,9 @@ from gymnasium import spaces
 
 from ev_marl.planning.booking import LEAST_TRUST, booked_coverage
 from ev_marl.planning.outlook import ComposedOutlook, Present
-from ev_marl.planning.own_plan import Worth, own_plans, own_prices
+from ev_marl.planning.own_plan import own_plans
 from ev_marl.planning.vehicles import Vehicles
+from ev_marl.planning.worth import Worth, own_prices
 from ev_marl.scenario import scenario_value
 from ev_marl.scenario.schema import Bid, BidOptions, Levels, Scenario
 from ev_marl.simulation.days import Days

@@ -15,7 +15,7 @@ from ev_marl.env.actions import ActionCoder, ActionLike
 from ev_marl.env.observations import BlockLike, Observer
 from ev_marl.objective import Objective
 from ev_marl.planning.outlook import Truth, make_outlook
-from ev_marl.planning.own_plan import Worth
+from ev_marl.planning.worth import Worth
 from ev_marl.scenario import Scenario
 from ev_marl.simulation.flow import Flow
 from ev_marl.simulation.simulator import Simulator

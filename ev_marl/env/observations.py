@@ -19,7 +19,7 @@ from ev_marl.env.blocks.base import LookingAhead, OnGrid, Weighing
 from ev_marl.env.rows import Run, append_run, copy_rows, copy_runs, row_plan
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.planning.outlook import ComposedOutlook
-from ev_marl.planning.own_plan import Worth
+from ev_marl.planning.worth import Worth
 from ev_marl.scenario import scenario_value
 from ev_marl.scenario.schema import BlockOptions, PricesBlock, Scenario
 from ev_marl.scenario.sizes import MOST_CELLS, MOST_OBSERVED

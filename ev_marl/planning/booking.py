@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ev_marl.planning.vehicles import Vehicles
+from ev_marl.planning.vehicles import ENERGY, Vehicles
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.tree import add_up_columns
 from ev_marl.support.compiled import kernel
@@ -111,7 +111,7 @@ def booked_coverage(
         step_h,
         vehicles.stays,
         vehicles.session,
-        vehicles.energy_kwh,
+        vehicles.ports[ENERGY],
         np.ascontiguousarray(buy_per_kwh),
         site.port_group,
         site.group_parent,

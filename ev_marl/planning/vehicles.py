@@ -9,6 +9,8 @@ import numpy as np
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.state import State
 
+ENERGY, LO, HI = 0, 1, 2  # rows of `Vehicles.ports`, as in a state
+
 
 @dataclass(frozen=True)
 class Vehicles:
@@ -16,11 +18,9 @@ class Vehicles:
 
     stays: np.ndarray  # STAY (N,)
     session: np.ndarray  # int64 (B, V)  index into the stays, −1: nobody
-    energy_kwh: np.ndarray  # float64 (B, V)
-    lo_kw: np.ndarray  # float64 (B, V)  what can be done in this step, by those who are there
-    hi_kw: np.ndarray  # float64 (B, V)
+    ports: np.ndarray  # float64 (3, B, V)  energy [kWh]; least and most power in this step of those who are there [kW]
 
     @classmethod
     def of(cls, days: Days, state: State) -> Vehicles:
-        """The vehicles of a state; its arrays, not copies."""
-        return cls(days.stays, state.session, state.energy_kwh, state.lo_kw, state.hi_kw)
+        """The vehicles of a state."""
+        return cls(days.stays, state.session, state.ports[: HI + 1, : state.n_batch].copy())

@@ -19,8 +19,8 @@ from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.objective import Objective
 from ev_marl.planning.outlook import Outlook, OutlookLike, Present, PresentOutlook
-from ev_marl.planning.own_plan import Worth
 from ev_marl.planning.vehicles import Vehicles
+from ev_marl.planning.worth import Worth
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.registry import Registry
 from ev_marl.world.track import Track
@@ -56,22 +56,15 @@ class StationView:
     local_hour: np.ndarray  # (B, T − t)  local clock time of these steps [h]
     later_per_kwh: np.ndarray  # (B,)  price of energy after the episode
     end_per_kwh: np.ndarray  # (B,)  what a kWh at the meter is worth at the end to a vehicle that stays
-    energy_weight: float  # factor of the objective on the cost of energy, 0 without that cost
-    wear_per_kwh: float  # price of throughput in the objective
-    unmet_per_kwh: float  # price of unmet energy
-    tariff_per_kwh: float  # price that drivers pay for energy
+    worth: Worth  # what the objective charges for
 
     @property
     def vehicles(self) -> Vehicles:
         """The vehicles at the ports, for plans."""
         numbers = np.arange(self.connected.size, dtype=np.int64).reshape(self.connected.shape)
         session = np.where(self.connected, numbers, -1)
-        return Vehicles(self.vehicle.reshape(-1), session, self.energy_kwh, self.lo_kw, self.hi_kw)
-
-    @property
-    def worth(self) -> Worth:
-        """Prices of the objective."""
-        return Worth(self.energy_weight, self.wear_per_kwh, self.unmet_per_kwh, self.tariff_per_kwh)
+        ports = np.stack([self.energy_kwh, self.lo_kw, self.hi_kw])
+        return Vehicles(self.vehicle.reshape(-1), session, ports)
 
 
 @dataclass(slots=True)

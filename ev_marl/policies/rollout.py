@@ -13,7 +13,7 @@ from ev_marl.env.interface import Interface
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.objective import Objective
 from ev_marl.planning.outlook import ComposedOutlook, Outlook, Present, PresentOutlook, Truth, make_outlook
-from ev_marl.planning.own_plan import Worth, own_prices
+from ev_marl.planning.worth import Worth, own_prices
 from ev_marl.policies.base import (
     Episode,
     ForeseeingPolicy,
@@ -77,10 +77,7 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy, outloo
         "local_hour": days.local_hour[state.day, step:],
         "later_per_kwh": days.later_per_kwh[state.day],
         "end_per_kwh": worth.end_per_kwh(days.later_per_kwh[state.day]),
-        "energy_weight": worth.energy_weight,
-        "wear_per_kwh": worth.wear_per_kwh,
-        "unmet_per_kwh": worth.unmet_per_kwh,
-        "tariff_per_kwh": worth.tariff_per_kwh,
+        "worth": worth,
     }
     if policy.information == "own":
         return StationView(**own)

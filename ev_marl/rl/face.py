@@ -17,7 +17,7 @@ from ev_marl.env.batched import BatchedEnv
 from ev_marl.env.blocks import Plans
 from ev_marl.env.observations import make_block
 from ev_marl.optimum import solve_day
-from ev_marl.planning.own_plan import Worth
+from ev_marl.planning.worth import Worth
 from ev_marl.policies.learned.description import SITE
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.rewards import TrainingReward

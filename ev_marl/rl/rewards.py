@@ -14,8 +14,9 @@ import numpy as np
 
 from ev_marl.env.blocks import Plans
 from ev_marl.planning.outlook import ComposedOutlook, Present
-from ev_marl.planning.own_plan import OUTLOOK, Worth, own_plans, own_prices
+from ev_marl.planning.own_plan import MERITS, own_plans
 from ev_marl.planning.vehicles import Vehicles
+from ev_marl.planning.worth import Worth, own_prices
 from ev_marl.rl.config import Reward
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.flow import Flow
@@ -162,7 +163,7 @@ class TrainingReward:
     def _values(self, days: Days, state: State) -> np.ndarray:
         if self._plans is not None:
             return self._plans.value.copy()
-        merits = np.empty((*state.session.shape, len(OUTLOOK)))
+        merits = np.empty((*state.session.shape, len(MERITS)))
         step = state.step
         own_plans(
             Vehicles.of(days, state),
@@ -171,7 +172,7 @@ class TrainingReward:
             *own_prices(self._outlook, Present.of(state, days.n_steps), self._worth),
             self._worth,
             end_per_kwh=self._worth.end_per_kwh(days.later_per_kwh[state.rows]),
-            outlook=merits,
+            merits=merits,
         )
         value: np.ndarray = merits[:, :, 0].copy()
         return value

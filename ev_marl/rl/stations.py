@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from ev_marl.env.batched import BatchedEnv
-from ev_marl.planning.own_plan import Worth
+from ev_marl.planning.worth import Worth
 from ev_marl.rl.config import Reward
 from ev_marl.rl.rewards import TrainingReward
 

@@ -14,7 +14,7 @@ from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.terminal import TerminalValue
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.optimum import solve
-from ev_marl.planning.own_plan import Worth
+from ev_marl.planning.worth import Worth
 from ev_marl.policies import BestResponse, rollout
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator

@@ -19,7 +19,7 @@ from ev_marl.objective.wear import BatteryWear
 from ev_marl.optimum import solve
 from ev_marl.policies import DualPrices, StationView, make_policy, rollout
 from ev_marl.policies.messages.dual import add_up, new_prices, prices_above
-from ev_marl.policies.messages.plan import plan_at_prices
+from ev_marl.policies.messages.plan import at_each_place, plan_at_prices
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.support.errors import OptionError
@@ -37,11 +37,16 @@ def play(site, track, policy, *, coordinator="nearest", world=None, watch=None):
     return float(rollout(simulator, objective(), policy, [track], watch=watch, world=world).team[0])
 
 
+def at_published_prices(view: StationView, congestion):
+    """Published prices, and those of congestion, shape (rows, groups, steps)."""
+    return at_each_place(view.worth.energy_per_kwh(view.buy_per_kwh, view.sell_per_kwh), congestion, view.step)
+
+
 def plans(view: StationView, price, *, inertia=1e-4, group=None, n_values=200):
     """Plans of one row at prices of shape (groups, steps)."""
     group = np.zeros(view.connected.shape[1], dtype=np.int64) if group is None else group
     plan_kw = np.zeros((1, view.connected.shape[1], view.n_steps))
-    price = np.atleast_2d(np.asarray(price, dtype=float))[None]
+    price = at_published_prices(view, np.atleast_2d(np.asarray(price, dtype=float))[None])
     for _ in range(1 if inertia < 1e-3 else 60):
         plan_at_prices(view, view.vehicles, group, price, plan_kw, inertia_per_kwh=inertia, n_values=n_values)
     return plan_kw[0]
@@ -121,7 +126,7 @@ def test_a_station_answers_from_its_own_columns_and_the_prices_only():
     rollout(simulator, objective(), Recording(rounds=2), tracks, world=setting.world)
     rng = np.random.default_rng(0)
     for view, price, before in recorded:
-        announced = prices_above(site, price)
+        announced = at_published_prices(view, prices_above(site, price))
         answered = before.copy()
         plan_at_prices(view, view.vehicles, site.port_group, announced, answered, inertia_per_kwh=0.1)
         assert np.abs(answered).max() > 1.0
@@ -139,7 +144,7 @@ def test_a_station_answers_from_its_own_columns_and_the_prices_only():
             # Prices of groups that the station does not stand below are none of its business either.
             group = site.port_group[np.flatnonzero(~others)[0]]
             foreign = announced + 1.0
-            foreign[:, group] = announced[:, group]
+            foreign[:, :, group] = announced[:, :, group]
             plan_at_prices(changed, changed.vehicles, site.port_group, foreign, again, inertia_per_kwh=0.1)
             assert np.array_equal(again[:, ~others], answered[:, ~others])
 

@@ -46,7 +46,7 @@ def test_a_view_shows_what_is_there(setting):
     assert view.laxity_h == pytest.approx(np.array([[1.0, 2.0]]))
     assert view.hi_kw == pytest.approx(np.array([[10.0, 10.0]]))
     assert view.buy_per_kwh.tolist() == [[0.2, 0.3, 0.4]]
-    assert (view.energy_weight, view.wear_per_kwh, view.unmet_per_kwh) == (2.0, 0.03, 0.7)
+    assert (view.worth.energy_weight, view.worth.wear_per_kwh, view.worth.unmet_per_kwh) == (2.0, 0.03, 0.7)
     assert view.upper_kw[0, 0] == 12.0
     view.energy_kwh[:] = 0.0
     assert simulator.state.energy_kwh.tolist() == [[10.0, 20.0]]
@@ -56,7 +56,7 @@ def test_what_does_not_count_has_no_price(setting):
     simulator = setting[2]
     simulator.reset([0])
     view = make_view(simulator, Objective([UnmetEnergy(0.7)]), Idle(), outlook_on(simulator))
-    assert (view.energy_weight, view.wear_per_kwh) == (0.0, 0.0)
+    assert (view.worth.energy_weight, view.worth.wear_per_kwh) == (0.0, 0.0)
 
 
 def test_a_rollout_by_hand(setting):

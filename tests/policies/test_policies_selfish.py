@@ -102,11 +102,11 @@ def test_turns_lower_the_sum_of_all_costs_and_end_where_nobody_wants_to_change(s
         unmet=0.4,
     )
     upper = np.repeat(np.array([25.0, 10.0, 20.0])[None, :, None], n_steps, axis=2)
-    plan_kw = np.zeros((1, n_ports, n_steps))
+    plan_kw, base = np.zeros((1, n_ports, n_steps)), np.zeros((1, n_steps))
 
     def turn(order):
-        lower = np.full_like(upper, -np.inf)
-        plan_in_turn(view, view.vehicles, np.array([order]), site, lower, upper, plan_kw, n_values=400)
+        limits = np.stack([np.full_like(upper, -np.inf), upper])
+        plan_in_turn(view, np.array([order]), site, limits, base, plan_kw, n_values=400)
 
     before = own_costs(view, plan_kw).sum()
     for _ in range(15):

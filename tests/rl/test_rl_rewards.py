@@ -7,8 +7,9 @@ import pytest
 
 import ev_marl
 from ev_marl.planning.outlook import Present
-from ev_marl.planning.own_plan import OUTLOOK, Worth, own_plans, own_prices
+from ev_marl.planning.own_plan import MERITS, own_plans
 from ev_marl.planning.vehicles import Vehicles
+from ev_marl.planning.worth import Worth, own_prices
 from ev_marl.rl.config import Reward
 from ev_marl.rl.rewards import TrainingReward
 
@@ -21,12 +22,12 @@ def plan_values_on_arrival(env: ev_marl.BatchedEnv) -> np.ndarray:
     worth, total = Worth.of(env.objective), np.zeros((ROWS, site.n_stations))
     known = np.full(simulator.state.session.shape, -1)
     while True:
-        outlook = np.empty((*simulator.state.session.shape, len(OUTLOOK)))
+        outlook = np.empty((*simulator.state.session.shape, len(MERITS)))
         days, step = simulator.days, simulator.state.step
         prices = own_prices(env.outlook, Present.of(simulator.state, days.n_steps), worth)
         end = worth.end_per_kwh(days.later_per_kwh[simulator.state.rows])
         vehicles = Vehicles.of(days, simulator.state)
-        own_plans(vehicles, step, days.step_h, *prices, worth, end_per_kwh=end, outlook=outlook)
+        own_plans(vehicles, step, days.step_h, *prices, worth, end_per_kwh=end, merits=outlook)
         new = (simulator.state.session != known) & (simulator.state.session >= 0)
         values = np.where(new, outlook[:, :, 0], 0.0)
         total += np.add.reduceat(values, site.station_first_port[:-1], axis=1)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.planning.outlook import ComposedOutlook
-from ev_marl.planning.own_plan import Worth
+from ev_marl.planning.worth import Worth
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.state import State
 from ev_marl.site import Site

@@ -7,8 +7,8 @@ import numpy as np
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
 from ev_marl.planning.booking import booked_coverage
 from ev_marl.planning.outlook import ComposedOutlook, Present
-from ev_marl.planning.own_plan import Worth, own_prices
 from ev_marl.planning.vehicles import Vehicles
+from ev_marl.planning.worth import Worth, own_prices
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.state import State
 from ev_marl.site import Site

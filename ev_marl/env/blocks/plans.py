@@ -10,8 +10,9 @@ import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
 from ev_marl.planning.outlook import ComposedOutlook, Present
-from ev_marl.planning.own_plan import OUTLOOK, Worth, own_plans, own_prices
+from ev_marl.planning.own_plan import MERITS, own_plans
 from ev_marl.planning.vehicles import Vehicles
+from ev_marl.planning.worth import Worth, own_prices
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.state import State
 from ev_marl.site import Site
@@ -92,7 +93,7 @@ class Plans:
             return
         if self._power_kw.shape != state.session.shape:
             self._power_kw = np.empty(state.session.shape)
-            self._merits = np.empty((*state.session.shape, len(OUTLOOK)))
+            self._merits = np.empty((*state.session.shape, len(MERITS)))
         own_plans(
             Vehicles.of(days, state),
             step,
@@ -102,7 +103,7 @@ class Plans:
             end_per_kwh=self._worth.end_per_kwh(days.later_per_kwh[state.rows]),
             trust=self.trust,
             power_kw=self._power_kw,
-            outlook=self._merits,
+            merits=self._merits,
         )
-        self.value = self._merits[:, :, OUTLOOK.index("value")]
+        self.value = self._merits[:, :, MERITS.index("value")]
         _fill(self._power_kw, self._merits, self._rated_kw, 1.0 / self.scale_per_kwh, out)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ev_marl.grid.loop.days import day_loads
 from ev_marl.grid.solvers.base import Injections
-from ev_marl.planning.vehicles import Vehicles
+from ev_marl.planning.vehicles import ENERGY, Vehicles
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.simulation.state import State
@@ -104,9 +104,9 @@ class Coming:
     @property
     def vehicles(self) -> Vehicles:
         """They as vehicles that can plan; what they can do now is not asked before they have come."""
-        shape, nothing = self.expected.shape, np.zeros((1, 1))
-        places = np.where(self.expected, np.arange(shape[1]), -1)
-        return Vehicles(self.stays, places, np.tile(self.stays["energy_kwh"], (shape[0], 1)), nothing, nothing)
+        ports = np.zeros((3, *self.expected.shape))
+        ports[ENERGY] = self.stays["energy_kwh"]
+        return Vehicles(self.stays, np.where(self.expected, np.arange(len(self.stays)), -1), ports)
 
 
 class Outlook(Protocol):

@@ -11,14 +11,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from ev_marl.planning.outlook import OutlookLike, by_group, checked
+from ev_marl.planning.outlook import Coming, OutlookLike, by_group, checked
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
 from ev_marl.policies.messages.grid import GridPrices
-from ev_marl.policies.messages.plan import plan_at_prices
+from ev_marl.policies.messages.meter import MeterPrice
+from ev_marl.policies.messages.plan import at_each_place, plan_at_prices
 from ev_marl.policies.messages.sums import sum_plans
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import OptionError
+
+# Vehicles to come are planned in the first round of a step, and again after so many: their plans change little from one
+# round to the next, but where rounds are many, prices must not move on without their answer.
+ROUNDS_BETWEEN = 5
 
 
 def add_up(
@@ -111,6 +116,9 @@ class DualPrices:
     Limits of later steps and vehicles to come are those of the outlook, by default the expectation of the scenario's
     models. Vehicles to come answer prices as connected ones do.
 
+    Behind a site's meter, the root announces the price of energy itself, between the selling and the buying price, so
+    that stations share what PV leaves; see `ev_marl.policies.messages.meter`.
+
     Where the site has a network whose limits a coordinator keeps, the network is one more node. It receives the planned
     power of each bus and announces a price for each bus and step, which stations add to those of their groups.
 
@@ -161,6 +169,7 @@ class DualPrices:
         self.price_per_kwh = np.zeros((episode.n_batch, site.n_groups, episode.n_steps))  # each group's own
         self._plan_kw = np.zeros((episode.n_batch, site.n_ports, episode.n_steps))
         self._expected_kw = np.zeros((episode.n_batch, 0, episode.n_steps))
+        self.meter = MeterPrice(episode.outlook, episode.n_batch, episode.n_steps, self.inertia_per_kwh)
         self.grid_prices: GridPrices | None = None
         if loop is not None and loop.curtails and self.grid:
             self.grid_prices = GridPrices(
@@ -177,20 +186,12 @@ class DualPrices:
         there, ports = view.vehicles, np.arange(site.n_ports)
         left = (slice(None), slice(None), slice(view.step, None))
         own = ahead = self.price_per_kwh
-        expected_total_kw, expected_able_kw = np.zeros_like(own), np.zeros_like(own)
+        self.meter.look(seen)
         if network is not None:
             network.look(seen)
-        if len(told.stays):
-            # The vehicles to come are planned once a step: their plans change little from one round to the next.
-            if self._expected_kw.shape[1] != len(told.stays):
-                self._expected_kw = np.zeros((len(own), len(told.stays), view.n_steps))
-            coming, port, weight, plan_kw = told.vehicles, told.stays["port"], told.weight, self._expected_kw
-            group = site.port_group[port]
-            flexible_kw = self._ask(view, coming, port, own, plan_kw)
-            add_up(site, view.step, coming, group, plan_kw, flexible_kw, expected_total_kw, expected_able_kw, weight)
-            if network is not None:
-                network.expect(coming, port, plan_kw, flexible_kw, weight)
-        for _ in range(self.rounds):
+        for number in range(self.rounds):
+            if number % ROUNDS_BETWEEN == 0:
+                expected_total_kw, expected_able_kw = self._expect(view, told, ahead)
             flexible_kw = self._ask(view, there, ports, ahead, self._plan_kw)
             total_kw, able_kw = expected_total_kw.copy(), expected_able_kw.copy()
             add_up(site, view.step, there, site.port_group, self._plan_kw, flexible_kw, total_kw, able_kw)
@@ -198,16 +199,33 @@ class DualPrices:
             new[left] = new_prices(own[left], total_kw[left], able_kw[left], lower_kw, upper_kw, inertia)
             ahead = 2.0 * new - own
             own = new
+            self.meter.answer(total_kw[:, 0, view.step :], able_kw[:, 0, view.step :])
             if network is not None:
                 network.answer(there, ports, self._plan_kw, flexible_kw)
         self.price_per_kwh = own
         return self._plan_kw[:, :, view.step].copy()
 
-    def _ask(
-        self, view: StationView, vehicles: Vehicles, port: np.ndarray, price_per_kwh: np.ndarray, plan_kw: np.ndarray
-    ) -> np.ndarray:
-        """Answers of some vehicles to the groups' own prices and those of the network, see `plan_at_prices`."""
-        announced, place = prices_above(self._site, price_per_kwh), self._site.port_group
+    def _expect(self, view: StationView, told: Coming, own_per_kwh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Plan vehicles to come; sums below each group of their plans and of what they could plan, as of `add_up`."""
+        total_kw, able_kw = np.zeros_like(own_per_kwh), np.zeros_like(own_per_kwh)
+        if not len(told.stays):
+            return total_kw, able_kw
+        if self._expected_kw.shape[1] != len(told.stays):
+            self._expected_kw = np.zeros((len(own_per_kwh), len(told.stays), view.n_steps))
+        coming, port, weight, plan_kw = told.vehicles, told.stays["port"], told.weight, self._expected_kw
+        group = self._site.port_group[port]
+        flexible_kw = self._ask(view, coming, port, own_per_kwh, plan_kw)
+        add_up(self._site, view.step, coming, group, plan_kw, flexible_kw, total_kw, able_kw, weight)
         if self.grid_prices is not None:
-            announced, place = self.grid_prices.add_to(announced), self.grid_prices.port_place
-        return plan_at_prices(view, vehicles, place[port], announced, plan_kw, inertia_per_kwh=self.inertia_per_kwh)
+            self.grid_prices.expect(coming, port, plan_kw, flexible_kw, weight)
+        return total_kw, able_kw
+
+    def _ask(
+        self, view: StationView, vehicles: Vehicles, port: np.ndarray, own_per_kwh: np.ndarray, plan_kw: np.ndarray
+    ) -> np.ndarray:
+        """Answers of some vehicles to the prices of groups, meter and network, see `plan_at_prices`."""
+        congestion, place = prices_above(self._site, own_per_kwh), self._site.port_group
+        if self.grid_prices is not None:
+            congestion, place = self.grid_prices.add_to(congestion), self.grid_prices.port_place
+        price = at_each_place(self.meter.announced(), congestion, view.step)
+        return plan_at_prices(view, vehicles, place[port], price, plan_kw, inertia_per_kwh=self.inertia_per_kwh)

@@ -93,7 +93,8 @@ class GridPrices:
     def expect(
         self, vehicles: Vehicles, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray, weight: float
     ) -> None:
-        """Take over the plans of vehicles to come, times `weight`."""
+        """Take over the plans of vehicles to come, times `weight`, instead of earlier ones."""
+        self._expected_kw[:] = 0.0
         self._add_up(vehicles, port, plan_kw, able_kw, weight, self._expected_kw)
 
     def answer(self, vehicles: Vehicles, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray) -> None:

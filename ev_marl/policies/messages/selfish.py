@@ -49,7 +49,7 @@ class Selfish:
 
     def reset(self, episode: Episode) -> None:
         """Start without plans."""
-        self._limits_kw = episode.outlook.limits_kw
+        self._outlook = episode.outlook
         self._site = episode.site
         self._rng = episode.rng
         self._plan_kw = np.zeros((episode.n_batch, episode.site.n_ports, episode.n_steps))
@@ -57,10 +57,11 @@ class Selfish:
     def act(self, view: StationView) -> np.ndarray:
         """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
         site = self._site
-        lower_kw, upper_kw = map(by_group, self._limits_kw(site_view(view).present()))
-        vehicles = view.vehicles
+        present = site_view(view).present()
+        limits_kw = np.stack([by_group(limit) for limit in self._outlook.limits_kw(present)])
+        base_load_kw = self._outlook.base_load_kw(present)[:, :, 0]
         ports = np.tile(np.arange(site.n_ports), (len(view.connected), 1))
         for _ in range(self.sweeps):
             order = self._rng.permuted(ports, axis=1)
-            plan_in_turn(view, vehicles, order, site, lower_kw, upper_kw, self._plan_kw)
+            plan_in_turn(view, order, site, limits_kw, base_load_kw, self._plan_kw)
         return self._plan_kw[:, :, view.step].copy()

@@ -111,7 +111,8 @@ def what_the_view_tells(view: StationView) -> Objective:
     """An objective from the prices in the view, for a policy that is not given one; limits are hard."""
     worth = view.worth
     terms = (BatteryWear(worth.wear_per_kwh), UnmetEnergy(worth.unmet_per_kwh), DriverTariff(worth.tariff_per_kwh))
-    return Objective([EnergyCost(worth.energy_weight), *terms])
+    terminal = [] if worth.terminal is None else [worth.terminal]
+    return Objective([EnergyCost(worth.energy_weight, worth.metering), *terms, *terminal])
 
 
 @POLICIES.register("mpc")

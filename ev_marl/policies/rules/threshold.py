@@ -93,7 +93,7 @@ class PriceThreshold:
             self.discharge_share,
             view.step,
             view.step_h,
-            view.wear_per_kwh,
+            view.worth.wear_per_kwh,
             view.vehicle,
             view.charging_per_kwh,
             view.discharging_per_kwh,

@@ -1,0 +1,143 @@
+"""What the objective charges for, as far as one vehicle alone can weigh it, and the prices at which it plans by itself.
+
+An objective comes in, prices of energy, wear and wishes go out. Own plans, messages and bids weigh by them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ev_marl.objective import Objective
+from ev_marl.objective.energy import EnergyCost
+from ev_marl.objective.meter import Metering, marginal_prices
+from ev_marl.objective.tariff import DriverTariff
+from ev_marl.objective.terminal import TerminalValue
+from ev_marl.objective.unmet import UnmetEnergy
+from ev_marl.objective.wear import BatteryWear
+from ev_marl.planning.outlook import Outlook, Present
+from ev_marl.support.compiled import kernel
+
+RATES = np.dtype([("wear_per_kwh", "f8"), ("unmet_per_kwh", "f8"), ("end_per_kwh", "f8")])
+"""What plans of one batch row count besides energy: the price of throughput, that of unmet energy, and what a kWh at
+the meter is worth at the end of the episode [currency/kWh]."""
+
+
+@kernel
+def worth_at_end(rates: np.void, stay: np.void) -> float:
+    """What a kWh in the battery is worth at the end to a vehicle that stays, between what is due and its wish; else 0.
+
+    As `ev_marl.objective.terminal.TerminalValue.worth_per_kwh` has it.
+    """
+    if stay["departure_step"] <= stay["deadline_step"]:
+        return 0.0
+    worth: float = min(rates["unmet_per_kwh"], rates["end_per_kwh"] / stay["charge_efficiency"])
+    return worth
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What the objective charges for, as far as one vehicle alone can weigh it."""
+
+    energy_weight: float  # factor on the money for energy, 0 where that does not count
+    wear_per_kwh: float  # price of throughput [currency/kWh]
+    unmet_per_kwh: float  # price of unmet energy [currency/kWh]
+    tariff_per_kwh: float = 0.0  # what the driver pays for energy, and gets back for energy fed back [currency/kWh]
+    metering: Metering = "port"  # where energy is billed
+    terminal: TerminalValue | None = None  # what energy is worth that vehicles hold at the end of the episode
+
+    @classmethod
+    def of(cls, objective: Objective) -> Worth:
+        """Read the terms of an objective."""
+        prices = {
+            term.name: term.price_per_kwh
+            for term in objective.terms
+            if isinstance(term, BatteryWear | UnmetEnergy | DriverTariff)
+        }
+        energy = [term for term in objective.terms if isinstance(term, EnergyCost)]
+        return cls(
+            energy_weight=float(sum(term.weight for term in energy)),
+            wear_per_kwh=float(prices.get("battery_wear", 0.0)),
+            unmet_per_kwh=float(prices.get("unmet_energy", 0.0)),
+            tariff_per_kwh=float(prices.get("driver_tariff", 0.0)),
+            metering="site" if any(term.metering == "site" for term in energy) else "port",
+            terminal=next((term for term in objective.terms if isinstance(term, TerminalValue)), None),
+        )
+
+    def end_per_kwh(self, later_per_kwh: np.ndarray) -> np.ndarray:
+        """What a kWh at the meter is worth at the end of the episode, as in `own_plans`.
+
+        Parameters
+        ----------
+        later_per_kwh : float64, shape (n_batch,)
+            Price of energy after the episode where the objective gives none [currency/kWh].
+        """
+        if self.terminal is None:
+            return np.zeros(len(later_per_kwh))
+        return np.broadcast_to(self.terminal.at_meter_per_kwh(later_per_kwh), later_per_kwh.shape)
+
+    def rates(self, end_per_kwh: np.ndarray) -> np.ndarray:
+        """What plans count besides energy, RATES, shape (n_batch,); `end_per_kwh` as from the method of this name."""
+        rates = np.empty(len(end_per_kwh), dtype=RATES)
+        rates["wear_per_kwh"], rates["unmet_per_kwh"] = self.wear_per_kwh, self.unmet_per_kwh
+        rates["end_per_kwh"] = end_per_kwh
+        return rates
+
+    def energy_per_kwh(self, buy_per_kwh: np.ndarray, sell_per_kwh: np.ndarray) -> np.ndarray:
+        """What a kWh bought costs and what a kWh sold earns, tariff counted but no wear, shape (2, n_batch, n_steps).
+
+        Parameters
+        ----------
+        buy_per_kwh, sell_per_kwh : float64, shape (n_batch, n_steps)
+            Published prices [currency/kWh].
+        """
+        energy: np.ndarray = np.empty((2, *buy_per_kwh.shape))
+        np.multiply(buy_per_kwh, self.energy_weight, out=energy[0])
+        np.multiply(sell_per_kwh, self.energy_weight, out=energy[1])
+        energy -= self.tariff_per_kwh
+        return energy
+
+    def money_per_kwh(self, buy_per_kwh: np.ndarray, sell_per_kwh: np.ndarray) -> np.ndarray:
+        """What a kWh charged costs and what a kWh discharged earns at the meter, wear and tariff counted.
+
+        Parameters
+        ----------
+        buy_per_kwh, sell_per_kwh : float64, shape (n_batch, n_steps)
+            Published prices [currency/kWh].
+
+        Returns
+        -------
+        float64, shape (2, n_batch, n_steps)
+            Costs, then gains [currency/kWh].
+        """
+        money = self.energy_per_kwh(buy_per_kwh, sell_per_kwh)
+        money[0] += self.wear_per_kwh
+        money[1] -= self.wear_per_kwh
+        return money
+
+
+def own_prices(outlook: Outlook, present: Present, worth: Worth) -> tuple[np.ndarray, np.ndarray]:
+    """The prices at which a vehicle plans by itself: those of the site's meter, or those of a meter of its own.
+
+    Behind a site's meter they are the site's marginal prices without vehicles: exact in this step, as the outlook
+    thinks of the base load later. A station learns nothing of other vehicles by them.
+
+    Parameters
+    ----------
+    outlook : Outlook
+        What is thought of prices and base load.
+    present : Present
+        What is seen now.
+    worth : Worth
+        Where energy is billed.
+
+    Returns
+    -------
+    charging, discharging : float64, shape (n_batch, n_steps - step)
+        What a kWh drawn costs, and what a kWh fed back earns [currency/kWh]; not to be written.
+    """
+    buy_per_kwh, sell_per_kwh = outlook.prices(present.day, present.step)
+    if worth.metering == "port":
+        return buy_per_kwh, sell_per_kwh
+    return marginal_prices(outlook.base_load_kw(present)[:, :, 0], buy_per_kwh, sell_per_kwh)
