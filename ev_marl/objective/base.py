@@ -8,10 +8,11 @@ the bound and into whatever plans ahead. Terms know neither the simulator nor th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 
+from ev_marl.scenario.schema import Scenario
 from ev_marl.simulation.flow import Flow
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import ObjectiveError
@@ -155,6 +156,17 @@ class Term(Protocol):
 
         Never more than what `cost` sums to for the same powers, or the bound would be none.
         """
+        ...
+
+
+class BuiltIn(Term, Protocol):
+    """A term that scenarios have keys for, directly below `objective`: it says which, and makes itself of them."""
+
+    keys: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
+        """The term as a scenario's keys have it; None where they leave it out. `beside`: those made before it."""
         ...
 
 

@@ -6,10 +6,14 @@ they make to the bill, or at each port by itself, in at the buying price, out at
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
 import numpy as np
 
-from ev_marl.objective.base import TERMS, DayModel, Expression
+from ev_marl.objective.base import TERMS, DayModel, Expression, Term
 from ev_marl.objective.meter import Metering, mean_price
+from ev_marl.scenario.schema import Scenario
 from ev_marl.simulation.flow import Flow
 from ev_marl.support.compiled import kernel
 
@@ -59,10 +63,17 @@ class EnergyCost:
     """
 
     name = "energy_cost"
+    keys: ClassVar[tuple[str, ...]] = ("energy_cost",)
 
     def __init__(self, weight: float = 1.0, metering: Metering = "port") -> None:
         self.weight = weight
         self.metering = metering
+
+    @classmethod
+    def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
+        """With a weight above 0, at the scenario's meter."""
+        weight = scenario.objective.energy_cost
+        return cls(weight, scenario.billed_at) if weight > 0 else None
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """weight·Δ·(buy·max(p, 0) + sell·min(p, 0)) at each port; at the site, weight·Δ·(mean marginal price)·p."""

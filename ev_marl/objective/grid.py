@@ -7,13 +7,15 @@ priced from below, see `GridModel`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Self
 
 import numpy as np
 
 from ev_marl.grid.loop.flow import GridFlow
-from ev_marl.objective.base import TERMS, DayModel, Expression, GridModel, Variables
+from ev_marl.objective.base import TERMS, DayModel, Expression, GridModel, Term, Variables
 from ev_marl.objective.split import ShareRule, split_cost
+from ev_marl.scenario.schema import Scenario
 from ev_marl.simulation.flow import Flow
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import ObjectiveError
@@ -66,6 +68,20 @@ def _daily(name: str, day: DayModel, price: float, quantity: Callable[[GridModel
     return day.linear(quantity(day.grid), np.full(day.n_steps, price * day.step_h))
 
 
+def _price(key: str, scenario: Scenario) -> float:
+    """What a scenario says at a key of these terms.
+
+    Raises
+    ------
+    ObjectiveError
+        If it prices what happens on the network, and the scenario has none.
+    """
+    price: float = getattr(scenario.objective, key)
+    if price > 0 and scenario.grid is None:
+        raise ObjectiveError(f"objective term '{key}' is about a network, and this scenario has none: it needs `grid:`")
+    return price
+
+
 @TERMS.register("voltage_deviation")
 class VoltageDeviation:
     """Price of voltages beyond the band, summed over the buses.
@@ -80,10 +96,17 @@ class VoltageDeviation:
     """
 
     name = "voltage_deviation"
+    keys: ClassVar[tuple[str, ...]] = ("voltage_deviation",)
 
     def __init__(self, price_per_pu_h: float, split: ShareRule = "responsibility") -> None:
         self.price_per_pu_h = price_per_pu_h
         self.split = split
+
+    @classmethod
+    def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
+        """With a price above 0, where there is a network."""
+        price = _price(cls.name, scenario)
+        return cls(price, scenario.objective.split) if price > 0 else None
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """price·Δ·Σ_buses max(0, lowest − voltage, voltage − highest)."""
@@ -107,6 +130,14 @@ class VoltageDeviation:
 
 class _PricedEnergy:
     """A price per kWh, and how the cost is split; base of the terms below."""
+
+    name: str
+
+    @classmethod
+    def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
+        """With a price above 0, where there is a network."""
+        price = _price(cls.name, scenario)
+        return cls(price, scenario.objective.split) if price > 0 else None
 
     def __init__(self, price_per_kwh: float, split: ShareRule = "responsibility") -> None:
         self.price_per_kwh = price_per_kwh
@@ -133,6 +164,7 @@ class LineOverload(_PricedEnergy):
     """
 
     name = "line_overload"
+    keys: ClassVar[tuple[str, ...]] = ("line_overload",)
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """price·Δ·Σ_lines max(0, loading − limit)·rating."""
@@ -161,6 +193,7 @@ class TransformerOverload(_PricedEnergy):
     """
 
     name = "transformer_overload"
+    keys: ClassVar[tuple[str, ...]] = ("transformer_overload",)
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """price·Δ·Σ_transformers max(0, loading − limit)·rating."""
@@ -194,6 +227,7 @@ class GridLosses(_PricedEnergy):
     """
 
     name = "grid_losses"
+    keys: ClassVar[tuple[str, ...]] = ("grid_losses",)
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """price·Δ·(losses − losses without charging)."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ev_marl.objective.base import TERMS, Term
+from ev_marl.objective.base import TERMS, BuiltIn, Term
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.objective.overload import Overload
@@ -20,14 +20,27 @@ from ev_marl.objective.terminal import TerminalValue
 from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
-from ev_marl.scenario.files import power_series
 from ev_marl.scenario.schema import Scenario
 from ev_marl.simulation.coordinators.base import Coordinator
 from ev_marl.simulation.flow import Flow
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import ObjectiveError
 
-_ABOUT_THE_NETWORK = (VoltageDeviation, LineOverload, TransformerOverload, GridLosses)
+BUILT_IN: tuple[type[BuiltIn], ...] = (
+    EnergyCost,
+    UnmetEnergy,
+    DriverTariff,
+    BatteryWear,
+    TerminalValue,
+    Overload,
+    SetpointTracking,
+    PeakPower,
+    VoltageDeviation,
+    LineOverload,
+    TransformerOverload,
+    GridLosses,
+)
+"""The terms that scenarios have keys for, in the order of the results."""
 
 
 @kernel
@@ -92,34 +105,11 @@ class Objective:
         ObjectiveError
             If it prices what happens on the network, and the scenario has none.
         """
-        model = scenario.objective
         terms: list[Term] = []
-        if model.energy_cost > 0:
-            terms.append(EnergyCost(model.energy_cost, scenario.billed_at))
-        if model.unmet_energy > 0:
-            required = model.service == "required"
-            terms.append((UnmetEnergy.required if required else UnmetEnergy)(model.unmet_energy))
-        if model.driver_tariff > 0:
-            terms.append(DriverTariff(model.driver_tariff))
-        if model.battery_wear > 0:
-            terms.append(BatteryWear(model.battery_wear))
-        if model.terminal_value and model.energy_cost > 0 and model.unmet_energy > 0:
-            terms.append(TerminalValue.beside(terms, model.terminal_value))
-        if model.overload is not None:
-            terms.append(Overload(model.overload, model.split))
-        if model.setpoint_tracking is not None:
-            target = power_series(model.setpoint_tracking.target, scenario.n_steps)
-            terms.append(SetpointTracking(model.setpoint_tracking.weight, target, model.split))
-        if model.peak_power > 0:
-            terms.append(PeakPower(model.peak_power, model.split))
-        for term in _ABOUT_THE_NETWORK:
-            if (price := getattr(model, term.name)) > 0:
-                if scenario.grid is None:
-                    raise ObjectiveError(
-                        f"objective term '{term.name}' is about a network, and this scenario has none: it needs `grid:`"
-                    )
-                terms.append(term(price, model.split))
-        for name, options in model.extra.items():
+        for built_in in BUILT_IN:
+            if (made := built_in.of(scenario, terms)) is not None:
+                terms.append(made)
+        for name, options in scenario.objective.extra.items():
             with scenario.places.blamed("objective", "extra", name):
                 terms.append(TERMS.make(name, options=options, trust=scenario.trusted))
         return cls(terms, limits_are_hard=coordinator.enforces_limits)

@@ -6,10 +6,14 @@ groups are priced each for itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
 import numpy as np
 
-from ev_marl.objective.base import TERMS, DayModel, Expression
+from ev_marl.objective.base import TERMS, DayModel, Expression, Term
 from ev_marl.objective.split import ShareRule, split_cost
+from ev_marl.scenario.schema import Scenario
 from ev_marl.simulation.flow import Flow
 
 
@@ -26,10 +30,17 @@ class Overload:
     """
 
     name = "overload"
+    keys: ClassVar[tuple[str, ...]] = ("overload",)
 
     def __init__(self, price_per_kwh: float, split: ShareRule = "responsibility") -> None:
         self.price_per_kwh = price_per_kwh
         self.split = split
+
+    @classmethod
+    def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
+        """Wherever it is priced, at 0 too."""
+        keys = scenario.objective
+        return None if keys.overload is None else cls(keys.overload, keys.split)
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """price·Δ·Σ_groups max(0, power − upper, lower − power)."""

@@ -5,10 +5,14 @@ It is paid as it rises: a step that lifts the peak so far pays for the rise, so 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
 import numpy as np
 
-from ev_marl.objective.base import TERMS, DayModel, Expression
+from ev_marl.objective.base import TERMS, DayModel, Expression, Term
 from ev_marl.objective.split import ShareRule, split_cost
+from ev_marl.scenario.schema import Scenario
 from ev_marl.simulation.flow import Flow
 
 
@@ -25,10 +29,17 @@ class PeakPower:
     """
 
     name = "peak_power"
+    keys: ClassVar[tuple[str, ...]] = ("peak_power",)
 
     def __init__(self, price_per_kw: float, split: ShareRule = "responsibility") -> None:
         self.price_per_kw = price_per_kw
         self.split = split
+
+    @classmethod
+    def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
+        """With a price above 0."""
+        keys = scenario.objective
+        return cls(keys.peak_power, keys.split) if keys.peak_power > 0 else None
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """price·max(0, import − highest import before)."""

@@ -6,9 +6,13 @@ charging and discharging in turn earns nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
 import numpy as np
 
-from ev_marl.objective.base import TERMS, DayModel, Expression
+from ev_marl.objective.base import TERMS, DayModel, Expression, Term
+from ev_marl.scenario.schema import Scenario
 from ev_marl.simulation.flow import Flow
 
 
@@ -23,9 +27,16 @@ class DriverTariff:
     """
 
     name = "driver_tariff"
+    keys: ClassVar[tuple[str, ...]] = ("driver_tariff",)
 
     def __init__(self, price_per_kwh: float) -> None:
         self.price_per_kwh = price_per_kwh
+
+    @classmethod
+    def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
+        """With a price above 0."""
+        price = scenario.objective.driver_tariff
+        return cls(price) if price > 0 else None
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """−price·Δ·p."""

@@ -8,8 +8,8 @@ service is debited at the same price, so the costs of two episodes sum to about 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, Self
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.tariff import DriverTariff
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
+from ev_marl.scenario.schema import Scenario
 from ev_marl.simulation.flow import Flow
 
 AUTO: Literal["auto"] = "auto"
@@ -45,6 +46,7 @@ class TerminalValue:
     """
 
     name = "terminal_value"
+    keys: ClassVar[tuple[str, ...]] = ("terminal_value",)
 
     def __init__(
         self,
@@ -80,6 +82,13 @@ class TerminalValue:
             elif isinstance(term, UnmetEnergy):
                 most += term.price_per_kwh
         return cls(price_per_kwh, weight, extra, most)
+
+    @classmethod
+    def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
+        """Where the end, energy and unmet energy have a price; beside the terms that the scenario has."""
+        keys = scenario.objective
+        priced = keys.terminal_value and keys.energy_cost > 0 and keys.unmet_energy > 0
+        return cls.beside(beside, keys.terminal_value) if priced else None
 
     def worth_per_kwh(self, later_per_kwh: np.ndarray | float, charge_efficiency: np.ndarray) -> np.ndarray:
         """What a kWh in the battery is worth at the end, between what is due then and the wish.

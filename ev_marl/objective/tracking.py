@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
 import numpy as np
 
-from ev_marl.objective.base import TERMS, DayModel, Expression
+from ev_marl.objective.base import TERMS, DayModel, Expression, Term
 from ev_marl.objective.split import ShareRule, split_cost
+from ev_marl.scenario.files import power_series
+from ev_marl.scenario.schema import Scenario
 from ev_marl.scenario.series import Series
 from ev_marl.simulation.flow import Flow
 
@@ -25,6 +30,7 @@ class SetpointTracking:
     """
 
     name = "setpoint_tracking"
+    keys: ClassVar[tuple[str, ...]] = ("setpoint_tracking",)
 
     def __init__(self, weight: float, target: Series, split: ShareRule = "responsibility") -> None:
         self.weight = weight
@@ -38,6 +44,15 @@ class SetpointTracking:
             return np.full(np.shape(local_hour), values[0])
         index = np.floor(local_hour).astype(np.int64) if self.target.kind == "by_hour" else step
         return np.broadcast_to(values[index], np.shape(local_hour))
+
+    @classmethod
+    def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
+        """Where a target is given."""
+        keys = scenario.objective.setpoint_tracking
+        if keys is None:
+            return None
+        target = power_series(keys.target, scenario.n_steps)
+        return cls(keys.weight, target, scenario.objective.split)
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """weight·Δ·(power − target)²."""

@@ -6,11 +6,13 @@ wish is still reachable by its departure at full power.
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Sequence
+from typing import ClassVar, Self
 
 import numpy as np
 
-from ev_marl.objective.base import TERMS, DayModel, Expression
+from ev_marl.objective.base import TERMS, DayModel, Expression, Term
+from ev_marl.scenario.schema import Scenario
 from ev_marl.simulation.flow import Flow
 from ev_marl.support.compiled import kernel
 
@@ -41,6 +43,7 @@ class UnmetEnergy:
     """
 
     name = "unmet_energy"
+    keys: ClassVar[tuple[str, ...]] = ("unmet_energy", "service")
 
     def __init__(self, price_per_kwh: float) -> None:
         self.price_per_kwh = price_per_kwh
@@ -49,6 +52,14 @@ class UnmetEnergy:
     def required(cls, price_per_kwh: float) -> Self:
         """The term for a service that must be given wherever it can be: the price times `REQUIRED`."""
         return cls(REQUIRED * price_per_kwh)
+
+    @classmethod
+    def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
+        """With a price above 0; as `required` says where service is required."""
+        keys = scenario.objective
+        if not keys.unmet_energy > 0:
+            return None
+        return cls.required(keys.unmet_energy) if keys.service == "required" else cls(keys.unmet_energy)
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """price·max(0, due − energy) in the step in which it falls due."""

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from ev_marl.objective import TERMS, Objective, expression_of
 from ev_marl.objective.energy import EnergyCost
+from ev_marl.objective.objective import BUILT_IN
 from ev_marl.objective.overload import Overload
 from ev_marl.objective.peak import PeakPower
 from ev_marl.objective.tariff import DriverTariff
 from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
+from ev_marl.scenario.schema import Objective as ObjectiveKeys
 from ev_marl.scenario.series import Series
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.flow import Flow
@@ -164,3 +166,10 @@ def test_objectives_need_terms_with_different_names() -> None:
 def test_an_unknown_term_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'battery_wear'"):
         TERMS.get("battery_waer")
+
+
+def test_every_key_below_objective_is_read_by_one_term() -> None:
+    declared = [key for term in BUILT_IN for key in term.keys]
+    shared = ["split", "extra"]  # how costs are split, and terms of one's own
+    assert sorted([*declared, *shared]) == sorted(ObjectiveKeys.model_fields)
+    assert {term.name for term in BUILT_IN} <= set(TERMS)
