@@ -16,12 +16,12 @@ from rich.text import Text
 
 from ev_marl.cli.options import AsJson, RayAddress, Trust, Workers
 from ev_marl.cli.output import console, print_json, say
-from ev_marl.compare.columns import percent
 from ev_marl.compare.report import summary_rows
 from ev_marl.compare.study import load_study
 from ev_marl.compare.study_report import ranked, write_study
 from ev_marl.compare.studying import StudyResult, run_study
 from ev_marl.compare.table import difference_text
+from ev_marl.compare.text import percent
 
 EXAMPLES = ("ev-marl study training/study.yaml", "ev-marl study my_study.yaml --days 5 --out runs/mine")
 

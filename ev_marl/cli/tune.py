@@ -11,9 +11,9 @@ from rich.table import Table
 
 from ev_marl.cli.options import AsJson, CoordinatorName, RunSeed, ScenarioName, Trust
 from ev_marl.cli.output import console, print_json, say
-from ev_marl.compare.columns import number, percent
 from ev_marl.compare.progress import progress_bar
 from ev_marl.compare.table import difference_text
+from ev_marl.compare.text import number, percent
 from ev_marl.compare.tuning import Trial, Validation, ranges_of, read_ranges, tune, validate
 from ev_marl.env.setup import Setting
 from ev_marl.policies.make import read_spec, write_spec

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
+from ev_marl.compare.day import OPTIMUM, UNCONTROLLED, DayResult, PolicyDay
 from ev_marl.compare.folder import MANIFEST, Manifest
 from ev_marl.compare.grid_metrics import GridSummary
-from ev_marl.compare.records import DayResult, PolicyDay
 from ev_marl.compare.statistics import (
     PairedDifference,
     day_scores,

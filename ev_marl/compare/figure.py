@@ -14,12 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from ev_marl.compare.columns import percent
 from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
 from ev_marl.compare.drawing import BLUE, GREEN, GREY, HALO, INK, ORANGE, PALE, label_hours, plain
 from ev_marl.compare.grid_figure import draw_grid
-from ev_marl.compare.table import fold, title
+from ev_marl.compare.table import title
+from ev_marl.compare.text import fold, percent
 
 _LOWEST_SCORE = -0.25  # the ranking's axis ends here; what is lower is marked at its edge
 LONGEST_LABEL = 40  # letters of a policy's name in one line of the ranking

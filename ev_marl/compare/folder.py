@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from ev_marl.compare.day import OPTIMUM, Work
-from ev_marl.compare.records import DayResult, Record
+from ev_marl.compare.day import OPTIMUM, DayResult, Work, run_day
+from ev_marl.compare.records import Record
 from ev_marl.policies.learned.spec import read_learned
 from ev_marl.scenario import Scenario
 from ev_marl.scenario.reading import PLUG_IN_KEYS
@@ -146,6 +146,32 @@ class Manifest(Record):
         files = tuple(zip(self.day_seeds(len(self.tracks)), self.track_files, strict=True))
         scenario = json.dumps(self.scenario, sort_keys=True)
         return Work(scenario, self.policies, tuple(self.places.items()), files, trust)
+
+
+def finish_day(folder: Path, work: Work, index: int, seed: int) -> None:
+    """Run a day and keep it; its file appears complete or not at all.
+
+    Raises
+    ------
+    RunError
+        If it fails; the message says how to repeat it.
+    """
+    try:
+        text = run_day(work, index, seed).model_dump_json()
+    except Exception as error:
+        raise day_failure(folder, work, index, seed, error) from error
+    write_atomically(day_path(folder, index), text)
+
+
+def day_failure(folder: Path, work: Work, index: int, seed: int, error: BaseException) -> RunError:
+    """Why a run stops when a day fails, and how to repeat that day."""
+    own = work.trusted or any(is_own_code(policy_name(policy)) for policy in work.policies)
+    trust = ", trust=True" if own else ""
+    return RunError(
+        f"day {index} (seed {seed}) failed: {type(error).__name__}: {error}\n"
+        f"Finished days are kept in {folder}. To see this day fail by itself:\n"
+        f'  python -c "from ev_marl.compare import rerun_day; rerun_day({str(folder)!r}, {index}{trust})"'
+    )
 
 
 def expanded(policies: Sequence[str]) -> dict[str, tuple[str, ...]]:

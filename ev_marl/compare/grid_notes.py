@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ev_marl.compare.columns import number
 from ev_marl.compare.comparison import Comparison
+from ev_marl.compare.text import number
 from ev_marl.scenario.schema.grid import NetworkFile, PandapowerNetwork, SimbenchNetwork
 
 _MEANING = {

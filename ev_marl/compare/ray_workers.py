@@ -19,9 +19,8 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from ev_marl.compare.day import Work, run_day
-from ev_marl.compare.folder import day_path
+from ev_marl.compare.folder import day_failure, day_path
 from ev_marl.compare.luggage import Luggage, package_digest, unpacked
-from ev_marl.compare.workers import day_failure
 from ev_marl.support.errors import RunError
 from ev_marl.support.files import write_atomically
 from ev_marl.support.package import __version__

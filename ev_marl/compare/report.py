@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ev_marl.compare.comparison import Comparison, PolicySummary
-from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
+from ev_marl.compare.day import OPTIMUM, UNCONTROLLED, DayResult, PolicyDay
 from ev_marl.compare.figure import draw_report
 from ev_marl.compare.grid_metrics import GridSummary
 from ev_marl.compare.grid_notes import formulations_table
-from ev_marl.compare.records import DayResult, OnGrid, PolicyDay
+from ev_marl.compare.records import OnGrid
 from ev_marl.compare.statistics import PairedDifference, day_scores, mean_or_nan, worst_tenth
 from ev_marl.compare.table import differences_table, markdown_table, notes, prices_table, title
 from ev_marl.support.files import write_atomically

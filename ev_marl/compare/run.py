@@ -8,17 +8,17 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 from ev_marl.compare.baseline import VALIDATION_DAYS, check_policy_fits, choose_baseline, unexpected
 from ev_marl.compare.comparison import Comparison
-from ev_marl.compare.day import run_day, with_uncontrolled
-from ev_marl.compare.folder import Manifest, RunFolder, read_manifest
+from ev_marl.compare.day import DayResult, run_day, with_uncontrolled
+from ev_marl.compare.folder import Manifest, RunFolder, finish_day, read_manifest
 from ev_marl.compare.progress import progress_bar
-from ev_marl.compare.records import DayResult
 from ev_marl.compare.report import write_report
-from ev_marl.compare.workers import run_days
+from ev_marl.compare.workers import run_all
 from ev_marl.env.setup import Setting
 from ev_marl.optimum import check_bound
 from ev_marl.scenario import Scenario, as_scenario
@@ -147,7 +147,7 @@ def compare(
     with progress_bar(f"{resolved.name}: {days} days", days - len(missing), days, progress) as advance:
         try:
             if ray is None:
-                run_days(folder.path, work, missing, workers or _cores(), advance)
+                run_all(partial(finish_day, folder.path, work), missing, workers or _cores(), advance)
             else:
                 _ray_workers().run_days_on_ray(folder.path, work, missing, ray, advance)
         except KeyboardInterrupt:

@@ -13,11 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from ev_marl.compare.columns import percent
 from ev_marl.compare.drawing import BLUE, GREY, INK, ORANGE, PALE, plain
 from ev_marl.compare.figure import LONGEST_LABEL, MARKERS, SHAPES
 from ev_marl.compare.studying import CaseResult, StudyResult
-from ev_marl.compare.table import fold
+from ev_marl.compare.text import fold, percent
 
 _LOWEST_SCORE = -0.25  # the axis ends here; what is lower is marked at its edge
 _COLUMNS = 2

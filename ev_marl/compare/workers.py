@@ -1,6 +1,7 @@
-"""Days in parallel processes: what is missing comes in, one file a day goes out.
+"""The same work for many days, in this process or in parallel ones.
 
-Ctrl-C, an error or the end of the parent process leaves no process behind and no half-written file.
+A function of a day's index and seed comes in, and is called for each day. Ctrl-C, an error or the end of the parent
+process leaves no process behind.
 """
 
 from __future__ import annotations
@@ -17,34 +18,27 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 
-from ev_marl.compare.day import Work, run_day
-from ev_marl.compare.folder import day_path
-from ev_marl.scenario.schema.policies import policy_name
 from ev_marl.support.errors import RunError
-from ev_marl.support.files import write_atomically
-from ev_marl.support.registry import is_own_code
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 START_SECONDS = 3.0  # that a process takes to load the libraries, Pyomo above all
 
 
-def run_days(
-    folder: Path, work: Work, missing: Sequence[tuple[int, int]], workers: int, advance: Callable[[], None]
+def run_all(
+    work: Callable[[int, int], None], days: Sequence[tuple[int, int]], workers: int, advance: Callable[[], None]
 ) -> None:
-    """Run the missing days of a run.
+    """Do the work of every day.
 
     The first two run in this process, so that kernels are compiled once and a mistake shows early. The second tells
     how long a day takes: processes only start where they save more time than they need to load the libraries.
 
     Parameters
     ----------
-    folder : Path
-        Folder of the run; each day's file appears there as soon as the day is finished.
-    work : Work
-        Scenario and policies.
-    missing : sequence of (int, int)
+    work : callable
+        Called with index and seed of a day; it must be one that can be pickled, and what it writes must appear complete
+        or not at all.
+    days : sequence of (int, int)
         Index and seed of each day.
     workers : int
         Most processes; with 1, everything runs in this one.
@@ -54,44 +48,41 @@ def run_days(
     Raises
     ------
     RunError
-        If a day fails; the message says how to repeat it.
+        If a process ends unexpectedly; errors of the work come as they are.
     """
-    for done, (index, seed) in enumerate(missing):
+    for done, (index, seed) in enumerate(days):
         begin = time.perf_counter()
-        try:
-            _finish_day(folder, work, index, seed)
-        except Exception as error:
-            raise day_failure(folder, work, index, seed, error) from error
+        work(index, seed)
         advance()
-        left = missing[done + 1 :]
+        left = days[done + 1 :]
         saved_s = (time.perf_counter() - begin) * len(left) * (1.0 - 1.0 / workers)
         if done == 1 and left and saved_s > START_SECONDS:
-            _run_parallel(folder, work, left, workers, advance)
+            _run_parallel(work, left, workers, advance)
             return
 
 
 def _run_parallel(
-    folder: Path, work: Work, missing: Sequence[tuple[int, int]], workers: int, advance: Callable[[], None]
+    work: Callable[[int, int], None], days: Sequence[tuple[int, int]], workers: int, advance: Callable[[], None]
 ) -> None:
     """Run days in processes, a few handed over at a time, and raise KeyboardInterrupt where that is safe."""
     finished: queue.SimpleQueue[Future[None] | None] = queue.SimpleQueue()
-    to_do = iter(missing)
-    days: dict[Future[None], tuple[int, int]] = {}
+    to_do = iter(days)
+    running: set[Future[None]] = set()
 
     def hand_over(pool: ProcessPoolExecutor, count: int) -> None:
         for index, seed in islice(to_do, count):
             with _interrupts_blocked():  # processes start here, and inherit that
-                future = pool.submit(_finish_day, folder, work, index, seed)
-            days[future] = (index, seed)
+                future = pool.submit(work, index, seed)
+            running.add(future)
             future.add_done_callback(finished.put)
 
-    with _interrupts_to(finished), _processes(min(workers, len(missing))) as pool:
+    with _interrupts_to(finished), _processes(min(workers, len(days))) as pool:
         hand_over(pool, 2 * workers)
-        while days:
+        while running:
             future = finished.get()
             if future is None:
                 raise KeyboardInterrupt
-            index, seed = days.pop(future)
+            running.remove(future)
             error = future.exception()
             if isinstance(error, BrokenProcessPool):
                 raise RunError(
@@ -99,7 +90,7 @@ def _run_parallel(
                     '`if __name__ == "__main__":`. Finished days are kept; --workers 1 runs without processes.'
                 ) from error
             if error is not None:
-                raise day_failure(folder, work, index, seed, error) from error
+                raise error
             advance()
             hand_over(pool, 1)
 
@@ -131,11 +122,6 @@ def _interrupts_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _finish_day(folder: Path, work: Work, index: int, seed: int) -> None:
-    """Run a day and keep it."""
-    write_atomically(day_path(folder, index), run_day(work, index, seed).model_dump_json())
 
 
 @contextmanager
@@ -185,14 +171,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])
         os._exit(1)
-
-
-def day_failure(folder: Path, work: Work, index: int, seed: int, error: BaseException) -> RunError:
-    """Why a run stops when a day fails, and how to repeat that day."""
-    own = work.trusted or any(is_own_code(policy_name(policy)) for policy in work.policies)
-    trust = ", trust=True" if own else ""
-    return RunError(
-        f"day {index} (seed {seed}) failed: {type(error).__name__}: {error}\n"
-        f"Finished days are kept in {folder}. To see this day fail by itself:\n"
-        f'  python -c "from ev_marl.compare import rerun_day; rerun_day({str(folder)!r}, {index}{trust})"'
-    )

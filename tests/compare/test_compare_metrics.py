@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from ev_marl.compare.metrics import Measured, Recorder
+from ev_marl.compare.day import Measured, Recorder
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.policies import rollout

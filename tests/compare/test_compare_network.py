@@ -16,15 +16,15 @@ from network_cases import quiet_flow
 from rich.console import Console
 
 from ev_marl.compare import Comparison, compare
-from ev_marl.compare.columns import columns, grid_columns, number
+from ev_marl.compare.day import DayResult, Recorder
 from ev_marl.compare.figure import draw_report
 from ev_marl.compare.folder import named_files
 from ev_marl.compare.grid_metrics import GridRecorder, GridSummary
 from ev_marl.compare.grid_notes import formulations_table
-from ev_marl.compare.metrics import Recorder
-from ev_marl.compare.records import DayResult, FormulationValue, OnGrid, OptimumOnGrid
+from ev_marl.compare.records import FormulationValue, OnGrid, OptimumOnGrid
 from ev_marl.compare.report import report_markdown, results_table, summary_csv, summary_rows
-from ev_marl.compare.table import markdown_table, notes, print_table
+from ev_marl.compare.table import columns, grid_columns, markdown_table, notes, print_table
+from ev_marl.compare.text import number
 from ev_marl.env.setup import Setting
 from ev_marl.scenario.schema.grid import GridLimits
 from ev_marl.simulation.coordinators import make_coordinator

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ev_marl.compare import Comparison, compare, rerun_day, workers
-from ev_marl.compare.day import Work
-from ev_marl.compare.folder import MANIFEST, Manifest, RunFolder, day_path
-from ev_marl.compare.records import DayResult
+from ev_marl.compare import folder as run_folder
+from ev_marl.compare.day import DayResult, Work
+from ev_marl.compare.folder import MANIFEST, Manifest, RunFolder, day_path, finish_day
 from ev_marl.compare.report import command_of
 from ev_marl.compare.run import DEFAULT_POLICIES, default_folder
 from ev_marl.policies.rules.simple import Idle
@@ -228,25 +229,25 @@ def test_a_failing_day_in_another_process_is_named(whole: Comparison, tmp_path: 
     folder = RunFolder(tmp_path / "run", whole.manifest)
     broken = Work(whole.manifest.work(trust=True).scenario, ("no-such-policy",))
     with pytest.raises(RunError, match=r"day [12] .* failed: UnknownNameError"):
-        workers._run_parallel(folder.path, broken, [(1, 5), (2, 6)], 1, lambda: None)
+        workers._run_parallel(partial(finish_day, folder.path, broken), [(1, 5), (2, 6)], 1, lambda: None)
 
 
 def test_a_worker_that_dies_is_an_error(whole: Comparison, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", whole.manifest)
     deadly = Work(whole.manifest.work(trust=True).scenario, (f"{__name__}:Dies",))
     with pytest.raises(RunError, match="ended unexpectedly"):
-        workers._run_parallel(folder.path, deadly, [(1, 5)], 1, lambda: None)
+        workers._run_parallel(partial(finish_day, folder.path, deadly), [(1, 5)], 1, lambda: None)
 
 
 def test_stopping_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_day = workers.run_day
+    run_day = run_folder.run_day
 
     def interrupted(work: Work, index: int, seed: int) -> DayResult:
         if index == 2:
             raise KeyboardInterrupt
         return run_day(work, index, seed)
 
-    monkeypatch.setattr(workers, "run_day", interrupted)
+    monkeypatch.setattr(run_folder, "run_day", interrupted)
     with pytest.raises(KeyboardInterrupt, match=r"2 of 4 days are finished and kept in .* goes on from there"):
         compare("tiny", ["edf"], 4, out=tmp_path / "run", workers=1)
 

@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 
 from ev_marl.compare import Comparison, compare
-from ev_marl.compare.columns import columns, number, percent
 from ev_marl.compare.figure import draw_report
 from ev_marl.compare.report import command_of, report_markdown, summary_csv, write_report
-from ev_marl.compare.table import prices_table, print_table
+from ev_marl.compare.table import columns, prices_table, print_table
+from ev_marl.compare.text import number, percent
 
 
 @pytest.fixture(scope="module")

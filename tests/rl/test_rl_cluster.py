@@ -24,10 +24,10 @@ from ray.cluster_utils import Cluster
 from ray.rllib.algorithms.ppo import PPOConfig
 
 from ev_marl.compare import compare
+from ev_marl.compare.day import DayResult
 from ev_marl.compare.folder import Manifest
 from ev_marl.compare.luggage import Luggage, package_digest
 from ev_marl.compare.ray_workers import _day
-from ev_marl.compare.records import DayResult
 from ev_marl.rl.multi_agent_env import register, sharing
 from ev_marl.rl.ray_session import ray_session
 from ev_marl.scenario import load_scenario
