@@ -16,7 +16,7 @@ from ev_marl.compare import compare, rerun_day
 from ev_marl.compare.study import load_study
 from ev_marl.env.setup import Setting
 from ev_marl.policies import make_policy, rollout
-from ev_marl.rl.config_file import load_training
+from ev_marl.rl.config import load_training
 from ev_marl.scenario import ScenarioError, load_scenario, scenario_from_dict
 from ev_marl.support.errors import EvMarlError, TrustError
 from ev_marl.world import World

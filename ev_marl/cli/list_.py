@@ -18,7 +18,7 @@ from ev_marl.grid.solvers.base import BACKENDS
 from ev_marl.objective import TERMS
 from ev_marl.planning.outlook import OUTLOOKS
 from ev_marl.policies import POLICIES
-from ev_marl.rl.config_file import load_training, shipped_trainings
+from ev_marl.rl.config import load_training, shipped_trainings
 from ev_marl.scenario import load_scenario, shipped_scenarios
 from ev_marl.simulation.coordinators import COORDINATORS
 from ev_marl.support.errors import EvMarlError, NetworkError

@@ -24,7 +24,7 @@ from rich.table import Table
 from ev_marl.cli.options import AsJson, CoordinatorName, Trust
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.compare.text import percent
-from ev_marl.rl.config_file import load_training
+from ev_marl.rl.config import load_training
 from ev_marl.scenario import load_scenario
 from ev_marl.support.errors import EvMarlError, how_to_install
 

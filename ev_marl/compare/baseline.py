@@ -15,7 +15,7 @@ from ev_marl.planning.outlook import KINDS, ExpectedOutlook, make_outlook
 from ev_marl.planning.outlook.mismatch import mismatches
 from ev_marl.policies import Policy, make_policy, rollout
 from ev_marl.policies.base import ForeseeingPolicy, PlanningPolicy
-from ev_marl.policies.learned.spec import read_learned
+from ev_marl.policies.make import read_learned
 from ev_marl.support.errors import RunError
 from ev_marl.support.registry import did_you_mean
 from ev_marl.world.seeds import day_seeds, policy_seed

@@ -24,7 +24,7 @@ from ev_marl.compare.statistics import (
     score_interval,
     worst_tenth,
 )
-from ev_marl.policies.learned.spec import read_learned
+from ev_marl.policies.make import read_learned
 from ev_marl.scenario import Scenario
 from ev_marl.support.errors import RunError
 

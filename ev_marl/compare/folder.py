@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ev_marl.compare.day import OPTIMUM, DayResult, Work, run_day
 from ev_marl.compare.records import Record
-from ev_marl.policies.learned.spec import read_learned
+from ev_marl.policies.make import read_learned
 from ev_marl.scenario import Scenario
 from ev_marl.scenario.reading import PLUG_IN_KEYS
 from ev_marl.scenario.schema.policies import policy_name

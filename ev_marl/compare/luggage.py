@@ -21,8 +21,8 @@ from typing import Any
 
 from ev_marl.compare.day import Work
 from ev_marl.compare.folder import files_of, named_files, names_file
-from ev_marl.policies.learned.description import DESCRIPTION, WEIGHTS
-from ev_marl.policies.learned.spec import read_learned
+from ev_marl.policies.learned import DESCRIPTION, WEIGHTS
+from ev_marl.policies.make import read_learned
 from ev_marl.scenario import Scenario
 from ev_marl.scenario.reading import PLUG_IN_KEYS
 from ev_marl.scenario.schema.policies import policy_name

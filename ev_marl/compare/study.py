@@ -17,7 +17,7 @@ from ev_marl.compare.day import UNCONTROLLED
 from ev_marl.compare.folder import expanded
 from ev_marl.compare.tuning import ranges_of
 from ev_marl.policies import make_policy
-from ev_marl.policies.learned.spec import read_learned
+from ev_marl.policies.make import read_learned
 from ev_marl.scenario import Scenario, ScenarioError, load_scenario
 from ev_marl.scenario.base import FileModel, Model, fault
 from ev_marl.scenario.loader import validate_document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -13,12 +14,11 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
-from ev_marl.policies.learned.description import SITE
+from ev_marl.policies.learned import SITE, Layers
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.face import STATION, TrainingFace, modules_of
-from ev_marl.rl.learner import ArraysToTrainBatch
+from ev_marl.rl.learner import ActorCritic, ArraysToTrainBatch, LevelValues
 from ev_marl.rl.multi_agent_env import register
-from ev_marl.rl.networks import ActorCritic, LevelValues
 from ev_marl.rl.replay import ReplayDQN, ReplayLearner
 from ev_marl.rl.runner import BatchedEnvRunner, seed_everything
 from ev_marl.scenario import Scenario
@@ -51,6 +51,17 @@ def after_restoring(algorithm: Algorithm) -> None:
     steps = algorithm.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0)
     algorithm.env_runner_group.foreach_env_runner(_Counted(int(steps)), local_env_runner=True)
     algorithm.env_runner_group.sync_weights(from_worker_or_learner_group=algorithm.learner_group, inference_only=True)
+
+
+def actors(algorithm: Algorithm, modules: Iterable[str]) -> dict[str, Layers]:
+    """The networks that decide, by module, as `save_policy` writes them."""
+    return {name: _layers(algorithm.get_module(name).actor.state_dict()) for name in modules}
+
+
+def _layers(state: Mapping[str, Any]) -> Layers:
+    """Weights and biases of a fully connected network, from its input on."""
+    numbers = sorted({int(key.partition(".")[0]) for key in state})
+    return [(state[f"{number}.weight"].numpy(), state[f"{number}.bias"].numpy()) for number in numbers]
 
 
 class _Counted:

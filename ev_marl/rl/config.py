@@ -1,20 +1,32 @@
-"""The keys of a training file: pydantic models with one attribute for each key, its unit and its meaning.
+"""Training files: pydantic models with one attribute for each key, its unit and its meaning, and how a file is read.
 
-YAML comes in, read and checked like a scenario; a frozen `TrainingConfig` goes out. RLlib is not imported here.
+The name of a shipped file or a path, and `key=value` texts, come in; a frozen `TrainingConfig` goes out, or all faults
+of the file, each with its line. RLlib is not imported here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, Tag, model_serializer, model_validator
 
+from ev_marl.env.blocks import BLOCKS
 from ev_marl.scenario.base import FileModel, Model, choice, fault
-from ev_marl.scenario.problems import KeyPath
+from ev_marl.scenario.checks import unknown_name
+from ev_marl.scenario.loader import validate_document
+from ev_marl.scenario.problems import KeyPath, Problem
+from ev_marl.scenario.reading import Document, find_file, merge, read_document, read_setting
 from ev_marl.scenario.schema import Action, Block, Levels
 from ev_marl.scenario.schema.observation import blocks_named
 from ev_marl.scenario.units import NUMBER, WHOLE
+from ev_marl.simulation.coordinators import COORDINATORS
+from ev_marl.support.package import shipped_files
 from ev_marl.support.registry import is_own_code
+
+WHAT = "training file"
+_OTHERS = "study"  # names of the other files in that folder begin with this
 
 Positive = Annotated[float, Field(gt=0), NUMBER]
 Count = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
@@ -281,3 +293,43 @@ class TrainingConfig(FileModel):
         data: dict[str, Any] = serialise(self)
         data.pop("dqn" if self.algorithm == "ppo" else "ppo", None)
         return data
+
+
+def shipped_trainings() -> dict[str, Path]:
+    """Training files that come with the package, by name."""
+    return {name: path for name, path in shipped_files("training").items() if not name.startswith(_OTHERS)}
+
+
+def load_training(name_or_path: str | Path, changes: Sequence[str] = (), *, trust: bool = False) -> TrainingConfig:
+    """Read a training file.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        Name of a shipped training file ("ippo"), or path of a YAML file.
+    changes : sequence of str
+        `key=value` with dots between keys, such as `ppo.epochs=2`, which replace values of the file, as in a variant
+        that extends it; values are YAML.
+    trust : bool
+        Whether code of its own that it names as module:Class may be run. It can be read without, but not used.
+
+    Raises
+    ------
+    ScenarioError
+        If there is anything wrong; all problems at once, each with file, line and key.
+    """
+    shipped = shipped_trainings()
+    document = read_document(find_file(name_or_path, shipped, WHAT), shipped.get, WHAT)
+    for change in changes:
+        document = merge(document, read_setting(change, "--set"))
+    config = validate_document(document, TrainingConfig, _unknown_names(document))
+    return config.read_from(document.places, trust=trust)
+
+
+def _unknown_names(document: Document) -> Iterator[Problem]:
+    """Coordinators and observation blocks that do not exist."""
+    yield from unknown_name(document, ("coordinator",), COORDINATORS)
+    blocks = document.value(("observation",), None)
+    for i, block in enumerate(blocks if isinstance(blocks, list) else ()):
+        path: KeyPath = ("observation", i)
+        yield from unknown_name(document, (*path, "block") if isinstance(block, dict) else path, BLOCKS)

@@ -6,8 +6,7 @@ Schema go out, generated like those of scenarios.
 
 from __future__ import annotations
 
-from ev_marl.rl.config import TrainingConfig
-from ev_marl.rl.config_file import shipped_trainings
+from ev_marl.rl.config import TrainingConfig, shipped_trainings
 from ev_marl.scenario.json_schema import file_schema, schema_text
 from ev_marl.scenario.reference import example, sections
 

@@ -12,19 +12,21 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from pydantic import TypeAdapter
 
 from ev_marl.env.batched import BatchedEnv
 from ev_marl.env.blocks import Plans
 from ev_marl.env.observations import make_block
 from ev_marl.optimum import solve_day
 from ev_marl.planning.worth import Worth
-from ev_marl.policies.learned.description import SITE
+from ev_marl.policies.learned import SITE, PolicyFile
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.rewards import TrainingReward
 from ev_marl.rl.stations import StationActions
 from ev_marl.scenario import Scenario
-from ev_marl.scenario.schema import Bid
+from ev_marl.scenario.schema import Action, Bid, Block
 from ev_marl.support.errors import OptionError
+from ev_marl.support.package import __version__
 from ev_marl.world import Track
 from ev_marl.world.seeds import day_seeds, training_seeds
 
@@ -108,6 +110,29 @@ class TrainingFace:
     def n_steps(self) -> int:
         """T."""
         return self.env.max_cycles
+
+    def description(self) -> PolicyFile:
+        """The content of `policy.json` for what is trained here."""
+        config, scenario = self.config, self.env.scenario
+        observation = scenario.observation if config.observation is None else config.observation
+        action = scenario.action if config.action is None else config.action
+        coordinator = scenario.coordinator if isinstance(scenario.coordinator, str) else scenario.coordinator.name
+        space: Any = self.action_space
+        return PolicyFile(
+            format=1,
+            ev_marl=__version__,
+            name=config.name,
+            scenario=scenario.name,
+            coordinator=config.coordinator or coordinator,
+            agents=config.agents,
+            observation=TypeAdapter(list[Block]).dump_python(observation, mode="json"),
+            action=TypeAdapter(Action).dump_python(action, mode="json"),
+            modules={module.name: [self.agents[a] for a in module.agents] for module in self.modules},
+            labels=self.env.state_labels() if self.central else [row.label for row in self.env.observation_table()],
+            n_actions=int(space.shape[0]) if space.shape else 1,
+            n_levels=self.env.n_levels,
+            activation=config.network.activation,
+        )
 
     def days(self, batch: int) -> list[Track]:
         """The days of a batch."""

@@ -28,7 +28,7 @@ from ray.rllib.utils.metrics import (
     TIMERS,
 )
 
-from ev_marl.rl.rollouts import RolloutArrays
+from ev_marl.rl.runner import RolloutArrays
 
 _STATE = "replay"  # key of an algorithm's state
 

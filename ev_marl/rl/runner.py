@@ -2,13 +2,15 @@
 
 It replaces `MultiAgentEnvRunner`, which steps one dictionary after the other: same weights, same metrics, same
 checkpoints, but one call of the network and one of the simulator for each step. A call of `sample` plays whole days,
-one in each row.
+one in each row, and gives them to the learner as arrays: RLlib passes these on unread and asks only for their length.
 """
 
 from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ import torch
 from gymnasium import spaces
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+from ray.rllib.env.utils.infinite_lookback_buffer import InfiniteLookbackBuffer
 from ray.rllib.utils.metrics import (
     NUM_AGENT_STEPS_SAMPLED,
     NUM_AGENT_STEPS_SAMPLED_LIFETIME,
@@ -30,11 +34,42 @@ from ray.rllib.utils.metrics import (
 
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.face import TrainingFace
-from ev_marl.rl.rollouts import ModuleRollout, RolloutArrays, episodes
 from ev_marl.scenario import Scenario
 from ev_marl.scenario.problems import Places
 
 RETURN = "team_return_mean"  # metric: return of a day as the scenario counts it, mean over the batch [currency]
+
+
+@dataclass(eq=False)
+class ModuleRollout:
+    """Observations, actions and rewards of one module's agents; T steps, B rows, A agents."""
+
+    observations: np.ndarray  # float32 (T + 1, B, A, W)  the last at the end of the day
+    actions: np.ndarray  # (T, B, A, K)  as sampled, not clipped
+    action_inputs: np.ndarray  # float32 (T, B, A, D)  of the distribution that they were sampled from
+    log_probability: np.ndarray  # float32 (T, B, A)
+    rewards: np.ndarray  # float32 (T, B, A)
+    able: np.ndarray  # bool (T, B, A)  whether the action could have an effect
+
+
+@dataclass(eq=False)
+class RolloutArrays:
+    """A batch of whole days of all agents."""
+
+    modules: dict[str, ModuleRollout]
+    state: np.ndarray  # float32 (T, B, S)  for the critic; S is 0 if its input is the observation
+    n_agents: int
+
+    def __len__(self) -> int:
+        return self.env_steps()
+
+    def env_steps(self) -> int:
+        """T · B."""
+        return int(self.state.shape[0] * self.state.shape[1])
+
+    def agent_steps(self) -> int:
+        """T · B · A."""
+        return self.env_steps() * self.n_agents
 
 
 class _Spaces:
@@ -213,3 +248,41 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             by_module[name] = float(part.rewards.sum() / len(returns))
         metrics.log_value(RETURN, float(returns.mean()), window=1)
         self._log_episode_metrics(len(rollout.state), sum(by_module.values()), seconds, {}, by_module, {})
+
+
+def episodes(rollout: RolloutArrays, module_agents: dict[str, Sequence[str]]) -> list[SingleAgentEpisode]:
+    """One finished episode for every row and agent, for RLlib's own learner connectors.
+
+    Parameters
+    ----------
+    rollout : RolloutArrays
+        Its arrays are used, not copied.
+    module_agents : dict of str to sequence of str
+        Names of each module's agents, in the order of its rollout.
+    """
+    made = []
+    n_steps, n_rows = rollout.state.shape[:2]
+    for name, part in rollout.modules.items():
+        for row in range(n_rows):
+            for number, agent in enumerate(module_agents[name]):
+                episode = SingleAgentEpisode(
+                    observations=_buffer(part.observations[:, row, number]),
+                    actions=_buffer(part.actions[:, row, number]),
+                    rewards=_buffer(part.rewards[:, row, number]),
+                    infos=InfiniteLookbackBuffer([{}] * (n_steps + 1), lookback=0),
+                    extra_model_outputs={
+                        Columns.ACTION_DIST_INPUTS: _buffer(part.action_inputs[:, row, number]),
+                        Columns.ACTION_LOGP: _buffer(part.log_probability[:, row, number]),
+                    },
+                    terminated=True,
+                    len_lookback_buffer=0,
+                    agent_id=agent,
+                    module_id=name,
+                )
+                episode.multi_agent_episode_id = f"{id(rollout)}-{row}"
+                made.append(episode)
+    return made
+
+
+def _buffer(values: np.ndarray) -> InfiniteLookbackBuffer:
+    return InfiniteLookbackBuffer(data=values, lookback=0)

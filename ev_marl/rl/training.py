@@ -5,6 +5,7 @@ A configuration and a scenario come in. The best policy of each seed on the vali
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 import threading
@@ -15,19 +16,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ray.rllib.algorithms.algorithm import Algorithm
 
+from ev_marl.compare.statistics import score
 from ev_marl.env.setup import Setting
-from ev_marl.policies.learned.files import load_policy
-from ev_marl.rl.algorithm import after_restoring, build
+from ev_marl.optimum import solve_day
+from ev_marl.policies import Policy, make_policy, rollout
+from ev_marl.policies.base import ObservingPolicy
+from ev_marl.policies.learned import PolicyFile, load_policy, save_policy
+from ev_marl.rl.algorithm import actors, after_restoring, build
 from ev_marl.rl.config import Stop, TrainingConfig
-from ev_marl.rl.export import describe, export
+from ev_marl.rl.face import TrainingFace
 from ev_marl.rl.ray_session import ray_session
-from ev_marl.rl.training_folder import STATE, VALIDATION, SeedFolder, TrainingFolder, default_folder, read_record
+from ev_marl.rl.training_folder import (
+    MOST_BYTES,
+    STATE,
+    VALIDATION,
+    SeedFolder,
+    TrainingFolder,
+    default_folder,
+    read_record,
+)
 from ev_marl.rl.training_log import Progress, TrainingLog
-from ev_marl.rl.validation_days import ValidationDays
 from ev_marl.scenario import Scenario
 from ev_marl.support.errors import RunError
+from ev_marl.support.files import parse_json, read_text, write_atomically
+from ev_marl.support.values import number
+from ev_marl.world.seeds import day_seeds
+
+VALIDATION_SEED = 0  # the validation days are always the same ones
 
 
 @dataclass
@@ -117,7 +135,9 @@ def train(
         On Ctrl-C, at the end of the iteration; the message says how to resume. A second Ctrl-C does not wait.
     """
     config.check_trust()
-    describe(config, scenario)  # finds what does not fit together before anything is written
+    description = TrainingFace(
+        config, scenario, 1, 0
+    ).description()  # finds what does not fit before anything is written
     setting = Setting.of(scenario, coordinator=config.coordinator)
     folder = TrainingFolder(out or default_folder(config, scenario), config, scenario, command)
     results: dict[int, SeedResult] = {}
@@ -135,7 +155,9 @@ def train(
                 if seed not in results:
                     part = folder.seed(seed)
                     with part.sitting(command):
-                        results[seed] = _SeedRun(config, scenario, seed, part, validation, watch, say).run()
+                        results[seed] = _SeedRun(
+                            config, scenario, seed, part, description, validation, watch, say
+                        ).run()
     return [results[seed] for seed in config.seeds]
 
 
@@ -164,12 +186,13 @@ class _SeedRun:
         scenario: Scenario,
         seed: int,
         folder: SeedFolder,
+        description: PolicyFile,
         validation: ValidationDays,
         watch: Callable[[Progress], None],
         say: Callable[[str], None],
     ) -> None:
         self.config, self.scenario, self.seed, self.folder = config, scenario, seed, folder
-        self.validation = validation
+        self.description, self.validation = description, validation
         self.watch, self.say = watch, say
         self.at = Counters()
 
@@ -252,11 +275,12 @@ class _SeedRun:
     def _validate(self, algorithm: Algorithm) -> None:
         """Play the validation days; keep the policy if it is the best so far."""
         at, last = self.at, self.folder.path / "last"
-        export(algorithm, self.config, self.scenario, last)
+        networks = actors(algorithm, self.description.modules)
+        save_policy(last, self.description, networks)
         at.last_score = self.validation.score(load_policy(last))
         if not at.last_score <= at.best_score:  # also if the score is NaN because there is nothing to gain
             at.best_score, at.best_days = at.last_score, at.days
-            export(algorithm, self.config, self.scenario, self.folder.path)
+            save_policy(self.folder.path, self.description, networks)
 
     def _save(self, algorithm: Algorithm) -> None:
         part = self.folder.new_checkpoint()
@@ -297,3 +321,62 @@ def _interrupts(say: Callable[[str], None]) -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class ValidationDays:
+    """The validation days of a scenario, and the score of policies on them.
+
+    Parameters
+    ----------
+    setting : Setting
+        Scenario and coordinator.
+    days : int
+        Number of days.
+    cache : Path
+        File of the bounds; written if it does not exist.
+    advance : callable, optional
+        Called after each bound.
+
+    Raises
+    ------
+    RunError
+        If the file has the bounds of other days: uncontrolled charging earned something else there.
+    """
+
+    def __init__(self, setting: Setting, days: int, cache: Path, advance: Callable[[], None] = lambda: None) -> None:
+        self._setting = setting
+        self._tracks = [setting.world.sample(seed) for seed in day_seeds(VALIDATION_SEED, days, "validation")]
+        self._simulator = setting.simulator(self._tracks)
+        self._uncontrolled = self._returns(make_policy("uncontrolled"))
+        if cache.is_file():
+            kept = _kept(cache, len(self._tracks))
+            if not np.allclose(kept["uncontrolled"], self._uncontrolled, rtol=1e-6, atol=1e-6):
+                raise RunError(f"{cache}: has the bounds of other days than these; delete it to solve them again")
+        else:
+            bounds = []
+            for track in self._tracks:
+                bounds.append(solve_day(setting, track).bound)
+                advance()
+            kept = {"bound": bounds, "uncontrolled": self._uncontrolled.tolist()}
+            write_atomically(cache, json.dumps(kept) + "\n")
+        self._bound = np.array(kept["bound"])
+
+    def score(self, policy: Policy | ObservingPolicy) -> float:
+        """Share of the optimum's gain over uncontrolled charging [-]; NaN if there is nothing to gain."""
+        return float(score(self._returns(policy), self._uncontrolled, self._bound))
+
+    def _returns(self, policy: Policy | ObservingPolicy) -> np.ndarray:
+        setting = self._setting
+        return rollout(self._simulator, setting.objective, policy, self._tracks, world=setting.world).team
+
+
+def _kept(cache: Path, n_days: int) -> dict[str, list[float]]:
+    """What a file keeps: bounds, and what uncontrolled charging earned, one number a day each."""
+    try:
+        kept = parse_json(read_text(cache, MOST_BYTES))
+        columns = {name: [number(value) for value in kept[name]] for name in ("bound", "uncontrolled")}
+        if any(len(column) != n_days for column in columns.values()):
+            raise ValueError(f"it is not of {n_days} days")
+    except (TypeError, ValueError, KeyError) as error:
+        raise RunError(f"{cache} is broken: {error}; delete it to solve the bounds anew") from error
+    return columns

@@ -21,10 +21,10 @@ from ev_marl.compare.statistics import score
 from ev_marl.compare.table import notes
 from ev_marl.env.setup import Setting
 from ev_marl.policies import BestResponse, make_policy, split_specs
-from ev_marl.policies.learned import spec as learned_spec
-from ev_marl.policies.learned.spec import read_learned
+from ev_marl.policies import make as learned_spec
+from ev_marl.policies.make import read_learned
 from ev_marl.rl.config import TrainingConfig
-from ev_marl.rl.export import describe
+from ev_marl.rl.face import TrainingFace
 from ev_marl.scenario import load_scenario
 from ev_marl.support.errors import OptionError, PolicyError, RunError
 
@@ -240,7 +240,7 @@ def test_files_of_a_training_are_run(
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     config = TrainingConfig.model_validate({"name": "net", "agents": agents})
-    description = describe(config, load_scenario("tiny"))
+    description = TrainingFace(config, load_scenario("tiny"), 1, 0).description()
     rng = np.random.default_rng(0)
     for seed in range(2):
         folder = tmp_path / "net" / f"seed_{seed}"

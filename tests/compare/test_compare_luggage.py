@@ -18,7 +18,7 @@ from ev_marl.compare.folder import Manifest
 from ev_marl.compare.luggage import Luggage
 from ev_marl.env.setup import Setting
 from ev_marl.rl.config import TrainingConfig
-from ev_marl.rl.export import describe
+from ev_marl.rl.face import TrainingFace
 from ev_marl.scenario import load_scenario
 from ev_marl.support.errors import RunError
 
@@ -65,7 +65,7 @@ def _work(folder: Path, package: str, monkeypatch: pytest.MonkeyPatch) -> Work:
     scenario = load_scenario(folder / "mine.yaml")
     learned = folder / "results" / "ippo"
     learned.mkdir(parents=True)
-    description = describe(TrainingConfig(name="ippo"), scenario)
+    description = TrainingFace(TrainingConfig(name="ippo"), scenario, 1, 0).description()
     (learned / "policy.json").write_text(description.model_dump_json())
     rng = np.random.default_rng(0)
     sizes = (len(description.labels), 8, description.n_actions)

@@ -18,7 +18,7 @@ from ev_marl.compare.study import load_study
 from ev_marl.compare.study_report import gains_table, scores_table, study_markdown, write_study
 from ev_marl.compare.studying import StudyResult, run_study
 from ev_marl.policies import BestResponse
-from ev_marl.policies.learned import spec as learned_spec
+from ev_marl.policies import make as learned_spec
 from ev_marl.scenario import ScenarioError
 
 STUDY = """name: small

@@ -29,7 +29,7 @@ from ev_marl.compare.study import load_study
 from ev_marl.env.setup import Setting
 from ev_marl.policies import make_policy, rollout
 from ev_marl.policies.plan import Plan, PlanPolicy
-from ev_marl.rl.config_file import load_training, shipped_trainings
+from ev_marl.rl.config import load_training, shipped_trainings
 from ev_marl.scenario import shipped_scenarios
 from ev_marl.scenario.files import read_column
 from ev_marl.site import Site

@@ -17,9 +17,7 @@ import pytest
 
 from ev_marl.env.setup import Setting
 from ev_marl.policies import make_policy, rollout
-from ev_marl.policies.learned.description import DESCRIPTION, WEIGHTS
-from ev_marl.policies.learned.files import load_policy
-from ev_marl.policies.learned.policy import FullyConnected
+from ev_marl.policies.learned import DESCRIPTION, WEIGHTS, FullyConnected, load_policy
 from ev_marl.support.errors import EvMarlError, OptionError
 
 SHIPPED = Path(__file__).parents[2] / "training" / "results" / "workplace-nearest" / "seed_0"

@@ -12,8 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ev_marl.cli import app
-from ev_marl.rl.config import TrainingConfig
-from ev_marl.rl.config_file import load_training, shipped_trainings
+from ev_marl.rl.config import TrainingConfig, load_training, shipped_trainings
 from ev_marl.rl.config_reference import training_reference, training_schema_text
 from ev_marl.scenario import ScenarioError
 
@@ -193,7 +192,7 @@ def test_the_command_prints_both() -> None:
 
 def test_reading_training_files_loads_no_training_library() -> None:
     code = (
-        "import sys; from ev_marl.rl.config_file import load_training; load_training('ippo');"
+        "import sys; from ev_marl.rl.config import load_training; load_training('ippo');"
         "import ev_marl.rl.config_reference, ev_marl.rl.restart;"
         "print([name for name in ('ray', 'torch', 'tensorboardX') if name in sys.modules])"
     )

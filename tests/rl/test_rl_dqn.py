@@ -14,17 +14,17 @@ pytest.importorskip("ray")
 import torch
 from ray.rllib.algorithms.dqn.dqn_learner import QF_LOSS_KEY, QF_PREDS
 from ray.rllib.core.columns import Columns
+from rl_cases import export
 
 import ev_marl
 from ev_marl.env.setup import Setting
 from ev_marl.policies import rollout
-from ev_marl.policies.learned.files import load_policy
+from ev_marl.policies.learned import load_policy
 from ev_marl.rl.algorithm import after_restoring, build
 from ev_marl.rl.config import TrainingConfig
-from ev_marl.rl.export import describe, export
+from ev_marl.rl.face import TrainingFace
 from ev_marl.rl.replay import DayReplay, Drawn
-from ev_marl.rl.rollouts import ModuleRollout, RolloutArrays
-from ev_marl.rl.runner import RETURN
+from ev_marl.rl.runner import RETURN, ModuleRollout, RolloutArrays
 from ev_marl.support.errors import OptionError
 from ev_marl.world.seeds import day_seeds
 
@@ -285,4 +285,4 @@ def test_days_that_are_played_again_are_played_better(ray_running: None) -> None
 
 def test_a_scenario_without_levels_is_told_apart(ray_running: None) -> None:
     with pytest.raises(OptionError, match=r"scenario 'tiny' has none; add to the training file.*action: \{levels"):
-        describe(config(action=None), ev_marl.load_scenario("tiny"))
+        TrainingFace(config(action=None), ev_marl.load_scenario("tiny"), 1, 0)

@@ -13,14 +13,16 @@ pytest.importorskip("torch")
 pytest.importorskip("ray")
 pytest.importorskip("pandapower")
 
+
+from rl_cases import export
+
 import ev_marl
 from ev_marl.env.setup import Setting
 from ev_marl.optimum import solve_day
 from ev_marl.policies import rollout
-from ev_marl.policies.learned.files import load_policy
+from ev_marl.policies.learned import load_policy
 from ev_marl.rl.algorithm import build
 from ev_marl.rl.config import TrainingConfig
-from ev_marl.rl.export import export
 from ev_marl.rl.training import train
 from ev_marl.rl.validation import Validation
 from ev_marl.support.errors import EvMarlError, OptionError

@@ -15,14 +15,14 @@ import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from rl_cases import export
 
 import ev_marl
 from ev_marl.env.setup import Setting
 from ev_marl.policies import rollout
-from ev_marl.policies.learned.files import load_policy
+from ev_marl.policies.learned import load_policy
 from ev_marl.rl.algorithm import after_restoring, algorithm_config, build
 from ev_marl.rl.config import TrainingConfig
-from ev_marl.rl.export import export
 from ev_marl.rl.learner import advantages
 from ev_marl.rl.runner import RETURN
 from ev_marl.simulation.simulator import Simulator

@@ -10,9 +10,9 @@ import pytest
 
 import ev_marl
 from ev_marl.env.setup import Setting
-from ev_marl.policies.learned.files import load_policy
+from ev_marl.policies.learned import load_policy
 from ev_marl.rl.config import TrainingConfig
-from ev_marl.rl.validation_days import ValidationDays
+from ev_marl.rl.training import ValidationDays
 from ev_marl.scenario import Scenario
 
 RESULTS = Path(__file__).parents[2] / "training" / "results"

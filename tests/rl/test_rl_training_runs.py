@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ev_marl.cli import app, train
-from ev_marl.policies.learned.spec import read_learned
+from ev_marl.policies.make import read_learned
 from ev_marl.rl import restart
 from ev_marl.rl.training_folder import SeedFolder
 

@@ -11,8 +11,8 @@ from elsewhere_cases import mixed_scenario
 import ev_marl
 from ev_marl.env.setup import Setting
 from ev_marl.rl.stations import StationActions
+from ev_marl.rl.training import ValidationDays
 from ev_marl.rl.validation import Validation, split_tracks
-from ev_marl.rl.validation_days import ValidationDays
 from ev_marl.support.errors import RunError
 
 
