@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from ev_marl.env.central import CentralEnv, central_env
     from ev_marl.env.parallel import ChargingEnv, parallel_env
     from ev_marl.objective import Objective
-    from ev_marl.optimum.day import solve_day
     from ev_marl.optimum.solution import Solution
-    from ev_marl.optimum.solve import solve
+    from ev_marl.optimum.solve import solve, solve_day
     from ev_marl.policies.make import make_policy
     from ev_marl.policies.plan import Plan
     from ev_marl.policies.rollout import rollout
@@ -80,7 +79,7 @@ _ROOMS = {
     "parallel_env": "ev_marl.env.parallel",
     "rollout": "ev_marl.policies.rollout",
     "solve": "ev_marl.optimum.solve",
-    "solve_day": "ev_marl.optimum.day",
+    "solve_day": "ev_marl.optimum.solve",
 }
 
 

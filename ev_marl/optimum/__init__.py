@@ -1,9 +1,9 @@
 """The optimum of a known day: a Pyomo model, the bound with its proof, the plan, the prices of congestion."""
 
-from ev_marl.optimum.day import check_bound, solve_day
 from ev_marl.optimum.grid.problem import GridProblem
+from ev_marl.optimum.price_interval import shadow_price_interval
 from ev_marl.optimum.solution import Certificate, Formulation, GridReport, Looseness, Seconds, Solution
-from ev_marl.optimum.solve import looseness_of_levels, shadow_price_interval, solve
+from ev_marl.optimum.solve import check_bound, looseness_of_levels, solve, solve_day
 
 __all__ = [
     "Certificate",

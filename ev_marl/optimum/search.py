@@ -260,12 +260,12 @@ class Search:
 
     def plan(self) -> Plan:
         """The last solution as powers and energies; where a pair charges and discharges at once, the battery's net."""
-        day, pairs, limits = self.day, self.day.pairs, self.day.pairs.limits
+        day, pairs, stays = self.day, self.day.pairs, self.day.pairs.stays
         energy_kwh = np.clip(self.x[self.program.columns(day.energy)], pairs.least_kwh, pairs.end_most_kwh)
-        before_kwh = np.where(pairs.previous >= 0, energy_kwh[pairs.previous], limits["energy_kwh"][pairs.session])
+        before_kwh = np.where(pairs.previous >= 0, energy_kwh[pairs.previous], stays["energy_kwh"][pairs.session])
         gain_kw = (energy_kwh - before_kwh) / day.step_h
-        charge_efficiency = limits["charge_efficiency"][pairs.session]
-        discharge_efficiency = limits["discharge_efficiency"][pairs.session]
+        charge_efficiency = stays["charge_efficiency"][pairs.session]
+        discharge_efficiency = stays["discharge_efficiency"][pairs.session]
         shape = (day.n_steps, day.site.n_ports)
         plan = Plan(np.zeros(shape), np.full(shape, np.nan))
         plan.power_kw[pairs.step, pairs.port] = np.where(
@@ -292,7 +292,7 @@ class Search:
         """The columns when no vehicle is charged; costs that terms ask for are left at their bounds."""
         pairs = self.day.pairs
         x: np.ndarray = np.clip(0.0, self.program.lower, self.program.upper)
-        arrival_kwh = pairs.limits["energy_kwh"][pairs.session]
+        arrival_kwh = pairs.stays["energy_kwh"][pairs.session]
         x[self.program.columns(self.day.energy)] = np.clip(arrival_kwh, pairs.least_kwh, pairs.end_most_kwh)
         return x
 

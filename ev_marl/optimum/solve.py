@@ -1,7 +1,8 @@
 """The cooperative optimum of a day: the best that all stations together could have done, knowing everything in advance.
 
-Site, track and objective come in; a `Solution` goes out: a bound that no policy beats, a plan, and what the plan earned
-in the simulator, which proves how good the bound is.
+A day comes in; a `Solution` goes out: a bound that no policy beats, a plan, and what the plan earned in the simulator,
+which proves how good the bound is. Whoever measures policies by the bound asks `solve_day`, which forgets no limit of
+the network; `solve` takes site, track, objective and network one by one.
 """
 
 from __future__ import annotations
@@ -9,20 +10,77 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from ev_marl.env.setup import Setting
 from ev_marl.objective import Objective
 from ev_marl.optimum.earned import Earned, better_of, earned, grid_report
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.replay import RoundedPlanPolicy, replay
 from ev_marl.optimum.search import BOTH_KW2, Search
 from ev_marl.optimum.solution import Certificate, Looseness, Seconds, Solution
+from ev_marl.planning.programme.check import check_expressions
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
-from ev_marl.support.errors import OptionError, SolverError
+from ev_marl.support.errors import OptionError
 from ev_marl.world.track import Track
+
+
+def solve_day(
+    day: Any,
+    track: Track | None = None,
+    *,
+    solver: str = "highs",
+    tolerance: float = 1e-6,
+    time_limit: float = 300.0,
+    levels: Sequence[float] | np.ndarray | None = None,
+) -> Solution:
+    """Solve a day of a scenario, with the network where the scenario has one.
+
+    Parameters
+    ----------
+    day : Setting, or an environment
+        Site, objective and network. Of an environment (parallel, AEC or central, wrapped or not), its setting.
+    track : Track, optional
+        The day. Left out, the one that the environment is at since its last reset.
+    solver, tolerance, time_limit, levels
+        As for `solve`.
+
+    Raises
+    ------
+    OptionError
+        If `day` is neither, or no track is given or there is none yet.
+
+    Examples
+    --------
+    >>> env = ev_marl.parallel_env("workplace")
+    >>> observations, infos = env.reset(seed=7)
+    >>> solution = ev_marl.solve_day(env)
+    """
+    inner = getattr(day, "unwrapped", day)
+    setting = inner if isinstance(inner, Setting) else getattr(inner, "setting", None)
+    if not isinstance(setting, Setting):
+        raise OptionError(
+            f"solve_day takes an environment or a Setting, got {type(day).__name__}: solve_day(env), or "
+            "solve_day(Setting.of(scenario), track)"
+        )
+    if track is None:
+        track = getattr(inner, "track", None)
+    if not isinstance(track, Track):
+        raise OptionError("solve_day needs a day: reset the environment first, or give a track: solve_day(day, track)")
+    grid = None if setting.grid is None else GridProblem.of(setting.grid, track)
+    return solve(
+        setting.site,
+        track,
+        setting.objective,
+        grid=grid,
+        solver=solver,
+        tolerance=tolerance,
+        time_limit=time_limit,
+        levels=levels,
+    )
 
 
 def solve(
@@ -86,7 +144,7 @@ def solve(
         If the solver is not available, or fails for another reason than the time limit.
     """
     arrays = site.arrays if isinstance(site, Site) else site
-    grid = _network_of(track, grid)
+    grid = network_of(track, grid)
     begin = time.perf_counter()
 
     def searching(time_limit: float, first: np.ndarray | None = None) -> Search:
@@ -159,7 +217,19 @@ def solve(
     return replace(solution, certificate=certificate)
 
 
-def _network_of(track: Track, grid: GridProblem | Literal["ideal"] | None) -> GridProblem | None:
+def check_bound(setting: Setting) -> None:
+    """Find out before any day is solved whether there is a bound with every term.
+
+    Raises
+    ------
+    ObjectiveError
+        If a term has no expression; the message names it.
+    """
+    with_grid = setting.grid is not None
+    check_expressions(setting.objective, setting.site.arrays, "the cooperative optimum", with_grid=with_grid)
+
+
+def network_of(track: Track, grid: GridProblem | Literal["ideal"] | None) -> GridProblem | None:
     """The network to solve with, which may only be left out where there is none."""
     if grid is None and track.grid is not None:
         raise OptionError(
@@ -203,76 +273,6 @@ def looseness_of_levels(
     arrays = site.arrays if isinstance(site, Site) else site
     policy = RoundedPlanPolicy(solution.plan, np.asarray(levels, dtype=np.float64))
     return solution.bound - replay(arrays, track, objective, policy, None if grid is None else grid.loop).team_return
-
-
-def shadow_price_interval(
-    site: Site | SiteArrays,
-    track: Track,
-    objective: Objective,
-    *,
-    step: int,
-    group: int,
-    width_kw: float = 0.1,
-    grid: GridProblem | Literal["ideal"] | None = None,
-    solver: str = "highs",
-    time_limit: float = 300.0,
-) -> tuple[float, float]:
-    """Worth of a little more, and loss from a little less, import headroom of one group in one step.
-
-    Where the optimum has a kink, the two differ, and every value between them is a valid shadow price. The linear
-    program is solved again with the limit raised and lowered; the value of the optimum is concave in it, so the
-    interval encloses that of infinitely small changes. Where the headroom is smaller than the width, all of it is
-    taken away.
-
-    Parameters
-    ----------
-    site, track, objective
-        As given to `solve`; limits must be hard.
-    step, group : int
-        Which limit.
-    width_kw : float
-        How much it is raised and lowered [kW].
-    grid : GridProblem or "ideal", optional
-        As given to `solve`.
-    solver : str
-        As for `solve`.
-    time_limit : float
-        Most time for each of the three programs [s].
-
-    Returns
-    -------
-    right : float
-        Gain per kW of more headroom, >= 0 [currency/kW].
-    left : float
-        Loss per kW of less headroom, >= right; infinite where there is no headroom to take away [currency/kW].
-
-    Raises
-    ------
-    ValueError
-        If limits are not hard, or the group has no import limit.
-    SolverError
-        If a program is not solved within the time limit.
-    """
-    arrays = site.arrays if isinstance(site, Site) else site
-    problem = _network_of(track, grid)
-    headroom_kw = float(track.upper_kw[step, group])
-    if not objective.limits_are_hard or not np.isfinite(headroom_kw):
-        raise ValueError(f"group {group} has no hard import limit at step {step}: it has no shadow price")
-
-    def value(change_kw: float) -> float:
-        limit_kw = track.import_limit_kw.copy()
-        limit_kw[step, group] = track.base_load_kw[step, group] + headroom_kw + change_kw
-        moved = replace(track, import_limit_kw=limit_kw)
-        search = Search(arrays, moved, objective, solver=solver, tolerance=1e-9, time_limit=time_limit, grid=problem)
-        search.run()
-        if search.out_of_time:
-            raise SolverError(f"no shadow price: the linear program was not solved within {time_limit:g} s")
-        return -search.least_cost
-
-    here, less_kw = value(0.0), min(width_kw, headroom_kw)
-    right = (value(width_kw) - here) / width_kw
-    left = (here - value(-less_kw)) / less_kw if less_kw > 0.0 else float("inf")
-    return max(0.0, right), max(0.0, left)
 
 
 def _certificate(search: Search, objective: Objective, gap: float) -> Certificate:

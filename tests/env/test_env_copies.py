@@ -16,7 +16,7 @@ import ev_marl
 from ev_marl.env.setup import Setting
 from ev_marl.objective import Objective
 from ev_marl.optimum import Solution, solve
-from ev_marl.optimum.day import solve_day
+from ev_marl.optimum.solve import solve_day
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.site import Site
 from ev_marl.world import Track

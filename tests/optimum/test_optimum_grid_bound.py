@@ -150,9 +150,9 @@ def test_every_state_of_the_network_satisfies_every_row(
     for _ in range(40):
         # A plan of random powers, and the state that it makes of the network.
         share = rng.uniform(0.0, 1.0, 2) ** 2
-        charge = share[0] * rng.uniform(0.0, 1.0, len(pairs)) * pairs.limits["charge_kw"][pairs.session]
+        charge = share[0] * rng.uniform(0.0, 1.0, len(pairs)) * pairs.stays["charge_kw"][pairs.session]
         discharge = share[1] * rng.uniform(0.0, 1.0, len(pairs.discharge))
-        discharge *= pairs.limits["discharge_kw"][pairs.session[pairs.discharge]]
+        discharge *= pairs.stays["discharge_kw"][pairs.session[pairs.discharge]]
         port_kw = np.zeros((track.n_steps, site.arrays.n_ports))
         np.add.at(port_kw, (pairs.step, pairs.port), charge)
         np.subtract.at(port_kw, (pairs.step[pairs.discharge], pairs.port[pairs.discharge]), discharge)
@@ -202,10 +202,10 @@ def test_every_plan_that_the_network_carries_satisfies_every_row_in_powers(
         """A point with random powers, and what the network suffers of them."""
         x, share = np.zeros(program.n_columns), rng.uniform(0.0, 1.2, 2) ** 2
         charge = np.minimum(1.0, share[0] * rng.uniform(0.0, 1.0, len(pairs)))
-        x[program.columns(search.day.charge)] = charge * pairs.limits["charge_kw"][pairs.session]
+        x[program.columns(search.day.charge)] = charge * pairs.stays["charge_kw"][pairs.session]
         discharge = np.minimum(1.0, share[1] * rng.uniform(0.0, 1.0, len(pairs.discharge)))
         x[program.columns(search.day.discharge)] = (
-            discharge * pairs.limits["discharge_kw"][pairs.session[pairs.discharge]]
+            discharge * pairs.stays["discharge_kw"][pairs.session[pairs.discharge]]
         )
         return x
 

@@ -145,7 +145,7 @@ def test_a_plan_keeps_the_limits_in_the_exact_power_flow(seed: int, tmp_path: Pa
 
     def beyond(plan: Program, steps: np.ndarray) -> tuple[float, float]:
         port_kw = np.zeros((track.n_steps, site.arrays.n_ports))
-        np.add.at(port_kw.T, ahead.limits["port"], plan.planned_kw().T)
+        np.add.at(port_kw.T, ahead.stays["port"], plan.planned_kw().T)
         return violation(problem, steps, problem.flow(steps, problem.charger_power(port_kw[steps])))
 
     every = np.arange(track.n_steps)
@@ -307,9 +307,9 @@ def test_no_row_forbids_to_charge_nothing_and_fleets_are_spread_over_their_buses
             coming = rows._share[ahead.n_here :]
             np.testing.assert_allclose(coming, 0.5)  # five chargers at each of the two buses
             np.testing.assert_array_equal(
-                rows._share[: ahead.n_here].argmax(axis=1), weak.site.port_charger[ahead.limits["port"][: ahead.n_here]]
+                rows._share[: ahead.n_here].argmax(axis=1), weak.site.port_charger[ahead.stays["port"][: ahead.n_here]]
             )
-            everything = np.zeros((ahead.n_steps, len(ahead.limits))) + ahead.limits["charge_kw"]
+            everything = np.zeros((ahead.n_steps, len(ahead.stays))) + ahead.stays["charge_kw"]
             for found in (rows.broken(everything, np.zeros(0)), rows.kept()):
                 if found is not None:
                     seen += len(found.step)

@@ -55,13 +55,13 @@ class GridBlocks:
         n_steps, n_chargers = problem.n_steps, spec.n_charger_buses
         pair_bus = problem.port_charger[pairs.port]
         self.most_kw = np.zeros((n_steps, n_chargers))
-        np.add.at(self.most_kw, (pairs.step, pair_bus), pairs.limits["charge_kw"][pairs.session])
+        np.add.at(self.most_kw, (pairs.step, pair_bus), pairs.stays["charge_kw"][pairs.session])
         self.least_kw = np.zeros((n_steps, n_chargers))
         discharge_bus = pair_bus[pairs.discharge]
         np.subtract.at(
             self.least_kw,
             (pairs.step[pairs.discharge], discharge_bus),
-            pairs.limits["discharge_kw"][pairs.session[pairs.discharge]],
+            pairs.stays["discharge_kw"][pairs.session[pairs.discharge]],
         )
         # Powers of the model are in units that make them about 1.
         self.unit_kva = max(1.0, 0.1 * float((self.most_kw - self.least_kw).sum(axis=1).max(initial=0.0)))

@@ -23,7 +23,7 @@ class Ahead:
     step: int  # of the episode, now
     step_h: float
     n_here: int  # the first so many sessions are connected now
-    limits: np.ndarray  # STAY (S,)  arrivals and deadlines counted from now
+    stays: np.ndarray  # STAY (S,)  arrivals and deadlines counted from now
     buy_per_kwh: np.ndarray  # float64 (K,)
     sell_per_kwh: np.ndarray  # float64 (K,)
     lower_kw: np.ndarray  # float64 (K, G)
@@ -55,7 +55,7 @@ class Ahead:
             step=0,
             step_h=track.step_h,
             n_here=int((stays["arrival_step"] == 0).sum()),
-            limits=stays,
+            stays=stays,
             buy_per_kwh=track.buy_per_kwh,
             sell_per_kwh=track.sell_per_kwh,
             lower_kw=track.lower_kw,
@@ -84,24 +84,24 @@ class Ahead:
         return cls(0, step_h, 0, NOBODY, nothing, nothing, groups, groups, groups, nothing, 0.0, 0.0, True)
 
 
-def shifted(limits: np.ndarray, step: int) -> np.ndarray:
+def shifted(stays: np.ndarray, step: int) -> np.ndarray:
     """Stays with steps counted from `step` on."""
-    moved = limits.copy()
+    moved = stays.copy()
     for name in ("arrival_step", "departure_step", "deadline_step"):
         moved[name] -= step
     return moved
 
 
-def within(limits: np.ndarray, n_steps: int, step_h: float) -> np.ndarray:
+def within(stays: np.ndarray, n_steps: int, step_h: float) -> np.ndarray:
     """Sessions up to the horizon; of what is due later, only what could not be made up for after it."""
-    inside = limits["arrival_step"] < n_steps
+    inside = stays["arrival_step"] < n_steps
     if not inside.all():
-        limits = limits[inside]
-    beyond_h = np.maximum(0, limits["deadline_step"] - n_steps) * step_h
+        stays = stays[inside]
+    beyond_h = np.maximum(0, stays["deadline_step"] - n_steps) * step_h
     if not beyond_h.any():
-        return limits
-    due = energy_before(limits["due_kwh"], beyond_h, limits["rate_kw"], limits["capacity_kwh"], limits["tau_h"])
-    kept: np.ndarray = limits.copy()
-    kept["deadline_step"] = np.minimum(limits["deadline_step"], n_steps)
-    kept["due_kwh"] = np.where(beyond_h > 0.0, due, limits["due_kwh"])
+        return stays
+    due = energy_before(stays["due_kwh"], beyond_h, stays["rate_kw"], stays["capacity_kwh"], stays["tau_h"])
+    kept: np.ndarray = stays.copy()
+    kept["deadline_step"] = np.minimum(stays["deadline_step"], n_steps)
+    kept["due_kwh"] = np.where(beyond_h > 0.0, due, stays["due_kwh"])
     return kept

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.planning.programme.pairs import Pairs
+from ev_marl.planning.programme.programme import Pairs
 from ev_marl.planning.programme.rows import Rows
 from ev_marl.site.charge_curve import energy_after
 
@@ -58,16 +58,16 @@ class TaperCuts:
     """
 
     def __init__(self, pairs: Pairs, step_h: float, energy_column: np.ndarray) -> None:
-        limits = pairs.limits
-        rate_kw = limits["rate_kw"]
-        straight_kwh = limits["capacity_kwh"] - rate_kw * (limits["tau_h"] + step_h)
+        stays = pairs.stays
+        rate_kw = stays["rate_kw"]
+        straight_kwh = stays["capacity_kwh"] - rate_kw * (stays["tau_h"] + step_h)
         bends = (pairs.start_most_kwh > straight_kwh[pairs.session]) & (rate_kw[pairs.session] > 0.0)
         self.pair = np.flatnonzero(bends & (pairs.previous >= 0))
         session, before = pairs.session[self.pair], pairs.previous[self.pair]
         self._end, self._start = energy_column[self.pair], energy_column[before]
         self._least_kwh, self._most_kwh = pairs.least_kwh[before], pairs.end_most_kwh[before]
         self._hours = step_h
-        self._battery = (rate_kw[session], limits["capacity_kwh"][session], limits["tau_h"][session])
+        self._battery = (rate_kw[session], stays["capacity_kwh"][session], stays["tau_h"][session])
 
     def at(self, which: np.ndarray, energy_kwh: np.ndarray) -> Rows:
         """Tangents of the pairs at positions `which`, touching F at the given energies; both shape (K,)."""

@@ -6,15 +6,134 @@ solve as they are. What the terms of the objective add is theirs, see `DayModel`
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from ev_marl.objective.base import GridModel
 from ev_marl.planning.outlook.ahead import Ahead
-from ev_marl.planning.programme.pairs import Pairs
 from ev_marl.planning.programme.rows import Rows, ragged
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.site.charge_curve import energy_after
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The sparse skeleton of a day: one entry per (session, step) in which a vehicle is connected.
+
+    Sessions and their N (session, step) pairs; D of them can discharge; T steps, G groups, S sessions.
+    Pairs are ordered by step and then by port, so that those below a group at a step are one slice.
+    """
+
+    stays: np.ndarray  # STAY (S,)  those of the track that arrive before the horizon
+    session: np.ndarray  # int64 (N,)
+    step: np.ndarray  # int64 (N,)
+    port: np.ndarray  # int64 (N,)
+    previous: np.ndarray  # int64 (N,)  pair of the same session one step earlier, −1 at the first
+    last: np.ndarray  # int64 (S,)  pair of the session's last step
+    discharge: np.ndarray  # int64 (D,)  pairs that can discharge
+    least_kwh: np.ndarray  # float64 (N,)  least energy that the battery can hold at the end of the step
+    start_most_kwh: np.ndarray  # float64 (N,)  most energy that it can hold at the beginning of the step
+    end_most_kwh: np.ndarray  # float64 (N,)  and at the end: full power since arrival
+    group_first: np.ndarray  # int64 (T, G)  pairs below group g at step t: [group_first, group_end)
+    group_end: np.ndarray  # int64 (T, G)
+    group_first_discharge: np.ndarray  # int64 (T, G)  the same for positions in `discharge`
+    group_end_discharge: np.ndarray  # int64 (T, G)
+
+    def __len__(self) -> int:
+        return len(self.session)
+
+    @classmethod
+    def of(cls, site: SiteArrays, stays: np.ndarray, n_steps: int, step_h: float) -> Pairs:
+        """Pairs of sessions; several may stand at one port at once.
+
+        Parameters
+        ----------
+        site : SiteArrays
+            The site.
+        stays : STAY, shape (n_sessions,)
+            The stays.
+        n_steps : int
+            Steps up to the horizon.
+        step_h : float
+            Length of a step [h].
+        """
+        first = np.minimum(stays["arrival_step"], n_steps)
+        there = np.maximum(0, stays["deadline_step"] - first)
+        session = np.repeat(np.arange(len(stays)), there)
+        age = np.arange(len(session)) - np.repeat(np.cumsum(there) - there, there)
+        step, port = first[session] + age, stays["port"][session]
+        order = np.lexsort((port, step))
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order))
+        previous = np.full(len(order), -1, dtype=np.int64)
+        previous[place[age > 0]] = place[np.flatnonzero(age > 0) - 1]
+        last = np.where(there > 0, place[np.minimum(np.cumsum(there), len(place)) - 1] if len(place) else -1, -1)
+        session, step, port, age = session[order], step[order], port[order], age[order]
+
+        battery = (
+            stays["charge_efficiency"][session] * stays["charge_kw"][session],
+            stays["capacity_kwh"][session],
+            stays["tau_h"][session],
+        )
+        arrival_kwh = stays["energy_kwh"][session]
+        can_discharge = stays["discharge_kw"][session] > 0.0
+        discharge = np.flatnonzero(can_discharge)
+        key = step * (site.n_ports + 1) + port
+        steps = np.arange(n_steps)[:, None] * (site.n_ports + 1)
+        group_first = np.searchsorted(key, steps + site.group_first_port)
+        group_end = np.searchsorted(key, steps + site.group_end_port)
+        return cls(
+            stays=stays,
+            session=session,
+            step=step,
+            port=port,
+            previous=previous,
+            last=last,
+            discharge=discharge,
+            least_kwh=np.where(can_discharge, stays["floor_kwh"][session], arrival_kwh),
+            start_most_kwh=energy_after(arrival_kwh, age * step_h, *battery),
+            end_most_kwh=energy_after(arrival_kwh, (age + 1) * step_h, *battery),
+            group_first=group_first,
+            group_end=group_end,
+            group_first_discharge=np.searchsorted(discharge, group_first),
+            group_end_discharge=np.searchsorted(discharge, group_end),
+        )
+
+    def binding_limits(self, site: SiteArrays, lower_kw: np.ndarray, upper_kw: np.ndarray) -> np.ndarray:
+        """Which group limits can bind at all: those that the vehicles there and the limits further down do not imply.
+
+        Parameters
+        ----------
+        site : SiteArrays
+            The tree.
+        lower_kw, upper_kw : float64, shape (n_steps, n_groups)
+            Clamped limits [kW].
+
+        Returns
+        -------
+        bool, shape (2, n_steps, n_groups)
+            Export limits first, import limits second.
+        """
+        binding = np.empty((2, *upper_kw.shape), dtype=bool)
+        sides = (
+            (-lower_kw, self.stays["discharge_kw"][self.session]),
+            (upper_kw, self.stays["charge_kw"][self.session]),
+        )
+        for side, (limit_kw, pair_kw) in enumerate(sides):
+            total_kw = np.concatenate([[0.0], np.cumsum(pair_kw)])
+            # Most that can flow below each group: that of its subgroups, plus the ports that hang on it directly.
+            most_kw = total_kw[self.group_end] - total_kw[self.group_first]
+            for group in range(site.n_groups - 1, -1, -1):
+                flow_kw = most_kw[:, group]
+                binding[side, :, group] = limit_kw[:, group] < flow_kw * (1.0 - 1e-12)
+                spared_kw = np.where(binding[side, :, group], flow_kw - limit_kw[:, group], 0.0)
+                above = site.group_parent[group]
+                while above >= 0:
+                    most_kw[:, above] -= spared_kw
+                    above = site.group_parent[above]
+        return binding
 
 
 class Programme:
@@ -51,19 +170,19 @@ class Programme:
         self.base_load_kw, self.lower_kw, self.upper_kw = ahead.base_load_kw, ahead.lower_kw, ahead.upper_kw
         self.local_hour, self.peak_before_kw = ahead.local_hour, ahead.peak_kw
         self.later_per_kwh, self.ends = ahead.later_per_kwh, ahead.ends
-        self.pairs = pairs = Pairs.of_sessions(site, ahead.limits, ahead.n_steps, ahead.step_h)
-        self.sessions = limits = pairs.limits
+        self.pairs = pairs = Pairs.of(site, ahead.stays, ahead.n_steps, ahead.step_h)
+        self.sessions = stays = pairs.stays
         self.pair_session, self.pair_step, self.last_pair = pairs.session, pairs.step, pairs.last
         self.discharge_pairs = pairs.discharge
-        self._charge_kw = limits["charge_kw"][pairs.session]
-        self._discharge_kw = limits["discharge_kw"][pairs.session[pairs.discharge]]
+        self._charge_kw = stays["charge_kw"][pairs.session]
+        self._discharge_kw = stays["discharge_kw"][pairs.session[pairs.discharge]]
         self.two_way = np.flatnonzero(self._charge_kw[pairs.discharge] > 0.0)
         self._number_variables()
 
     def _number_variables(self) -> None:
-        pairs, limits = self.pairs, self.sessions
-        kept_kwh = np.where(limits["discharge_kw"] > 0.0, limits["floor_kwh"], limits["energy_kwh"])
-        missing_kwh = limits["due_kwh"] - kept_kwh
+        pairs, stays = self.pairs, self.sessions
+        kept_kwh = np.where(stays["discharge_kw"] > 0.0, stays["floor_kwh"], stays["energy_kwh"])
+        missing_kwh = stays["due_kwh"] - kept_kwh
         self.owed_sessions = np.flatnonzero((pairs.last >= 0) & (missing_kwh > 0.0))
         n_pairs, n_out, n_owed = len(pairs), len(pairs.discharge), len(self.owed_sessions)
         ends = np.cumsum([0, n_pairs, n_out, n_pairs, n_owed]).tolist()
@@ -88,11 +207,11 @@ class Programme:
 
     def balance(self) -> Rows:
         """e' = e + Δ(η⁺c − d/η⁻), one row for each pair."""
-        pairs, limits = self.pairs, self.sessions
+        pairs, stays = self.pairs, self.sessions
         n_pairs, pair, later = len(pairs), np.arange(len(pairs)), np.flatnonzero(pairs.previous >= 0)
-        gain = self.step_h * limits["charge_efficiency"][pairs.session]
-        drain = self.step_h / limits["discharge_efficiency"][pairs.session[pairs.discharge]]
-        start_kwh = np.where(pairs.previous >= 0, 0.0, limits["energy_kwh"][pairs.session])
+        gain = self.step_h * stays["charge_efficiency"][pairs.session]
+        drain = self.step_h / stays["discharge_efficiency"][pairs.session[pairs.discharge]]
+        start_kwh = np.where(pairs.previous >= 0, 0.0, stays["energy_kwh"][pairs.session])
         previous = self.energy_column[pairs.previous[later]]
         return Rows.of_entries(
             np.concatenate([pair, pair, pairs.discharge, later]),

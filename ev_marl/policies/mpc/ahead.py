@@ -38,7 +38,7 @@ def look_ahead(
     """
     step, n = view.step, min(n_steps, view.n_steps - view.step)
     here = _connected(view, row)
-    limits = within(np.concatenate([here, shifted(coming, step)]), n, view.step_h)
+    stays = within(np.concatenate([here, shifted(coming, step)]), n, view.step_h)
     present = view.present(row)
     lower_kw, upper_kw = (limit_kw[0, :n] for limit_kw in outlook.limits_kw(present))
     if trust < 1.0:
@@ -47,7 +47,7 @@ def look_ahead(
         step=step,
         step_h=view.step_h,
         n_here=len(here),
-        limits=limits,
+        stays=stays,
         buy_per_kwh=view.buy_per_kwh[row, :n],
         sell_per_kwh=view.sell_per_kwh[row, :n],
         lower_kw=lower_kw,

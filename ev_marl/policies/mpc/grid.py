@@ -83,7 +83,7 @@ class GridAhead:
             Whether vehicles to come are fleets that hang on a group, and not vehicles at ports.
         """
         assert view.tap is not None  # there is a loop
-        port, here = ahead.limits["port"], ahead.n_here
+        port, here = ahead.stays["port"], ahead.n_here
         tap, present = int(view.tap[row]), view.present(row)
 
         def states() -> GridStates:
