@@ -290,7 +290,7 @@ class ActionCoder:
             free = name == "adder" or (name == "trust" and booked)
             _number(actions, index, said[name], reach[name], -1.0 if free else 0.0, number)
             values[name] = number
-        step, vehicles = state.step, Vehicles.of(days, state)
+        step, vehicles = state.step, Vehicles.of(self._outlook.stays, state)
         prices = own_prices(self._outlook, Present.of(state, days.n_steps), self._worth)
         if booked:
             coverage = booked_coverage(vehicles, step, days.step_h, prices[0], self._site, state.upper_kw)

@@ -8,7 +8,7 @@ it, worked out beforehand.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -229,13 +229,16 @@ class Observer:
                 table.block.weigh(worth)
 
     def load(self, days: Days, outlook: ComposedOutlook, grid: GridLoop | None) -> None:
-        """Tell the blocks that the simulator has new days; those that look ahead, whom to ask; and the network above.
+        """Tell the blocks that the simulator has new days, with the stays that the outlook tells.
+
+        Those that look ahead are told whom to ask, and those about the network what is above the site.
 
         Raises
         ------
         NetworkError
             If a block is about a network, and there is none.
         """
+        believed = replace(days, stays=outlook.stays)
         for table in self._tables:
             if isinstance(table.block, LookingAhead):
                 table.block.look(outlook)
@@ -246,7 +249,7 @@ class Observer:
                         f"observation block '{name}' needs a simulator with a network: `Simulator(..., grid=)`"
                     )
                 table.block.connect(grid)
-            table.block.load(days)
+            table.block.load(believed)
 
     def fill(self, state: State) -> None:
         """Bring all tables up to date with the coming step."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ev_marl.simulation.days import Days
 from ev_marl.simulation.state import State
 
 ENERGY, LO, HI = 0, 1, 2  # rows of `Vehicles.ports`, as in a state
@@ -21,6 +20,6 @@ class Vehicles:
     ports: np.ndarray  # float64 (3, B, V)  energy [kWh]; least and most power in this step of those who are there [kW]
 
     @classmethod
-    def of(cls, days: Days, state: State) -> Vehicles:
-        """The vehicles of a state."""
-        return cls(days.stays, state.session, state.ports[: HI + 1, : state.n_batch].copy())
+    def of(cls, stays: np.ndarray, state: State) -> Vehicles:
+        """The vehicles of a state, with the stays that an outlook tells."""
+        return cls(stays, state.session, state.ports[: HI + 1, : state.n_batch].copy())

@@ -12,7 +12,7 @@ import numpy as np
 from ev_marl.env.interface import Interface
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.objective import Objective
-from ev_marl.planning.outlook import ComposedOutlook, Outlook, Present, PresentOutlook, Truth, make_outlook
+from ev_marl.planning.outlook import ComposedOutlook, Present, PresentOutlook, Truth, make_outlook
 from ev_marl.planning.worth import Worth, own_prices
 from ev_marl.policies.base import (
     Episode,
@@ -49,8 +49,8 @@ class Rollout:
         return total
 
 
-def make_view(simulator: Simulator, objective: Objective, policy: Policy, outlook: Outlook) -> StationView:
-    """What `policy` may know at the start of the coming step; the prices are those of `outlook`."""
+def make_view(simulator: Simulator, objective: Objective, policy: Policy, outlook: ComposedOutlook) -> StationView:
+    """What `policy` may know at the start of the coming step; prices and departures are those of `outlook`."""
     days, state = simulator.days, simulator.state
     step = state.step
     worth = Worth.of(objective)
@@ -65,7 +65,7 @@ def make_view(simulator: Simulator, objective: Objective, policy: Policy, outloo
         "port_charge_kw": simulator.site.port_charge_kw,
         "port_discharge_kw": simulator.site.port_discharge_kw,
         "connected": state.session >= 0,
-        "vehicle": vehicles_at(days.stays, state.session, state.energy_kwh, step),
+        "vehicle": vehicles_at(outlook.stays, state.session, state.energy_kwh, step),
         "energy_kwh": state.energy_kwh.copy(),
         "lo_kw": state.lo_kw.copy(),
         "hi_kw": state.hi_kw.copy(),

@@ -166,7 +166,7 @@ class TrainingReward:
         merits = np.empty((*state.session.shape, len(MERITS)))
         step = state.step
         own_plans(
-            Vehicles.of(days, state),
+            Vehicles.of(self._outlook.stays, state),
             step,
             days.step_h,
             *own_prices(self._outlook, Present.of(state, days.n_steps), self._worth),

@@ -11,17 +11,19 @@ import pytest
 from policies_cases import day, outlook_on, two_lots
 
 import ev_marl
+from ev_marl.env.observations import Observer
 from ev_marl.env.setup import Setting
 from ev_marl.planning.outlook import KINDS, ComposedOutlook, Present, Truth, make_outlook
 from ev_marl.planning.outlook.drawn import Series, sample_of_models
-from ev_marl.policies import make_policy, rollout
+from ev_marl.planning.outlook.known import KnownOutlook
+from ev_marl.policies import Idle, make_policy, make_view, rollout
 from ev_marl.scenario import Scenario, load_scenario, scenario_value
 from ev_marl.scenario.problems import ScenarioError
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.support.errors import OptionError, TrackError, UnknownNameError
-from ev_marl.world import no_sessions
+from ev_marl.world import World, no_sessions
 from ev_marl.world.seeds import day_seeds
 from ev_marl.world.track import Track
 
@@ -401,3 +403,35 @@ def test_faults_are_named() -> None:
     setting = Setting.of("tiny")
     with pytest.raises(TrackError, match="there is no such file or folder"):
         begun(setting, [setting.world.sample(0)], {"tracks": "nowhere"})
+
+
+def test_departures_are_asked_of_the_outlook(workplace: Setting) -> None:
+    class FourStepsMore(KnownOutlook):
+        """Thinks that everybody stays four steps longer."""
+
+        def begin(self, truth: Truth, world: World | None) -> None:
+            super().begin(truth, world)
+            self.stays = truth.days.stays.copy()
+            self.stays["departure_step"] += 4
+            self.stays["deadline_step"] += 4
+
+    simulator = workplace.simulator(drawn(workplace))
+    simulator.reset()
+    for _ in range(STEP):
+        simulator.step(np.zeros(simulator.state.lo_kw.shape))
+    seen = {}
+    for name, choice in (("true", "known"), ("believed", FourStepsMore())):
+        outlook = make_outlook(choice)
+        outlook.begin(Truth.of(simulator), None)
+        view = make_view(simulator, workplace.objective, Idle(), outlook)
+        observer = Observer.from_scenario(workplace.scenario, workplace.site, ["ports"])
+        observer.load(simulator.days, outlook, None)
+        observer.fill(simulator.state)
+        out = np.empty((2, len(workplace.site.agents), observer.width), dtype=np.float32)
+        observer.observe(out)
+        time_left = [label.endswith("time_left") for label in observer.labels(workplace.site.agents[0])]
+        seen[name] = view.vehicle["deadline_step"][view.connected], out[:, :, time_left].sum()
+    n_connected = len(seen["true"][0])
+    assert n_connected > 5
+    np.testing.assert_array_equal(seen["believed"][0], seen["true"][0] + 4)
+    assert seen["believed"][1] - seen["true"][1] == pytest.approx(4 * n_connected / simulator.days.n_steps, rel=1e-4)

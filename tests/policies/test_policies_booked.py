@@ -51,7 +51,12 @@ def test_coverage_is_what_the_limits_above_leave_of_the_bookings(seed: int) -> N
         step, days = simulator.state.step, simulator.days
         prices = days.buy_per_kwh[:, step:]
         coverage = booked_coverage(
-            Vehicles.of(days, simulator.state), step, days.step_h, prices, simulator.site, simulator.state.upper_kw
+            Vehicles.of(days.stays, simulator.state),
+            step,
+            days.step_h,
+            prices,
+            simulator.site,
+            simulator.state.upper_kw,
         )
         booked = bookings(simulator, prices[0])
         arrays = site.arrays

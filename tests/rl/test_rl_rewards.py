@@ -26,7 +26,7 @@ def plan_values_on_arrival(env: ev_marl.BatchedEnv) -> np.ndarray:
         days, step = simulator.days, simulator.state.step
         prices = own_prices(env.outlook, Present.of(simulator.state, days.n_steps), worth)
         end = worth.end_per_kwh(days.later_per_kwh[simulator.state.rows])
-        vehicles = Vehicles.of(days, simulator.state)
+        vehicles = Vehicles.of(days.stays, simulator.state)
         own_plans(vehicles, step, days.step_h, *prices, worth, end_per_kwh=end, merits=outlook)
         new = (simulator.state.session != known) & (simulator.state.session >= 0)
         values = np.where(new, outlook[:, :, 0], 0.0)

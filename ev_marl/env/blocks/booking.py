@@ -49,5 +49,5 @@ class Booking:
             out[:] = 0.0
             return
         prices, _ = own_prices(self._outlook, Present.of(state, days.n_steps), self._worth)
-        covered = booked_coverage(Vehicles.of(days, state), step, days.step_h, prices, self._site, state.upper_kw)
+        covered = booked_coverage(Vehicles.of(days.stays, state), step, days.step_h, prices, self._site, state.upper_kw)
         out[:, :, 0] = 1.0 - covered

@@ -95,7 +95,7 @@ class Plans:
             self._power_kw = np.empty(state.session.shape)
             self._merits = np.empty((*state.session.shape, len(MERITS)))
         own_plans(
-            Vehicles.of(days, state),
+            Vehicles.of(days.stays, state),
             step,
             days.step_h,
             *own_prices(self._outlook, Present.of(state, days.n_steps), self._worth),

@@ -53,8 +53,19 @@ class ComposedOutlook:
 
     def begin(self, truth: Truth, world: World | None) -> None:
         """Prepare all for other days."""
+        self._declared = truth.days.stays
         for outlook in {id(one): one for one in self.of.values()}.values():
             outlook.begin(truth, world)
+
+    @property
+    def stays(self) -> np.ndarray:
+        """Stays as their drivers declared them, STAY, in the order of `Days.stays`.
+
+        The attribute `stays` of the outlook for vehicles, where it has one; otherwise the true ones, since tracks hold
+        no others.
+        """
+        told: np.ndarray = getattr(self.of["vehicles"], "stays", self._declared)
+        return told
 
     def prices(self, day: Rows, step: int) -> tuple[np.ndarray, np.ndarray]:
         """As the outlook for prices says."""
