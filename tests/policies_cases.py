@@ -11,8 +11,8 @@ import numpy as np
 from ev_marl.planning.outlook import ComposedOutlook, Truth, make_outlook
 from ev_marl.planning.worth import Worth
 from ev_marl.policies import Episode, SiteView, StationView
+from ev_marl.simulation.days import STAY, set_rates
 from ev_marl.simulation.simulator import Simulator
-from ev_marl.simulation.stays import STAY, set_rates
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.charge_curve import energy_after

@@ -16,9 +16,9 @@ from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.policies.rollout import rollout
 from ev_marl.policies.rules.simple import Uncontrolled
 from ev_marl.simulation.coordinators.none import NoCoordinator
+from ev_marl.simulation.days import stays_of
 from ev_marl.simulation.flow import Flow
 from ev_marl.simulation.simulator import Simulator
-from ev_marl.simulation.stays import stays_of
 from ev_marl.world.track import Track
 
 N_DAYS = 20

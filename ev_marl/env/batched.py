@@ -195,7 +195,9 @@ class BatchedEnv(Built):
             If the shape is wrong, or a value is not finite or no level; the message names the agent.
         """
         interface = self._interface
-        flow, rewards, costs = interface.step(interface.setpoints(actions))
+        flow = interface.simulator.step(interface.setpoints(actions))
+        rewards, costs = self.objective.evaluate(flow)
+        interface.refresh()
         self._returns += rewards
         info = StepInfo(costs, flow, None, None, None)
         over = flow.last or flow.step + 1 >= self.max_cycles

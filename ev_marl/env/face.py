@@ -93,7 +93,9 @@ class Face(Built):
 
     def _run(self, setpoint_kw: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
         """Run one step: rewards (1, A), costs (n_terms, 1, A), and whether the episode is over."""
-        flow, rewards, costs = self._interface.step(setpoint_kw)
+        flow = self.simulator.step(setpoint_kw)
+        rewards, costs = self.objective.evaluate(flow)
+        self._interface.refresh()
         if self._history is not None:
             self._history.add(flow, rewards)
         return rewards, costs, flow.last or flow.step + 1 >= self.max_cycles

@@ -1,7 +1,7 @@
 """Between agents and a simulator: what they observe, and the power that their actions ask for.
 
-Comes in: a simulator that runs, and actions. Goes out: observations, states, setpoints, rewards and costs as
-arrays. The faces of the environment differ only in how they hand these over; a learned policy uses the same interface.
+Comes in: a simulator that runs, and actions. Goes out: observations, states and setpoints as arrays. The faces of the
+environment differ only in how they hand these over; a learned policy uses the same interface.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from ev_marl.objective import Objective
 from ev_marl.planning.outlook import Truth, make_outlook
 from ev_marl.planning.worth import Worth
 from ev_marl.scenario import Scenario
-from ev_marl.simulation.flow import Flow
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.world import World
@@ -33,7 +32,7 @@ class Interface:
     site : Site
         The site.
     objective : Objective
-        What a step costs, and the prices that own plans weigh.
+        Gives the prices that own plans weigh.
     observation : sequence of blocks, optional
         Instead of the scenario's own.
     action : kind of action, optional
@@ -64,7 +63,6 @@ class Interface:
         trust: bool = True,
     ) -> None:
         worth = Worth.of(objective)
-        self.objective = objective
         self.observer = Observer.from_scenario(scenario, site, observation, trust=trust)
         self.observer.weigh(worth)
         self.actions = ActionCoder.from_scenario(scenario, site, action, worth)
@@ -143,26 +141,3 @@ class Interface:
         """
         simulator = self.simulator
         return self.actions.setpoints(actions, simulator.state, simulator.days)
-
-    def step(self, setpoint_kw: np.ndarray) -> tuple[Flow, np.ndarray, np.ndarray]:
-        """Run one step of the simulator.
-
-        Parameters
-        ----------
-        setpoint_kw : float64, shape (n_batch, n_ports)
-            What actions ask for, from `read` or `setpoints` [kW].
-
-        Returns
-        -------
-        flow : Flow
-            What happened; its arrays are reused by the next step.
-        rewards : float64, shape (n_batch, n_agents)
-            Rewards [currency].
-        costs : float64, shape (n_terms, n_batch, n_agents)
-            Costs by term [currency].
-        """
-        simulator = self.simulator
-        flow = simulator.step(setpoint_kw)
-        rewards, costs = self.objective.evaluate(flow)
-        self.observer.fill(simulator.state)
-        return flow, rewards, costs

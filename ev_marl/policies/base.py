@@ -33,7 +33,7 @@ Information = Literal["own", "messages", "site", "future"]
 class StationView:
     """What stations know about themselves at the start of a step; B batch rows, P ports, T steps of the episode.
 
-    `vehicle` holds records, so `view.vehicle["due_kwh"]` is of shape (B, P); see `ev_marl.simulation.stays`. Values at
+    `vehicle` holds records, so `view.vehicle["due_kwh"]` is of shape (B, P); see `ev_marl.simulation.days`. Values at
     empty ports are 0 (capacity and efficiencies 1, laxity inf, steps of arrival, departure and deadline = step).
     """
 

@@ -23,9 +23,9 @@ from ev_marl.policies.base import (
     SiteView,
     StationView,
 )
+from ev_marl.simulation.days import vehicles_at
 from ev_marl.simulation.flow import Flow
 from ev_marl.simulation.simulator import Simulator
-from ev_marl.simulation.stays import vehicles_at
 from ev_marl.support.errors import PolicyError
 from ev_marl.world.track import Track
 from ev_marl.world.world import World

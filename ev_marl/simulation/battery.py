@@ -31,7 +31,7 @@ def power_box(
     step_h : float
         Length of a step [h].
     stays : STAY, shape (n_stays,)
-        See `ev_marl.simulation.stays`.
+        See `ev_marl.simulation.days`.
     session : int64, shape (n_ports,)
         Index into the stays, −1 at an empty port.
     energy_kwh : float64, shape (n_ports,)

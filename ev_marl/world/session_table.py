@@ -2,7 +2,7 @@
 
 A table of sessions is a NumPy array of the dtype `SESSION`, shape (S,), so that `track.sessions["wanted_kwh"]` is a
 column and `track.sessions[3]` a vehicle. Files, rows written by hand and checks follow `FIELDS`: a new field is one
-line there. What port and vehicle allow together is derived once, see `ev_marl.simulation.stays`.
+line there. What port and vehicle allow together is derived once, see `ev_marl.simulation.days`.
 """
 
 from __future__ import annotations

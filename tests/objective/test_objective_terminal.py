@@ -21,8 +21,8 @@ from ev_marl.policies import Policy, make_policy, rollout
 from ev_marl.policies.plan import PlanPolicy
 from ev_marl.scenario import Scenario, load_scenario
 from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.days import stays_of
 from ev_marl.simulation.simulator import Simulator
-from ev_marl.simulation.stays import stays_of
 from ev_marl.site import Site
 from ev_marl.world.track import Track
 

@@ -28,8 +28,8 @@ from ev_marl.policies.mpc.ahead import look_ahead
 from ev_marl.scenario import Scenario, load_scenario
 from ev_marl.scenario.series import Series
 from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.days import stays_of
 from ev_marl.simulation.simulator import Simulator
-from ev_marl.simulation.stays import stays_of
 from ev_marl.support.errors import OptionError, PolicyError
 from ev_marl.testing import check_policy
 from ev_marl.world.track import Track

@@ -38,8 +38,8 @@ from ev_marl.policies.mpc.grid import LATER, GridAhead
 from ev_marl.policies.plan import PlanPolicy
 from ev_marl.scenario.schema.grid import Chargers, GridLimits, TapControl, VoltageDroop
 from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.days import stays_of
 from ev_marl.simulation.simulator import Simulator
-from ev_marl.simulation.stays import stays_of
 from ev_marl.site import Site
 from ev_marl.support.errors import ObjectiveError
 from ev_marl.world.seeds import day_seeds

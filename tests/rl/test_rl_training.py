@@ -76,9 +76,9 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> list[Pretended]:
         built.append(Pretended(*arguments))
         return built[-1]
 
-    def export(algorithm: Pretended, config: Any, scenario: Any, folder: Path) -> None:
+    def save_policy(folder: Path, description: Any, networks: int) -> None:
         folder.mkdir(exist_ok=True)
-        (folder / "policy.json").write_text(str(algorithm.iteration))
+        (folder / "policy.json").write_text(str(networks))
 
     class Days:
         def __init__(self, *arguments: Any) -> None:
@@ -93,7 +93,8 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> list[Pretended]:
 
     monkeypatch.setattr(Pretended, "killed_in", None)
     monkeypatch.setattr(training, "build", build)
-    monkeypatch.setattr(training, "export", export)
+    monkeypatch.setattr(training, "actors", lambda algorithm, modules: algorithm.iteration)
+    monkeypatch.setattr(training, "save_policy", save_policy)
     monkeypatch.setattr(training, "load_policy", lambda folder: int((folder / "policy.json").read_text()))
     monkeypatch.setattr(training, "after_restoring", lambda algorithm: None)
     monkeypatch.setattr(training, "ValidationDays", Days)

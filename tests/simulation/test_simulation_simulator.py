@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ev_marl.simulation.coordinators import COORDINATORS, make_coordinator
+from ev_marl.simulation.days import stays_of
 from ev_marl.simulation.flow import Flow
 from ev_marl.simulation.simulator import Simulator
-from ev_marl.simulation.stays import stays_of
 from ev_marl.site import Site
 from ev_marl.site.charge_curve import energy_after
 from ev_marl.support.errors import ActionError, TrackError

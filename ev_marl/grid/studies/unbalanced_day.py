@@ -27,8 +27,8 @@ from ev_marl.grid.studies.unbalanced import LOW_VOLTAGE_KV, PHASES, PhaseFlow, T
 from ev_marl.policies.make import make_policy
 from ev_marl.policies.rollout import rollout
 from ev_marl.scenario.schema.grid import Chargers
+from ev_marl.simulation.days import stays_of
 from ev_marl.simulation.flow import Flow
-from ev_marl.simulation.stays import stays_of
 from ev_marl.site.site import Site
 from ev_marl.support.errors import DataError, NetworkError
 from ev_marl.support.registry import did_you_mean

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ev_marl.planning.outlook.base import NOBODY
-from ev_marl.simulation.stays import stays_of
+from ev_marl.simulation.days import stays_of
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.charge_curve import energy_before
 from ev_marl.world.track import Track

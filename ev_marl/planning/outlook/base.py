@@ -16,10 +16,9 @@ import numpy as np
 from ev_marl.grid.loop.days import day_loads
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.planning.vehicles import ENERGY, Vehicles
-from ev_marl.simulation.days import Days
+from ev_marl.simulation.days import STAY, Days, stays_of
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.simulation.state import State
-from ev_marl.simulation.stays import STAY, stays_of
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.site import Site
 from ev_marl.support.registry import Registry

@@ -17,7 +17,7 @@ import numpy as np
 
 from ev_marl.grid.loop.days import day_loads
 from ev_marl.planning.outlook.base import NOBODY, Truth
-from ev_marl.simulation.stays import stays_of
+from ev_marl.simulation.days import stays_of
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.site import Site
 from ev_marl.support.errors import TrackError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.planning.outlook.base import NOBODY
-from ev_marl.simulation.stays import STAY, set_rates
+from ev_marl.simulation.days import STAY, set_rates
 from ev_marl.site.arrays import SiteArrays
 
 STAY_CLASSES = 2  # vehicles that arrive about the same time: those that stay short, those that stay long

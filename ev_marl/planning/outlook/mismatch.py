@@ -12,7 +12,7 @@ import numpy as np
 
 from ev_marl.grid.loop.days import day_loads
 from ev_marl.planning.outlook.drawn import SEED
-from ev_marl.simulation.stays import stays_of
+from ev_marl.simulation.days import stays_of
 from ev_marl.world.seeds import day_seeds
 from ev_marl.world.track import Track
 from ev_marl.world.world import World
