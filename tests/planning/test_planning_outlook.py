@@ -427,7 +427,7 @@ def test_departures_are_asked_of_the_outlook(workplace: Setting) -> None:
         observer = Observer.from_scenario(workplace.scenario, workplace.site, ["ports"])
         observer.load(simulator.days, outlook, None)
         observer.fill(simulator.state)
-        out = np.empty((2, len(workplace.site.agents), observer.width), dtype=np.float32)
+        out = np.zeros((2, len(workplace.site.agents), observer.width), dtype=np.float32)
         observer.observe(out)
         time_left = [label.endswith("time_left") for label in observer.labels(workplace.site.agents[0])]
         seen[name] = view.vehicle["deadline_step"][view.connected], out[:, :, time_left].sum()
