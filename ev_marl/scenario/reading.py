@@ -71,7 +71,12 @@ def find_file(name_or_path: str | Path, shipped: Mapping[str, Path], what: str) 
         If there is no such file; the message lists what is shipped.
     """
     path = shipped.get(str(name_or_path), Path(name_or_path))
-    if is_file(path) or path.suffix in (".yaml", ".yml"):
+    if is_file(path):
+        return path
+    if path.suffix in (".yaml", ".yml"):
+        if path.stem in shipped:
+            message = f"there is no such file; write {path.stem} for the shipped {what} of this name"
+            raise ScenarioError([Problem(str(path), 0, "", message)])
         return path
     file = Path(f"{path}.yaml")
     near = f" Did you mean the file '{file}'?" if is_file(file) else did_you_mean(str(name_or_path), list(shipped))
