@@ -21,6 +21,7 @@ def test_shipped_blocks_conform(name: str) -> None:
 
 def test_prices_with_options_conform() -> None:
     check_block(lambda: BLOCKS.get("prices")(hours=30, scale_per_kwh=0.01, most=1.5))
+    check_block(lambda: BLOCKS.get("prices")(hours=0))
 
 
 class Power:

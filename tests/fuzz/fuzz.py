@@ -29,7 +29,7 @@ from kinds import KINDS, Kind
 
 from ev_marl.support.errors import EvMarlError
 
-SECONDS = 10.0  # a case may take, on a busy machine
+SECONDS = 10.0  # of the processor a case may take, however busy it is
 STUCK_SECONDS = 60.0  # after which a case that does not even react is given up, and the process with it
 GIGABYTES = 4.0  # a case may take beyond what there was before
 
@@ -76,6 +76,11 @@ def fuzz(
     """Run cases until a moment of `time.monotonic`; one failure or None for each."""
     examples = kind.examples()
     with tempfile.TemporaryDirectory(prefix="ev_marl-fuzz-") as scratch:
+        for example in examples:  # kernels are compiled on their first use
+            file = Path(scratch) / f"case{kind.suffix}"
+            file.write_bytes(example)
+            kind.read(file)
+            _clear(scratch)
         for number in numbers:
             if time.monotonic() > until:
                 return
@@ -83,9 +88,13 @@ def fuzz(
             file = Path(scratch) / f"case{kind.suffix}"
             file.write_bytes(content)
             found = attempt(kind, file)
-            for entry in Path(scratch).iterdir():
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            _clear(scratch)
             yield None if found is None else Failure(kind.name, seed, number, content, *found)
+
+
+def _clear(scratch: str) -> None:
+    for entry in Path(scratch).iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def attempt(kind: Kind, file: Path) -> tuple[str, str] | None:
@@ -110,19 +119,19 @@ def limits() -> Iterator[None]:
     def late(signum: int, frame: Any) -> None:
         raise TooLongError(f"more than {SECONDS:g} s")
 
-    before = signal.signal(signal.SIGALRM, late)
+    before = signal.signal(signal.SIGPROF, late)
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + int(GIGABYTES * 1e9), hard))
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     faulthandler.dump_traceback_later(STUCK_SECONDS, exit=True)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
         faulthandler.cancel_dump_traceback_later()
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGPROF, before)
 
 
 def main() -> int:

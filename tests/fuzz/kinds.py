@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandapower
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
@@ -27,11 +28,18 @@ from ev_marl.compare import Comparison, compare
 from ev_marl.compare.folder import RunFolder, read_manifest
 from ev_marl.compare.study import load_study
 from ev_marl.env.setup import Setting
+from ev_marl.grid.model.network import Network
+from ev_marl.grid.model.sources import opened
+from ev_marl.grid.solvers.base import Injections
+from ev_marl.grid.solvers.newton import NewtonBackend
+from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend
+from ev_marl.grid.solvers.zbus import ZBusBackend
 from ev_marl.policies import make_policy, rollout
 from ev_marl.policies.plan import Plan, PlanPolicy
 from ev_marl.rl.config import load_training, shipped_trainings
 from ev_marl.scenario import shipped_scenarios
 from ev_marl.scenario.files import read_column
+from ev_marl.scenario.schema.grid import Grid
 from ev_marl.site import Site
 from ev_marl.support.errors import TrackError
 from ev_marl.world import Track, World, import_tracks
@@ -82,6 +90,7 @@ class Kind:
     examples: Callable[[], list[bytes]]
     spoil: Spoil
     read: Callable[[Path], None]
+    n_short: int = 60  # cases in a short run
 
 
 def _played(file: Path) -> None:
@@ -312,6 +321,48 @@ def _scenarios() -> list[bytes]:
     return [TINY.encode()] * 3 + shipped
 
 
+@cache
+def _street() -> bytes:
+    net = opened("panda_four_load_branch")
+    return _saved(lambda path: pandapower.to_json(net, str(path)), ".json")
+
+
+def _spoil_network(rng: np.random.Generator, content: bytes) -> bytes:
+    """One value, row or column of a table; sometimes other bytes."""
+    if rng.random() < 0.2:
+        return spoil_json(rng, content)
+    stored = json.loads(content)
+    tables = [name for name, value in stored["_object"].items() if isinstance(value, dict) and name in NETWORK_TABLES]
+    table = stored["_object"][tables[int(rng.integers(len(tables)))]]
+    rows = json.loads(table["_object"])
+    for _ in range(int(rng.integers(1, 4))):
+        if not rows["data"]:
+            break
+        k = int(rng.integers(len(rows["data"])))
+        match int(rng.integers(4)):
+            case 0:
+                del rows["data"][k], rows["index"][k]
+            case 1:
+                rows["data"][k] = spoil_data(rng, rows["data"][k])
+            case _:
+                c = int(rng.integers(len(rows["columns"])))
+                rows["data"][k][c] = spoil_data(rng, [rows["data"][k][c]])
+                rows["data"][k][c] = (rows["data"][k][c] or [None])[0] if isinstance(rows["data"][k][c], list) else 99
+    table["_object"] = json.dumps(rows)
+    return json.dumps(stored).encode()
+
+
+NETWORK_TABLES = ("bus", "line", "trafo", "load", "sgen", "ext_grid", "switch", "gen", "shunt")
+
+
+def _read_network(file: Path) -> None:
+    network = Network.of(Grid(network={"file": str(file)}), [2])
+    states = Injections.zeros(network.spec, 1)
+    states.load_kw[:], states.load_kvar[:] = network.spec.load_kw, network.spec.load_kvar
+    for backend in (ZBusBackend, NewtonBackend, PandapowerBackend):
+        backend(network).solve(states)
+
+
 KINDS = {
     kind.name: kind
     for kind in (
@@ -338,6 +389,7 @@ KINDS = {
             _read_run,
         ),
         Kind("training", ".yaml", lambda: list(_trainings()), YAML, lambda file: load_training(file) and None),
+        Kind("network", ".json", lambda: [_street()], _spoil_network, _read_network, n_short=10),
         Kind("study", ".yaml", lambda: [STUDY.encode()], YAML, lambda file: load_study(file) and None),
         Kind("prices-only", ".csv", lambda: [PRICES.encode()], TEXT, lambda file: read_prices(file) and None),
     )

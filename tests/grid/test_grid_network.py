@@ -304,3 +304,38 @@ def test_what_a_power_flow_needs_is_missed_by_name(table: str, column: str, mess
     del net[table][column]
     with pytest.raises(NetworkError, match=f"table '{table}' has no column '{column}'"):
         Network.from_net(net, "cut", ["Bus R11"])
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "message"),
+    [
+        ("load", "bus", 99, r"table 'load', row 0: bus is 99, and there is no such bus"),
+        ("line", "to_bus", -1, r"table 'line', row 0: to_bus is -1, and there is no such bus"),
+        ("switch", "element", 99, r"table 'switch', row 0: element is 99, and table '\w+' has no such row"),
+        ("load", "const_z_p_percent", 101.0, r"table 'load', row 0 has const_z_p_percent \+ .* above 100 %"),
+        ("load", "const_i_q_percent", -1.0, r"table 'load', row 0 has .*, or one below 0"),
+        ("bus", "vn_kv", 0.0, r"table 'bus', row 0 has a voltage vn_kv of 0 or below"),
+        ("line", "length_km", "long", r"table 'line', row 0: length_km is .*long.*, no number"),
+        ("bus", "in_service", None, r"table 'bus', row 0: in_service is nothing, neither true nor false"),
+    ],
+)
+def test_damaged_tables_are_refused_by_file_table_and_row(
+    table: str, column: str, value: Any, message: str, tmp_path: Path
+) -> None:
+    net = street()
+    net[table][column] = net[table][column].astype(object)
+    net[table].loc[net[table].index[0], column] = value
+    net[table].index.name = None
+    path = tmp_path / "street.json"
+    pandapower.to_json(net, str(path))
+    with pytest.raises(NetworkError, match=rf"street\.json: {message}"):
+        Network.of(Grid(network={"file": str(path)}), ["Bus R11"])
+    with pytest.raises(NetworkError, match=f"network 'given': {message}"):
+        Network.from_net(net, "given", ["Bus R11"])
+
+
+def test_every_fault_is_counted_and_the_first_are_named() -> None:
+    net = street()
+    net.load.loc[:, "bus"] = 99
+    with pytest.raises(NetworkError, match=r"row 4: bus is 99, and there is no such bus, and \d+ more$"):
+        Network.from_net(net, "given", ["Bus R11"])

@@ -109,4 +109,7 @@ def hour_means(per_kwh: np.ndarray, start_step: np.ndarray, step_h: float, hours
         reached: np.ndarray = inside + per_kwh[:, -1:] * np.maximum(0.0, moment_h - end_h)
         return reached
 
-    return np.stack([until(start_h + (k + 1)) - until(start_h + k) for k in range(hours)], axis=2)
+    means = np.empty((n_days, len(start_step), hours))
+    for k in range(hours):
+        means[:, :, k] = until(start_h + (k + 1)) - until(start_h + k)
+    return means

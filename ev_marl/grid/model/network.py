@@ -16,6 +16,7 @@ import numpy as np
 
 from ev_marl.grid.model.sources import Net, name_of, opened, simbench_code
 from ev_marl.grid.model.spec import NetworkSpec
+from ev_marl.grid.model.tables import faults, shortened
 from ev_marl.scenario.schema.grid import AddedPv, BusName, Grid
 from ev_marl.support.errors import NetworkError
 from ev_marl.support.registry import did_you_mean
@@ -252,7 +253,9 @@ def load_buses(net: Net) -> list[int]:
 
 def _check_complete(net: Net, name: str) -> None:
     """Raise a NetworkError that names everything that a power flow needs and the network does not say."""
-    problems = []
+    problems = faults(net)
+    if problems:
+        raise NetworkError(f"network '{name}': {shortened(problems)}")
     for table, columns in _NEEDED.items():
         rows = net[table]
         problems += [
@@ -267,8 +270,7 @@ def _check_complete(net: Net, name: str) -> None:
                 empty = np.flatnonzero(rows[column].isna() & used)
                 problems += [f"{table} '{elements[k]}' has no {column}" for k in empty.tolist()]
     if problems:
-        more = f", and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise NetworkError(f"network '{name}': {'; '.join(problems[:5])}{more}; fill it in, and try pandapower.runpp")
+        raise NetworkError(f"network '{name}': {shortened(problems)}; fill it in, and try pandapower.runpp")
 
 
 def _supplied(net: Net, name: str) -> set[int]:

@@ -22,6 +22,9 @@ try:
 except ImportError as error:  # pragma: no cover - depends on what is installed
     raise NetworkError(f"a scenario with `grid` needs pandapower: {how_to_install('grid')}") from error
 
+# isort: split
+from ev_marl.grid.model.tables import faults, shortened  # after the line that says how to install pandapower
+
 MOST_BYTES = 200_000_000
 DEEPEST = 20  # JSON in strings of JSON
 PACKAGES = ("pandapower", "pandas", "numpy", "networkx", "shapely", "geopandas", "builtins")
@@ -34,7 +37,7 @@ def read_network(path: Path) -> Any:
     Raises
     ------
     NetworkError
-        If there is no such file, if it holds no network, or if it names code that no network needs.
+        If there is no such file, if it holds no network or a damaged one, or if it names code that no network needs.
     """
     if path.suffix != ".json":
         raise NetworkError(f"{path}: a network file is JSON, written by pandapower.to_json; pickle is not opened")
@@ -49,8 +52,11 @@ def read_network(path: Path) -> Any:
             net = pandapower.from_json_string(text)
         if not isinstance(net, pandapower.pandapowerNet) or not len(net.bus.index):
             raise ValueError("it has no buses")
+        found = faults(net)
     except Exception as error:
         raise NetworkError(f"{path}: this is no pandapower network: {error}") from error
+    if found:
+        raise NetworkError(f"{path}: {shortened(found)}")
     return net
 
 
