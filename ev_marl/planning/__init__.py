@@ -1,1 +1,1 @@
-"""Plans for the rest of a day: the outlook on what may come, plans of single vehicles, bookings, the programme."""
+"""Plans for the rest of a day: outlooks on the future, plans of single vehicles, bookings, the linear programme."""

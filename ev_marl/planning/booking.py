@@ -1,8 +1,8 @@
-"""How much of its plan each vehicle would get if everybody charged in the cheapest steps: one round of messages.
+"""The share of its plan that each vehicle would get if all charged in their cheapest steps: one round of messages.
 
-Every station books, for what its vehicles still miss, the cheapest steps before each deadline. Groups add up the
-bookings below them and broadcast the sums. A vehicle whose steps are overbooked can count on a share of its power only,
-its coverage, and had better start earlier. Coupling that is discovered before it binds.
+Every station books the cheapest steps before each deadline for the energy that its vehicles still need. Groups add up
+the bookings below them and broadcast the sums. If the steps of a vehicle are overbooked, it can count on a share of its
+power only, its coverage, and should start earlier. So stations notice a shared limit before it binds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.tree import add_up_columns
 from ev_marl.support.compiled import kernel
 
-# However overbooked its steps are, a plan counts on this share of its power [-].
+# Least share of its power on which a plan counts, however overbooked its steps are [-].
 LEAST_TRUST = 0.2
 
 
@@ -60,7 +60,7 @@ def _book(
         for g in range(n_groups):
             upper = max(0.0, upper_kw[b, g])
             for t in range(n_steps):
-                # From here on: what share of its bookings the group's own limit allows.
+                # From here on: the share of its bookings that the group's own limit allows.
                 load = group_kw[g, t]
                 group_kw[g, t] = upper / load if load > upper else 1.0
                 if g > 0:  # parents come before children
@@ -84,7 +84,7 @@ def booked_coverage(
 ) -> np.ndarray:
     """Share of each vehicle's bookings that the limits above it would allow.
 
-    The limits of this step stand for those to come, and who is not there yet books nothing.
+    The limits of this step are used for all later steps, and vehicles that have not arrived book nothing.
 
     Parameters
     ----------

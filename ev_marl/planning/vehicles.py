@@ -1,4 +1,4 @@
-"""Vehicles for whoever plans: who stands where, what is in the battery, what can be done in this step."""
+"""Vehicles as planners need them: their ports, energies, and possible powers in this step."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ ENERGY, LO, HI = 0, 1, 2  # rows of `Vehicles.ports`, as in a state
 
 @dataclass(frozen=True)
 class Vehicles:
-    """Vehicles that are at the ports, or that are expected; B batch rows, V places, N stays."""
+    """Connected or expected vehicles; B batch rows, V places, N stays."""
 
     stays: np.ndarray  # STAY (N,)
-    session: np.ndarray  # int64 (B, V)  index into the stays, −1: nobody
-    ports: np.ndarray  # float64 (3, B, V)  energy [kWh]; least and most power in this step of those who are there [kW]
+    session: np.ndarray  # int64 (B, V)  index into the stays, −1: no vehicle
+    ports: np.ndarray  # float64 (3, B, V)  energy [kWh]; lowest and highest power in this step, if connected [kW]
 
     @classmethod
     def of(cls, stays: np.ndarray, state: State) -> Vehicles:

@@ -1,6 +1,6 @@
-"""What each connected battery can do in the next step, and how long it can wait.
+"""The possible powers of each connected battery in the next step, and the laxity of its vehicle.
 
-The state of the ports comes in; the powers that each port can reach go out, exact by the charge curve.
+The state of the ports comes in; the lowest and highest power of each port goes out, exact by the charge curve.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def power_box(
     hi_kw: np.ndarray,
     laxity_h: np.ndarray,
 ) -> None:
-    """What each port of one row can do in the next step, and how long it can wait.
+    """The possible powers of each port of one row in the next step, and the laxity of its vehicle.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ def power_box(
         room = max(0.0, stay["capacity_kwh"] - energy)
         rate = stay["rate_kw"]
         knee_room = rate * stay["tau_h"]
-        # Within the taper this is exact; before it, it is more than full power. So only a step that goes over the
-        # knee needs an exponential, and there is little to branch on.
+        # Within the taper this is exact; before it, it is more than full power. So only a step that crosses the
+        # knee needs an exponential, and there are few branches.
         hi = min(stay["charge_kw"], room * stay["taper_kw_per_kwh"])
         if knee_room < room < knee_room + rate * step_h:
             gain = charging_gain(energy, step_h, rate, stay["capacity_kwh"], stay["tau_h"])

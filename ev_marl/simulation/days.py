@@ -1,9 +1,9 @@
-"""Tracks made ready for the simulator: the stays of several days in one table, prices, loads and limits stacked.
+"""Tracks as arrays for the simulator: the stays of several days in one table, prices, loads and limits stacked.
 
-A stay is the session of a track, with all that follows from port, vehicle and step. Tables of stays are NumPy arrays of
-the dtype `STAY`: the simulator, views of policies, own plans, messages, model predictive control and the optimum all
-read this record, and what is derived in it is derived here and nowhere else. A batched simulator points each of its
-rows at a day without copying.
+A stay is the session of a track, and the values that follow from port, vehicle and step. Tables of stays are NumPy
+arrays of the dtype `STAY`: the simulator, views of policies, own plans, messages, model predictive control and the
+optimum all read this record, and its derived values are computed only here. Each row of a batch refers to a day by its
+index, without copies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ev_marl.support.errors import TrackError
 from ev_marl.world.session_table import SESSION
 from ev_marl.world.track import Track
 
-_NO_POWER_KW = 1e-300  # stands for 0 where 0/0 would be no number
+_NO_POWER_KW = 1e-300  # used instead of 0 to avoid 0/0
 
 DERIVED = {
     "deadline_step": ("i8", "when due_kwh is due: the departure, or the end of what is looked at if that is earlier"),
@@ -154,10 +154,10 @@ class Days:
 def stays_of(site: SiteArrays, track: Track) -> np.ndarray:
     """Stays of a track, in its order.
 
-    What is due is the wish, as far as full power from arrival to departure can fulfil it. For a session that outlasts
-    the horizon, it is the least energy at the end of the horizon from which that is still reachable by its departure
-    at full power. An even service rises straight from the energy on arrival (for a vehicle that came before the start,
-    from what it would then hold) to the wish at departure.
+    What is due is the wish, or the energy that full power from arrival to departure gives if that is less. For a
+    session that lasts longer than the horizon, it is the least energy at the end of the horizon from which full power
+    reaches that energy by departure. An even service rises linearly from the energy on arrival (for a vehicle that came
+    before the start, from the energy it would then have) to the wish at departure.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def stays_of(site: SiteArrays, track: Track) -> np.ndarray:
 
 
 def set_rates(stays: np.ndarray, step_h: float) -> None:
-    """Write the fields that follow from power, efficiency and taper: `rate_kw` and the two after it."""
+    """Write the fields that follow from power, efficiency and taper: `rate_kw` and the next two."""
     efficiency = stays["charge_efficiency"]
     stays["rate_kw"] = efficiency * stays["charge_kw"]
     stays["taper_kw_per_kwh"] = -np.expm1(-step_h / stays["tau_h"]) / (efficiency * step_h)
@@ -211,7 +211,7 @@ def vehicles_at(stays: np.ndarray, session: np.ndarray, energy_kwh: np.ndarray, 
     stays : STAY, shape (n_stays,)
         All stays.
     session : int64, shape (n_batch, n_ports)
-        Who is there, as an index into the stays, −1 at an empty port.
+        Connected session as an index into the stays, −1 at an empty port.
     energy_kwh : float64, shape (n_batch, n_ports)
         Energy in the battery now [kWh].
     step : int
@@ -220,8 +220,9 @@ def vehicles_at(stays: np.ndarray, session: np.ndarray, energy_kwh: np.ndarray, 
     Returns
     -------
     STAY, shape (n_batch, n_ports)
-        Copies, with what is in the battery now as `energy_kwh`. At empty ports all is 0, but capacity and efficiencies
-        are 1, the taper is without end, and the steps of arrival, departure and deadline are the coming one.
+        Copies, with the present energy as `energy_kwh`. At empty ports all fields are 0, except that capacity and
+        efficiencies are 1, the time constant of the taper is infinite, and arrival, departure and deadline are the
+        coming step.
     """
     nobody = np.zeros(1, dtype=STAY)
     nobody["capacity_kwh"] = nobody["charge_efficiency"] = nobody["discharge_efficiency"] = 1.0

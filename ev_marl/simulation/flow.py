@@ -1,4 +1,4 @@
-"""What happened in one step: all that the objective, the faces and the metrics read."""
+"""The flow: powers, energies, prices and limits of one step, for the objective, the environments and the metrics."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ev_marl.site.arrays import SiteArrays
 class Flow:
     """What happened in one step; B batch rows, P ports, G groups.
 
-    The arrays are reused: they are valid until the next step, so copy what must last.
+    The arrays are reused: they are valid until the next step, so copy those that you keep.
     """
 
     step: int  # index t of the step
     step_h: float
     last: bool  # whether the episode ended with this step
     site: SiteArrays
-    setpoint_kw: np.ndarray  # (B, P)  asked for, clipped to what the port can do
+    setpoint_kw: np.ndarray  # (B, P)  setpoint, clipped to what the port can do
     granted_kw: np.ndarray  # (B, P)  metered, averaged over the step
     energy_change_kwh: np.ndarray  # (B, P)  of the battery
     energy_kwh: np.ndarray  # (B, P)  in the battery at the end of the step, before a departure
@@ -39,4 +39,4 @@ class Flow:
     import_kw: np.ndarray  # (B,)  power drawn by the whole site, base load included, >= 0
     peak_before_kw: np.ndarray  # (B,)  highest import of the earlier steps, 0 at the start
     later_per_kwh: np.ndarray  # (B,)  price of energy after the episode, see `Track.later_per_kwh`
-    grid: GridFlow | None = None  # what the network did, where there is one
+    grid: GridFlow | None = None  # result of the network, if there is one

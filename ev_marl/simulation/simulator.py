@@ -48,7 +48,7 @@ N_BY_PORT, N_BY_GROUP, N_BY_ROW = 4, 3, 5
 def _seat(
     step: int, day: np.ndarray, first_session: np.ndarray, stays: np.ndarray, seats: np.ndarray, ports: np.ndarray
 ) -> None:
-    """Put everybody in place who is there at a step, with what was in the battery on arrival."""
+    """Connect all vehicles that are present at a step, with their energy on arrival."""
     for b in range(len(day)):
         for p in range(seats.shape[2]):
             first, s = first_session[day[b], p], first_session[day[b], p]
@@ -210,7 +210,7 @@ class Simulator:
     site : SiteArrays
         The site.
     coordinator : Coordinator
-        Who gets power when there is not enough.
+        Keeps the limits: turns setpoints into granted powers.
     tracks : sequence of Track
         The days that rows can be reset to; one site, one step length, one horizon.
     grid : GridLoop, optional
@@ -219,8 +219,8 @@ class Simulator:
     Attributes
     ----------
     state : State
-        What is, at the start of the coming step; none before the first reset. Another state of the same days may be
-        put in its place.
+        The state at the start of the coming step; none before the first reset. It can be replaced by another state of
+        the same days.
     days : Days
         The loaded days.
     grid : GridLoop or None
@@ -280,14 +280,14 @@ class Simulator:
         self._look_ahead(self.state)
 
     def state_at(self, step: int, session: np.ndarray, energy_kwh: np.ndarray, day: np.ndarray) -> State:
-        """The state of a site whose chargers tell who is there and what is in the batteries.
+        """A state from measurements: which vehicles are connected, and the energy in their batteries.
 
         Parameters
         ----------
         step : int
             The coming step.
         session : int64, shape (n_batch, n_ports)
-            Who is there, as an index into `days.stays`, −1 at an empty port.
+            Connected session as an index into `days.stays`, −1 at an empty port.
         energy_kwh : float64, shape (n_batch, n_ports)
             Energy in the connected battery [kWh], 0 at an empty port.
         day : int64, shape (n_batch,)
@@ -304,14 +304,14 @@ class Simulator:
         return state
 
     def step_from(self, state: State, setpoint_kw: np.ndarray) -> tuple[Flow, State]:
-        """What happens in a step, whatever the simulator's own state is: that, and the one that is given, stay.
+        """Try a step from a given state; neither that state nor the state of the simulator changes.
 
         Parameters
         ----------
         state : State
             Of the loaded days.
         setpoint_kw : float64, shape (n_batch, n_ports)
-            Power asked for at each port [kW]; clipped to what the port can do.
+            Setpoint of each port [kW]; clipped to what the port can do.
 
         Returns
         -------
@@ -334,7 +334,7 @@ class Simulator:
         Parameters
         ----------
         setpoint_kw : float64, shape (n_batch, n_ports)
-            Power asked for at each port [kW]; clipped to what the port can do.
+            Setpoint of each port [kW]; clipped to what the port can do.
 
         Returns
         -------
@@ -389,7 +389,7 @@ class Simulator:
         return flow
 
     def _blank(self, step: int, day: np.ndarray) -> State:
-        """Everybody as on arrival, and the network as at the start of an episode."""
+        """All vehicles with their energy on arrival, and the network as at the start of an episode."""
         state = State.blank(step, day, self.site.n_ports, self.site.n_groups)
         _seat(step, day, self.days.first_session, self.days.stays, state.seats, state.ports)
         if self.grid is not None:
@@ -404,7 +404,7 @@ class Simulator:
 
 
 class _Frame:
-    """What steps from one state object write to: the flow, and the request to the coordinator."""
+    """Arrays that the steps of one state object write: the flow, and the request to the coordinator."""
 
     def __init__(self, simulator: Simulator, state: State) -> None:
         n_batch, n_ports = state.lo_kw.shape

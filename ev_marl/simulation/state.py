@@ -1,7 +1,7 @@
-"""What is, at the start of a step: who stands where, what is in the batteries, what can be done in the coming step.
+"""The state at the start of a step: connected vehicles, energies of the batteries, possible powers of the coming step.
 
-A State is plain arrays over (batch, port) and (batch, group). It can be copied, pickled and put back, and holds all
-that an episode remembers: from equal states and equal setpoints the same follows.
+A State is plain arrays over (batch, port) and (batch, group). It can be copied, pickled and put back. It holds the
+whole memory of an episode: equal states and equal setpoints give equal results.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 
 from ev_marl.grid.loop.state import GridState
 
-# Rows that nobody uses. Without them, quantities of a batch of 1,024 would lie at the same place of different pages,
-# which processors take for the same address: a step would take a third longer.
+# Unused rows. Without them, quantities of a batch of 1,024 would be at the same offset of different memory pages,
+# which processors mistake for the same address (4K aliasing): a step would take a third longer.
 SPARE = 1
 
 # Rows of the state's arrays.
@@ -23,12 +23,12 @@ LOWER, UPPER, BASE_LOAD, GROUP, PEAK = 0, 1, 2, 3, 4  # of `groups`
 
 
 class State:
-    """The state of B rows; P ports, G groups. The step changes it in place: keep a `copy` of what must last.
+    """The state of B rows; P ports, G groups. The step changes it in place: keep a `copy` if you need it later.
 
     Parameters
     ----------
     step : int
-        The coming step t; as many as there are steps after the last.
+        The coming step t; after the last step, the number of steps.
     day : int64, shape (n_batch,)
         The day that each row plays, an index into the loaded days.
     seats : int64, shape (3, n_batch, n_ports)
@@ -38,7 +38,7 @@ class State:
     groups : float64, shape (5, n_batch, n_groups)
         `lower_kw`, `upper_kw`, `base_load_kw`, `group_kw`, and the highest import of each group so far, 0 at the start.
     grid : GridState, optional
-        The network above the site, where there is one.
+        The network above the site, if there is one.
 
     Attributes
     ----------
@@ -104,12 +104,12 @@ class State:
         self.energy_kwh, self.lo_kw, self.hi_kw, self.laxity_h, self.granted_kw = ports[:, : len(day)]
         self.lower_kw, self.upper_kw, self.base_load_kw, self.group_kw, peaks_kw = groups
         self.peak_kw = peaks_kw[:, 0]
-        # One row is looked up in tables by a slice: a view, several times quicker than a copy.
+        # A single row is selected by a slice: a view is several times faster than a copy.
         self.rows: np.ndarray | slice = slice(int(day[0]), int(day[0]) + 1) if len(day) == 1 else day
 
     @classmethod
     def blank(cls, step: int, day: np.ndarray, n_ports: int, n_groups: int) -> State:
-        """Nobody there, and nothing known of limits."""
+        """No vehicles, and limits not set yet."""
         n_batch = len(day)
         return cls(
             step,
@@ -125,9 +125,9 @@ class State:
         return len(self.day)
 
     def copy(self) -> State:
-        """A state of its own, equal to this one."""
+        """An independent copy."""
         return State(self.step, self.day.copy(), self.seats.copy(), self.ports.copy(), self.groups.copy(), self.grid)
 
     def __reduce__(self) -> tuple[type[State], tuple[Any, ...]]:
-        """Copies and pickles are made of what the named arrays are views of, so that they stay views."""
+        """Copies and pickles hold the arrays of which the named arrays are views, so that these stay views."""
         return State, (self.step, self.day, self.seats, self.ports, self.groups, self.grid)

@@ -1,7 +1,7 @@
-"""How every kernel of the package is compiled, and the one line that says so when it happens.
+"""Compilation of all kernels of the package, and one message when it happens.
 
-A Python function comes in, a cached machine-code function goes out. In one place, so that all kernels share the same
-options, so that the cache notices every change, and so that a first run, which is slow, says why.
+A Python function comes in, a cached machine-code function goes out. It is done in one place, so that all kernels have
+the same options, the cache notices every change, and a slow first run explains itself.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def kernel(function: F) -> F:
 
 
 class _Cache(_FunctionCache):  # type: ignore[misc]
-    """Numba's cache on disk, fresh as long as the kernel and all that it reaches are what they were.
+    """Numba's cache on disk, valid as long as the kernel and all that it uses are unchanged.
 
-    Numba's own stamp is the file of the function alone, so it would not notice a change of a kernel in another file.
+    Numba's own stamp covers only the file of the function, so it would not notice a change of a kernel in another file.
     """
 
     def load_overload(self, sig: object, target_context: object) -> object:
-        """Look up a kernel just before it would be compiled: only now its module has all its names."""
+        """Look up a kernel just before it would be compiled: only then its module has all its names."""
         self._cache_file._source_stamp = source_digest(self._py_func)
         return super().load_overload(sig, target_context)
 
@@ -63,14 +63,14 @@ class _Cache(_FunctionCache):  # type: ignore[misc]
 def source_digest(function: FunctionType) -> str:
     """A digest of all that a kernel is compiled from: its code, the kernels that it calls, constants that it reads.
 
-    Their modules count too: compiled code names them, and cannot be loaded once a kernel has moved. The digest is taken
-    of what Python has loaded, not of the files, which may have changed since. Comments do not count.
+    The names of their modules are included, because compiled code refers to them. The digest is that of the code which
+    Python has loaded, not of the files, which may have changed since. Comments are not included.
     """
     digest = hashlib.sha256(repr(_OPTIONS).encode())
     seen: set[object] = {function}
 
     def add(name: str, value: object, names: tuple[str, ...]) -> None:
-        """What `name` stands for in code that uses `names`; names that stand for nothing of ours count by their own."""
+        """What `name` refers to in code that uses `names`; for names from outside the package, the name itself."""
         digest.update(name.encode())
         if isinstance(value, Dispatcher):
             if value.py_func not in seen:
@@ -103,7 +103,7 @@ def source_digest(function: FunctionType) -> str:
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:
-    """A function's code and that of the functions and comprehensions inside."""
+    """The code of a function and of the functions and comprehensions inside it."""
     yield code
     for value in code.co_consts:
         if isinstance(value, CodeType):
@@ -111,7 +111,7 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
 
 
 class _SayOnce(event.Listener):
-    """Prints one line when the first kernel of the package is compiled; kernels read from the cache raise no event."""
+    """Prints one line when the first kernel of the package is compiled, not when kernels come from the cache."""
 
     def __init__(self) -> None:
         self.installed = False
@@ -124,16 +124,16 @@ class _SayOnce(event.Listener):
             print("ev_marl: compiling kernels on their first use: some seconds, kept for next time.", file=sys.stderr)
 
     def on_end(self, event: event.Event) -> None:
-        """Nothing to say."""
+        """No message at the end of compilation."""
 
 
 _LISTENER = _SayOnce()
 
 
 def announce_compilation() -> None:
-    """From now on, say on stderr that kernels are compiled: one line per process, none where the cache has them all.
+    """Print to stderr when kernels are compiled: one line per process, none if all are in the cache.
 
-    May be called any number of times; each simulator does.
+    May be called any number of times; each simulator calls it.
     """
     if not _LISTENER.installed:
         event.register("numba:compile", _LISTENER)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The errors a user of `ev_marl` can cause, each saying where, what was found, and what to do."""
+"""The errors that a user of `ev_marl` can cause. Messages say where the error is, what was found, and what to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PlanError(EvMarlError, ValueError):
 
 
 class DataError(EvMarlError, ValueError):
-    """A dataset file that cannot be read: wrong columns, a missing hour, an impossible time."""
+    """A data file that cannot be read: wrong columns, a missing hour, an impossible time."""
 
 
 class ArgumentError(EvMarlError, ValueError):
@@ -32,11 +32,11 @@ class ActionError(EvMarlError, ValueError):
 
 
 class PolicyError(EvMarlError, ValueError):
-    """A policy that lacks a method, or that answers with the wrong shape or with powers that are not finite."""
+    """A policy that lacks a method, or that returns a wrong shape or powers that are not finite."""
 
 
 class ObjectiveError(EvMarlError, ValueError):
-    """An objective term that is unknown, or that has no expression where a bound or a plan is asked for."""
+    """An objective term that is unknown, or that has no expression although a bound or a plan needs it."""
 
 
 class SolverError(EvMarlError, RuntimeError):
@@ -48,24 +48,24 @@ class RunError(EvMarlError, RuntimeError):
 
 
 class UnknownNameError(EvMarlError, KeyError):
-    """A name that no plug-in carries; the message lists what exists and suggests the nearest."""
+    """A name of no plug-in; the message lists all names and suggests the nearest."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class TrustError(EvMarlError, RuntimeError):
-    """Code that a file names, and that nobody has agreed to run."""
+    """Code that a file names and that the user has not allowed."""
 
 
 class OptionError(EvMarlError, TypeError):
-    """Options that a plug-in does not take; the message lists those that exist."""
+    """Options that a plug-in does not have; the message lists its options."""
 
 
 class NetworkError(EvMarlError, ValueError):
-    """A network that cannot be had or solved, or a bus that it does not have."""
+    """A network that cannot be loaded or solved, or a bus that it does not have."""
 
 
 def how_to_install(extra: str) -> str:
-    """What to type to get the libraries of an extra, such as "grid"."""
+    """The command that installs the libraries of an extra, such as "grid"."""
     return f'pip install "ev-marl[{extra}]", in a checkout: pip install -e ".[{extra}]"'

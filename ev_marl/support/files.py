@@ -1,4 +1,4 @@
-"""Files from other people: found and read with an error of our own for every name and content."""
+"""Files of users: found and read with an error of our own for every bad name or content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from ev_marl.support.errors import EvMarlError
 
-PART = ".part"  # how the name of a file ends while it is being written
+PART = ".part"  # suffix of a file while it is being written
 OLD_PART_S = 600.0
 
 
@@ -34,7 +34,7 @@ class FileError(EvMarlError, ValueError):
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether there is such a file; no text, however long or odd, is an error."""
+    """Whether there is such a file; never raises an error, whatever the text."""
     try:
         return Path(path).is_file()
     except (OSError, ValueError, RuntimeError):  # too long, a NUL in it, a loop of links
@@ -42,7 +42,7 @@ def is_file(path: str | Path) -> bool:
 
 
 def is_folder(path: str | Path) -> bool:
-    """Whether there is such a folder; no text, however long or odd, is an error."""
+    """Whether there is such a folder; never raises an error, whatever the text."""
     try:
         return Path(path).is_dir()
     except (OSError, ValueError, RuntimeError):
@@ -62,7 +62,7 @@ def read_bytes(path: Path, most: int) -> bytes:
     Raises
     ------
     FileError
-        If there is no such file, or it is larger, or the system refuses it.
+        If there is no such file, it is larger, or the system does not allow reading it.
     """
     if not is_file(path):
         raise FileError("there is no such file")
@@ -98,7 +98,7 @@ def decoded(content: bytes) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """What a JSON text says.
+    """The content of a JSON text.
 
     Raises
     ------
@@ -125,17 +125,17 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what `write_atomically` left behind where its process was killed; what is young may still be written."""
+    """Remove temporary files of `write_atomically` of processes that were killed; recent ones may still be in use."""
     for part in folder.glob(f".*{PART}"):
         try:
             if part.is_file() and time.time() - part.stat().st_mtime > OLD_PART_S:
                 part.unlink()
         except FileNotFoundError:
-            continue  # its writer was faster
+            continue  # its writer has finished in the meantime
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether a folder holds nothing but parts of files that are being written, or were when their process ended."""
+    """Whether a folder has only temporary files of running or killed processes."""
     return all(entry.name.startswith(".") and entry.name.endswith(PART) for entry in folder.iterdir())
 
 
@@ -173,7 +173,7 @@ def read_arrays(path: Path, most: int = 2 * 10**9) -> dict[str, np.ndarray]:
 
 
 def _array(file: IO[bytes], size: int) -> np.ndarray:
-    """One array; its header may not promise more than the file holds."""
+    """One array; its header may not claim more data than the file has."""
     version = np.lib.format.read_magic(file)
     reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, kind = reader(file)

@@ -1,7 +1,6 @@
 """HiGHS as the optimum and the receding-horizon plans use it: silent, and the same answer on every run.
 
-Options come in, a solver without a model goes out. In one place, because both call HiGHS directly, without
-Pyomo between.
+Options come in, a solver without a model goes out. Both call HiGHS directly, without Pyomo.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import highspy
 
 
 class _Silent(highspy.Highs):
-    """HiGHS that says nothing from the start: since 1.16 its constructor prints before any option can be set."""
+    """HiGHS without any output: since 1.16 its constructor prints before options can be set."""
 
     def enableCallbacks(self) -> None:  # HiGHS's name; its constructor calls it first
         self.setOptionValue("output_flag", False)

@@ -1,7 +1,7 @@
-"""Whether a folder was written by this user on this machine, so that opening what runs code asks nobody.
+"""Signatures of folders, to know which ones this user wrote on this machine.
 
-RLlib keeps its state as pickle, which runs code when it is opened. A folder of one's own is signed with a key that
-never leaves the user's data folder; a stranger's, or one that was changed, has no such signature.
+RLlib stores its state as pickle, which runs code when it is opened. Folders of the user are signed with a key that
+stays in the user's data folder. A folder from somebody else, or one that was changed, has no valid signature.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ SIGNATURE = "signature"  # file inside a signed folder
 
 
 def sign(folder: Path) -> None:
-    """Sign what a folder holds; where no key can be kept, it stays unsigned."""
+    """Sign the content of a folder; without a place for the key, it stays unsigned."""
     key = _key(make=True)
     if key is not None:
         (folder / SIGNATURE).write_text(_signature(folder, key), encoding="ascii")
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether a folder holds what this user signed."""
+    """Whether the content of a folder is as this user signed it."""
     key = _key(make=False)
     try:
         written = (folder / SIGNATURE).read_text(encoding="ascii")
@@ -43,7 +43,7 @@ def _signature(folder: Path, key: bytes) -> str:
 
 
 def _key(*, make: bool) -> bytes | None:
-    """The user's key, made when it is first needed; None where there is none."""
+    """The user's key, created when first needed; None if it cannot be stored."""
     base = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     path = Path(base) / "ev_marl" / "key"
     try:
@@ -54,6 +54,6 @@ def _key(*, make: bool) -> bytes | None:
                 file.write(secrets.token_bytes(32))
             part.replace(path)
         key = path.read_bytes()
-    except (OSError, RuntimeError):  # no folder to keep it in
+    except (OSError, RuntimeError):  # no folder to store it in
         return None
     return key if len(key) == 32 else None

@@ -1,4 +1,4 @@
-"""Parquet files that others wrote, read without surprises."""
+"""Parquet files: read with checks of size and content, written with checksums."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_BYTES = 4 * 10**9  # of a table, unpacked
 
 
 def read_table(path: Path, most_rows: int) -> tuple[pa.Table, dict[str, str]]:
-    """A table, and what the file says about itself.
+    """A table, and the metadata of the file.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def read_table(path: Path, most_rows: int) -> tuple[pa.Table, dict[str, str]]:
 
 
 def write_table(path: Path, table: pa.Table, told: Mapping[str, str]) -> None:
-    """Write a table and what it says about itself: complete or not at all, with checksums, so that damage shows."""
+    """Write a table and its metadata: complete or not at all, with checksums, so that damage is noticed."""
     buffer = io.BytesIO()
     pq.write_table(table.replace_schema_metadata(dict(told)), buffer, write_page_checksum=True)
     write_atomically(path, buffer.getvalue())

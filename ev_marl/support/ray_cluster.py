@@ -1,6 +1,6 @@
-"""A connection to a Ray cluster: an address comes in, and either Ray is connected or it is soon said that it cannot be.
+"""The connection to a Ray cluster: an address comes in; Ray is connected, or an error is raised soon.
 
-Left alone, Ray waits for minutes for a head that is not there.
+Without this check, Ray waits for minutes for a head node that does not exist.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import ray
 
 from ev_marl.support.errors import RunError
 
-_PATIENCE_S = 10.0  # for a head that is just starting, or far away
+_PATIENCE_S = 10.0  # for a head node that is starting, or far away
 _PAUSE_S = 0.5
 
 
@@ -24,7 +24,7 @@ def connect(address: str, **options: Any) -> None:
     Parameters
     ----------
     address : str
-        Of the cluster's head, `host:6379`, or `auto` for the one that this machine belongs to.
+        Of the cluster's head node, `host:6379`, or `auto` for the cluster that this machine belongs to.
     **options
         As for `ray.init`.
 
@@ -44,12 +44,12 @@ def connect(address: str, **options: Any) -> None:
 
 
 def _reach(address: str) -> None:
-    """Wait until something answers at `host:port`; any other form of address is left to Ray.
+    """Wait until `host:port` accepts a connection; other forms of address are left to Ray.
 
     Raises
     ------
     OSError
-        If nothing does.
+        If there is no connection in time.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():

@@ -1,8 +1,8 @@
-"""Plug-ins by name: what `@register("name")`, an entry point, or `module:Class` in a YAML file refers to.
+"""Plug-ins by name: `@register("name")`, entry points, and `module:Class` in a YAML file.
 
-One `Registry` per kind of plug-in (coordinators, objective terms, observation blocks, policies). A name is looked up
-among the registered ones, then among the installed entry points of the kind's group, then as `module:Class`, which is
-imported only where somebody agreed to run it.
+There is one `Registry` for each kind of plug-in (coordinators, objective terms, observation blocks, policies). A name
+is looked up among the registered ones, then among the installed entry points of the kind's group, then as
+`module:Class`, which is imported only if the user allowed it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OWN_CODE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*\Z")
-MOST_COMPARED = 1000  # words; more take too long to compare, and are more than a person remembers
+MOST_COMPARED = 1000  # words; more take too long to compare
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
@@ -40,11 +40,11 @@ class Registry(Generic[T]):
     Parameters
     ----------
     kind : str
-        What they make, in the singular, for messages ("coordinator").
+        Name of the kind, in the singular, for messages ("coordinator").
     group : str
         Entry-point group that other packages may fill ("ev_marl.coordinators").
     protocol : type, optional
-        What each that is made must have.
+        Attributes and methods that each plug-in must have.
     """
 
     def __init__(self, kind: str, group: str, protocol: type | None = None) -> None:
@@ -82,7 +82,7 @@ class Registry(Generic[T]):
         name : str
             A registered name, that of an entry point, or module:Class.
         trust : bool
-            Whether module:Class may be imported, which runs its code: never on the word of a file alone.
+            Whether module:Class may be imported, which runs its code; a file alone cannot allow this.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class Registry(Generic[T]):
         )
 
     def make(self, name: str, *given: Any, options: Mapping[str, Any] | None = None, trust: bool = False) -> T:
-        """One of the things called `name`.
+        """Make the plug-in called `name`.
 
         Parameters
         ----------
@@ -114,7 +114,7 @@ class Registry(Generic[T]):
         *given : object
             Positional arguments.
         options : mapping, optional
-            Keyword arguments, as a file gives them.
+            Keyword arguments, as in a file.
         trust : bool
             See `get`.
 
@@ -123,7 +123,7 @@ class Registry(Generic[T]):
         UnknownNameError, TrustError
             As `get` does.
         OptionError
-            If it does not take these options, or if what is made is not of this kind.
+            If it does not have these options, or if the result is not of this kind.
         """
         what = f"{self.kind} {shown(name)}"
         made = construct(what, self.get(name, trust=trust), options or {}, *given)
@@ -134,16 +134,16 @@ class Registry(Generic[T]):
 
 
 def _members(protocol: type) -> tuple[str, ...]:
-    """Attributes and methods that a protocol asks for."""
+    """Attributes and methods of a protocol."""
     named = {*getattr(protocol, "__annotations__", {}), *vars(protocol)}
     return tuple(sorted(name for name in named if not name.startswith("_")))
 
 
 def own_class(what: str, name: str, *, trust: bool) -> type:
-    """The class at `module:Class`: the one door by which code of a user's own comes in.
+    """The class at `module:Class`: the only place where custom code is imported.
 
-    The current folder is looked through last, and only from now on, so that a file there takes no installed module's
-    place.
+    The current folder is searched last, and only from now on, so that a file there does not replace an installed
+    module.
 
     Parameters
     ----------
@@ -152,14 +152,14 @@ def own_class(what: str, name: str, *, trust: bool) -> type:
     name : str
         module:Class.
     trust : bool
-        Whether somebody agreed to run it.
+        Whether the user allowed to run it.
 
     Raises
     ------
     UnknownNameError
         If it is not written like that, cannot be imported, or is no class.
     TrustError
-        If nobody agreed.
+        If the user did not allow it.
     """
     if not is_own_code(name):
         raise UnknownNameError(f"{what}: own code is written as module:Class, such as my_module:MyClass")
@@ -206,8 +206,7 @@ def construct(what: str, factory: Callable[..., R], options: Mapping[str, Any], 
     Raises
     ------
     OptionError
-        If an option does not exist, is missing, or has a value that the plug-in does not take; the message lists
-        what exists.
+        If an option does not exist, is missing, or has a value that is not allowed; the message lists all options.
     """
     try:
         bound = inspect.signature(factory).bind(*given, **options)
@@ -233,7 +232,7 @@ _PLAIN: dict[str, Callable[[Any], object]] = {"float": number, "int": whole}
 
 
 def _check_option(what: str, annotation: object, value: object) -> None:
-    """Read a number of a file as numbers are read everywhere, where that is what the plug-in says it takes."""
+    """Check a number of a file as elsewhere, if the plug-in's annotation is a number."""
     kind, _, rest = getattr(annotation, "__name__", str(annotation)).partition(" | ")
     if kind in _PLAIN and not (rest == "None" and value is None) and rest in ("", "None"):
         try:

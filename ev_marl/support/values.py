@@ -1,4 +1,4 @@
-"""Values as people write them: numbers within sense, and how messages show what was found."""
+"""Values in files: numbers in a sensible range, and how messages show what was found."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 
 LEAST, MOST = 1e-9, 1e9
-"""A number is 0, or of a magnitude between these, in its documented unit: what is beyond is a slip of the pen, and
-would make sums and quotients that are no numbers."""
+"""A number is 0, or of a magnitude between these, in its documented unit. Others are typing errors, and would give sums
+and quotients that are not finite."""
 
 
 def in_range(number: float, found: object, documented: str = "", most: float = MOST) -> float:
@@ -42,21 +42,21 @@ def in_range(number: float, found: object, documented: str = "", most: float = M
 
 
 def number(value: object) -> float:
-    """A number without a unit, no text and no Boolean; ValueError where it is none."""
+    """A number without a unit, no text and no Boolean; else ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"found {shown(value)}; expected a number")
     return in_range(value, value)
 
 
 def whole(value: object) -> int:
-    """A whole number, no text and no Boolean; ValueError where it is none."""
+    """A whole number, no text and no Boolean; else ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         raise ValueError(f"found {shown(value)}; expected a whole number")
     return int(value)
 
 
 def shown(value: object) -> str:
-    """A value as a message shows what was found."""
+    """A value as text for messages."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -66,12 +66,12 @@ def shown(value: object) -> str:
     if isinstance(value, list | tuple) and len(value) > 6:
         return f"a list of {len(value)} entries"
     if isinstance(value, int) and abs(value) >= 10**60:
-        return "a whole number of more than 60 digits"  # Python refuses to write the longest ones
+        return "a whole number of more than 60 digits"  # Python does not print the longest ones
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def listed(names: Iterable[object], most: int = 20) -> str:
-    """Names as a message lists them, the first ones of many."""
+    """Names as a list for messages, the first ones of many."""
     first = [str(name) for name, _ in zip(names, range(most + 1), strict=False)]
     return ", ".join([*first[:most], "..."] if len(first) > most else first)

@@ -359,7 +359,7 @@ def test_expectations_of_given_tracks(workplace: Setting, tmp_path: Path) -> Non
     assert len(coming.stays) == sum(len(track.sessions) for track in days[1:])
     assert outlook.vehicles(present, 2).weight == 0.5
     # So it does not matter what the played day holds later on.
-    with pytest.raises(TrackError, match="no track there that is not itself played"):
+    with pytest.raises(TrackError, match="it has no track besides those that are played"):
         begun(workplace, days, {"tracks": str(tmp_path)})
     names = ("buy_per_kwh", "sell_per_kwh", "base_load_kw", "import_limit_kw", "export_limit_kw")
     halves = {name: getattr(days[0], name)[:48] for name in names}
@@ -387,7 +387,7 @@ def test_an_outlook_of_ones_own_is_asked_for_what_it_speaks_of(workplace: Settin
     composed = make_outlook(name)
     assert isinstance(composed.of["prices"], PricesOnly)
     assert not any(isinstance(composed.of[kind], PricesOnly) for kind in KINDS if kind != "prices")
-    with pytest.raises(OptionError, match="says nothing of vehicles: it has no `vehicles`"):
+    with pytest.raises(OptionError, match="does not cover vehicles: it has no `vehicles`"):
         make_outlook({"vehicles": name})
 
 

@@ -1,4 +1,4 @@
-"""What is thought of the rest of the episode: known, present, expected, forecast, or an outlook of one's own."""
+"""Outlooks: what to expect of the rest of the episode: known, present, expected, forecast, or your own."""
 
 from ev_marl.planning.outlook.base import KINDS, OUTLOOKS, Coming, Kind, Outlook, Present, Truth, by_group
 from ev_marl.planning.outlook.expected import ExpectedOutlook

@@ -1,4 +1,4 @@
-"""What lies ahead of a step, as the programme takes it: stays, prices, limits and base load from now on, of one row.
+"""The known or expected future of one row, as input of the programme: stays, prices, limits and base load.
 
 Stays with steps of the episode come in; an `Ahead` counts its steps from now.
 """
@@ -18,11 +18,11 @@ from ev_marl.world.track import Track
 
 @dataclass(frozen=True)
 class Ahead:
-    """The rest of an episode, or as much of it as is looked at; K steps from now, G groups, S sessions."""
+    """The rest of an episode, or its first part; K steps from now, G groups, S sessions."""
 
     step: int  # of the episode, now
     step_h: float
-    n_here: int  # the first so many sessions are connected now
+    n_here: int  # number of sessions that are connected now; they come first
     stays: np.ndarray  # STAY (S,)  arrivals and deadlines counted from now
     buy_per_kwh: np.ndarray  # float64 (K,)
     sell_per_kwh: np.ndarray  # float64 (K,)
@@ -69,14 +69,14 @@ class Ahead:
 
     @classmethod
     def empty(cls, site: SiteArrays, n_steps: int, step_h: float) -> Ahead:
-        """Steps in which nobody comes and nothing costs anything.
+        """Steps without vehicles, with prices of 0.
 
         Parameters
         ----------
         site : SiteArrays
             The site.
         n_steps : int
-            How many.
+            Number of steps.
         step_h : float
             Length of a step [h].
         """
@@ -93,7 +93,7 @@ def shifted(stays: np.ndarray, step: int) -> np.ndarray:
 
 
 def within(stays: np.ndarray, n_steps: int, step_h: float) -> np.ndarray:
-    """Sessions up to the horizon; of what is due later, only what could not be made up for after it."""
+    """Sessions up to the horizon; what is due later counts only as far as full power cannot deliver it afterwards."""
     inside = stays["arrival_step"] < n_steps
     if not inside.all():
         stays = stays[inside]

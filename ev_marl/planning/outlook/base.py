@@ -1,7 +1,7 @@
-"""What an outlook is: what is thought of the rest of the episode, and the only way to it.
+"""The protocol of outlooks: what to expect of the rest of the episode.
 
-Whoever thinks ahead (observations, own plans, messages, model predictive control, training rewards) asks an `Outlook`
-for prices, limits, base load, vehicles to come, and what else happens on the network. The step itself uses the truth.
+All planning (observations, own plans, messages, model predictive control, training rewards) gets later prices, limits,
+base load, vehicles, and loads of the network from an `Outlook` only. The step itself uses the truth.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Truth:
     site: SiteArrays
     tracks: Sequence[Track]
     days: Days  # the same tracks as arrays
-    whole_site: Site | None = None  # with the network above, where there is one
+    whole_site: Site | None = None  # with the network above, if there is one
 
     @classmethod
     def of(cls, simulator: Simulator) -> Truth:
@@ -65,13 +65,13 @@ class Truth:
     @cached_property
     def grid_loads(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
         """Loads and generators of each day, as `ev_marl.grid.loop.days.day_loads` gives them."""
-        assert self.whole_site is not None  # whoever asks has a network
+        assert self.whole_site is not None  # only called with a network
         return [day_loads(self.whole_site, track, k) for k, track in enumerate(self.tracks)]
 
 
 @dataclass(slots=True)
 class Present:
-    """What can be seen at the start of a step, from which an outlook goes on; B batch rows, G groups."""
+    """Measured values at the start of a step, from which an outlook starts; B batch rows, G groups."""
 
     step: int  # t
     n_steps: int  # T
@@ -79,11 +79,11 @@ class Present:
     lower_kw: np.ndarray  # float64 (B, G)  clamped limits of vehicles' power in this step
     upper_kw: np.ndarray  # float64 (B, G)
     base_load_kw: np.ndarray  # float64 (B, G)  inflexible load − PV below each group
-    grid: Injections | None = None  # B rows: what loads and generators of the network do, without charging
+    grid: Injections | None = None  # B rows: loads and generators of the network, without charging
 
     @classmethod
     def of(cls, state: State, n_steps: int) -> Present:
-        """What a state shows; without the network."""
+        """The values of a state; without the network."""
         return cls(state.step, n_steps, state.rows, state.lower_kw, state.upper_kw, state.base_load_kw)
 
     @property
@@ -97,27 +97,27 @@ class Coming:
     """Vehicles that are still to come; B batch rows, V stays, which keep their places from step to step."""
 
     stays: np.ndarray  # STAY (V,)  steps counted from the start of the episode
-    expected: np.ndarray  # bool (B, V)  who is still to come, in each row
-    weight: float  # how many vehicles each stay stands for: 1 for a known one, less for one of several drawn days
+    expected: np.ndarray  # bool (B, V)  whether the stay is still to come, in each row
+    weight: float  # number of vehicles that each stay counts as: 1 if known, less if from one of several drawn days
 
     @property
     def vehicles(self) -> Vehicles:
-        """They as vehicles that can plan; what they can do now is not asked before they have come."""
+        """The same as `Vehicles`; their possible powers are set when they have arrived."""
         ports = np.zeros((3, *self.expected.shape))
         ports[ENERGY] = self.stays["energy_kwh"]
         return Vehicles(self.stays, np.where(self.expected, np.arange(len(self.stays)), -1), ports)
 
 
 class Outlook(Protocol):
-    """What is thought of the rest of the episode; K = n_steps − step steps, this one included.
+    """What to expect of the rest of the episode; K = n_steps − step steps, this one included.
 
-    An outlook that only some kinds are asked of needs only their methods, and `begin`. In this step, everything is as
-    it is seen.
+    An outlook that is used for some kinds only needs their methods and `begin`. The values of this step are the
+    measured ones.
     """
 
     @property
     def foresees(self) -> bool:
-        """Whether it tells without error what nobody can know yet; a plain attribute will do."""
+        """Whether it gives the true future without error; can be a plain attribute."""
         ...
 
     def begin(self, truth: Truth, world: World | None) -> None:
@@ -138,14 +138,14 @@ class Outlook(Protocol):
         Parameters
         ----------
         day : int64, shape (n_batch,), or slice
-            Which day each row plays.
+            Day of each row.
         step : int
             The present step.
         """
         ...
 
     def limits_kw(self, present: Present) -> tuple[np.ndarray, np.ndarray]:
-        """Least and most power of the vehicles below each group, float64, shape (n_batch, K, n_groups) each [kW]."""
+        """Lowest and highest power of vehicles below each group, float64, shape (n_batch, K, n_groups) each [kW]."""
         ...
 
     def base_load_kw(self, present: Present) -> np.ndarray:
@@ -158,9 +158,9 @@ class Outlook(Protocol):
         Parameters
         ----------
         present : Present
-            What is seen now.
+            Measured values.
         n_days : int
-            Most days whose vehicles are put together, where several days are expected from; 0: nobody is expected.
+            Largest number of drawn days whose vehicles are put together; 0: no vehicles are expected.
         """
         ...
 
@@ -170,9 +170,9 @@ class Outlook(Protocol):
         Parameters
         ----------
         present : Present
-            What is seen now, the network's state included.
+            Measured values, with those of the network.
         n_steps : int
-            From this step on.
+            Number of steps from this one on.
 
         Returns
         -------
@@ -189,7 +189,7 @@ NOBODY = np.empty(0, dtype=STAY)
 
 
 def states(now: Injections, parts: Sequence[np.ndarray]) -> Injections:
-    """States of the network without charging, the first of each batch row being what is seen.
+    """States of the network without charging, the first of each batch row being the measured one.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def states(now: Injections, parts: Sequence[np.ndarray]) -> Injections:
 
 
 def still_to_come(truth: Truth, stays: np.ndarray, day: Rows, step: int) -> Coming:
-    """Of the stays of known days, those that begin after a step.
+    """The stays of known days that start after a step.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def still_to_come(truth: Truth, stays: np.ndarray, day: Rows, step: int) -> Comi
     stays : STAY, shape (n_stays,)
         `truth.stays`, or the same with other times.
     day : int64, shape (n_batch,), or slice
-        Which day each row plays.
+        Day of each row.
     step : int
         The present step.
     """
@@ -227,5 +227,5 @@ def still_to_come(truth: Truth, stays: np.ndarray, day: Rows, step: int) -> Comi
 
 
 def by_group(ahead: np.ndarray) -> np.ndarray:
-    """What lies ahead as groups keep it: shape (n_batch, n_steps, n_groups) to (n_batch, n_groups, n_steps)."""
+    """Later values by group: shape (n_batch, n_steps, n_groups) to (n_batch, n_groups, n_steps)."""
     return np.ascontiguousarray(ahead.transpose(0, 2, 1))

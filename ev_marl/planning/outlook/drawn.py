@@ -1,7 +1,7 @@
-"""Days from which is expected: drawn from the scenario's models, or given; and what one step lets expect of later ones.
+"""Days from which expectations are made, drawn from the scenario's models or given, and the regression on them.
 
-Models or tracks come in; mean days, how deviations from them last, and vehicles go out. All that is drawn are training
-days, with one seed, the same in every process: never one of those that comparisons run.
+Models or tracks come in; means, the persistence of deviations, and vehicles go out. Drawn days are training days, with
+one seed, the same in every process: never days of comparisons.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from ev_marl.world.track import Track
 from ev_marl.world.track_files import track_paths
 from ev_marl.world.world import World
 
-SEED = 20_240_331  # of every day that is drawn
+SEED = 20_240_331  # of all drawn days
 DRAWN_DAYS = 60  # days without vehicles: prices, limits, loads
-_NOTHING_MOVES = 1e-9  # sum of squared deviations over the days below which a series tells nothing of later steps
+_NOTHING_MOVES = 1e-9  # least sum of squared deviations over the days: below it, a series predicts nothing
 
 
 class Series:
-    """V series on D days of T steps, and what the present value lets expect of later ones.
+    """V series on D days of T steps, and the regression of later values on the present one.
 
     A later value is its mean over the days, plus the present deviation times a coefficient fitted by least squares over
-    the days; never beyond what was seen on any of them. Only the deviations are kept, and coefficients made when they
-    are asked for: all pairs of steps would not fit into memory in a month.
+    the days, within the range of the days. Only the deviations are kept, and coefficients are computed on demand: those
+    of all pairs of steps would not fit into memory for a month.
 
     Parameters
     ----------
     values : float64, shape (n_days, n_steps, n_series)
         Infinite where there is no limit.
     totals : float64, shape (n_days, n_steps, n_totals), optional
-        What is seen at present, instead of each series by itself.
+        The present values from which all series are predicted, instead of each from itself.
     """
 
     def __init__(self, values: np.ndarray, totals: np.ndarray | None = None) -> None:
@@ -55,7 +55,7 @@ class Series:
         self._totals = totals
 
     def given(self, step: int, now: np.ndarray) -> np.ndarray:
-        """Expected values from a step on, each series foretelling itself.
+        """Expected values from a step on, each series predicted from itself.
 
         Parameters
         ----------
@@ -80,12 +80,12 @@ class Series:
         return later
 
     def given_totals(self, step: int, n_steps: int, now: np.ndarray) -> np.ndarray:
-        """Expected values of some steps, foretold by totals together.
+        """Expected values of some steps, predicted from the totals.
 
         Parameters
         ----------
         step, n_steps : int
-            The present step, and how many, itself included.
+            The present step, and the number of steps with it.
         now : float64, shape (n_batch, n_totals)
             Its totals.
 
@@ -105,34 +105,34 @@ class Series:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What happens on the days besides vehicles."""
+    """Prices, limits and loads of the days."""
 
     prices: Series  # buying, selling
-    lower_kw: Series  # least power of the vehicles below each group
-    upper_kw: Series  # most power
+    lower_kw: Series  # lowest power of the vehicles below each group
+    upper_kw: Series  # highest power
     base_load_kw: Series  # below each group
 
 
 class Source(Protocol):
-    """Where days come from."""
+    """A source of days."""
 
     def surroundings(self) -> Iterable[Track]:
-        """Days of which vehicles do not matter."""
+        """Days for prices, limits and loads."""
         ...
 
     def stays(self, n_days: int) -> Sequence[Track]:
-        """At most so many days with their vehicles."""
+        """At most `n` days with their vehicles."""
         ...
 
 
 class ModelDays:
-    """Days drawn from a scenario's models; it does not keep the world alive."""
+    """Days drawn from a scenario's models; holds only a weak reference to the world."""
 
     def __init__(self, world: World) -> None:
         self._world = weakref.proxy(world)
 
     def surroundings(self) -> Iterable[Track]:
-        """The days of so many seeds without their vehicles."""
+        """Days without their vehicles, one for each seed."""
         return (self._world.surroundings(seed) for seed in day_seeds(SEED, DRAWN_DAYS, "train"))
 
     def stays(self, n_days: int) -> Sequence[Track]:
@@ -147,27 +147,27 @@ class GivenDays:
         self._tracks = tracks
 
     def surroundings(self) -> Iterable[Track]:
-        """All of them."""
+        """All days."""
         return self._tracks
 
     def stays(self, n_days: int) -> Sequence[Track]:
-        """Where fewer are asked for, some that are spread evenly over them."""
+        """All days, or fewer, evenly spaced."""
         n_all = len(self._tracks)
         chosen = np.unique(np.linspace(0, n_all - 1, min(n_days, n_all)).round().astype(np.int64))
         return [self._tracks[k] for k in chosen.tolist()]
 
 
 class Sample:
-    """The days from which is expected.
+    """The days from which expectations are made.
 
     Parameters
     ----------
     source : Source
-        Gives the days.
+        Source of the days.
     site : SiteArrays
-        Whose days.
+        The site.
     whole_site : Site, optional
-        With the network above, where there is one.
+        The site with the network above, if there is one.
     """
 
     def __init__(self, source: Source, site: SiteArrays, whole_site: Site | None) -> None:
@@ -185,17 +185,17 @@ class Sample:
 
     @cached_property
     def grid_loads(self) -> Series:
-        """Loads [kW], [kvar] and generators [kW], [kvar] of the network, foretold by the totals of both.
+        """Loads [kW], [kvar] and generators [kW], [kvar] of the network, predicted from the totals of both.
 
-        Totals foretell the sum better than each element by itself does: a cold day shows in all loads together.
+        Totals predict the sum better than each element by itself: a cold day shows in all loads together.
         """
-        assert self._whole_site is not None  # whoever asks has a network
+        assert self._whole_site is not None  # only called with a network
         drawn = [day_loads(self._whole_site, day, k) for k, day in enumerate(self._source.surroundings())]
         tables = [np.stack(parts) for parts in zip(*drawn, strict=True)]  # four of (D, T, L) or (D, T, S)
         return Series(np.concatenate(tables, axis=2), np.stack([tables[k].sum(axis=2) for k in (0, 2)], axis=2))
 
     def vehicles(self, n_days: int) -> tuple[np.ndarray, float]:
-        """Stays of several days together, and how much of a vehicle each of them is: one over the days."""
+        """Stays of several days together, and the weight of each: one divided by the number of days."""
         if n_days not in self._vehicles:
             tables = [stays_of(self._site, day) for day in self._source.stays(n_days)] if n_days else []
             self._vehicles[n_days] = (np.concatenate(tables), 1.0 / len(tables)) if tables else (NOBODY, 1.0)
@@ -206,7 +206,7 @@ _SAMPLES: weakref.WeakKeyDictionary[World, Sample] = weakref.WeakKeyDictionary()
 
 
 def sample_of_models(world: World) -> Sample:
-    """Days drawn from a scenario's models; the same object as long as the world lives."""
+    """Days drawn from a scenario's models; the same object as long as the world exists."""
     if world not in _SAMPLES:
         _SAMPLES[world] = Sample(ModelDays(world), world.site.arrays, world.site)
     return _SAMPLES[world]
@@ -228,7 +228,7 @@ def sample_of_folder(folder: str, truth: Truth) -> Sample:
             raise TrackError(f"{file} has {_measures(track)}, the days that are played have {needed}")
     others = [track for track in given if not any(track == played for played in truth.tracks)]
     if not others:
-        raise TrackError(f"{folder}: no track there that is not itself played, so there is none to expect from")
+        raise TrackError(f"{folder}: it has no track besides those that are played; add tracks of other days")
     return Sample(GivenDays(others), truth.site, truth.whole_site)
 
 

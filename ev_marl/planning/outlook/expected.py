@@ -1,4 +1,4 @@
-"""What the scenario's models, or given days, let expect: means, moved by the present deviation from them."""
+"""Expectations from the scenario's models or from given days: means, corrected by the present deviation."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from ev_marl.world.world import World
 
 @OUTLOOKS.register("expected")
 class ExpectedOutlook:
-    """What the scenario's models let expect, given what is seen now; without models, that nothing changes.
+    """The mean of days drawn from the scenario's models, given the present values; without models, no change.
 
-    Prices, limits and loads of a later step are their mean over drawn days plus what the present deviation from that
-    foretells by least squares. Vehicles to come are those of several drawn days, each counted as one over their number.
+    Prices, limits and loads of a later step are their mean over drawn days plus the least-squares prediction from the
+    present deviation. Vehicles to come are those of several drawn days, each counted as one divided by their number.
 
     Parameters
     ----------
     tracks : str, optional
-        Folder of track files (or one of them) that are these days, instead of drawn ones; those that are being played
-        are left out.
+        Folder of track files, or one file, to use instead of drawn days; tracks that are being played are left out.
     """
 
     foresees = False
@@ -31,7 +30,7 @@ class ExpectedOutlook:
         self.tracks = tracks
 
     def begin(self, truth: Truth, world: World | None) -> None:
-        """Take the days from which is expected, and the prices, of which only those of the present step are read.
+        """Get the days for expectations, and the prices, of which only those of the present step are read.
 
         Raises
         ------
@@ -45,7 +44,7 @@ class ExpectedOutlook:
 
     @property
     def _sample(self) -> Sample | None:
-        """The days from which is expected; None where there are neither tracks nor models."""
+        """The days for expectations; None if there are neither tracks nor models."""
         if self._given is not None or self._world is None:
             return self._given
         return sample_of_models(self._world)
@@ -76,7 +75,7 @@ class ExpectedOutlook:
         return sample.surroundings.base_load_kw.given(present.step, present.base_load_kw)
 
     def vehicles(self, present: Present, n_days: int) -> Coming:
-        """Those of drawn days who arrive later."""
+        """The vehicles of drawn days that arrive later."""
         sample = self._sample
         if sample is None:
             return self._unmoved.vehicles(present, n_days)
@@ -89,7 +88,7 @@ class ExpectedOutlook:
         if sample is None:
             return self._unmoved.grid_loads(present, n_steps)
         now = present.grid
-        assert now is not None  # whoever asks has a network
+        assert now is not None  # only called with a network
         totals = np.stack([now.load_kw.sum(axis=1), now.generator_kw.sum(axis=1)], axis=1)
         expected = sample.grid_loads.given_totals(present.step, n_steps, totals)
         widths = [part.shape[1] for part in (now.load_kw, now.load_kvar, now.generator_kw)]

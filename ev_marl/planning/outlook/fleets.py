@@ -1,4 +1,4 @@
-"""Fleets: vehicles of several days put together by likeness, so that a programme has as many as come on one day."""
+"""Fleets: similar vehicles of several days put together, so that a programme has as many as one day has vehicles."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from ev_marl.planning.outlook.base import NOBODY
 from ev_marl.simulation.days import STAY, set_rates
 from ev_marl.site.arrays import SiteArrays
 
-STAY_CLASSES = 2  # vehicles that arrive about the same time: those that stay short, those that stay long
+STAY_CLASSES = 2  # vehicles with similar arrivals: those with short stays, those with long stays
 LEAST_ARRIVAL_CLASSES = 4
 _NO_TAPER_H = 1e-9
 
 
 def fleets(one: np.ndarray, weight: float, site: SiteArrays, n_steps: int, step_h: float) -> np.ndarray:
-    """Vehicles of several days as fleets, alike ones together, each vehicle at `weight` of its size.
+    """Vehicles of several days as fleets of similar vehicles, each vehicle at `weight` of its size.
 
-    Vehicles are alike if they hang on the same group, can or cannot feed back, arrive about the same time, and stay
-    about as long; there are about as many fleets as vehicles on a day. Powers and energies are summed; arrival,
-    deadline and efficiencies are means. A fleet charges at full power until it is full, without taper.
+    Vehicles are similar if they belong to the same group, all have V2G or none has it, and arrivals and stays are
+    similar; there are about as many fleets as vehicles in a day. Powers and energies are summed; arrival, deadline and
+    efficiencies are means. A fleet charges at full power until it is full, without taper.
 
     Parameters
     ----------
     one : STAY, shape (n_stays,)
-        Vehicles of all days; those that are there from the start are left out.
+        Vehicles of all days; those that are present at the start are left out.
     weight : float
         One over the number of days.
     site : SiteArrays

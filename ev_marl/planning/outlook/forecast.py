@@ -1,9 +1,9 @@
-"""Forecasts: the truth with an error that grows with lead time, the same for everybody who asks on the same day.
+"""Forecasts: the truth with an error that grows with lead time, the same for all policies on the same day.
 
-An error is a first-order process of the step that is forecast, less what the present step tells of it: with z of unit
-variance and memory τ, e(t, k) = z(k) − exp(−(k − t)Δ/τ)·z(t). So it is 0 now, its standard deviation rises with the
-lead as sqrt(1 − exp(−2·lead/τ)), neighbouring steps err alike, and each new forecast corrects the last one by what was
-learned in the step: the error of the best forecast of such a process. It does not depend on the length of the step.
+The error is that of the best forecast of a first-order autoregressive process z of unit variance and memory τ:
+e(t, k) = z(k) − exp(−(k − t)Δ/τ)·z(t). So it is 0 now, its standard deviation grows with the lead time as
+sqrt(1 − exp(−2·lead/τ)), errors of neighbouring steps are similar, and a new forecast is consistent with the one
+before. It does not depend on the length of the step.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ _PRICES, _LOADS, _GENERATORS, _ARRIVALS = range(4)  # streams of random numbers 
 
 @OUTLOOKS.register("forecast")
 class ForecastOutlook:
-    """The truth with an error that grows with lead time; without any error it is `known`.
+    """The truth with an error that grows with lead time; with all errors 0 it is `known`.
 
-    Errors of a day are drawn from its start, the seed that it was drawn with, and the option `seed`: they are the same
-    for every policy, in every process, whatever else is changed on that day.
+    Errors of a day follow from its start, its seed, and the option `seed`: they are the same for every policy and in
+    every process, also if the day is edited.
 
     Parameters
     ----------
     price_error : float
-        Standard deviation of the error of prices far ahead, of buying and selling alike [currency/kWh].
+        Standard deviation of prices at long lead times, the same for buying and selling [currency/kWh].
     load_error : float
-        That of base loads, over the largest of the group on the day; limits of vehicles' power follow from it. That of
-        loads and generators of the network, over each one's own power [-].
+        That of base loads, as a share of the group's largest of the day; limits of the vehicles' power follow from it.
+        That of loads and generators of the network, as a share of the power of each [-].
     arrival_error_h : float
-        That of the times at which vehicles come; they stay as long as they will [h].
+        That of arrivals; the length of stay is true [h].
     memory_h : float
-        τ: at a lead of τ, 93 % of the standard deviation is reached [h].
+        τ; at a lead time of τ, 93 % of the standard deviation is reached [h].
     seed : int
-        Another one gives other errors.
+        Seed of the errors.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ForecastOutlook:
         self.foresees = not any(errors.values())
 
     def begin(self, truth: Truth, world: World | None) -> None:
-        """Keep the days; their errors are drawn when they are asked for."""
+        """Keep the days; their errors are drawn on demand."""
         self._truth, self._drawn = truth, dict[int, np.ndarray]()
         self._lag1 = math.exp(-truth.days.step_h / self.memory_h)
         self._known = KnownOutlook()
@@ -82,7 +82,7 @@ class ForecastOutlook:
         return buy + error, sell + error
 
     def limits_kw(self, present: Present) -> tuple[np.ndarray, np.ndarray]:
-        """Limits that the forecast base load leaves."""
+        """Limits of the vehicles' power that follow from the forecast base load."""
         if not self.load_error:
             return self._known.limits_kw(present)
         load_kw = self.base_load_kw(present)
@@ -100,7 +100,7 @@ class ForecastOutlook:
         return wrong_kw
 
     def vehicles(self, present: Present, n_days: int) -> Coming:
-        """Vehicles of the day, earlier or later than they will come."""
+        """Vehicles of the day, with an error of the arrival time."""
         stays, step = self._truth.stays, present.step
         if self.arrival_error_h:
             arrives = stays["arrival_step"]
@@ -116,7 +116,7 @@ class ForecastOutlook:
         return still_to_come(self._truth, stays, present.day, step)
 
     def grid_loads(self, present: Present, n_steps: int) -> Injections:
-        """Loads and generators of the day, all loads wrong by one share, all generators by another."""
+        """Loads and generators of the day, with one relative error for all loads and one for all generators."""
         known = self._known.grid_loads(present, n_steps)
         if not self.load_error:
             return known

@@ -1,4 +1,4 @@
-"""The truth: everything is known in advance."""
+"""The truth: the whole day is known in advance."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ev_marl.world.world import World
 
 @OUTLOOKS.register("known")
 class KnownOutlook:
-    """Everything is known in advance, as the tracks hold it."""
+    """The whole day is known in advance, as in its track."""
 
     foresees = True
 

@@ -1,4 +1,4 @@
-"""From what a user writes, a name for everything or one for each kind, to an outlook."""
+"""Makes an outlook from what a user writes: one name for all kinds, or names by kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ev_marl.support.errors import OptionError
 from ev_marl.world.world import World
 
 OutlookLike = str | OutlookOptions | OutlookByKind | Mapping[str, Any] | Outlook
-"""An outlook by name ("forecast"), as in a scenario file ({"prices": "forecast", "vehicles": "present"}), or made."""
+"""A name ("forecast"), a mapping as in a scenario ({"prices": "forecast", "vehicles": "present"}), or an outlook."""
 
 EXPECTED = "expected"
 METHODS: dict[Kind, str] = {
@@ -36,7 +36,7 @@ class ComposedOutlook:
     Parameters
     ----------
     of : mapping of kind to Outlook
-        Which one is asked; the same one may stand for several kinds.
+        The outlook of each kind; one outlook may be used for several kinds.
     """
 
     def __init__(self, of: Mapping[Kind, Outlook]) -> None:
@@ -44,15 +44,15 @@ class ComposedOutlook:
 
     @property
     def foresees(self) -> bool:
-        """Whether anything besides prices, which may be published, is told in advance without error."""
+        """Whether the true future of anything besides prices is known without error; prices may be published."""
         return any(self.of[kind].foresees for kind in KINDS if kind != "prices")
 
     def knows(self, kind: Kind) -> bool:
-        """Whether a kind is known, so that what is thought of a step does not change until it comes."""
+        """Whether a kind is known, so that the value expected of a step never changes."""
         return isinstance(self.of[kind], KnownOutlook)
 
     def begin(self, truth: Truth, world: World | None) -> None:
-        """Prepare all for other days."""
+        """Prepare all outlooks for other days."""
         self._declared = truth.days.stays
         for outlook in {id(one): one for one in self.of.values()}.values():
             outlook.begin(truth, world)
@@ -68,47 +68,47 @@ class ComposedOutlook:
         return told
 
     def prices(self, day: Rows, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """As the outlook for prices says."""
+        """From the outlook for prices."""
         return self.of["prices"].prices(day, step)
 
     def limits_kw(self, present: Present) -> tuple[np.ndarray, np.ndarray]:
-        """As the outlook for limits says."""
+        """From the outlook for limits."""
         return self.of["limits"].limits_kw(present)
 
     def base_load_kw(self, present: Present) -> np.ndarray:
-        """As the outlook for base load says."""
+        """From the outlook for base load."""
         return self.of["base_load"].base_load_kw(present)
 
     def vehicles(self, present: Present, n_days: int) -> Coming:
-        """As the outlook for vehicles says."""
+        """From the outlook for vehicles."""
         return self.of["vehicles"].vehicles(present, n_days)
 
     def grid_loads(self, present: Present, n_steps: int) -> Injections:
-        """As the outlook for the grid says."""
+        """From the outlook for the grid."""
         return self.of["grid"].grid_loads(present, n_steps)
 
 
 def make_outlook(*choices: OutlookLike | None) -> ComposedOutlook:
     """Make an outlook.
 
-    Prices are known and everything else is expected, unless said otherwise: later choices go over earlier ones, kind by
-    kind, and None says nothing.
+    By default prices are known and all other kinds are expected. Later choices replace earlier ones, kind by kind; None
+    changes nothing.
 
     Parameters
     ----------
     *choices : str, mapping or Outlook
         A registered name or `module:Class`, which is imported, with options as
-        `{name: forecast, options: {price_error: 0.05}}`, for every kind that it speaks of; or a mapping with one of
-        these for each of some kinds.
+        `{name: forecast, options: {price_error: 0.05}}`, for every kind that it covers; or a mapping from kinds to
+        these.
 
     Raises
     ------
     UnknownNameError
         If there is no such outlook; the message lists those that exist.
     OptionError
-        If an outlook does not take its options, or does not speak of a kind that it is named for.
+        If an outlook does not have these options, or does not cover a kind for which it is named.
     ScenarioError
-        If a mapping is not what a scenario file may say.
+        If a mapping is not allowed in a scenario file.
     """
     named = [_read(choice) for choice in (USUAL, *choices)]
     tracks = [choice.tracks for choice in named if isinstance(choice, OutlookByKind) and choice.tracks is not None]
@@ -125,7 +125,7 @@ def make_outlook(*choices: OutlookLike | None) -> ComposedOutlook:
             asked: dict[Kind, Outlook] = {kind: make(source) for kind in KINDS if (source := getattr(choice, kind))}
             for kind, outlook in asked.items():
                 if not hasattr(outlook, METHODS[kind]):
-                    raise OptionError(f"{_called(choice, kind)} says nothing of {kind}: it has no `{METHODS[kind]}`")
+                    raise OptionError(f"{_called(choice, kind)} does not cover {kind}: it has no `{METHODS[kind]}`")
             of.update(asked)
         else:
             of.update({kind: make(choice) for kind in KINDS if hasattr(make(choice), METHODS[kind])})
@@ -133,7 +133,7 @@ def make_outlook(*choices: OutlookLike | None) -> ComposedOutlook:
 
 
 def checked(choice: OutlookLike | None) -> OutlookLike | None:
-    """The same choice, of which `make_outlook` can make an outlook; if it cannot, it raises here."""
+    """The same choice, checked: raises an error if `make_outlook` could not make it."""
     make_outlook(choice)
     return choice
 

@@ -1,6 +1,6 @@
-"""Whether tracks are days such as the scenario's models draw, for policies that expect what the models say.
+"""Differences between tracks and the days of the scenario's models, for policies that expect what the models say.
 
-A world and the tracks that are to be played come in; what differs goes out in words, with numbers.
+A world and the tracks to be played come in; the differences go out as texts with numbers.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from ev_marl.world.world import World
 
 DAYS = 30  # drawn to compare with
 LEAST_SHARE = 0.1  # smaller differences do not matter [-]
-LEAST_SPREADS = 3.0  # nor do those within so many standard errors of the difference of two means
+LEAST_SPREADS = 3.0  # nor do differences within so many standard errors
 
 
 def mismatches(world: World, tracks: Sequence[Track]) -> list[str]:
-    """What is different on the tracks than on days that the models draw.
+    """Differences between the tracks and days drawn from the models.
 
-    Vehicles a day, the energy due to them, the mean base load of the site, and the mean load of the network are
-    compared. Only differences that are larger than chance and than a tenth are told.
+    Compared are vehicles a day, the energy due to them, the mean base load of the site, and the mean load of the
+    network. Only differences above a tenth and above three standard errors are reported.
 
     Parameters
     ----------
     world : World
         The scenario's models.
     tracks : sequence of Track
-        Of the world's site.
+        Tracks of the world's site.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Nothing changes: what is seen now stays to the end of the episode, and nobody comes."""
+"""No change: the present values stay to the end of the episode, and no vehicles come."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ev_marl.world.world import World
 
 @OUTLOOKS.register("present")
 class PresentOutlook:
-    """Nothing changes: prices, limits and loads stay as they are now, and nobody comes."""
+    """No change: prices, limits and loads stay as they are now, and no vehicles come."""
 
     foresees = False
 
@@ -34,12 +34,12 @@ class PresentOutlook:
         return _stays(present.base_load_kw, present)
 
     def vehicles(self, present: Present, n_days: int) -> Coming:
-        """Nobody."""
+        """No vehicles."""
         return Coming(NOBODY, np.empty((present.n_batch, 0), dtype=bool), 1.0)
 
     def grid_loads(self, present: Present, n_steps: int) -> Injections:
-        """The present state, again and again."""
-        assert present.grid is not None  # whoever asks has a network
+        """The present state in every step."""
+        assert present.grid is not None  # only called with a network
         return present.grid.rows(np.repeat(np.arange(present.n_batch), n_steps))
 
 

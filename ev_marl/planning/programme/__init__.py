@@ -1,1 +1,1 @@
-"""The linear programme of a day, or of what is left of it: pairs, rows and cuts."""
+"""The linear programme of a day, or of the rest of a day: pairs, rows and cuts."""

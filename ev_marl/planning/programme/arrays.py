@@ -1,7 +1,7 @@
 """The programme of a day on arrays, as model predictive control solves it: a variable is a column.
 
-What is ahead and what counts come in; costs, bounds and rows go out. It states what `ev_marl.optimum.model` states in
-Pyomo, without an object for every number, because those take longer to make than the program takes to solve.
+An `Ahead` and an objective come in; costs, bounds and rows go out. It is the same programme as that of
+`ev_marl.optimum.model` in Pyomo, without an object for every number, because making those takes longer than solving.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ class ArrayDay(Programme):
     site : SiteArrays
         The site.
     ahead : Ahead
-        What is known or expected.
+        The known or expected future.
     objective : Objective
         What is minimised, and whether group limits are constraints.
     grid : callable, optional
-        Makes the network that terms may price; left out, they can price none.
+        Makes the model of the network that terms may price; without it, terms that price the network are refused.
 
     Attributes
     ----------
     cost : float64, shape (n_columns,)
         Of each column [currency].
     offset : float
-        What is paid whatever is done [currency].
+        Cost that does not depend on the variables [currency].
     lower, upper : float64, shape (n_columns,)
         Bounds of the columns.
     rows : Rows
@@ -47,9 +47,9 @@ class ArrayDay(Programme):
     taper : TaperCuts
         Of the charge curves.
     exclusive : ExclusiveCuts
-        Pairs of columns of which one is 0: powers of the pairs of `two_way` first, then those that terms asked for.
+        Pairs of columns of which one is 0: powers of the pairs of `two_way` first, then those added by terms.
     convex : ConvexCuts
-        Of the convex functions that terms asked for.
+        Of the convex functions added by terms.
 
     Raises
     ------
@@ -153,7 +153,7 @@ class ArrayDay(Programme):
         self._rows.append(Rows.of_entries(one.row, one.column, one.value, *bounds))
 
     def _range(self, expression: Linear) -> tuple[np.ndarray, np.ndarray]:
-        """Least and most that K expressions can be, within the bounds of their variables."""
+        """Lowest and highest values of K expressions, within the bounds of their variables."""
         lower, upper = np.concatenate(self._lower), np.concatenate(self._upper)
         ends = np.stack([expression.value * lower[expression.column], expression.value * upper[expression.column]])
         return tuple(

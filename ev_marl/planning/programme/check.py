@@ -1,4 +1,4 @@
-"""Whether plans can be made with every term of an objective, found out before anything runs."""
+"""Check, before anything runs, that plans can be made with every term of an objective."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ev_marl.support.errors import ObjectiveError
 
 
 class _AnyGrid:
-    """Variables for whatever terms ask of a network; implements `GridModel`."""
+    """Variables for all quantities of a network that terms may use; implements `GridModel`."""
 
     def __init__(self, day: ArrayDay) -> None:
         self._day = day
@@ -27,23 +27,23 @@ class _AnyGrid:
 
 
 def check_expressions(objective: Objective, site: SiteArrays, who: str, *, with_grid: bool = False) -> None:
-    """State every term for a step in which nobody is there.
+    """State every term for a step without vehicles.
 
     Parameters
     ----------
     objective : Objective
-        What counts.
+        The objective.
     site : SiteArrays
         The site.
     who : str
-        Who plans, for messages.
+        The planner's name, for messages.
     with_grid : bool
         Whether its plans model the network above the site.
 
     Raises
     ------
     ObjectiveError
-        If a term has no expression, or one of something that such plans do not model.
+        If a term has no expression, or if its expression uses something that these plans do not model.
     """
     try:
         ArrayDay(site, Ahead.empty(site, 1, 1.0), objective, _AnyGrid if with_grid else None)

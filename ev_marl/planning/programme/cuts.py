@@ -1,8 +1,8 @@
-"""Rows that hold for every policy and are added when a solution breaks them.
+"""Cuts: rows that hold for every policy and are added when a solution violates them.
 
-A point comes in, the rows that it breaks and by how much go out. Three families: tangents of the battery's flow F
+A point comes in; the rows that it violates, and by how much, go out. Three families: tangents of the battery's flow F
 (concave, so no tangent cuts off a reachable state), tangents of convex costs (Kelley's method), and x/X + y/Y <= 1, the
-hull of "either x or y", above all of charging and discharging.
+convex hull of "either x or y", used for charging and discharging.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from ev_marl.planning.programme.programme import Pairs
 from ev_marl.planning.programme.rows import Rows
 from ev_marl.site.charge_curve import energy_after
 
-FIRST_TANGENTS = 5  # of each convex function; more come where a solution needs them
+FIRST_TANGENTS = 5  # of each convex function; more are added where a solution needs them
 
 
 def flow_slope(
     energy_kwh: np.ndarray, hours: float, rate_kw: np.ndarray, capacity_kwh: np.ndarray, tau_h: np.ndarray
 ) -> np.ndarray:
-    """F'(e): how much more energy is in the battery after charging at full power, per energy more before.
+    """F'(e): derivative of the energy after charging at full power with respect to the energy before.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ def flow_slope(
 class TaperCuts:
     """Tangents of F: energy at the end <= F(at) + F'(at)·(energy at the start − at).
 
-    Only for pairs whose battery can be full enough for F to bend; the first step of a session needs none, as its
-    energy at the start is known and F of it is the variable's upper bound.
+    Only for pairs whose battery can be in the taper. The first step of a session needs none: its energy at the start is
+    known, and F of it is the upper bound of the variable.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class TaperCuts:
         )
 
     def first(self) -> Rows:
-        """A tangent for every pair, at the most energy that the battery can hold at the start."""
+        """A tangent for every pair, at the highest possible energy at the start of the step."""
         return self.at(np.arange(len(self.pair)), self._most_kwh)
 
     def excess_kwh(self, x: np.ndarray) -> np.ndarray:
@@ -107,23 +107,23 @@ class ExclusiveCuts:
     second_column: np.ndarray  # int64 (n,)  y
     first_most: np.ndarray  # float64 (n,)  X, above 0
     second_most: np.ndarray  # float64 (n,)  Y, above 0
-    weight: np.ndarray  # float64 (n,)  a point that has both mostly means x where weight·x >= y
+    weight: np.ndarray  # float64 (n,)  if a point has both, x is the larger one where weight·x >= y
 
     def __len__(self) -> int:
         return len(self.first_column)
 
     def both(self, x: np.ndarray, tolerance: float) -> np.ndarray:
-        """Pairs of which a point has both: their product is above the tolerance, bool, shape (n,)."""
+        """Pairs of which both are above 0 at a point: their product exceeds the tolerance, bool, shape (n,)."""
         product: np.ndarray = x[self.first_column] * x[self.second_column]
         return product > tolerance
 
     def mostly_first(self, x: np.ndarray) -> np.ndarray:
-        """Whether a point mostly means the first one, bool, shape (n,)."""
+        """Whether the first one is the larger at a point, weighted, bool, shape (n,)."""
         mostly: np.ndarray = self.weight * x[self.first_column] >= x[self.second_column]
         return mostly
 
     def broken(self, x: np.ndarray, tolerance: float) -> Rows:
-        """Rows that the point breaks by more than the tolerance [-]."""
+        """Rows that the point violates by more than the tolerance [-]."""
         used = x[self.first_column] / self.first_most + x[self.second_column] / self.second_most
         which = np.flatnonzero(used > 1.0 + tolerance)
         if not len(which):
@@ -138,7 +138,7 @@ class ExclusiveCuts:
 
 @dataclass(frozen=True)
 class ConvexFunctions:
-    """Constraints epigraph >= value(argument) for K convex functions of one number each, which are kept by tangents."""
+    """Constraints epigraph >= value(argument) for K convex functions of one number each, kept by tangents."""
 
     epigraph: np.ndarray  # int64 (K,)  columns
     argument: np.ndarray  # int64 (K,)  columns
@@ -164,12 +164,12 @@ class ConvexFunctions:
 
 
 class ConvexCuts:
-    """Tangents of the convex functions that terms asked for.
+    """Tangents of the convex functions added by terms.
 
     Parameters
     ----------
     functions : sequence of ConvexFunctions
-        What terms asked for.
+        The functions added by terms.
     cost : float64, shape (n_columns,)
         Cost of the program's columns.
     """
@@ -182,7 +182,7 @@ class ConvexCuts:
         return sum(len(functions.epigraph) for functions in self._functions)
 
     def cost_of_excess(self, x: np.ndarray) -> np.ndarray:
-        """What the point would cost more if each epigraph variable were as high as its function.
+        """Additional cost of the point if each epigraph variable were as high as its function.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
-"""Linear expressions on columns of a program, many at once: what objective terms calculate with in place of Pyomo's.
+"""Vectors of linear expressions on columns of a programme; objective terms use them instead of Pyomo's expressions.
 
-Variables are such expressions, too. Plain operators work (+, -, * with numbers and arrays, sum), on all expressions of
-a vector in one go, so that stating a term takes a few array operations.
+Variables are such expressions, too. The usual operators (+, -, * with numbers and arrays, sum) work on all expressions
+of a vector at once, so that stating a term takes a few array operations.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Linear:
     """
 
     __slots__ = ("column", "constant", "row", "value")
-    __array_ufunc__ = None  # an array on the left leaves the operation to this class
+    __array_ufunc__ = None  # an array on the left uses the operators of this class
 
     def __init__(self, row: np.ndarray, column: np.ndarray, value: np.ndarray, constant: np.ndarray | float) -> None:
         self.row, self.column, self.value = row, column, value

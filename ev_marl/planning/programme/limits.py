@@ -1,4 +1,4 @@
-"""What a programme knows of the network above the site: rows in the powers of sessions, and what terms may price."""
+"""The network above the site in a programme: rows in the powers of sessions, and variables that terms may price."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ class PowerRows:
 
 
 class FurtherRows(Protocol):
-    """Rows beside those of the groups: some that hold, and those that a plan turns out to break."""
+    """Rows beside those of the groups: initial rows, and rows that a plan violates."""
 
     def model(self, day: ArrayDay) -> GridModel:
-        """What terms may price, as variables of the programme; asked for before anything else."""
+        """The variables of the programme that terms may price; called before all other methods."""
         ...
 
     def kept(self) -> PowerRows:
-        """Rows to begin with."""
+        """Initial rows."""
         ...
 
     def broken(self, power_kw: np.ndarray, x: np.ndarray) -> PowerRows | None:
-        """Rows that a plan breaks; None: there are none.
+        """Rows that a plan violates, or None.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
-"""The programme of a day, or of what is left of it: what is known, its variables, and the rows of its physics.
+"""The programme of a day, or of the rest of a day: known data, variables, and the rows of the physics.
 
-What lies ahead comes in; columns and rows go out, for the optimum to state in Pyomo and for model predictive control to
-solve as they are. What the terms of the objective add is theirs, see `DayModel`.
+An `Ahead` comes in; columns and rows go out. The optimum states them in Pyomo, model predictive control solves them as
+arrays. Terms of the objective add their own parts, see `DayModel`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Pairs:
     previous: np.ndarray  # int64 (N,)  pair of the same session one step earlier, −1 at the first
     last: np.ndarray  # int64 (S,)  pair of the session's last step
     discharge: np.ndarray  # int64 (D,)  pairs that can discharge
-    least_kwh: np.ndarray  # float64 (N,)  least energy that the battery can hold at the end of the step
-    start_most_kwh: np.ndarray  # float64 (N,)  most energy that it can hold at the beginning of the step
-    end_most_kwh: np.ndarray  # float64 (N,)  and at the end: full power since arrival
+    least_kwh: np.ndarray  # float64 (N,)  lowest possible energy at the end of the step
+    start_most_kwh: np.ndarray  # float64 (N,)  highest possible energy at the start of the step
+    end_most_kwh: np.ndarray  # float64 (N,)  and at the end of the step: full power since arrival
     group_first: np.ndarray  # int64 (T, G)  pairs below group g at step t: [group_first, group_end)
     group_end: np.ndarray  # int64 (T, G)
     group_first_discharge: np.ndarray  # int64 (T, G)  the same for positions in `discharge`
@@ -46,7 +46,7 @@ class Pairs:
 
     @classmethod
     def of(cls, site: SiteArrays, stays: np.ndarray, n_steps: int, step_h: float) -> Pairs:
-        """Pairs of sessions; several may stand at one port at once.
+        """Pairs of sessions; several may be at one port at once.
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ class Pairs:
         )
 
     def binding_limits(self, site: SiteArrays, lower_kw: np.ndarray, upper_kw: np.ndarray) -> np.ndarray:
-        """Which group limits can bind at all: those that the vehicles there and the limits further down do not imply.
+        """Group limits that can bind: those that are not implied by the vehicles below and the limits further down.
 
         Parameters
         ----------
@@ -123,7 +123,7 @@ class Pairs:
         )
         for side, (limit_kw, pair_kw) in enumerate(sides):
             total_kw = np.concatenate([[0.0], np.cumsum(pair_kw)])
-            # Most that can flow below each group: that of its subgroups, plus the ports that hang on it directly.
+            # Highest possible flow below each group: that of its subgroups, plus its own ports.
             most_kw = total_kw[self.group_end] - total_kw[self.group_first]
             for group in range(site.n_groups - 1, -1, -1):
                 flow_kw = most_kw[:, group]
@@ -137,7 +137,7 @@ class Pairs:
 
 
 class Programme:
-    """Facts, variables and physics; base of the implementations of `DayModel`, where the attributes are described.
+    """Data, variables and physics; base class of the implementations of `DayModel`, which describes the attributes.
 
     The variables are numbered: charge, discharge, energy at the end of each pair's step, shortfall of each session that
     can have one.
@@ -147,18 +147,18 @@ class Programme:
     site : SiteArrays
         The site.
     ahead : Ahead
-        What is known or expected.
+        The known or expected future.
 
     Attributes
     ----------
     pairs : Pairs
-        What the variables belong to.
+        The (session, step) pairs of the variables.
     charge_column, discharge_column, energy_column, shortfall_column : int64, shape (N,), (D,), (N,), (O,)
         Numbers of the variables.
     column_least, column_most : float64, shape (2·N + D + O,)
         Their bounds.
     two_way : int64, shape (n_two_way,)
-        Positions in `discharge` of the pairs that can charge, too.
+        Positions in `discharge` of the pairs that can also charge.
     """
 
     grid: GridModel | None = None
@@ -195,13 +195,13 @@ class Programme:
 
     @property
     def most_kw(self) -> np.ndarray:
-        """Most power that the vehicles below each group can draw, float64, shape (T, G) [kW]."""
+        """Highest possible power of the vehicles below each group, float64, shape (T, G) [kW]."""
         total_kw = np.concatenate([[0.0], np.cumsum(self._charge_kw)])
         return np.asarray(total_kw[self.pairs.group_end] - total_kw[self.pairs.group_first])
 
     @property
     def least_kw(self) -> np.ndarray:
-        """Least, where they feed back all they can, float64, shape (T, G) [kW]."""
+        """Lowest possible power, with full discharging, float64, shape (T, G) [kW]."""
         total_kw = np.concatenate([[0.0], np.cumsum(self._discharge_kw)])
         return np.asarray(total_kw[self.pairs.group_first_discharge] - total_kw[self.pairs.group_end_discharge])
 
@@ -222,14 +222,14 @@ class Programme:
         )
 
     def owed(self) -> Rows:
-        """Shortfall + energy at the deadline >= due, one row for each session that can be short of it."""
+        """Shortfall + energy at the deadline >= due, one row for each session that can have a shortfall."""
         session = self.owed_sessions
         columns = np.column_stack([self.shortfall_column, self.energy_column[self.pairs.last[session]]])
         due_kwh = self.sessions["due_kwh"][session]
         return Rows.of_columns(columns, np.ones(columns.shape), due_kwh, np.full(len(due_kwh), np.inf))
 
     def group_limits(self) -> tuple[np.ndarray, np.ndarray, Rows]:
-        """lower <= Σ (c − d) <= upper: steps and groups in which it can bind, and a row for each."""
+        """lower <= Σ (c − d) <= upper: steps and groups where it can bind, with one row for each."""
         export_binds, import_binds = self.pairs.binding_limits(self.site, self.lower_kw, self.upper_kw)
         step, group = np.nonzero(export_binds | import_binds)
         rows = Rows.of_entries(
@@ -245,7 +245,7 @@ class Programme:
         Parameters
         ----------
         group, step : int64, shape (K,)
-            Where and when.
+            Groups and steps.
 
         Returns
         -------
@@ -267,7 +267,7 @@ class Programme:
 
     @property
     def round_trip(self) -> np.ndarray:
-        """η⁺·η⁻ of the pairs that can do both, float64, shape (n_two_way,) [-]."""
+        """η⁺·η⁻ of the pairs that can charge and discharge, float64, shape (n_two_way,) [-]."""
         session = self.pair_session[self.discharge_pairs[self.two_way]]
         efficiency: np.ndarray = (
             self.sessions["charge_efficiency"][session] * self.sessions["discharge_efficiency"][session]

@@ -1,7 +1,7 @@
 """The linear programme that model predictive control solves in every step: arrays in, powers of this step out.
 
-What is ahead (sessions, prices, limits from now on) and what counts come in. It is the programme of the cooperative
-optimum on arrays, see `arrays`, given to HiGHS, with the cuts that its solutions ask for.
+An `Ahead` (sessions, prices, limits from now on) and an objective come in. It is the programme of the cooperative
+optimum on arrays, see `arrays`, solved by HiGHS, with cuts where solutions violate them.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ CONVEX_TOLERANCE = 1e-4  # relative, of convex costs that are kept by tangents [
 
 @dataclass(frozen=True)
 class Decision:
-    """What a programme came to."""
+    """The solution of a programme."""
 
-    power_kw: np.ndarray  # float64 (n_here,)  of the vehicles that are there, in this step
+    power_kw: np.ndarray  # float64 (n_here,)  of the connected vehicles, in this step
     cost: float  # of all steps from now on, as planned [currency]
 
 
@@ -45,12 +45,12 @@ class Program:
     site : SiteArrays
         The site.
     ahead : Ahead
-        What is known or expected from now on.
+        The known or expected future.
     objective : Objective
-        What counts.
+        The objective.
     waiting_per_kwh_h : float
-        Added to the price of charging for every hour that it is put off, to choose among equally cheap steps
-        [currency/(kWh·h)]; the cost of a decision is without it.
+        Added to the price of charging for every hour of delay, to choose among equally cheap steps [currency/(kWh·h)];
+        the cost of a decision is without it.
     tolerance_kwh : float
         How far a solution may lie above the charge curve [kWh].
     convex_tolerance : float
@@ -91,7 +91,7 @@ class Program:
             self._run_rounds()
 
     def decision(self) -> Decision:
-        """Powers of the vehicles that are there, and the planned cost."""
+        """Powers of the connected vehicles, and the planned cost."""
         now_kw = self.planned_kw()[0, : self._ahead.n_here]
         return Decision(now_kw, float(self._day.cost @ self._x) + self._day.offset)
 
@@ -120,7 +120,7 @@ class Program:
 
     def _give_to_highs(self, cost: np.ndarray, rows: Rows) -> None:
         day = self._day
-        if not np.isfinite(cost).all():  # HiGHS would take it for a number
+        if not np.isfinite(cost).all():  # HiGHS would treat it as a number
             raise SolverError("a price is not finite, so there is no optimum")
         self._highs = make_highs(presolve="off")  # presolving takes longer than it saves
         status = self._highs.passModel(
@@ -144,7 +144,7 @@ class Program:
             raise SolverError("HiGHS does not take the programme: a limit or an energy is not a number")
 
     def _run_rounds(self) -> None:
-        """Solve, add the rows that the solution breaks, solve again."""
+        """Solve, add the rows that the solution violates, and solve again."""
         for _ in range(MOST_ROUNDS):
             self._highs.run()
             status = self._highs.getModelStatus()
@@ -173,9 +173,9 @@ class Program:
         return rows if beyond is None else self._in_powers(beyond)
 
     def _go_one_way_now(self) -> bool:
-        """Let what would be both, of which one should be 0, be what it mostly is; whether anything would.
+        """If both variables of a pair are above 0, set the smaller one to 0; returns whether any pair was changed.
 
-        Of vehicles that would charge and discharge at once, only in this step: later ones are planned anew.
+        For charging and discharging at once, only in this step: later steps are planned again.
         """
         day, pairs = self._day, self._day.exclusive
         decided = np.ones(len(pairs), dtype=bool)

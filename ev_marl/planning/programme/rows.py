@@ -1,4 +1,4 @@
-"""Rows of a linear program in compressed form, whoever states or solves it."""
+"""Rows of a linear programme in compressed form."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Rows:
     def of_entries(
         cls, row: np.ndarray, column: np.ndarray, value: np.ndarray, lower: np.ndarray, upper: np.ndarray
     ) -> Rows:
-        """Rows from coefficients in any order; those of a row keep theirs. No column may come twice in a row.
+        """Rows from coefficients in any order, which is kept within a row. No column may occur twice in a row.
 
         Parameters
         ----------
         row, column : int64, shape (Z,)
-            Where each coefficient stands.
+            Row and column of each coefficient.
         value : float64, shape (Z,)
             The coefficients.
         lower, upper : float64, shape (K,)

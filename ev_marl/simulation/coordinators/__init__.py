@@ -1,7 +1,7 @@
-"""Who gets power when there is not enough: setpoints in, powers that keep every shared limit out.
+"""Coordinators: setpoints come in, granted powers that keep every shared limit go out.
 
-`none` grants everything, `proportional` scales, `priority` serves the urgent first, `nearest` stays as close to the
-setpoints as the limits allow. Others are a class with the `Coordinator` protocol, named in YAML as `module:Class`.
+`none` grants everything, `proportional` scales, `priority` serves the least laxity first, `nearest` stays as close to
+the setpoints as the limits allow. Your own is a class with the `Coordinator` protocol, named in YAML as `module:Class`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def make_coordinator(model: str | CoordinatorOptions, *, trust: bool = True) -> 
     model : str or CoordinatorOptions
         A registered name or `module:Class`, with options where it takes some.
     trust : bool
-        Whether `module:Class` may be imported; not where the name comes from a file that nobody trusts.
+        Whether `module:Class` may be imported; false if the name comes from a file that is not trusted.
 
     Returns
     -------

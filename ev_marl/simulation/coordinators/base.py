@@ -1,4 +1,4 @@
-"""What a coordinator is: it turns the powers asked for into powers that respect every shared limit."""
+"""The protocol of coordinators, which turn setpoints into granted powers that keep every shared limit."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ev_marl.support.registry import Registry
 class Request:
     """One step's request; B batch rows, P ports, G groups. All float64; coordinators must not write to these arrays."""
 
-    setpoint_kw: np.ndarray  # (B, P)  asked for, within [lo_kw, hi_kw]
-    lo_kw: np.ndarray  # (B, P)  <= 0: what the port can do in this step
+    setpoint_kw: np.ndarray  # (B, P)  setpoint, within [lo_kw, hi_kw]
+    lo_kw: np.ndarray  # (B, P)  <= 0: lowest power of the port in this step
     hi_kw: np.ndarray  # (B, P)  >= 0
     lower_kw: np.ndarray  # (B, G)  <= 0: clamped export limit of each group, −inf: none
     upper_kw: np.ndarray  # (B, G)  >= 0: clamped import limit, inf: none
@@ -26,10 +26,10 @@ class Request:
 
 @runtime_checkable
 class Coordinator(Protocol):
-    """Grants power. It only curtails: granted lies between 0 and the setpoint, port by port."""
+    """Grants power. It only curtails: the granted power of each port lies between 0 and its setpoint."""
 
     name: str
-    enforces_limits: bool  # False: limits may be broken, and the objective prices the overload
+    enforces_limits: bool  # False: limits may be exceeded, and the objective prices the overload
 
     def grant(self, request: Request, out: np.ndarray) -> None:
         """Write the granted powers to `out`, float64, shape (B, P) [kW]."""

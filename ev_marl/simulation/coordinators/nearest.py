@@ -1,6 +1,6 @@
-"""The fairest cut: granted powers are the nearest to those asked for that keep every limit.
+"""The projection on the limits: granted powers are the nearest to the setpoints that keep every limit.
 
-Setpoints r and limits come in; out goes the x that minimises Σ (x_i − r_i)² / 2w_i, where each x_i lies between 0 and
+Setpoints r and limits come in; the x goes out that minimises Σ (x_i − r_i)² / 2w_i, where each x_i lies between 0 and
 r_i (coordinators only curtail) and the sum of each group between its limits: a Euclidean projection, computed exactly.
 
 The method. Let φ_g(λ) be the sum of group g when its parent charges the price λ for power. A port answers
@@ -9,11 +9,11 @@ ports' and subgroups' answers. All are nonincreasing and piecewise linear. Upwar
 S_g meets its limits: λU_g (upper) <= λL_g (lower). Downwards, starting with price 0 above the root, the price inside a
 group is λ_g = clip(λ_parent, λU_g, λL_g), and x_i = clip(r_i − w_i λ_g).
 
-Why it is exact: μ_g = λ_g − λ_parent is positive only where S_g = upper_g and negative only where S_g = lower_g, and
+It is exact: μ_g = λ_g − λ_parent is positive only where S_g = upper_g and negative only where S_g = lower_g, and
 x_i minimises its own cost at price λ_g = Σ μ over the groups around it. These are the Karush-Kuhn-Tucker conditions,
-and the problem is strictly convex, so x is the only solution. Zero keeps all limits, so there always is one.
+and the problem is strictly convex, so x is the only solution. Zero keeps all limits, so a solution always exists.
 
-What makes it fast: a port's range ends at r and 0, so a charger answers only to positive prices and a discharger only
+It is fast: a port's range ends at r and 0, so a charger answers only to positive prices and a discharger only
 to negative ones. Each port is one interval of |λ| over which it moves at the rate w; a group that meets a limit at some
 price clips the intervals of its ports. S_g meeting a limit is then a water level, Σ w·(clip(|λ|, start, end) − start)
 equal to a given drop, found by Newton steps over the linear pieces, with bisection where the pieces are not concave.
@@ -203,7 +203,7 @@ def _grant(
 
 @lru_cache(maxsize=64)
 def _alike(n_ports: int) -> np.ndarray:
-    """Weights of ports that all yield alike, float64, shape (1, n_ports)."""
+    """Equal weights of all ports, float64, shape (1, n_ports)."""
     return np.ones((1, n_ports))  # not made read-only: numba takes longer to recognise such an array
 
 
@@ -214,8 +214,8 @@ class Nearest:
     Parameters
     ----------
     weights : sequence of float, shape (n_ports,), optional
-        How readily each port yields, > 0 [-]: of two ports cut by the same limit, one with weight 2 gives up twice
-        the power of one with weight 1. Left out: all yield alike.
+        How much each port is curtailed, > 0 [-]: of two ports below the same limit, one with weight 2 is curtailed by
+        twice the power of one with weight 1. Default: all are 1.
     """
 
     name = "nearest"

@@ -1,6 +1,6 @@
 """The coordinator that grants everything.
 
-Setpoints come in and go out unchanged, limits or not: the case in which an overload is priced instead of prevented.
+Setpoints come in and go out unchanged. Limits are not enforced; the objective prices the overload.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ev_marl.simulation.coordinators.base import COORDINATORS, Request
 
 @COORDINATORS.register("none")
 class NoCoordinator:
-    """Grants every setpoint, whatever the limits."""
+    """Grants every setpoint, also beyond the limits."""
 
     name = "none"
     enforces_limits = False

@@ -1,10 +1,10 @@
-"""First come the urgent: power goes to the ports one by one, each getting what its groups have left.
+"""Least laxity first: ports get power one by one, each as much as its groups have left.
 
 Setpoints, limits and laxities (time left less time needed) come in, granted powers go out. Dischargers are served
-before chargers, since they make room for them; among chargers the least laxity is first, among dischargers the most,
-so that those drain first who can best wait. Equal laxities are served in the order of port numbers.
+before chargers, because their power adds to the room below a limit. Among chargers the least laxity is first, among
+dischargers the most, so that vehicles with time to spare discharge first. Equal laxities are served by port number.
 
-Why the result keeps every limit: while dischargers are served, sums only fall and each grant stops at the nearest
+The result keeps every limit: while dischargers are served, sums only fall and each grant stops at the nearest
 export limit above it; while chargers are served, sums only rise and each grant stops at the nearest import limit.
 """
 
@@ -55,7 +55,7 @@ def _serve(
     port: np.ndarray,
     granted_kw: np.ndarray,
 ) -> None:
-    """Cut the ports of one sign, which have been granted all, to what there is room for; dischargers come first."""
+    """Curtail the ports of one sign, which have been granted their setpoints, to the room that is left."""
     n_ports = len(setpoint_kw)
     n_groups = len(group_parent)
     for g in range(n_groups):
@@ -68,7 +68,7 @@ def _serve(
             room_kw[port_group[p]] -= granted_kw[p]  # dischargers make room for chargers, not the other way round
     add_up(wanted_kw, group_parent)
     add_up(room_kw, group_parent)
-    # Order matters only below a group that cannot serve all; the ports elsewhere keep all and need no sorting.
+    # The order matters only below a group that cannot serve all; other ports keep their setpoints and need no sorting.
     for g in range(n_groups):
         room_kw[g] += sign * limit_kw[g]
         crowded[g] = wanted_kw[g] > room_kw[g] or (g > 0 and crowded[group_parent[g]])
@@ -94,7 +94,7 @@ def _grant(
     group_parent: np.ndarray,
     granted_kw: np.ndarray,
 ) -> None:
-    """Serve the rows that break a limit; a feasible row is only copied."""
+    """Process the rows that exceed a limit; a feasible row is only copied."""
     n_batch, n_ports = setpoint_kw.shape
     n_groups = len(group_parent)
     group_kw = np.empty((2, n_groups))

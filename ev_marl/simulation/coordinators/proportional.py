@@ -1,11 +1,11 @@
-"""Equal shares: where a limit is broken, everybody below it is scaled by the same factor.
+"""Equal shares: if a limit is exceeded, all ports below it are scaled by the same factor.
 
 Setpoints and limits come in, granted powers go out. Groups are visited from the leaves to the root, and a group beyond
 a limit has all its ports scaled towards zero, charging and discharging alike.
 
-Why the result keeps every limit: the powers that a subtree may have contain zero and are convex, so scaling them by a
-factor between 0 and 1 keeps the limits met further down. Scaling from the root down, or scaling only the sign
-that offends, has no such guarantee where charging and discharging offset each other: it breaks limits.
+The result keeps every limit: the feasible powers of a subtree are convex and contain zero, so scaling by a factor
+between 0 and 1 keeps the limits further down. Scaling from the root to the leaves, or scaling only one sign, has no
+such guarantee: where charging and discharging offset each other, it exceeds limits.
 """
 
 from __future__ import annotations
