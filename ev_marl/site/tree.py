@@ -36,8 +36,12 @@ def add_up_columns(totals: np.ndarray, group_parent: np.ndarray) -> None:
 
 
 @kernel
-def add_up_clipped(totals: np.ndarray, lower_kw: np.ndarray, upper_kw: np.ndarray, group_parent: np.ndarray) -> bool:
+def add_up_clipped(
+    totals: np.ndarray, lower_kw: np.ndarray, upper_kw: np.ndarray, group_parent: np.ndarray, slack_kw: float
+) -> bool:
     """Add each group's total, clipped to the group's limits, to that of its parent; all of shape (G,).
+
+    A total that is beyond a limit by at most `slack_kw` keeps it, and is not clipped.
 
     Returns
     -------
@@ -47,10 +51,10 @@ def add_up_clipped(totals: np.ndarray, lower_kw: np.ndarray, upper_kw: np.ndarra
     kept = True
     for g in range(len(totals) - 1, -1, -1):
         total = totals[g]
-        if total > upper_kw[g]:
+        if total > upper_kw[g] + slack_kw:
             total = upper_kw[g]
             kept = False
-        elif total < lower_kw[g]:
+        elif total < lower_kw[g] - slack_kw:
             total = lower_kw[g]
             kept = False
         if g > 0:

@@ -186,7 +186,7 @@ def _grant(
         for p in range(n_ports):
             granted_kw[b, p] = setpoint_kw[b, p]
         sum_ports(setpoint_kw[b], port_group, total_kw)
-        if not add_up_clipped(total_kw, lower_kw[b], upper_kw[b], group_parent):
+        if not add_up_clipped(total_kw, lower_kw[b], upper_kw[b], group_parent, 0.0):
             _project(
                 setpoint_kw[b],
                 lower_kw[b],

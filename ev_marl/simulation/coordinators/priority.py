@@ -105,7 +105,7 @@ def _grant(
         for p in range(n_ports):
             granted_kw[b, p] = setpoint_kw[b, p]
         sum_ports(setpoint_kw[b], port_group, group_kw[0])
-        if add_up_clipped(group_kw[0], lower_kw[b], upper_kw[b], group_parent):
+        if add_up_clipped(group_kw[0], lower_kw[b], upper_kw[b], group_parent, 0.0):
             continue
         for sign, limit_kw in ((-1.0, lower_kw[b]), (1.0, upper_kw[b])):
             _serve(

@@ -17,6 +17,11 @@ from ev_marl.site.tree import add_up_clipped, sum_ports
 from ev_marl.support.compiled import kernel
 
 
+SLACK_KW = 1e-10
+"""Beyond a limit by this much is rounding, of powers that offset each other: scaled to a limit of 0, they would all be
+cut."""
+
+
 @kernel
 def _grant(
     setpoint_kw: np.ndarray,
@@ -35,13 +40,13 @@ def _grant(
         for p in range(n_ports):
             granted_kw[b, p] = setpoint_kw[b, p]
         sum_ports(setpoint_kw[b], port_group, total_kw)
-        if add_up_clipped(total_kw, lower_kw[b], upper_kw[b], group_parent):
+        if add_up_clipped(total_kw, lower_kw[b], upper_kw[b], group_parent, SLACK_KW):
             continue
         for g in range(n_groups):
             factor[g] = 1.0
-            if total_kw[g] > upper_kw[b, g]:
+            if total_kw[g] > upper_kw[b, g] + SLACK_KW:
                 factor[g] = upper_kw[b, g] / total_kw[g]
-            elif total_kw[g] < lower_kw[b, g]:
+            elif total_kw[g] < lower_kw[b, g] - SLACK_KW:
                 factor[g] = lower_kw[b, g] / total_kw[g]
             if g > 0:
                 factor[g] *= factor[group_parent[g]]

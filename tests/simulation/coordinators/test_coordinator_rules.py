@@ -112,6 +112,14 @@ def test_no_headroom_grants_nothing_exactly() -> None:
         assert (grant(make_coordinator(name), request) == 0).all()
 
 
+@pytest.mark.parametrize("name", ["nearest", "proportional"])
+def test_powers_that_offset_each_other_are_not_cut_for_rounding(name: str) -> None:
+    """0.1 + 0.2 − 0.3 is 6e-17 in floating point: above a limit of 0 by rounding alone."""
+    request = request_of(site_of([-1], [0, 0, 0]), [0.1, 0.2, -0.3], lower=[-INF], upper=[0.0])
+    assert request.setpoint_kw.sum() > 0.0
+    np.testing.assert_allclose(grant(make_coordinator(name), request), request.setpoint_kw, atol=1e-12)
+
+
 def test_priority_serves_the_urgent_first_and_ties_by_port() -> None:
     site = site_of([-1], [0] * 4)
     request = request_of(site, [7, 7, 7, 7], lower=[-INF], upper=[17], laxity=[3, -1, 3, INF])
