@@ -11,8 +11,9 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-import pandapower
 import pandas as pd
+from pandapower.network_structure import get_structure_dict
+from pandas.api.types import pandas_dtype
 
 from ev_marl.support.values import shown
 
@@ -52,11 +53,11 @@ def _is_table(value: Any) -> bool:
 @cache
 def _column_kinds() -> dict[str, dict[str, str]]:
     """Of each table of elements, what its columns hold: f, i, u: numbers; b: true and false."""
-    empty = pandapower.create_empty_network()
+    tables = get_structure_dict()
     return {
-        name: {column: kind.kind for column, kind in empty[name].dtypes.items() if kind.kind in "fiub"}
-        for name in empty
-        if _is_table(empty[name]) and not name.startswith(("_", "res_"))
+        name: {column: pandas_dtype(kind).kind for column, kind in columns.items() if pandas_dtype(kind).kind in "fiub"}
+        for name, columns in tables.items()
+        if isinstance(columns, dict) and columns and not name.startswith(("_", "res_")) and name != "std_types"
     }
 
 

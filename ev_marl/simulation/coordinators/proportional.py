@@ -16,7 +16,6 @@ from ev_marl.simulation.coordinators.base import COORDINATORS, Request
 from ev_marl.site.tree import add_up_clipped, sum_ports
 from ev_marl.support.compiled import kernel
 
-
 SLACK_KW = 1e-10
 """Beyond a limit by this much is rounding, of powers that offset each other: scaled to a limit of 0, they would all be
 cut."""
