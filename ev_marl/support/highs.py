@@ -15,6 +15,19 @@ class _Silent(highspy.Highs):
         self.setOptionValue("output_flag", False)
         super().enableCallbacks()  # type: ignore[no-untyped-call]
 
+    def run(self) -> highspy.HighsStatus:
+        """Solve, also where another user of HiGHS in this process has started its threads, in another number.
+
+        Threads are the process's, and HiGHS refuses to run with another number of them than there are. It then takes
+        those that are there, and still works with one.
+        """
+        status = super().run()
+        if status == highspy.HighsStatus.kError and self.getModelStatus() == highspy.HighsModelStatus.kNotset:
+            self.setOptionValue("threads", 0)
+            self.setOptionValue("parallel", "off")
+            status = super().run()
+        return status
+
 
 def make_highs(**options: bool | int | float | str) -> highspy.Highs:
     """Make a solver: dual simplex, one thread, fixed seed, silent.
