@@ -15,7 +15,9 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar, cast
+from typing import Annotated, Any, Generic, TypeVar, cast, get_origin
+
+from pydantic import TypeAdapter, ValidationError
 
 from ev_marl.support.errors import EvMarlError, OptionError, TrustError, UnknownNameError
 from ev_marl.support.values import number, shown, whole
@@ -208,16 +210,16 @@ def construct(what: str, factory: Callable[..., R], options: Mapping[str, Any], 
     OptionError
         If an option does not exist, is missing, or has a value that is not allowed; the message lists all options.
     """
+    signature = _signature(factory)
     try:
-        bound = inspect.signature(factory).bind(*given, **options)
+        bound = signature.bind(*given, **options)
     except TypeError as error:
-        known = [name for name in inspect.signature(factory).parameters if name != "self"][len(given) :]
+        known = [name for name in signature.parameters if name != "self"][len(given) :]
         guess = next((did_you_mean(name, known) for name in options if name not in known), "")
         exist = f"Options: {', '.join(known)}." if known else "It takes no options."
         raise OptionError(f"{what}: {error}.{guess} {exist}") from None
-    for name, parameter in bound.signature.parameters.items():
-        if name in options:
-            _check_option(f"{what}: {name}", parameter.annotation, options[name])
+    declared = {name: parameter.annotation for name, parameter in bound.signature.parameters.items()}
+    options = {name: _read(f"{what}: {name}", declared.get(name), value) for name, value in options.items()}
     try:
         return factory(*given, **options)
     except EvMarlError:
@@ -231,11 +233,29 @@ def construct(what: str, factory: Callable[..., R], options: Mapping[str, Any], 
 _PLAIN: dict[str, Callable[[Any], object]] = {"float": number, "int": whole}
 
 
-def _check_option(what: str, annotation: object, value: object) -> None:
-    """Check a number of a file as elsewhere, if the plug-in's annotation is a number."""
-    kind, _, rest = getattr(annotation, "__name__", str(annotation)).partition(" | ")
-    if kind in _PLAIN and not (rest == "None" and value is None) and rest in ("", "None"):
-        try:
+def _signature(factory: Callable[..., Any]) -> inspect.Signature:
+    """The options of a factory, with their types where these can be found out."""
+    try:
+        return inspect.signature(factory, eval_str=True)
+    except (AttributeError, NameError, TypeError):  # a type is imported for type checkers only
+        return inspect.signature(factory)
+
+
+def _read(what: str, declared: Any, value: Any) -> Any:
+    """An option as a file gives it, read as the plug-in says.
+
+    Numbers are read as numbers are everywhere. A type with a reader of its own, such as the quantities of
+    `ev_marl.scenario.units`, is the schema of its option: `price: NonNegativePrice` takes 0.25 and "0.25 EUR/kWh".
+    """
+    try:
+        if get_origin(declared) is Annotated:
+            return TypeAdapter(declared).validate_python(value)
+        kind, _, rest = getattr(declared, "__name__", str(declared)).partition(" | ")
+        if kind in _PLAIN and not (rest == "None" and value is None) and rest in ("", "None"):
             _PLAIN[kind](value)
-        except ValueError as error:
-            raise OptionError(f"{what}: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise OptionError(f"{what}: {first.get('ctx', {}).get('error', first['msg'])}") from error
+    except ValueError as error:
+        raise OptionError(f"{what}: {error}") from error
+    return value

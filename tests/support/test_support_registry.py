@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from ev_marl.scenario.units import NonNegativePrice
 from ev_marl.support.errors import OptionError, TrustError, UnknownNameError
 from ev_marl.support.registry import Registry, did_you_mean
+
+if TYPE_CHECKING:
+    from nowhere import Unknown  # type: ignore[import-not-found]
 
 
 class Colour(Protocol):
@@ -27,6 +31,17 @@ class Red:
 
     def mixed(self) -> str:
         return self.name
+
+
+class Dear(Red):
+    def __init__(self, price: NonNegativePrice) -> None:
+        super().__init__()
+        self.price = price
+
+
+class Vague(Red):
+    def __init__(self, share: float, like: Unknown = None) -> None:
+        super().__init__(share)
 
 
 def colours() -> Registry[Colour]:
@@ -101,3 +116,20 @@ def test_what_does_not_go(name: str, options: dict[str, object], message: str) -
 
 def test_no_suggestion_for_a_far_word() -> None:
     assert did_you_mean("zebra", ["red"]) == ""
+
+
+def test_types_of_options_are_their_schema() -> None:
+    registry = colours()
+    registry.register("dear")(Dear)
+    registry.register("vague")(Vague)
+
+    def dear(price: object) -> Any:
+        return registry.make("dear", options={"price": price})
+
+    assert (dear(0.25).price, dear("250 EUR/MWh").price) == (0.25, 0.25)
+    with pytest.raises(OptionError, match=r"colour 'dear': price: found '1 EUR' with the unit 'EUR'.*EUR/kWh"):
+        dear("1 EUR")
+    with pytest.raises(OptionError, match="colour 'dear': price: Input should be greater than or equal to 0"):
+        dear(-1)
+    with pytest.raises(OptionError, match="colour 'vague': share: found 'much'; expected a number"):
+        registry.make("vague", options={"share": "much"})
