@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from gymnasium import spaces
 
-from ev_marl.planning.booking import LEAST_TRUST, booked_coverage
+from ev_marl.planning.booking import LEAST_TRUST, book
 from ev_marl.planning.outlook import ComposedOutlook, Present
 from ev_marl.planning.own_plan import own_plans
 from ev_marl.planning.vehicles import Vehicles
@@ -291,17 +291,19 @@ class ActionCoder:
             _number(actions, index, said[name], reach[name], -1.0 if free else 0.0, number)
             values[name] = number
         step, vehicles = state.step, Vehicles.of(self._outlook.stays, state)
-        prices = own_prices(self._outlook, Present.of(state, days.n_steps), self._worth)
+        worth, end_per_kwh = self._worth, self._worth.end_per_kwh(days.later_per_kwh[state.rows])
+        energy_per_kwh = worth.energy_per_kwh(*own_prices(self._outlook, Present.of(state, days.n_steps), worth))
         if booked:
-            coverage = booked_coverage(vehicles, step, days.step_h, prices[0], self._site, state.upper_kw)
-            values["trust"] = np.clip(coverage + values["trust"], LEAST_TRUST, 1.0)
+            rates = worth.rates(end_per_kwh)
+            found = book(vehicles, step, days.step_h, energy_per_kwh, rates, self._site, state.upper_kw)
+            values["trust"] = np.clip(found.coverage + values["trust"], LEAST_TRUST, 1.0)
         own_plans(
             vehicles,
             step,
             days.step_h,
-            *prices,
-            self._worth,
-            end_per_kwh=self._worth.end_per_kwh(days.later_per_kwh[state.rows]),
+            energy_per_kwh,
+            worth,
+            end_per_kwh=end_per_kwh,
             adder_per_kwh=values["adder"],
             trust=values["trust"],
             margin_steps=bid.margin_steps,

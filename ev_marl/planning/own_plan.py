@@ -40,10 +40,10 @@ def _plan(
     power_kw: np.ndarray,
     merits: np.ndarray,
 ) -> None:
-    """Plan every vehicle; money and rates are from `Worth`, bids (2, B, P) are adder and trust; see `own_plans`."""
+    """Plan every vehicle; money (2, B, P or 1, K) is with wear, bids (2, B, P) are adder and trust; see `own_plans`."""
     n_batch, n_ports = session.shape
     # A step back adds at most the ends of the chords and the two marginal costs.
-    most_pieces = (MOST_CHORDS + 3) * (money_per_kwh.shape[2] + 2)
+    most_pieces = (MOST_CHORDS + 3) * (money_per_kwh.shape[3] + 2)
     pieces, new_pieces = np.empty((2, most_pieces + 1)), np.empty((2, most_pieces + 1))
     for b in range(n_batch):
         for p in range(n_ports):
@@ -68,7 +68,8 @@ def _plan(
                 merits[b, p, 0] = credit
             if low >= capacity:
                 continue
-            cost_per_kwh, gain_per_kwh = money_per_kwh[0, b], money_per_kwh[1, b]
+            row = min(p, money_per_kwh.shape[2] - 1)
+            cost_per_kwh, gain_per_kwh = money_per_kwh[0, b, row], money_per_kwh[1, b, row]
             n_steps = max(1, stay["deadline_step"] - margin_steps - step)
             if stay["discharge_kw"] == 0.0 and energy >= (wish if worth > 0.0 else stay["due_kwh"]):
                 # Nothing is missing and nothing can be sold: unless somebody pays for charging, the plan is to rest.
@@ -120,8 +121,7 @@ def own_plans(
     vehicles: Vehicles,
     step: int,
     step_h: float,
-    buy_per_kwh: np.ndarray,
-    sell_per_kwh: np.ndarray,
+    energy_per_kwh: np.ndarray,
     worth: Worth,
     *,
     end_per_kwh: np.ndarray | float = 0.0,
@@ -139,8 +139,9 @@ def own_plans(
         At the start of step `step`.
     step, step_h : int, float
         The coming step, and its length [h].
-    buy_per_kwh, sell_per_kwh : float64, shape (n_batch, n_steps - step)
-        Published prices from this step on [currency/kWh].
+    energy_per_kwh : float64, shape (2, n_batch, n_steps - step) or (2, n_batch, n_ports, n_steps - step)
+        What a kWh charged costs and one discharged earns from this step on, from `Worth.energy_per_kwh`; the same for
+        all ports, or for each [currency/kWh].
     worth : Worth
         What the objective charges.
     end_per_kwh : float or float64, shape (n_batch,)
@@ -167,6 +168,8 @@ def own_plans(
     """
     shape = vehicles.session.shape
     out = np.empty(shape) if power_kw is None else power_kw
+    money_per_kwh = energy_per_kwh if energy_per_kwh.ndim == 4 else energy_per_kwh[:, :, None]
+    wear_per_kwh = np.array([worth.wear_per_kwh, -worth.wear_per_kwh])
     bids = np.empty((2, *shape))
     bids[ADDER], bids[TRUST] = adder_per_kwh, trust
     _plan(
@@ -175,7 +178,7 @@ def own_plans(
         vehicles.stays,
         vehicles.session,
         vehicles.ports,
-        worth.money_per_kwh(buy_per_kwh, sell_per_kwh),
+        money_per_kwh + wear_per_kwh[:, None, None, None],
         worth.rates(np.broadcast_to(end_per_kwh, shape[:1])),
         bids,
         margin_steps,

@@ -85,36 +85,23 @@ class Worth:
         return rates
 
     def energy_per_kwh(self, buy_per_kwh: np.ndarray, sell_per_kwh: np.ndarray) -> np.ndarray:
-        """What a kWh bought costs and what a kWh sold earns, tariff counted but no wear, shape (2, n_batch, n_steps).
+        """What a kWh charged costs and one discharged earns for its energy: weight and tariff counted, but no wear.
 
         Parameters
         ----------
         buy_per_kwh, sell_per_kwh : float64, shape (n_batch, n_steps)
-            Published prices [currency/kWh].
+            Prices at the meter [currency/kWh].
+
+        Returns
+        -------
+        float64, shape (2, n_batch, n_steps)
+            Costs, then earnings [currency/kWh].
         """
         energy: np.ndarray = np.empty((2, *buy_per_kwh.shape))
         np.multiply(buy_per_kwh, self.energy_weight, out=energy[0])
         np.multiply(sell_per_kwh, self.energy_weight, out=energy[1])
         energy -= self.tariff_per_kwh
         return energy
-
-    def money_per_kwh(self, buy_per_kwh: np.ndarray, sell_per_kwh: np.ndarray) -> np.ndarray:
-        """What a kWh charged costs and what a kWh discharged earns at the meter, wear and tariff counted.
-
-        Parameters
-        ----------
-        buy_per_kwh, sell_per_kwh : float64, shape (n_batch, n_steps)
-            Published prices [currency/kWh].
-
-        Returns
-        -------
-        float64, shape (2, n_batch, n_steps)
-            Costs, then gains [currency/kWh].
-        """
-        money = self.energy_per_kwh(buy_per_kwh, sell_per_kwh)
-        money[0] += self.wear_per_kwh
-        money[1] -= self.wear_per_kwh
-        return money
 
 
 def own_prices(outlook: Outlook, present: Present, worth: Worth) -> tuple[np.ndarray, np.ndarray]:

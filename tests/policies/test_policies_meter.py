@@ -16,7 +16,7 @@ from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.optimum import solve
 from ev_marl.planning.outlook import PresentOutlook
-from ev_marl.policies import BestResponse, DualPrices, Policy, Selfish, rollout
+from ev_marl.policies import BestResponse, DualPrices, Policy, Selfish, make_policy, rollout
 from ev_marl.policies.base import SiteView
 from ev_marl.policies.messages.meter import MeterPrice
 from ev_marl.policies.messages.plan import plan_in_turn
@@ -94,6 +94,8 @@ def test_vehicles_share_the_sun() -> None:
     # Each by itself takes the cheaper hour, and 8 kWh are bought.
     assert earned(two_and_the_sun(), BestResponse(outlook="known")) == pytest.approx(-(12 * 0.10 + 8 * 0.30))
     assert earned(two_and_the_sun(), DualPrices(rounds=40, outlook="known")) == pytest.approx(shared, abs=0.02)
+    # Who books second finds what the first has left: both get an hour of their own.
+    assert earned(two_and_the_sun(), make_policy("booked-response")) == pytest.approx(-(10 * 0.10 + 10 * 0.11))
     # One after the other, the second takes what the first has left.
     assert earned(two_and_the_sun(), Selfish(outlook="known")) == pytest.approx(shared, abs=0.02)
 

@@ -27,7 +27,7 @@ def plan_values_on_arrival(env: ev_marl.BatchedEnv) -> np.ndarray:
         prices = own_prices(env.outlook, Present.of(simulator.state, days.n_steps), worth)
         end = worth.end_per_kwh(days.later_per_kwh[simulator.state.rows])
         vehicles = Vehicles.of(days.stays, simulator.state)
-        own_plans(vehicles, step, days.step_h, *prices, worth, end_per_kwh=end, merits=outlook)
+        own_plans(vehicles, step, days.step_h, worth.energy_per_kwh(*prices), worth, end_per_kwh=end, merits=outlook)
         new = (simulator.state.session != known) & (simulator.state.session >= 0)
         values = np.where(new, outlook[:, :, 0], 0.0)
         total += np.add.reduceat(values, site.station_first_port[:-1], axis=1)

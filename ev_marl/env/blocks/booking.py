@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
-from ev_marl.planning.booking import booked_coverage
+from ev_marl.planning.booking import book
 from ev_marl.planning.outlook import ComposedOutlook, Present
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.planning.worth import Worth, own_prices
@@ -48,6 +48,8 @@ class Booking:
         if step >= days.n_steps:
             out[:] = 0.0
             return
-        prices, _ = own_prices(self._outlook, Present.of(state, days.n_steps), self._worth)
-        covered = booked_coverage(Vehicles.of(days.stays, state), step, days.step_h, prices, self._site, state.upper_kw)
-        out[:, :, 0] = 1.0 - covered
+        worth = self._worth
+        bill = worth.energy_per_kwh(*own_prices(self._outlook, Present.of(state, days.n_steps), worth))
+        rates = worth.rates(worth.end_per_kwh(days.later_per_kwh[state.rows]))
+        found = book(Vehicles.of(days.stays, state), step, days.step_h, bill, rates, self._site, state.upper_kw)
+        out[:, :, 0] = 1.0 - found.coverage

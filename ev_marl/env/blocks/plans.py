@@ -98,7 +98,7 @@ class Plans:
             Vehicles.of(days.stays, state),
             step,
             days.step_h,
-            *own_prices(self._outlook, Present.of(state, days.n_steps), self._worth),
+            self._worth.energy_per_kwh(*own_prices(self._outlook, Present.of(state, days.n_steps), self._worth)),
             self._worth,
             end_per_kwh=self._worth.end_per_kwh(days.later_per_kwh[state.rows]),
             trust=self.trust,

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ev_marl.planning.booking import LEAST_TRUST, booked_coverage
+from ev_marl.planning.booking import LEAST_TRUST, book
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
 from ev_marl.policies.rules.best_response import best_response
 from ev_marl.support.errors import OptionError
@@ -47,13 +47,21 @@ class BookedResponse:
         self.margin_steps = int(margin_steps)
 
     def reset(self, episode: Episode) -> None:
-        """Nothing to prepare."""
+        """Take over the outlook on the base load."""
+        self._outlook = episode.outlook
 
     def act(self, view: StationView) -> np.ndarray:
         """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
-        site = site_view(view)
-        coverage = booked_coverage(
-            view.vehicles, view.step, view.step_h, view.charging_per_kwh, site.site, site.upper_kw
+        seen = site_view(view)
+        bill = view.worth.energy_per_kwh(view.buy_per_kwh, view.sell_per_kwh)
+        if view.worth.metering == "site":
+            bill = np.concatenate([bill, self._outlook.base_load_kw(seen.present())[None, :, :, 0]])
+        rates = view.worth.rates(view.end_per_kwh)
+        found = book(view.vehicles, view.step, view.step_h, bill, rates, seen.site, seen.upper_kw)
+        return best_response(
+            view,
+            energy_per_kwh=found.price_per_kwh,
+            adder_per_kwh=self.adder_per_kwh,
+            trust=np.clip(self.factor * found.coverage, LEAST_TRUST, 1.0),
+            margin_steps=self.margin_steps,
         )
-        trust = np.clip(self.factor * coverage, LEAST_TRUST, 1.0)
-        return best_response(view, adder_per_kwh=self.adder_per_kwh, trust=trust, margin_steps=self.margin_steps)

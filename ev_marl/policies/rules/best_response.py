@@ -19,6 +19,7 @@ from ev_marl.support.errors import OptionError
 def best_response(
     view: StationView,
     *,
+    energy_per_kwh: np.ndarray | None = None,
     adder_per_kwh: np.ndarray | float = 0.0,
     trust: np.ndarray | float = 1.0,
     margin_steps: int = 0,
@@ -29,6 +30,8 @@ def best_response(
     ----------
     view : StationView
         The view; a setpoint depends only on the columns of its own port.
+    energy_per_kwh : float64, shape (2, n_batch, n_steps - step) or (2, n_batch, n_ports, n_steps - step), optional
+        Prices as of `own_plans`; left out, those at which a station plans by itself [currency/kWh].
     adder_per_kwh : float or float64, shape (n_batch, n_ports)
         Added to this step's buying and selling price: above 0 a vehicle waits for lower prices, below 0 it pays more to
         charge now [currency/kWh].
@@ -42,12 +45,13 @@ def best_response(
     float64, shape (n_batch, n_ports)
         Setpoints within the port's box [kW].
     """
+    if energy_per_kwh is None:
+        energy_per_kwh = view.worth.energy_per_kwh(view.charging_per_kwh, view.discharging_per_kwh)
     return own_plans(
         view.vehicles,
         view.step,
         view.step_h,
-        view.charging_per_kwh,
-        view.discharging_per_kwh,
+        energy_per_kwh,
         view.worth,
         end_per_kwh=view.end_per_kwh,
         adder_per_kwh=adder_per_kwh,

@@ -20,8 +20,7 @@ def _decide(
     step_h: float,
     wear_per_kwh: float,
     vehicle: np.ndarray,
-    buy_per_kwh: np.ndarray,
-    sell_per_kwh: np.ndarray,
+    price_per_kwh: np.ndarray,
     wish_kw: np.ndarray,
     must_kw: np.ndarray,
     lo_kw: np.ndarray,
@@ -30,17 +29,17 @@ def _decide(
 ) -> None:
     n_batch, n_ports = wish_kw.shape
     for b in range(n_batch):
-        buy, sell = buy_per_kwh[b, 0], sell_per_kwh[b, 0]
+        buy, sell = price_per_kwh[0, b, 0], price_per_kwh[1, b, 0]
         for p in range(n_ports):
             stay = vehicle[b, p]
             n = stay["deadline_step"] - step
             cheaper, dearer, cheapest = 0, 0, buy
             for k in range(1, n):
-                price = buy_per_kwh[b, k]
+                price = price_per_kwh[0, b, k]
                 cheapest = min(cheapest, price)
                 if price < buy:
                     cheaper += 1
-                if sell_per_kwh[b, k] > sell:
+                if price_per_kwh[1, b, k] > sell:
                     dearer += 1
             out[b, p] = must_kw[b, p]
             if cheaper < charge_share * n:
@@ -95,8 +94,7 @@ class PriceThreshold:
             view.step_h,
             view.worth.wear_per_kwh,
             view.vehicle,
-            view.charging_per_kwh,
-            view.discharging_per_kwh,
+            np.stack([view.charging_per_kwh, view.discharging_per_kwh]),
             power_for_wish_kw(view),
             power_towards_kw(view, latest_kwh),
             view.lo_kw,
