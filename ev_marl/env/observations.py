@@ -1,8 +1,7 @@
-"""From block tables to what each agent sees.
+"""Observations of all agents, from the tables of blocks.
 
-Comes in: blocks, days and states. Goes out: one float32 row per batch row and agent, every agent's row of the same
-width, and the flat state with every number once. All tables lie in one buffer; rows are put together by copying runs of
-it, worked out beforehand.
+Blocks, days and states come in. One float32 row per batch row and agent goes out, of the same width for all agents, and
+the flat state with every number once. All tables are in one buffer; rows are made by copying precomputed runs of it.
 """
 
 from __future__ import annotations
@@ -29,31 +28,31 @@ from ev_marl.site import Site
 from ev_marl.support.errors import NetworkError, OptionError
 
 BlockLike = str | Mapping[str, Any] | PricesBlock | BlockOptions | ObservationBlock
-"""A block by name ("clock"), as in a scenario file ({"prices": "12 h"}, {"block": ..., "options": {...}}), or made."""
+"""A name ("clock"), a mapping as in a scenario ({"prices": "12 h"}, {"block": ..., "options": {...}}), or a block."""
 
 
 COMPACT_SCOPES: tuple[Scope, ...] = ("site", "group")
-"""What the compact state is about: its size does not grow with the number of stations."""
+"""Scopes of the compact state, whose size does not grow with the number of stations."""
 
 
 def make_block(block: BlockLike, *, trust: bool = True) -> ObservationBlock:
-    """An observation block from its name, its entry in a scenario file, or itself.
+    """Make an observation block from its name or its entry in a scenario file; a block is returned as it is.
 
     Parameters
     ----------
     block : str, mapping, PricesBlock, BlockOptions or ObservationBlock
-        What it is called.
+        The block.
     trust : bool
-        Whether `module:Class` may be imported; not where the name comes from a file that nobody trusts.
+        Whether `module:Class` may be imported; false if the name comes from a file that is not trusted.
 
     Raises
     ------
     UnknownNameError
         If no block has that name.
     ScenarioError
-        If a mapping is not what a scenario file may say.
+        If a mapping is not allowed in a scenario file.
     OptionError
-        If the block does not take an option, or is no block.
+        If the block does not have an option, or is no block.
     TrustError
         If it is code of its own, and `trust` is false.
     """
@@ -100,7 +99,7 @@ class Observer:
     site : Site
         The site.
     blocks : sequence of ObservationBlock
-        What agents see, in this order.
+        The blocks, in this order.
 
     Attributes
     ----------
@@ -145,7 +144,7 @@ class Observer:
     def from_scenario(
         cls, scenario: Scenario, site: Site, blocks: Sequence[BlockLike] | None = None, *, trust: bool = True
     ) -> Observer:
-        """The observations that a scenario asks for, or `blocks` instead; see `make_block` for `trust`."""
+        """The observations of a scenario, or of `blocks` instead; see `make_block` for `trust`."""
         if isinstance(blocks, str) or not isinstance(blocks, Sequence | None):
             blocks = scenario_value("observation", blocks)
         if blocks is not None:
@@ -179,9 +178,9 @@ class Observer:
         return columns
 
     def labels(self, agent: str) -> list[str]:
-        """What each number of an agent's observation is, such as "headroom.lot_north.upper" or "ports.0.missing".
+        """The name of each number of an agent's observation, such as "headroom.lot_north.upper" or "ports.0.missing".
 
-        Places that the agent does not have are marked "(absent)"; they hold 0.
+        Places that the agent does not have are marked "(absent)"; their value is 0.
         """
         a = self.site.agents.index(agent)
         groups = [self.site.groups[g] for g in self._chains[a]]
@@ -215,7 +214,7 @@ class Observer:
         return numbers
 
     def _box(self, repeats: Sequence[int]) -> spaces.Box:
-        """Bounds of all tables, each with so many rows."""
+        """Bounds of all tables, with the given numbers of rows."""
         bounds = []
         for side in ("low", "high"):
             rows = [[getattr(feature, side) for feature in table.features] for table in self._tables]
@@ -223,20 +222,20 @@ class Observer:
         return spaces.Box(bounds[0].astype(np.float32), bounds[1].astype(np.float32), dtype=np.float32)
 
     def weigh(self, worth: Worth) -> None:
-        """Tell the blocks that want to know what the objective charges."""
+        """Pass the objective to the blocks that need it."""
         for table in self._tables:
             if isinstance(table.block, Weighing):
                 table.block.weigh(worth)
 
     def load(self, days: Days, outlook: ComposedOutlook, grid: GridLoop | None) -> None:
-        """Tell the blocks that the simulator has new days, with the stays that the outlook tells.
+        """Pass the new days of the simulator to the blocks, with the stays from the outlook.
 
-        Those that look ahead are told whom to ask, and those about the network what is above the site.
+        Blocks that look ahead also get the outlook, and blocks about the network get the network.
 
         Raises
         ------
         NetworkError
-            If a block is about a network, and there is none.
+            If a block needs a network, and there is none.
         """
         believed = replace(days, stays=outlook.stays)
         for table in self._tables:
@@ -252,14 +251,14 @@ class Observer:
             table.block.load(believed)
 
     def fill(self, state: State) -> None:
-        """Bring all tables up to date with the coming step."""
+        """Update all tables to the coming step."""
         if self._n_batch != state.n_batch:
             self._allocate(state)
         for block, view in self._moving:
             block.fill(state, view)
 
     def observe(self, out: np.ndarray) -> None:
-        """Write what every agent sees, as of the last `fill`, to `out`, shape (n_batch, n_agents, width)."""
+        """Write the observations of all agents, as of the last `fill`, to `out`, shape (n_batch, n_agents, width)."""
         copy_rows(self._memory, self._plan, self._rows, self._n_batch, out.reshape(-1))
 
     def observe_state(self, out: np.ndarray) -> None:
@@ -268,12 +267,12 @@ class Observer:
         copy_runs(self._memory, base, stride, target, length, out)
 
     def observe_compact_state(self, out: np.ndarray) -> None:
-        """Write what is about the site and its groups, to `out`, float32, shape (n_batch, n_compact_features)."""
+        """Write the numbers of the site and its groups to `out`, float32, shape (n_batch, n_compact_features)."""
         base, stride, target, length = self._compact_state
         copy_runs(self._memory, base, stride, target, length, out)
 
     def _allocate(self, state: State) -> None:
-        """Make the buffer for another number of rows, fill what never changes, and work out the runs."""
+        """Make the buffer for another number of rows, fill its constant parts, and compute the runs."""
         n_batch = self._n_batch = state.n_batch
         self._memory = np.zeros(n_batch * self.n_features, dtype=np.float32)
         self._moving = self._views(static=False)
@@ -300,7 +299,7 @@ class Observer:
         return views
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copy of a view is no view of the copied buffer: make the views anew."""
+        """A copy of a view is no view of the copied buffer: make the views again."""
         self.__dict__.update(state)
         if self._n_batch:
             self._moving = self._views(static=False)
@@ -318,11 +317,11 @@ class Observer:
         return row_plan(shared, family, own), len(first)
 
     def _places(self, table: _Table) -> int:
-        """How many rows of a table have a place in an agent's observation."""
+        """Number of rows of a table that an agent observes."""
         return {"site": 1, "station": 1, "group": self._depth, "port": self._n_ports}[table.block.scope]
 
     def _runs_of(self, a: int, scopes: tuple[Scope, ...]) -> list[Run]:
-        """Where agent a's numbers of some scopes lie."""
+        """Positions of the numbers of some scopes of agent a."""
         runs: list[Run] = []
         target = 0
         first, end = self.site.arrays.station_first_port[a : a + 2].tolist()

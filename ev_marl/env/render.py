@@ -1,6 +1,6 @@
-"""How a site looks at a moment: a table for the terminal, a picture of the day so far.
+"""Rendering: a table of the site for the terminal, a picture of the day so far.
 
-Comes in: what happened step by step. Goes out: text, or an RGB array. Matplotlib is loaded when a picture is made.
+The flows of the steps come in; text or an RGB array goes out. Matplotlib is loaded when a picture is made.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def check_render_mode(mode: str | None) -> None:
 
 
 def render(history: History | None, mode: str | None) -> str | np.ndarray | None:
-    """The site as it is now, in a render mode.
+    """The present state of the site, in a render mode.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def render(history: History | None, mode: str | None) -> str | np.ndarray | None
 
 
 class History:
-    """Remembers the first row of an episode, for rendering.
+    """Records the first row of an episode, for rendering.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class History:
     track : Track
         The day.
     simulator : Simulator
-        Just reset.
+        The simulator, just after its reset.
     """
 
     def __init__(self, site: Site, track: Track, simulator: Simulator) -> None:
@@ -78,7 +78,7 @@ class History:
         self._steps = 0
 
     def add(self, flow: Flow, rewards: np.ndarray) -> None:
-        """Remember a step."""
+        """Record a step."""
         self._group_kw[flow.step] = flow.group_kw[0]
         self._return += float(rewards[0].sum())
         self._steps = flow.step + 1
@@ -166,7 +166,7 @@ class History:
 
 
 def _grid_line(flow: GridFlow, buses: Sequence[str]) -> str:
-    """The network's extremes in one line."""
+    """Lowest and highest voltage of the network, in one line."""
     vm_pu = flow.vm_pu[0]
     lowest, highest = int(vm_pu.argmin()), int(vm_pu.argmax())
     parts = [f"{vm_pu[lowest]:.3f} p.u. at {buses[lowest]} to {vm_pu[highest]:.3f} p.u. at {buses[highest]}"]
@@ -179,7 +179,7 @@ def _grid_line(flow: GridFlow, buses: Sequence[str]) -> str:
 
 
 def _bar(value: float, limit: float) -> str:
-    """A bar that is full at the limit; empty where there is none."""
+    """A bar that is full at the limit; empty without a limit."""
     if not np.isfinite(limit):
         return ""
     share = 1.0 if limit <= 0.0 and value else abs(value) / limit if limit > 0.0 else 0.0
@@ -188,5 +188,5 @@ def _bar(value: float, limit: float) -> str:
 
 
 def _number(power_kw: float) -> str:
-    """One decimal, "none" where there is no limit, and no minus before a zero."""
+    """One decimal, "none" without a limit, and no minus sign before zero."""
     return f"{round(float(power_kw), 1) + 0.0:.1f}" if np.isfinite(power_kw) else "none"

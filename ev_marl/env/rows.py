@@ -1,7 +1,7 @@
-"""Rows put together by copying runs of a flat buffer, worked out beforehand.
+"""Rows of observations, made by copying precomputed runs of a flat buffer.
 
-A buffer with everything once comes in; one row for each agent goes out. Copying takes most of the time of an
-observation, so what many agents share is put together once and copied whole.
+A buffer with every number once comes in; one row for each agent goes out. Copying takes most of the time of an
+observation, so the part that many agents share is assembled once and copied as a whole.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from ev_marl.support.compiled import kernel
 
 Run = tuple[int, int, int, int]
-"""Where some neighbouring numbers of a row lie: (base, stride, target, length), as in `copy_runs`."""
+"""Position of adjacent numbers of a row: (base, stride, target, length), as in `copy_runs`."""
 
 
 @kernel
@@ -30,10 +30,10 @@ def copy_runs(
 
 @kernel
 def copy_rows(memory: np.ndarray, plan: np.ndarray, rows: np.ndarray, n_batch: int, out: np.ndarray) -> None:
-    """Write every agent's row: what its family shares is put together once and copied whole, then come its own numbers.
+    """Write the row of every agent: first a copy of the numbers that its family shares, then its own numbers.
 
-    `plan` is what `row_plan` made, `rows` work space of shape (n_families · width,), `out` the flat view of shape
-    (n_batch · n_agents · width). All indices are unsigned: one that might be negative is checked each time, which takes
+    `plan` is from `row_plan`, `rows` is work space of shape (n_families · width,), `out` is the flat view of shape
+    (n_batch · n_agents · width). All indices are unsigned: signed indices are checked for negative values, which takes
     five times as long.
     """
     one, four = np.uint64(1), np.uint64(4)
@@ -68,12 +68,12 @@ def copy_rows(memory: np.ndarray, plan: np.ndarray, rows: np.ndarray, n_batch: i
 
 
 def row_plan(shared: list[list[Run]], family: list[int], own: list[list[Run]]) -> np.ndarray:
-    """What `copy_rows` does, as one array: a kernel takes each further array as long as copying a row.
+    """The plan of `copy_rows` as one array; every further array argument would cost a kernel as much time as a row.
 
     Parameters
     ----------
     shared : list of list of Run
-        Runs of each family: numbers that all its agents see.
+        Runs of each family: the numbers that all its agents share.
     family : list of int
         Family of each agent.
     own : list of list of Run
@@ -82,9 +82,9 @@ def row_plan(shared: list[list[Run]], family: list[int], own: list[list[Run]]) -
     Returns
     -------
     uint64, shape (n,)
-        Six numbers (families, agents, and where the other parts start), then, end to end: where the runs of each family
-        start, where those of each agent start, the family of each agent, the runs of the families, those of the agents;
-        a run is (base, stride, target, length).
+        Six numbers (number of families and agents, first positions of the other parts), followed by: first run of each
+        family, first run of each agent, family of each agent, runs of the families, runs of the agents. A run is
+        (base, stride, target, length).
     """
     parts = [starts(shared), starts(own), np.array(family, dtype=np.uint64), stacked(shared), stacked(own)]
     places = 6 + np.cumsum([0, *(part.size for part in parts)])
@@ -93,7 +93,7 @@ def row_plan(shared: list[list[Run]], family: list[int], own: list[list[Run]]) -
 
 
 def append_run(runs: list[Run], run: Run) -> None:
-    """Add a run, merged with the one before where both go on in memory and in the row."""
+    """Add a run, merged with the previous one if both are contiguous in memory and in the row."""
     if runs:
         base, stride, target, length = runs[-1]
         if stride == run[1] and base + length == run[0] and target + length == run[2]:
@@ -103,10 +103,10 @@ def append_run(runs: list[Run], run: Run) -> None:
 
 
 def starts(parts: Sequence[Sequence[object] | np.ndarray]) -> np.ndarray:
-    """Where each part starts once they are laid end to end, and where the last one ends."""
+    """First position of each part in the joined array, and the end of the last one."""
     return np.cumsum([0, *map(len, parts)]).astype(np.uint64)
 
 
 def stacked(parts: list[list[Run]]) -> np.ndarray:
-    """Runs of all parts, end to end, uint64, shape (n_runs, 4)."""
+    """Runs of all parts, joined, uint64, shape (n_runs, 4)."""
     return np.array([run for part in parts for run in part], dtype=np.uint64).reshape(-1, 4)

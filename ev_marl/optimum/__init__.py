@@ -1,4 +1,4 @@
-"""The optimum of a known day: a Pyomo model, the bound with its proof, the plan, the prices of congestion."""
+"""The optimum of a known day: a Pyomo model, the bound with its proof, the plan, the shadow prices."""
 
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.price_interval import shadow_price_interval

@@ -1,9 +1,9 @@
-"""Multipliers without a solution of the whole program: each vehicle plans by itself, at given prices of what is shared.
+"""Multipliers without a solution of the whole programme: each vehicle plans by itself, at fixed prices of shared rows.
 
-A program comes in, and which vehicle its columns belong to. First the shared rows get the multipliers that they have
-when nobody charges: the objective's own prices. At these prices every vehicle is a small program of its own, and the
-multipliers of its rows are the best that there are. By weak duality all of them together prove a bound, as any
-multipliers do; it is loose by what the shared limits cost.
+A programme and the vehicle of each of its columns come in. First, the shared rows get the multipliers that they have
+without charging, which are the prices of the objective. At these prices every vehicle is a small programme, whose
+optimal multipliers are computed. By weak duality all of them together prove a bound, as any multipliers do. It is loose
+by the cost of the shared limits.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def decoupled_multipliers(program: LinearProgram, owner: np.ndarray, idle: np.nd
     program : LinearProgram
         The program.
     owner : int64, shape (n_columns,)
-        Vehicle of each column, −1: it belongs to no single one.
+        Vehicle of each column, −1: of no single vehicle.
     idle : float64, shape (n_columns,)
-        A point in which nobody charges.
+        A point without charging.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""What the plan of a search earns, on the network where there is one, and the report on the network.
+"""The return of the plan of a search, with the network if there is one, and the report on the network.
 
-A finished search comes in. Without a network its plan is replayed as it is; with one, it is first made one that the
-network carries.
+A finished search comes in. Without a network, its plan is replayed as it is; with a network, it is first made feasible
+on the network.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ev_marl.world.track import Track
 
 SIMPLE_POLICIES = ("uncontrolled", "best-response", "price-threshold", "as-late-as-possible", "llf", "edf")
 COORDINATORS_TRIED = ("nearest", "priority")
-"""What `better_of` plays: policies that need milliseconds a day."""
+"""Policies that `better_of` plays: they need milliseconds a day."""
 
 _TAKEN_BACK_KWH = 1e-6
 _CHECKED_STEPS = 8  # a power flow of pandapower takes 25 ms
@@ -31,20 +31,20 @@ _CHECKED_STEPS = 8  # a power flow of pandapower takes 25 ms
 
 @dataclass(frozen=True)
 class Earned:
-    """A plan and what it earned."""
+    """A plan and its return."""
 
     plan: Plan
     team_return: float  # replayed in the simulator [currency]
     replay_seconds: float
-    curtailed_kwh: float = 0.0  # for the network's sake, in the replay
+    curtailed_kwh: float = 0.0  # by the grid coordinator, in the replay
     carried: Carried | None = None  # with a network
-    policy: str | None = None  # simple policy whose powers the plan is made of; None: the optimum's own plan
+    policy: str | None = None  # simple policy whose powers are the plan; None: the optimum's own plan
 
 
 def earned(site: SiteArrays, track: Track, objective: Objective, search: Search) -> Earned:
-    """Replay the plan of a search; with a network, one that it carries.
+    """Replay the plan of a search; with a network, after it was made feasible.
 
-    Where the problem has no loop to replay in, what happens on the network is priced by its exact power flow.
+    If the problem has no loop for the replay, costs on the network come from its exact power flow.
     """
     if search.grid is None:
         begin = time.perf_counter()
@@ -56,7 +56,7 @@ def earned(site: SiteArrays, track: Track, objective: Objective, search: Search)
     steps = np.arange(problem.n_steps)
     done = replay(site, track, objective, PlanPolicy(plan), problem.loop)
     if done.curtailed_kwh > _TAKEN_BACK_KWH:
-        # What the network did not carry is out of the plan: it is what was delivered, and is carried as it is.
+        # The plan is now what was delivered after curtailment, so it is feasible on the network.
         plan = replace(
             done.delivered, energy_kwh=np.where(np.isnan(plan.energy_kwh), np.nan, done.delivered.energy_kwh)
         )
@@ -71,10 +71,10 @@ def earned(site: SiteArrays, track: Track, objective: Objective, search: Search)
 
 
 def better_of(best: Earned, site: SiteArrays, track: Track, objective: Objective, search: Search) -> Earned:
-    """The plan, or what a simple policy does on that day if that earns more.
+    """The plan, or the powers of a simple policy if they earn more on that day.
 
-    Where the bound is closed, nothing can earn more. Where it is not (a relaxed network, power that steps cannot
-    follow, a search that ran out of time), a simple policy may, and then its powers are the plan.
+    If the gap is closed, nothing can earn more. If it is not (a relaxed network, powers that cannot be followed
+    exactly, a search that ran out of time), a simple policy may earn more; then its powers are the plan.
 
     Parameters
     ----------
@@ -118,11 +118,11 @@ def grid_report(search: Search, best: Earned, total_seconds: float) -> GridRepor
     Parameters
     ----------
     search : Search
-        That proved the bound.
+        The search that proved the bound.
     best : Earned
         The plan.
     total_seconds : float
-        When everything was known [s].
+        Time until the end of the solve [s].
     """
     assert search.grid is not None
     assert best.carried is not None
@@ -133,7 +133,7 @@ def grid_report(search: Search, best: Earned, total_seconds: float) -> GridRepor
         formulations.append(Formulation(name, "bound", -search.least_cost, total_seconds))
     formulations.append(Formulation("tangents of the power flow", "estimate", carried.value, carried.seconds))
     formulations.append(Formulation("replayed plan", "plan", best.team_return, total_seconds))
-    # The steps that come nearest to a limit, once more by the reference.
+    # The steps that are nearest to a limit, solved again by the reference.
     with np.errstate(invalid="ignore"):
         excess = np.nan_to_num(problem.bounds.stacked_excess(search.grid.flow(best.plan)), nan=-np.inf).max(axis=1)
     tight = np.argsort(np.where(problem.solvable, -excess, np.inf), kind="stable")[:_CHECKED_STEPS]

@@ -1,9 +1,9 @@
-"""The Pyomo model of one day, known in advance: what the team could pay at least.
+"""The Pyomo model of one day, known in advance: the least cost of the team.
 
-Site, track and objective come in, a Pyomo `ConcreteModel` goes out that any Pyomo solver takes. It states the
-`Programme` of the day. Rows that are valid for every policy but rarely needed (tangents of the taper, of convex costs)
-are left to `cuts`, which adds them when a solution asks for them. Every variable has finite bounds, so that every set
-of multipliers gives a finite bound.
+Site, track and objective come in, a Pyomo `ConcreteModel` for any Pyomo solver goes out. It states the `Programme` of
+the day. Rows that are valid for every policy but rarely needed (tangents of the taper, of convex costs) are added by
+`cuts` when a solution violates them. Every variable has finite bounds, so that every set of multipliers gives a finite
+bound.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ class PyomoDay(Programme):
     model : pyomo.environ.ConcreteModel
         Variables `charge`, `discharge`, `energy`, `shortfall`; constraints `balance`, `owed`, `group_limit`; `cost`.
     exclusive : list of (first, second, weight)
-        Pairs of variables of which one is 0: powers of the pairs of `two_way` first, then those that terms asked for.
-        A solution that has both mostly means the first one where weight·first >= second.
+        Pairs of variables of which one is 0: powers of the pairs of `two_way` first, then those added by terms. If a
+        solution has both, the first is the larger one where weight·first >= second.
     convex_rows : list of ConvexRows
-        What terms asked to keep by tangents.
+        Convex functions of terms, kept by tangents.
     not_convex : list of (name, count)
-        What terms asked for with `only_one`.
+        Constraints that terms added with `only_one`.
     grid_terms : GridTerms, optional
-        What terms asked of the network; `grid` is the same, as terms see it.
+        Quantities of the network that terms use; `grid` is the same with the interface for terms.
 
     Raises
     ------
@@ -108,12 +108,12 @@ class PyomoDay(Programme):
         self.model.cuts = pyo.ConstraintList()
 
     def go_one_way(self, first: np.ndarray) -> None:
-        """Let each exclusive pair have only one of its variables.
+        """Fix one variable of each exclusive pair to 0.
 
         Parameters
         ----------
         first : bool, shape (n_exclusive,)
-            Whether it is the first one.
+            Whether the first one may be above 0.
         """
         for (one, other, _), keeps_first in zip(self.exclusive, first.tolist(), strict=True):
             (other if keeps_first else one).setub(0.0)
@@ -210,7 +210,7 @@ class PyomoDay(Programme):
         ]
 
     def _add_rows(self, name: str, expression: Expression, bound: float | Numbers, *, same: bool) -> None:
-        """expression >= bound, or = bound where they are to be the same."""
+        """expression >= bound, or = bound for equalities."""
         if not isinstance(expression, np.ndarray):
             least = float(np.asarray(bound))
             self._add_row(name, least, expression, least if same else None)

@@ -1,7 +1,7 @@
-"""A linear program as arrays: what Pyomo's standard form gives, what grows by cuts, and the dual value in NumPy.
+"""A linear programme as arrays from Pyomo's standard form, to which cuts are added, and its dual value in NumPy.
 
-A Pyomo model comes in, arrays that a solver takes in one call go out. The dual value here is what the bound rests on:
-by weak duality it is valid for any multipliers, whatever a solver says of its own answer.
+A Pyomo model comes in, arrays for one call of a solver go out. The bound is the dual value computed here: by weak
+duality it is valid for any multipliers, whatever the status of the solver.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class LinearProgram:
     row_lower, row_upper : float64, shape (n_rows,)
         Bounds of the rows, infinite where there is none.
     variables : list of Pyomo variables, length n_columns
-        What the columns are.
+        The variable of each column.
     constraints : list of Pyomo constraints, length n_rows
-        What the rows are.
+        The constraint of each row.
     """
 
     def __init__(self, model: pyo.ConcreteModel) -> None:
@@ -52,7 +52,7 @@ class LinearProgram:
         kinds = np.array([row.bound_type for row in form.rows], dtype=np.int64)
         rhs = np.asarray(form.rhs, dtype=np.float64)
         constraints = [row.constraint for row in form.rows]
-        # A constraint with two bounds comes as two rows, upper first: one row with both is what solvers like.
+        # A constraint with two bounds comes as two rows, upper first; solvers are faster with one row that has both.
         same = np.array([a is b for a, b in zip(constraints[1:], constraints[:-1], strict=True)], dtype=bool)
         second = np.concatenate([[False], same]) if constraints else np.zeros(0, dtype=bool)
         row_lower = np.where(kinds <= 0, rhs, -np.inf)
@@ -105,7 +105,7 @@ class LinearProgram:
         Parameters
         ----------
         name : str
-            What they are called in the Pyomo model.
+            Their name in the Pyomo model.
         lower, upper : float64, shape (n,)
             Finite bounds.
 
@@ -145,7 +145,7 @@ class LinearProgram:
     def dual_value(self, multipliers: np.ndarray) -> float:
         """Least cost that multipliers prove: Σ y·(row bound) + Σ min over the bounds of (cost − Aᵀy)·x + offset.
 
-        Valid for every y. A multiplier whose sign asks for a bound that its row lacks is taken as 0.
+        Valid for every y. A multiplier whose sign needs a bound that its row does not have is set to 0.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What a plan earns when the simulator runs it, and what it earns when agents only have a few power levels."""
+"""The return of a plan in the simulator, also for agents with a few power levels only."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ev_marl.world.track import Track
 
 
 class RoundedPlanPolicy(PlanPolicy):
-    """Follows a plan with discrete power levels: each step the level whose effect is nearest to what the plan needs.
+    """Follows a plan with discrete power levels: in each step the level with the effect nearest to that of the plan.
 
     Parameters
     ----------
     plan : Plan
-        What to follow.
+        The plan.
     levels : float64, shape (n_levels,)
         Shares of a port's rated power, −1 to 1 [-].
     """
@@ -51,11 +51,11 @@ class RoundedPlanPolicy(PlanPolicy):
 
 @dataclass(frozen=True)
 class Replayed:
-    """What came of a policy in the simulator."""
+    """The result of a policy in the simulator."""
 
-    team_return: float  # what it earns [currency]
-    curtailed_kwh: float  # taken back for the network's sake [kWh]
-    delivered: Plan  # what the vehicles really got
+    team_return: float  # return [currency]
+    curtailed_kwh: float  # curtailed by the grid coordinator [kWh]
+    delivered: Plan  # delivered powers
 
 
 def replay(
@@ -77,7 +77,7 @@ def replay(
     network : GridLoop, optional
         The network above the site.
     coordinator : str, optional
-        Left out: `nearest` where limits are hard, else `none`.
+        Default: `nearest` if limits are constraints, else `none`.
     """
     decider = make_coordinator(coordinator or ("nearest" if objective.limits_are_hard else "none"))
     curtailed_kw = []

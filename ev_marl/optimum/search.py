@@ -1,7 +1,7 @@
-"""From a day to its least cost: solve, add the rows that the solution breaks, solve again; then binaries where needed.
+"""The search for the least cost of a day: solve, add the violated rows, solve again; then binaries where needed.
 
-Site, track and objective come in; the last solution and the best proven bound stay in a `Search`. It knows costs only:
-the sign is turned, and the plan replayed, by whoever uses it.
+Site, track and objective come in; a `Search` has the last solution and the best proven bound. It works with costs; its
+callers change the sign and replay the plan.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from ev_marl.world.track import Track
 TAPER_TOLERANCE_KWH = 1e-7
 HULL_TOLERANCE = 1e-7
 BOTH_KW2 = 1e-6  # product of two powers of which one should be 0
-MIXED_INTEGER_MARGIN = 1e-9  # relative; taken off a solver's own bound for its feasibility tolerances
+MIXED_INTEGER_MARGIN = 1e-9  # relative; subtracted from a solver's own bound for its feasibility tolerances
 _MOST_ROUNDS = 200
-_STALLED = 3  # rounds with the network that must bring more than this share of the cost, or the search rests there
+_STALLED = 3  # rounds with the network must together improve the cost by more than this share, else the search ends
 _STALLED_GAIN = 5e-5
 
 
@@ -47,7 +47,7 @@ class Stage:
 
 
 class Search:
-    """The program of one day, and what is known of its least cost.
+    """The programme of one day, and bounds of its least cost.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Search:
     tolerance : float
         Relative gap allowed between lower and upper value of convex costs, and in mixed-integer searches [-].
     time_limit : float
-        Most time for all solver calls together [s].
+        Limit on the time of all solver calls together [s].
     first : bool, shape (n_exclusive,), optional
         For each pair of variables of which one is 0, in the order of `exclusive`: whether only the first one may be
         above 0, or only the second one.
@@ -74,7 +74,7 @@ class Search:
     least_cost : float
         Proven lower bound of the cost [currency].
     x : float64, shape (n_columns,)
-        Last solution; as long as the solver gave none, no vehicle is charged.
+        Last solution; a point without charging until there is one.
     out_of_time : bool
         Whether the solver stopped at the time limit.
     relaxed_x : float64, shape (n_columns,)
@@ -86,7 +86,7 @@ class Search:
     proving : bool
         Whether every row so far holds for every policy.
     stages : list of Stage
-        What each formulation of the network proved.
+        The bound of each formulation of the network.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Search:
         grid: GridProblem | None = None,
     ) -> None:
         self._begin = time.perf_counter()
-        with PauseGC():  # thousands of small objects, none of them garbage
+        with PauseGC():  # there are thousands of small objects, and none is garbage
             self.day = PyomoDay(site, track, objective, grid)
             if first is not None:
                 self.day.go_one_way(first)
@@ -139,12 +139,12 @@ class Search:
 
     @property
     def time_left(self) -> float:
-        """What is left of the time limit [s]."""
+        """Remaining time [s]."""
         return self._deadline - time.perf_counter()
 
     @property
     def time_spent(self) -> float:
-        """Since it was made [s]."""
+        """Time since the start [s]."""
         return time.perf_counter() - self._begin
 
     @property
@@ -153,11 +153,11 @@ class Search:
         return bool(self.binary_pairs.any())
 
     def closed(self, achieved: float) -> bool:
-        """Whether a return is as good as the bound, within the tolerance."""
+        """Whether a return reaches the bound, within the tolerance."""
         return -self.least_cost - achieved <= self.tolerance * max(1.0, abs(self.least_cost))
 
     def run(self) -> None:
-        """Solve, and add broken rows, until none is left or the time is up.
+        """Solve, and add violated rows, until there are none or time is up.
 
         Raises
         ------
@@ -179,7 +179,7 @@ class Search:
             self.stages.append(Stage(formulation, -self.least_cost, self.time_spent))
 
     def estimate(self, rows: Rows) -> None:
-        """Go on with rows that policies may break: from now on nothing is proven, `least_cost` stays as it is."""
+        """Continue with rows that policies may violate: from now on nothing is proven; `least_cost` is kept."""
         self.proving = False
         if self.grid is not None:
             self.grid.settled = True
@@ -197,7 +197,7 @@ class Search:
                 break  # still a bound: every row holds, and a row that is missing only leaves it higher
 
     def run_once(self) -> bool:
-        """Solve, and add the rows that the solution breaks; False if there were none or the solver did not finish.
+        """Solve, and add the rows that the solution violates; False if there are none or the solver did not finish.
 
         Raises
         ------
@@ -216,11 +216,11 @@ class Search:
         return True
 
     def both(self) -> np.ndarray:
-        """Exclusive pairs of which the last solution has both, bool, shape (n_exclusive,)."""
+        """Exclusive pairs of which both are above 0 in the last solution, bool, shape (n_exclusive,)."""
         return self.exclusive.both(self.x, BOTH_KW2)
 
     def mostly_first(self) -> np.ndarray:
-        """Whether the last solution mostly has the first of each exclusive pair, bool, shape (n_exclusive,)."""
+        """Whether the first of each exclusive pair is larger, weighted, in the last solution, bool, (n_exclusive,)."""
         return self.exclusive.mostly_first(self.x)
 
     def exclude(self, which: np.ndarray) -> None:
@@ -254,12 +254,12 @@ class Search:
         """Those of the day, on the program's columns."""
         first, second = (self.program.columns([pair[side] for pair in self.day.exclusive]) for side in (0, 1))
         weight = np.array([pair[2] for pair in self.day.exclusive], dtype=np.float64)
-        # A variable that was fixed to 0 (`go_one_way`) takes no share of the pair's row.
+        # A variable that was fixed to 0 (`go_one_way`) is not part of the row of its pair.
         most = np.where(self.program.upper > 0.0, self.program.upper, np.inf)
         return ExclusiveCuts(first, second, most[first], most[second], weight)
 
     def plan(self) -> Plan:
-        """The last solution as powers and energies; where a pair charges and discharges at once, the battery's net."""
+        """The last solution as powers and energies; net powers of the battery where a pair charges and discharges."""
         day, pairs, stays = self.day, self.day.pairs, self.day.pairs.stays
         energy_kwh = np.clip(self.x[self.program.columns(day.energy)], pairs.least_kwh, pairs.end_most_kwh)
         before_kwh = np.where(pairs.previous >= 0, energy_kwh[pairs.previous], stays["energy_kwh"][pairs.session])
@@ -289,7 +289,7 @@ class Search:
         return imports, exports
 
     def _idle(self) -> np.ndarray:
-        """The columns when no vehicle is charged; costs that terms ask for are left at their bounds."""
+        """The columns without charging; variables of terms are at their bounds."""
         pairs = self.day.pairs
         x: np.ndarray = np.clip(0.0, self.program.lower, self.program.upper)
         arrival_kwh = pairs.stays["energy_kwh"][pairs.session]
@@ -317,7 +317,7 @@ class Search:
             self._prove_without_solver()
 
     def _prove_without_solver(self) -> None:
-        """A bound that needs no solution of the whole program."""
+        """A bound without a solution of the whole programme."""
         nothing = self.program.dual_value(np.zeros(self.program.matrix.shape[0]))
         self._prove(nothing, "the bounds of the variables alone: the solver had no better multipliers in time")
         apart = decoupled_multipliers(self.program, self._owner(), self._idle())
@@ -327,7 +327,7 @@ class Search:
         )
 
     def _owner(self) -> np.ndarray:
-        """Session of each column, −1: of no single one."""
+        """Session of each column, −1: of no single session."""
         day, pairs = self.day, self.day.pairs
         owner = np.full(self.program.n_columns, -1)
         for variables, session in (
@@ -357,9 +357,9 @@ class Search:
         )
 
     def _share(self) -> float:
-        """What all tangents of one kind together may be short of [currency]."""
+        """Tolerance of all tangents of one kind together [currency]."""
         return 0.1 * self.tolerance * max(1.0, abs(self.program.value(self.x)))
 
     def _stalled_gain(self) -> float:
-        """What rounds with the network must bring at least [currency]."""
+        """Least improvement by rounds with the network [currency]."""
         return max(self.tolerance, _STALLED_GAIN) * max(1.0, abs(self.program.value(self.x)))

@@ -1,4 +1,4 @@
-"""What a solve comes to: a plan, a bound, what the plan earned, and the certificate that says how far to trust it."""
+"""The result of a solve: plan, bound, return of the plan, and the certificate with the quality of the bound."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from ev_marl.policies.plan import Plan
 
 @dataclass(frozen=True)
 class Looseness:
-    """One reason why the bound may lie above what can be reached."""
+    """One reason why the bound may be higher than the best return."""
 
     reason: str
-    amount: float  # an upper limit on how much it contributes [currency]
+    amount: float  # upper limit of its contribution [currency]
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """Why the bound is a bound, and how tight it is."""
+    """Why the bound is valid, and how tight it is."""
 
     kind: Literal["LP", "MILP"]  # MILP: some pairs have one or the other, by binaries
     exact: bool  # the replayed plan earns the bound, within the tolerance: it is the cooperative optimum
     tolerance: float  # relative [-]
-    source: str  # where the bound comes from: dual value, the solver's word, or what needs no solver
+    source: str  # source of the bound: dual value, the solver's own bound, or a value that needs no solver
     reasons: tuple[Looseness, ...]  # what makes the bound loose, largest first; none if exact
-    primal_value: float  # least cost of the last relaxation, as the solver's point has it [currency]
-    dual_value: float  # what the last linear program's multipliers prove, in NumPy [currency]; −inf without any
-    upper_value: float  # primal value with every convex cost at its true height [currency]
+    primal_value: float  # cost of the solver's point in the last relaxation [currency]
+    dual_value: float  # dual value of the last linear programme, from NumPy [currency]; −inf without multipliers
+    upper_value: float  # primal value with the true value of every convex cost [currency]
     taper_violation_kwh: float  # how far the solution lies above the reachable energy, at most
     limits_are_hard: bool  # whether group limits are constraints, or priced by the objective
     simultaneous_pairs: int  # pairs of which one should be 0, and that the last solution has both of: charging and
     # discharging of a (session, step), import and export of a step's meter where selling pays more than buying
     binary_pairs: int  # pairs on which binaries were put
-    not_convex: tuple[str, ...]  # what terms ask for that is not convex, with the number of cases; none: it is
-    cuts: int  # rows added where solutions asked for them
+    not_convex: tuple[str, ...]  # constraints of terms that are not convex, with their number; empty: all are convex
+    cuts: int  # rows added where solutions violated them
     rounds: int  # programs solved
 
 
 @dataclass(frozen=True)
 class Seconds:
-    """Where the time went [s]."""
+    """Times of the parts of a solve [s]."""
 
     build: float
     solve: float
@@ -50,32 +50,32 @@ class Seconds:
 
     @property
     def total(self) -> float:
-        """All of it."""
+        """Total time."""
         return self.build + self.solve + self.replay
 
 
 @dataclass(frozen=True)
 class Formulation:
-    """One way to put the network into the model, and what its value is."""
+    """One formulation of the network in the model, and its value."""
 
     name: str
-    kind: Literal["bound", "estimate", "plan"]  # no policy earns more; neither; earned in the simulator
+    kind: Literal["bound", "estimate", "plan"]  # a bound; neither; a return in the simulator
     value: float  # return [currency]
-    seconds: float  # from the start until it was known
+    seconds: float  # time from the start until it was computed
 
 
 @dataclass(frozen=True)
 class GridReport:
-    """What the network makes of a day's optimum. Violations are 0 where limits hold to within their tolerances."""
+    """Results of the network in the optimum of a day. Violations are 0 if limits hold to within their tolerances."""
 
     formulations: tuple[Formulation, ...]  # from the loosest bound to the plan
-    steps: int  # that needed the network in the bound; in all others its limits cannot raise it
-    voltage_violation_pu: float  # of the plan, at most, in the exact power flow
+    steps: int  # number of steps whose network is in the bound; in all others it would not change the bound
+    voltage_violation_pu: float  # largest of the plan, in the exact power flow
     loading_violation_percent: float  # percentage points
-    checked_steps: int  # the plan's tightest steps, solved once more by the reference
+    checked_steps: int  # steps of the plan nearest to a limit, solved again by the reference
     checked_voltage_violation_pu: float  # there
     checked_loading_violation_percent: float
-    curtailed_kwh: float  # taken back for the network's sake when the plan was replayed
+    curtailed_kwh: float  # curtailed by the grid coordinator when the plan was replayed
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,12 @@ class Solution:
     bound: float  # no policy's return is above it [currency]
     achieved: float  # return of the plan, replayed in the simulator [currency]
     status: str  # "optimal", or why the solver stopped
-    shadow_prices: np.ndarray  # float64 (T, G)  worth of one more kW of import headroom, see `solve` [currency/kW]
-    export_shadow_prices: np.ndarray  # float64 (T, G)  worth of one more kW of export headroom [currency/kW]
+    shadow_prices: np.ndarray  # float64 (T, G)  value of one more kW of import headroom, see `solve` [currency/kW]
+    export_shadow_prices: np.ndarray  # float64 (T, G)  value of one more kW of export headroom [currency/kW]
     seconds: Seconds
     certificate: Certificate
     grid: GridReport | None = None  # with a network
-    plan_of: str | None = None  # simple policy that earned more than the optimum's own plan, so that its powers are it
+    plan_of: str | None = None  # simple policy that earned more than the optimum's own plan; its powers are the plan
 
     @property
     def gap(self) -> float:
@@ -100,5 +100,5 @@ class Solution:
 
     @property
     def relative_gap(self) -> float:
-        """The gap over the bound's size, or over 1 where that is smaller [-]."""
+        """The gap divided by the magnitude of the bound, or by 1 if that is smaller [-]."""
         return self.gap / max(1.0, abs(self.bound))

@@ -1,8 +1,8 @@
-"""The cooperative optimum of a day: the best that all stations together could have done, knowing everything in advance.
+"""The cooperative optimum of a day: the best return of all stations together if the day is known in advance.
 
-A day comes in; a `Solution` goes out: a bound that no policy beats, a plan, and what the plan earned in the simulator,
-which proves how good the bound is. Whoever measures policies by the bound asks `solve_day`, which forgets no limit of
-the network; `solve` takes site, track, objective and network one by one.
+A day comes in; a `Solution` goes out: a bound that no policy exceeds, a plan, and the return of the plan in the
+simulator, which shows how tight the bound is. Use `solve_day` to compare policies with the bound: it includes all
+limits of the network. `solve` takes site, track, objective and network separately.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def solve_day(
     time_limit: float = 300.0,
     levels: Sequence[float] | np.ndarray | None = None,
 ) -> Solution:
-    """Solve a day of a scenario, with the network where the scenario has one.
+    """Solve a day of a scenario, with the network if the scenario has one.
 
     Parameters
     ----------
     day : Setting, or an environment
         Site, objective and network. Of an environment (parallel, AEC or central, wrapped or not), its setting.
     track : Track, optional
-        The day. Left out, the one that the environment is at since its last reset.
+        The day. Default: the one of the environment since its last reset.
     solver, tolerance, time_limit, levels
         As for `solve`.
 
@@ -97,7 +97,7 @@ def solve(
     """Bound the team return of a day from above, and replay a plan that reaches the bound.
 
     The bound is a dual value: it holds for every policy, under every coordinator that only curtails, whatever the
-    solver says of its own answer. Binaries are used only where something is not convex and the linear program makes use
+    status of the solver. Binaries are used only where something is not convex and the linear program makes use
     of it: at (session, step) pairs where charging and discharging at once would pay, and at the site's meter where
     selling pays more than buying. Then the bound is the solver's own (see the certificate's `source`).
 
@@ -108,20 +108,20 @@ def solve(
     track : Track
         The day.
     objective : Objective
-        What counts; every term needs an expression. Where `limits_are_hard`, group limits are constraints.
+        The objective; every term needs an expression. If `limits_are_hard`, group limits are constraints.
     grid : GridProblem or "ideal", optional
-        The network above the site (see `GridProblem.of`). Its limits are relaxed outward for the bound, and the plan is
-        one that it carries. "ideal": the network is taken to carry everything, which is still a bound if what happens
-        on it has no price. May only be left out for a track without a network; `solve_day` finds it by itself.
+        The network above the site (see `GridProblem.of`). Its limits are relaxed outwards for the bound, and the plan
+        is feasible on it. "ideal": the network has no limits, which still gives a bound if nothing on it has a price.
+        Only optional for a track without a network; `solve_day` finds it.
     solver : str
         "highs", or a name of Pyomo's `SolverFactory` ("appsi_highs", "scip_direct", "gurobi_direct", "glpk").
     tolerance : float
         Relative gap that counts as closed [-].
     time_limit : float
-        Most time for the solver [s], far more than a day needs, so that results do not depend on how busy the machine
-        is. When it is up, the bound is what the last multipliers prove. If no program was solved, every vehicle is
-        planned by itself, without shared limits, which takes about a millisecond a vehicle, and the best multipliers of
-        all count: the bound is valid, but it may be loose. The certificate says so.
+        Time limit of the solver [s]; the default is far more than a day needs, so that results do not depend on the
+        load of the machine. When it is reached, the bound is the dual value of the last multipliers. If no program was
+        solved, every vehicle is planned by itself, without shared limits, which takes about a millisecond a vehicle,
+        and the best multipliers of all count: the bound is valid, but it may be loose. The certificate says so.
     levels : array-like, optional
         Discrete action levels as shares of the rated power, −1 to 1. The bound stays that of continuous power; the
         certificate then says by how much it may be loose for agents with these levels.
@@ -218,7 +218,7 @@ def solve(
 
 
 def check_bound(setting: Setting) -> None:
-    """Find out before any day is solved whether there is a bound with every term.
+    """Check, before any day is solved, that there is a bound with every term.
 
     Raises
     ------
@@ -230,7 +230,7 @@ def check_bound(setting: Setting) -> None:
 
 
 def network_of(track: Track, grid: GridProblem | Literal["ideal"] | None) -> GridProblem | None:
-    """The network to solve with, which may only be left out where there is none."""
+    """The network to solve with; only optional if there is none."""
     if grid is None and track.grid is not None:
         raise OptionError(
             "this day is of a site on a network, and `solve(site, track, objective)` does not know it: call "
@@ -249,17 +249,17 @@ def looseness_of_levels(
     *,
     grid: GridProblem | None = None,
 ) -> float:
-    """How far the bound may lie above what agents with discrete action levels can reach.
+    """How much the bound may exceed the best return of agents with discrete action levels.
 
-    The plan is replayed with each power rounded to the level whose effect is nearest. What agents can reach lies
-    between this return and the bound, so the difference is an upper limit on the looseness, not the looseness itself.
+    The plan is replayed with each power rounded to the level with the nearest effect. The best return of such agents is
+    between this return and the bound, so the difference is an upper limit of the looseness, not the looseness itself.
 
     Parameters
     ----------
     site, track, objective
         As given to `solve`.
     solution : Solution
-        What `solve` gave.
+        From `solve`.
     levels : array-like, shape (n_levels,)
         Shares of the rated power, −1 to 1 [-].
     grid : GridProblem, optional

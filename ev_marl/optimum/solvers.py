@@ -1,7 +1,7 @@
-"""Bridges to solvers: HiGHS by one hand-over of arrays, every other through Pyomo.
+"""Interfaces to solvers: HiGHS with arrays in one call, all others through Pyomo.
 
-A `LinearProgram` comes in, an `Answer` goes out: a point, row multipliers, and what the solver itself claims. Rows may
-be added between two calls; HiGHS then goes on from where it stood.
+A `LinearProgram` comes in, an `Answer` goes out: a point, row multipliers, and the status and bound of the solver. Rows
+may be added between two calls; HiGHS then starts from its last basis.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ev_marl.support.highs import make_highs
 
 _INTEGER_TOLERANCE = 1e-9
 
-# What solvers call the relative gap at which a mixed-integer search stops; others keep their default.
+# Names of the option for the relative gap of a mixed-integer search; other solvers keep their default.
 _GAP_OPTION = {
     "appsi_highs": "mip_rel_gap",
     "scip_direct": "limits/gap",
@@ -40,23 +40,23 @@ _GAP_OPTION = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What a solver says of a program."""
+    """The result of a solver."""
 
-    x: np.ndarray | None  # float64 (n_columns,)  a point, None where it has none
+    x: np.ndarray | None  # float64 (n_columns,)  a point, None if there is none
     multipliers: np.ndarray | None  # float64 (n_rows,)  of the rows, None for a mixed-integer program
-    claimed_bound: float  # least cost that the solver claims to have proven, −inf: none
+    claimed_bound: float  # lower bound of the cost by the solver, −inf: none
     optimal: bool  # whether it finished
-    out_of_time: bool  # whether it stopped at its time limit: point and multipliers may be missing or far off
-    status: str  # in its words
+    out_of_time: bool  # whether it stopped at its time limit: point and multipliers may be missing or far from optimal
+    status: str  # its status as text
 
 
 class Solver(Protocol):
-    """Solves one program again and again while it grows."""
+    """Solves one programme repeatedly while rows and columns are added."""
 
     name: str
 
     def add_rows(self, rows: Rows) -> None:
-        """Take over rows that were just appended to the program."""
+        """Add rows that were just appended to the programme."""
         ...
 
     def add_binaries(self, columns: np.ndarray) -> None:
@@ -73,20 +73,20 @@ class Solver(Protocol):
         Parameters
         ----------
         time_limit : float
-            Most time to spend [s].
+            Time limit [s].
         """
         ...
 
 
 def make_solver(name: str, program: LinearProgram, *, tolerance: float) -> Solver:
-    """The bridge to the solver called `name`.
+    """The interface to the solver called `name`.
 
     Parameters
     ----------
     name : str
         "highs", or a name that Pyomo's `SolverFactory` knows ("appsi_highs", "scip_direct", "gurobi_direct", "glpk").
     program : LinearProgram
-        What will be solved.
+        The programme.
     tolerance : float
         Relative gap at which a mixed-integer search may stop [-].
 
@@ -115,7 +115,7 @@ class HighsSolver:
         self.start_anew()
 
     def start_anew(self) -> None:
-        """Hand over the whole program, forgetting where the solver stood."""
+        """Pass the whole programme, without the last basis."""
         program = self._program
         columns = program.matrix.tocsc()
         lp = highspy.HighsLp()
@@ -199,7 +199,7 @@ class PyomoSolver:
         with capture_output():
             try:
                 results = self._solver.solve(model, load_solutions=False, timelimit=max(1.0, time_limit))
-            except NotImplementedError:  # SCIP's answer to being asked for multipliers
+            except NotImplementedError:  # SCIP raises this when asked for multipliers
                 self._ask_no_multipliers()
                 results = self._solver.solve(model, load_solutions=False, timelimit=max(1.0, time_limit))
             condition = results.solver.termination_condition
@@ -223,6 +223,6 @@ class PyomoSolver:
         )
 
     def _ask_no_multipliers(self) -> None:
-        """Mixed-integer programs have none, and some solvers take the question for an error."""
+        """Mixed-integer programmes have none, and some solvers raise an error when asked for them."""
         if self._program.model.component("dual") is not None:
             self._program.model.del_component("dual")

@@ -1,9 +1,9 @@
-"""What agents are rewarded for while they learn: own and shared rewards, shaped by the value of own plans.
+"""Training rewards: own and shared rewards, with shaping by the value of own plans.
 
-Rewards of the batched environment come in, training rewards go out. Shaping by plans turns a step's reward into what it
-lost against the vehicles' own plans: r + Φ(after) − Φ(before), where Φ is what the connected vehicles' own plans would
-still earn. Over a day that adds up to the day's reward less the value of each vehicle's plan on arrival, which no
-action changes, so the best policy stays the best; but credit comes at once, not at departure.
+Rewards of the batched environment come in, training rewards go out. With shaping by plans, the reward of a step is
+r + Φ(after) − Φ(before), its loss against the vehicles' own plans; Φ is the future return of the own plans of the
+connected vehicles. Over a day this adds up to the reward of the day less the value of each vehicle's plan on arrival.
+No action changes that value, so the optimal policies stay the same, but credit comes at once instead of at departure.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def _shape(
     first_port: np.ndarray,
     rewards: np.ndarray,
 ) -> None:
-    """rewards += Φ(after) − Φ(before), by agent; a vehicle that left or that came counts on one side only: the first
-    has no plan any more, and what the second brings is nobody's doing."""
+    """rewards += Φ(after) − Φ(before), by agent. A vehicle that left counts only before, as it has no plan any more; a
+    vehicle that arrived counts in neither, as its value does not depend on actions."""
     n_batch, n_agents = rewards.shape
     for b in range(n_batch):
         for a in range(n_agents):
@@ -59,7 +59,7 @@ def _pay_shadow_prices(
     first_port: np.ndarray,
     rewards: np.ndarray,
 ) -> None:
-    """Each port pays for its power what the limits above it are worth in this step [currency/kW]."""
+    """Each port pays for its power the shadow prices of the limits above it in this step [currency/kW]."""
     n_batch, n_agents = rewards.shape
     n_groups = len(group_parent)
     price = np.empty(n_groups)
@@ -79,13 +79,13 @@ class TrainingReward:
     Parameters
     ----------
     config : Reward
-        What counts.
+        The reward of the training file.
     worth : Worth
-        What the objective charges.
+        Prices of the objective for one vehicle.
     outlook : ComposedOutlook
-        Whom plans ask for prices; that of the environment.
+        The outlook of the environment, for the prices of plans.
     plans : Plans, optional
-        The agents' observation of their plans, to save planning twice; its trust must be 1.
+        The observation block of the plans, to avoid planning twice; its trust must be 1.
     """
 
     def __init__(self, config: Reward, worth: Worth, outlook: ComposedOutlook, plans: Plans | None = None) -> None:
@@ -93,7 +93,7 @@ class TrainingReward:
         self._plans = plans if config.shaping == "plan" else None
         self._worth = worth
         self._shaping: Literal["none", "plan", "unmet"] = config.shaping
-        if config.shaping == "unmet":  # what can no longer be fulfilled costs; energy is free
+        if config.shaping == "unmet":  # energy that can no longer be delivered costs; energy itself is free
             self._worth = Worth(0.0, 0.0, worth.unmet_per_kwh)
         self._prices: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -102,7 +102,7 @@ class TrainingReward:
         self._prices = (import_prices, export_prices)
 
     def reset(self, simulator: Simulator) -> None:
-        """Look at the first step of an episode."""
+        """Prepare for the first step of an episode."""
         self._day = simulator.state.day.copy()
         if self._shaping == "none":
             return
@@ -117,7 +117,7 @@ class TrainingReward:
         rewards : float64, shape (n_batch, n_agents)
             Of the environment [currency].
         flow : Flow
-            What happened.
+            The flow of the step.
         over : bool
             Whether the episode ended; `simulator` is then at the first step of the next.
         simulator : Simulator

@@ -1,6 +1,6 @@
 """The vehicles' powers by charger bus: from columns of the program to kW, and back to rows in those columns.
 
-A day and its program come in. Rows in powers alone say what the network means for the vehicles, without its states.
+A day and its programme come in; rows in the vehicles' powers go out, which describe the network without its states.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ev_marl.planning.programme.rows import Rows
 
 
 class ChargerColumns:
-    """Which columns draw power at which charger bus and step.
+    """The columns of the power at each charger bus and step.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class ChargerColumns:
     port_charger : int64, shape (n_ports,)
         Charger bus of each port.
     n_chargers : int
-        Charger buses.
+        Number of charger buses.
     """
 
     def __init__(self, day: PyomoDay, program: LinearProgram, port_charger: np.ndarray, n_chargers: int) -> None:
@@ -67,7 +67,7 @@ class ChargerColumns:
         return one_row(columns, values, lower)
 
     def held(self, step: int, most_kw: np.ndarray) -> Rows:
-        """Charging at each bus at most its given power, discharging at most that below zero.
+        """Bounds at each bus: charging at most the given power, discharging at most the given power below zero.
 
         Parameters
         ----------

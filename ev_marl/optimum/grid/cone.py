@@ -1,14 +1,14 @@
-"""The network in the linear program: one block of variables and rows for each step that needs it, cones by tangents.
+"""The network in the linear programme: a block of variables and rows for each step that needs it, cones by tangents.
 
-A point comes in, the blocks' rows that it breaks go out. With the two-ports of `grid_reduction`, u = |V|², S = P + jQ
-and l = |I|² at the first end of every edge, power balances, voltages and currents at every place are linear; the true
-states are those with P² + Q² = u·l (and voltage angles that close every loop). Left is
+A point comes in, the rows of the blocks that it violates go out. With the two-ports of `reduction`, u = |V|², S =
+P + jQ and l = |I|² at the first end of every edge, power balances, voltages and currents everywhere are linear; the
+true states are those with P² + Q² = u·l (and voltage angles that close every loop). The relaxation is
 
     P² + Q² <= u·l,   that is   l >= |S|²/u
 
-which every state satisfies, kept by tangents: 0 <= |S − k·u|²/u gives l >= 2·Re(conj(k)·S) − |k|²·u for every complex
-k. So each row holds for every state of the network, whatever k it was made with, and so does what the rows prove.
-Leaving blocks or tangents out proves less, never something wrong.
+which every state fulfils. It is kept by tangents: 0 <= |S − k·u|²/u gives l >= 2·Re(conj(k)·S) − |k|²·u for every
+complex k. So each row holds for every state of the network, for any k. Without some blocks or tangents the bound is
+looser, but still valid.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class GridBlocks:
     problem : GridProblem
         The network on that day.
     all_parts : bool
-        Whether parts of the network that the vehicles cannot influence are in the blocks.
+        Whether the blocks contain parts of the network that the vehicles cannot influence.
 
     Attributes
     ----------
     steps : int64, shape (n_blocks,)
         Steps with a block.
     n_busy_rows : int
-        Rows of the network at which anything is injected.
+        Number of rows of the network with injections.
     """
 
     def __init__(self, day: PyomoDay, program: LinearProgram, problem: GridProblem, *, all_parts: bool = False) -> None:
@@ -70,7 +70,7 @@ class GridBlocks:
         charger_row = matrices.row[spec.charger_bus]
         self.n_busy_rows = len(np.union1d(busy, charger_row))
         used = np.unique(problem.port_charger)
-        # A load at a charger bus without ports is a load like any other.
+        # A load at a charger bus without ports is an ordinary load.
         self.reduction = reduce_network(matrices, charger_row[used], busy, all_parts=all_parts)
         self.ranges: Ranges = find_ranges(problem, self.reduction, self.least_kw, self.most_kw)
         self.scale = matrices.base_kva / self.unit_kva  # powers and currents: from p.u. to the model's units
@@ -159,7 +159,7 @@ class GridBlocks:
         self._keep = keep
 
     def _limits(self) -> tuple[Quantities, np.ndarray, np.ndarray]:
-        """Enforced limits of what is no variable of its own: quantities, least and most square, shape (T, n)."""
+        """Enforced limits of quantities that are no variables: quantities, lowest and highest square, shape (T, n)."""
         ranges = self.ranges
         # A kept row's own voltage is a variable with these limits as its bounds, and so is an edge's own current.
         inner = np.flatnonzero((self.buses.row >= 0) & ((self.buses.edge >= 0) | (np.abs(self.buses.a) != 1.0)))
@@ -177,7 +177,7 @@ class GridBlocks:
         return quantities, least, most
 
     def add(self, steps: np.ndarray) -> None:
-        """Give steps a block; the solver must start anew.
+        """Add blocks for steps; the solver must start again.
 
         Parameters
         ----------
@@ -215,7 +215,7 @@ class GridBlocks:
         return right
 
     def charger_matrix(self) -> sparse.csr_array:
-        """What 1 kW drawn at each charger bus adds to the rows of a block, shape (n_rows, n_chargers)."""
+        """Effect of 1 kW drawn at each charger bus on the rows of a block, shape (n_rows, n_chargers)."""
         place, n_kept = self._charger_place, self.reduction.n_rows
         entries = []
         for offset, factor in ((0, 1.0), (n_kept, self.problem.kvar_per_kw)):
@@ -389,7 +389,7 @@ class GridBlocks:
         return total
 
     def cone_excess(self, states: np.ndarray) -> np.ndarray:
-        """How far |S|²/u lies above l, float64, shape (n_blocks, n_edges)."""
+        """|S|²/u − l, float64, shape (n_blocks, n_edges)."""
         n_rows, n_edges = self.reduction.n_rows, self.reduction.n_edges
         u = states[:, self.reduction.first]
         p, q, ell = (states[:, n_rows + k * n_edges : n_rows + (k + 1) * n_edges] for k in range(3))
@@ -397,7 +397,7 @@ class GridBlocks:
         return excess
 
     def broken(self, x: np.ndarray, *, cones: bool, tolerance: float) -> Rows:
-        """Rows that a point breaks.
+        """Rows that a point violates.
 
         Parameters
         ----------

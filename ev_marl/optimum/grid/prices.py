@@ -1,11 +1,11 @@
-"""Rows that lift what terms price on the network towards what it suffers.
+"""Rows that raise the variables that terms price on the network towards the true quantities.
 
-A point of the program comes in, rows that it breaks go out. Each holds for every state of the network, so no variable
-is ever forced above the true quantity:
+A point of the programme comes in, the rows that it violates go out. Each holds for every state of the network, so no
+variable is ever forced above the true quantity:
 
-- undervoltage is convex in u = |V|², so it is kept by tangents: √u <= (v + u/v)/2 for every v > 0;
-- overvoltage and overload grow with a square root, concave: they are kept by the chord from the limit to the largest
-  value that can be at all, the convex envelope on that range; overload also by tangents of |power| over the highest
+- undervoltage is convex in u = |V|² and bounded by tangents: √u <= (v + u/v)/2 for every v > 0;
+- overvoltage and overload are square roots, which are concave: they are bounded by the chord from the limit to the
+  largest possible value, the convex envelope on that range; overload also by tangents of |power| over the highest
   voltage;
 - losses are linear.
 """
@@ -20,22 +20,22 @@ from ev_marl.optimum.grid.terms import GridTerms
 from ev_marl.optimum.program import LinearProgram
 from ev_marl.planning.programme.rows import Rows
 
-# Backends solve to a power mismatch of 1e-5 kVA at each bus, as pandapower does, so what they tell is off the exact
-# state by less than these; each row leaves that much to them.
+# Backends solve to a power mismatch of 1e-5 kVA at each bus, as pandapower does, so their errors are smaller than
+# these; each row allows for them.
 _MISMATCH_KW = 1e-5
 _EXACT_PU = 1e-7
 _EXACT_PERCENT = 1e-4
 
 
 class PriceRows:
-    """Rows that lift the terms' variables.
+    """Rows that raise the variables of terms.
 
     Parameters
     ----------
     terms : GridTerms
-        Whose variables.
+        The variables.
     program : LinearProgram
-        In which.
+        The programme.
     blocks : GridBlocks
         States of the network.
     """
@@ -70,7 +70,7 @@ class PriceRows:
         )
 
     def _set_upper_bounds(self) -> None:
-        """What the ranges allow at most on any step: a failed step tells the values of another one."""
+        """Largest values in the ranges of all steps; a failed step has the values of another step."""
         ranges, problem = self._blocks.ranges, self._problem
         n_branches = len(problem.matrices.from_row)
         voltage = ranges.bus_reach.max(axis=0, initial=0.0)
@@ -107,14 +107,14 @@ class PriceRows:
         return Rows.stack(rows)
 
     def cost(self, amounts: dict[str, np.ndarray]) -> np.ndarray:
-        """What given amounts of every step cost, float64, shape (n_steps,) [currency]."""
+        """Cost of given amounts in every step, float64, shape (n_steps,) [currency]."""
         total = np.zeros(self._problem.n_steps)
         for name, columns in self.columns.items():
             total += np.where(columns >= 0, self._program.cost[columns], 0.0) * amounts[name]
         return total
 
     def short(self, x: np.ndarray, steps: np.ndarray, amounts: dict[str, np.ndarray]) -> np.ndarray:
-        """How much more a point would cost if its variables were at given amounts, shape (len(steps),) [currency]."""
+        """Additional cost of a point if its variables had the given amounts, shape (len(steps),) [currency]."""
         cost = np.zeros(len(steps))
         for name, columns in self.columns.items():
             column = columns[steps]
@@ -123,7 +123,7 @@ class PriceRows:
         return cost
 
     def lifts(self, states: np.ndarray, step: int) -> list[tuple[int, float, float, np.ndarray]]:
-        """What a state costs at least, quantity by quantity.
+        """Lower bound of the cost of a state, quantity by quantity.
 
         Parameters
         ----------
@@ -154,7 +154,7 @@ class PriceRows:
         return self._band(states, steps) if name == "beyond_band_pu" else self._overload(name, states, steps)
 
     def broken(self, x: np.ndarray, tolerance: float) -> Rows:
-        """Rows that a point breaks where that saves it more than the tolerance [currency] in a step."""
+        """Rows that a point violates by more than the tolerance [currency] in a step."""
         blocks = self._blocks
         if not len(blocks.steps):
             return Rows.stack([])
@@ -175,7 +175,7 @@ class PriceRows:
         return Rows.stack(rows)
 
     def _band(self, states: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What voltages are beyond their band, from below and linear in the states.
+        """Voltages outside their band: a linear lower bound in the states.
 
         Returns
         -------
@@ -199,10 +199,11 @@ class PriceRows:
         return height[:, there].sum(axis=1), np.asarray(weights)
 
     def _overload(self, name: str, states: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What elements carry beyond their limits, from below and linear in the states, as `_band` [kVA].
+        """Overload of elements: a linear lower bound in the states, as `_band` [kVA].
 
-        Of each element the end and the estimate that say most: the chord of the current over its square, or the power
-        there over the highest voltage, |I| = |V·conj(I)|/|V|, by a tangent; this one is exact at a given voltage.
+        For each element the end and the estimate with the highest value: the chord of the current over its square, or
+        the power there over the highest voltage, |I| = |V·conj(I)|/|V|, by a tangent; this one is exact at a given
+        voltage.
         """
         blocks = self._blocks
         branch, percent_per_pu, limit_percent, rated_kva = dict(self._elements)[name]

@@ -1,7 +1,7 @@
-"""The network of one day as the optimum needs it: what is drawn and fed in, what holds, and the exact power flow.
+"""The network of one day for the optimum: loads and generators, limits, and the exact power flow.
 
-A loop of the simulator and a track come in; arrays over the steps of the day go out, with the function that tells what
-the network really does under a plan.
+A loop of the simulator and a track come in; arrays over the steps of the day go out, and a function for the exact power
+flow of a plan.
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ class GridProblem:
     load_kvar: np.ndarray  # float64 (T, L)
     generator_kw: np.ndarray  # float64 (T, S)  fed in
     generator_kvar: np.ndarray  # float64 (T, S)
-    bounds: Bounds  # of the T steps, widened to the state without charging
+    bounds: Bounds  # of the T steps, clamped to the state without charging
     idle_losses_kw: np.ndarray  # float64 (T,)  without charging; NaN where there is no solution
-    limits_are_hard: bool  # whether charging is taken back until the limits hold, or only priced
+    limits_are_hard: bool  # whether charging is curtailed until the limits hold, or violations are only priced
     kvar_per_kw: float = 0.0  # reactive power of the chargers, tan φ [-]
     droop: VoltageDroop | None = None  # their reactive power by voltage, instead
-    relaxable: bool = True  # whether the matrices tell everything: no tap changer acts, no load follows the voltage
+    relaxable: bool = (
+        True  # whether the matrices are the whole network: no tap changer acts, no load follows the voltage
+    )
     reference: GridBackend | None = None  # checks the plan once more
     loop: GridLoop | None = None  # for replaying a plan in the simulator
 
@@ -55,7 +57,7 @@ class GridProblem:
         track : Track
             With network data.
         matrices : Admittances, optional
-            Of its network; left out, they are asked of pandapower, which takes the time of one power flow.
+            Of its network; by default from pandapower, which takes the time of one power flow.
 
         Raises
         ------
@@ -115,11 +117,11 @@ class GridProblem:
         return charger_kw
 
     def suffered(self, steps: np.ndarray, flow: PowerFlow) -> dict[str, np.ndarray]:
-        """What the network suffers in exact power flows, as `Bounds.suffered`; one row for each entry of `steps`."""
+        """The priced quantities in exact power flows, as `Bounds.suffered`; one row for each entry of `steps`."""
         return self.bounds.rows(steps).suffered(flow, self.backend.spec, self.idle_losses_kw[steps])
 
     def injected_kva(self) -> np.ndarray:
-        """What loads and generators inject at each internal row, complex128, shape (n_steps, n_rows) [kVA]."""
+        """Injection of loads and generators at each internal row, complex128, shape (n_steps, n_rows) [kVA]."""
         spec, row = self.backend.spec, self.matrices.row
         injected: np.ndarray = np.zeros((self.matrices.ybus.shape[0], self.n_steps), dtype=np.complex128)
         for bus, drawn in (
@@ -132,7 +134,7 @@ class GridProblem:
         return np.asarray(injected.T)
 
     def flow(self, steps: np.ndarray, charger_kw: np.ndarray, *, by_reference: bool = False) -> PowerFlow:
-        """What the network does, exactly.
+        """The exact power flow.
 
         Parameters
         ----------

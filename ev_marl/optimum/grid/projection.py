@@ -1,17 +1,17 @@
-"""Rows in the vehicles' powers that the network implies, proven one by one: blocks without their variables.
+"""Rows in the vehicles' powers that follow from the network, each with a proof: blocks without their variables.
 
-A point of the program comes in, rows that it breaks go out. At the powers of a step, the block of `grid_cone` with its
-tangents is a square linear system M·s = r for the states s where the network is radial; Newton's method on it is the
-exact power flow. For any linear quantity w of the states, such as the square of a voltage or a current, y = M⁻ᵀ·w are
-multipliers of the block's rows, and
+A point of the programme comes in, the rows that it violates go out. At the powers of a step, the block of `cone`
+with its tangents is a square linear system M·s = r for the states s where the network is radial; Newton's method on it
+is the exact power flow. For any linear quantity w of the states, such as the square of a voltage or a current, y =
+M⁻ᵀ·w are multipliers of the block's rows, and
 
     w·s >= y·(right-hand sides) + Σ_j min over the state's range of (w − Aᵀy)_j·s_j
 
 holds for every state of the network and every y with y >= 0 at the tangents; the right-hand sides are linear in the
-powers. So each row is a weak-duality proof, recomputed in NumPy: a linearisation of the power flow that is known to lie
-on the safe side. Where multipliers of tangents come out negative (losses that help, as where power flows back), the
-tangent is dropped and the current stands at its highest: such a row may be too weak to cut the point off, and the step
-is said to need its block.
+powers. So each row is a weak-duality proof, recomputed in NumPy: a linearisation of the power flow that is proven to be
+on the safe side. Where multipliers of tangents are negative (losses that help, as with reverse power flow), the tangent
+is dropped and the current is set to its highest value. Such a row may be too weak to cut the point off; the step then
+needs its block.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ev_marl.optimum.grid.prices import PriceRows
 from ev_marl.planning.programme.rows import Rows
 
 _BROKEN = 1e-7  # of the square, relative
-_LOOSE = 1e-6  # of the limit; by which a row may say less than the state it was made at
+_LOOSE = 1e-6  # of the limit; by which a row may be weaker than the state it was made at
 _CUT_KW = 1e-4  # by which a row must cut a point off
 _WORST = 3  # voltages, and as many currents, for which a step gets rows at once
 _NEWTON_ROUNDS = 8
@@ -105,7 +105,7 @@ class Projection:
     usable : bool
         Whether the network is one for this: radial, one source, reactive powers in proportion to active ones.
     stuck : bool, shape (n_steps,)
-        Steps that break a limit, or cost more than the program thinks, without a row that says so.
+        Steps that violate a limit, or cost more than in the programme, without a row for it.
     """
 
     def __init__(self, blocks: GridBlocks, prices: PriceRows, columns: ChargerColumns) -> None:
@@ -144,19 +144,19 @@ class Projection:
         return True
 
     def broken(self, x: np.ndarray, steps: np.ndarray, *, cones: bool, tolerance: float) -> Rows:
-        """Rows that a point breaks; renews `stuck`.
+        """Rows that a point violates; updates `stuck`.
 
         Parameters
         ----------
         x : float64, shape (n_columns,)
             The point.
         steps : int64, shape (n,)
-            Steps whose exact power flow breaks a limit or costs more than the program thinks.
+            Steps whose exact power flow violates a limit or costs more than in the programme.
         cones : bool
             Whether currents are wanted everywhere, or only where they are beyond their highest; the rest is linear
             branch flow then, without losses.
         tolerance : float
-            What a step may cost more than the program thinks [currency].
+            How much more than in the programme a step may cost [currency].
         """
         self.stuck[:] = False
         power_kw, rows = self._columns.power_kw(x), [Rows.stack([])]
@@ -170,7 +170,7 @@ class Projection:
         return Rows.stack(rows)
 
     def _state(self, step: int, power_kw: np.ndarray, *, cones: bool) -> _State:
-        """The state that the powers make, and where to put tangents."""
+        """The state at the given powers, and the points of tangents."""
         nothing = np.zeros(self._blocks.reduction.n_edges, dtype=np.complex128)
         on = np.full(len(nothing), cones)
         if not cones:
@@ -214,7 +214,7 @@ class Projection:
         return s
 
     def _beyond(self, step: int, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Worst quantities that are beyond their limits, and whether above the highest (1) or below the least (−1)."""
+        """The worst violated quantities, and whether above the highest (1) or below the lowest (−1) limit."""
         value = self._weights @ self._blocks.all_states(s)
         with np.errstate(invalid="ignore"):
             above = np.where(np.isfinite(self._most[step]), value / self._most[step] - 1.0, 0.0)
@@ -238,7 +238,7 @@ class Projection:
                 break
             on &= ~wrong
             factors = splu(system.matrix(state.k, on))
-        # Whatever y is: what it leaves of w stands at its least.
+        # For any y: the remainder of w is at its minimum.
         y[n:] = np.where(on, np.maximum(y[n:], 0.0), 0.0)
         left = w - system.matrix(state.k, on).T @ y
         least = np.minimum(left * self._lower[state.step], left * self._upper[state.step]).sum()

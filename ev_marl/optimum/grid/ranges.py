@@ -1,7 +1,7 @@
-"""Ranges that every state of the network keeps: the bounds of the cone model's variables.
+"""Ranges of all states of the network: the bounds of the variables of the cone model.
 
-What may be injected comes in; the largest voltages and currents that can come of it go out. They follow from the
-network being linear in currents: with Y split into given voltages (sources x) and the rest,
+Ranges of injections come in; the largest possible voltages and currents go out. They follow from the linearity of the
+network in currents: with Y split into given voltages (sources x) and the rest,
 
     V = w + Z·I,   w = −Y⁻¹·Y_x·V_x,   I_j = conj(s_j / V_j)
 
@@ -36,8 +36,8 @@ class Ranges:
     bus_least: np.ndarray  # float64 (T, N)  enforced limits where there are any, else 0 and inf
     bus_most: np.ndarray  # float64 (T, N)
     end_most: np.ndarray  # float64 (T, 2·Br)  enforced limits of currents, inf where there is none
-    bus_reach: np.ndarray  # float64 (T, N)  largest voltage that can be at all
-    end_reach: np.ndarray  # float64 (T, 2·Br)  largest current that can be at all
+    bus_reach: np.ndarray  # float64 (T, N)  largest possible voltage
+    end_reach: np.ndarray  # float64 (T, 2·Br)  largest possible current
 
 
 def end_limits(problem: GridProblem, margin_percent: float) -> np.ndarray:

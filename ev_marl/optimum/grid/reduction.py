@@ -1,15 +1,15 @@
-"""A network as few two-ports: rows without injection between two branches, and dead ends, are folded into one edge.
+"""A network as few two-ports: rows without injection between two branches, and dead ends, are combined into one edge.
 
 The admittances of a network come in, a `Reduction` goes out: kept rows, edges between them, and every bus voltage and
-branch current as a·V + b·I of one edge, V and I being voltage and current at its first end. Folding is exact: without
-injection in between, what happens along a chain follows linearly from what happens at its first end.
+branch current as a·V + b·I of one edge, V and I being voltage and current at its first end. This is exact: without
+injections in between, all values along a chain are linear functions of those at its first end.
 
 For one edge, with u = |V|², S = V·conj(I) = P + jQ and l = |I|², every square |a·V + b·I|² is linear:
 
     |a|²·u + |b|²·l + 2·Re(a·conj(b)·S)
 
-and so are the power at the other end and the balance of every row. What is not linear is P² + Q² = u·l alone; see
-`grid_cone`.
+and so are the power at the other end and the balance of every row. Only P² + Q² = u·l is not linear; see
+`cone`.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _transfer(admittance: np.ndarray) -> np.ndarray:
 
 
 class _Folding:
-    """The network while it is folded."""
+    """The network during the reduction."""
 
     def __init__(self, matrices: Admittances) -> None:
         self.shunt: np.ndarray = np.asarray(matrices.ybus.diagonal(), dtype=np.complex128).copy()
@@ -146,7 +146,7 @@ class _Folding:
         del self.edges_at[edge.first][edge.second], self.edges_at[edge.second][edge.first]
 
     def fold(self, keep: Iterable[int]) -> None:
-        """Fold every row that is not in `keep` and has at most two edges."""
+        """Combine the edges of every row that is not in `keep` and has at most two edges."""
         kept = set(keep)
         waiting = [row for row in range(len(self.shunt)) if row not in kept]
         while waiting:
@@ -192,7 +192,7 @@ class _Folding:
 def reduce_network(
     matrices: Admittances, charger_rows: np.ndarray, injection_rows: np.ndarray, *, all_parts: bool
 ) -> Reduction:
-    """Fold a network.
+    """Reduce a network.
 
     Parameters
     ----------

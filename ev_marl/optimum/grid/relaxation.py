@@ -1,8 +1,8 @@
-"""The network's part in the search for a bound: which steps need it, and which rows a point breaks.
+"""The network in the search for a bound: the steps that need it, and the rows that a point violates.
 
-The program's solution comes in. Steps in which the exact power flow breaks a limit or costs more than the program
-thinks get rows in the vehicles' powers (`grid_projection`) or, where such rows do not say enough, a block of states
-(`grid_cone`). A step without either is a step without network limits: the bound holds all along.
+The solution of the programme comes in. Steps in which the exact power flow violates a limit or costs more than in the
+programme get rows in the vehicles' powers (`projection`) or, if these are too weak, a block of states (`cone`). A step
+without either has no network limits, so the bound is valid at all times.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ev_marl.planning.programme.rows import Rows
 from ev_marl.policies.plan import Plan
 
 CONE_TOLERANCE = 1e-6  # of the squared current, relative to its largest value on the edge
-_SCREEN = 1.9  # tolerances by which a limit is broken; the bound widens limits by two
+_SCREEN = 1.9  # tolerances by which a limit is violated; the bound widens limits by two
 
 
 class GridRelaxation:
@@ -39,15 +39,15 @@ class GridRelaxation:
     Attributes
     ----------
     cones : bool
-        Whether tangents of the cones are added where a point breaks them; without them currents are linear.
+        Whether tangents of the cones are added where a point violates them; without them currents are linear.
     wanted, settled : bool
         Whether rows are wanted yet, and whether no more are.
     columns : ChargerColumns
         The vehicles' powers in the program.
     projection : Projection
-        Makes rows in them, where the network is one for it.
+        Makes rows in these powers, if the network allows it.
     touched : bool, shape (n_steps,)
-        Steps of which the network has rows in the program.
+        Steps with rows of the network in the programme.
     """
 
     def __init__(self, day: PyomoDay, program: LinearProgram, problem: GridProblem) -> None:
@@ -69,7 +69,7 @@ class GridRelaxation:
         return problem.flow(np.arange(problem.n_steps), problem.charger_power(plan.power_kw))
 
     def grow(self, x: np.ndarray, plan: Plan, tolerance: float) -> bool:
-        """Add blocks for the steps that need one; whether there were any.
+        """Add blocks for the steps that need one; returns whether there are any.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class GridRelaxation:
         plan : Plan
             The plan in it.
         tolerance : float
-            What all steps together may cost more than the program thinks [currency].
+            How much more than in the programme all steps together may cost [currency].
         """
         if self.projection.usable:
             if not self.cones:
@@ -97,7 +97,7 @@ class GridRelaxation:
         return True
 
     def _suffering(self, x: np.ndarray, charger_kw: np.ndarray, tolerance: float, tolerances: float) -> np.ndarray:
-        """Steps without a block whose exact power flow breaks limits or costs more than the program thinks."""
+        """Steps without a block whose exact power flow violates limits or costs more than in the programme."""
         steps = np.flatnonzero(self._may_have & ~np.isin(np.arange(self.problem.n_steps), self.blocks.steps))
         if not len(steps):
             return steps
@@ -109,7 +109,7 @@ class GridRelaxation:
         return np.asarray(steps[short | ~flow.converged])
 
     def broken(self, x: np.ndarray, tolerance: float) -> Rows:
-        """Rows that a point breaks; for prices, where that saves more than the tolerance [currency] in a step."""
+        """Rows that a point violates; for prices, by more than the tolerance [currency] in a step."""
         if self.settled or not self.wanted:
             return Rows.stack([])
         rows = [self.blocks.broken(x, cones=self.cones, tolerance=CONE_TOLERANCE)]

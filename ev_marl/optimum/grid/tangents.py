@@ -1,11 +1,11 @@
-"""A plan that the network carries: the program with tangents of the exact power flow, solved again where it is off.
+"""A plan that is feasible on the network: the programme with tangents of the exact power flow, solved repeatedly.
 
-A finished search comes in. Where the exact power flow of its plan breaks a limit, or costs more than the program
-thinks, a row is added in the vehicles' powers alone: the quantity, linear about the plan. Voltages are concave and
-currents convex in what is drawn, so these rows cut off next to nothing that could be had, and a few rounds settle; but
-where power is fed in they may cut off more, so from then on the program's value is an estimate, no bound. What still
-breaks a limit after some rounds is held to as much of its power as the network carries, and all other steps that come
-near a limit to what they have. What is left then, the network's coordinator takes back when the plan is replayed.
+A finished search comes in. Where the exact power flow of its plan violates a limit, or costs more than in the
+programme, a row in the vehicles' powers is added: the quantity, linearised about the plan. Voltages are concave and
+currents convex in the drawn power, so these rows cut off almost no feasible points, and a few rounds are enough. Where
+power is fed in they may cut off more, so from then on the value of the programme is an estimate, not a bound. After
+some rounds, steps that still violate a limit are scaled down to a feasible power, and all other steps near a limit are
+fixed. The grid coordinator curtails the rest when the plan is replayed.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _BISECTIONS = 20
 
 @dataclass(frozen=True)
 class Carried:
-    """A plan and what it does to the network; violations are 0 where every limit holds to within its tolerance."""
+    """A plan and its violations of the network's limits, which are 0 if every limit holds to within its tolerance."""
 
     plan: Plan
-    value: float  # return that the program with tangents promises: an estimate [currency]
+    value: float  # return in the programme with tangents: an estimate [currency]
     voltage_violation_pu: float  # beyond the clamped limits at most, in the exact power flow
     loading_violation_percent: float
     rounds: int
@@ -41,12 +41,12 @@ class Carried:
 
 
 def carried_plan(search: Search) -> Carried:
-    """Turn the last solution of a search into a plan that the network carries.
+    """Make a feasible plan on the network from the last solution of a search.
 
     Parameters
     ----------
     search : Search
-        With a network, finished; its program is added to, and proves nothing from now on.
+        With a network, finished. Rows are added to its programme, which proves nothing from now on.
     """
     tangents = _Tangents(search)
     rounds = 0
@@ -78,7 +78,7 @@ def carried_plan(search: Search) -> Carried:
 
 
 def violation(problem: GridProblem, steps: np.ndarray, flow: PowerFlow) -> tuple[float, float]:
-    """Most that voltages [p.u.] and loadings [percentage points] are beyond the clamped limits.
+    """Largest violation of the clamped limits by voltages [p.u.] and loadings [percentage points].
 
     Parameters
     ----------
@@ -135,12 +135,12 @@ class _Tangents:
         return np.flatnonzero(broken)
 
     def _most_excess(self, steps: np.ndarray, flow: PowerFlow) -> np.ndarray:
-        """How far the worst quantity of each row is beyond its limit, in tolerances."""
+        """Violation of the worst limit of each row, in tolerances."""
         excess = np.nan_to_num(self.problem.bounds.rows(steps).stacked_excess(flow), nan=0.0)
         return np.asarray(excess.max(axis=1, initial=-np.inf))
 
     def missing_cost(self, flow: PowerFlow) -> np.ndarray:
-        """What the exact power flow costs more than the program thinks, or less (< 0), shape (n_steps,) [currency]."""
+        """Cost of the exact power flow less that in the programme, shape (n_steps,) [currency]."""
         prices, search = self._grid.prices, self._search
         steps = np.arange(self.problem.n_steps)
         missing = prices.short(search.x, steps, self.problem.suffered(steps, flow))
@@ -169,7 +169,7 @@ class _Tangents:
             for c in np.flatnonzero(excess[step] > _INSIDE).tolist() if step in broken else ():
                 slope = slopes[:, c]
                 scale = max(float(np.abs(slope).max()), 1e-12)
-                # No charging is always allowed, whatever the linear model says of it.
+                # No charging is always allowed, also if the linear model violates a limit there.
                 room = max(0.0, float(slope @ at_kw) - float(excess[step, c]))
                 out.append(powers.row(step, -slope / scale, -room / scale))
             for name, columns in self._grid.prices.columns.items() if step in short else ():
@@ -179,9 +179,9 @@ class _Tangents:
         return Rows.stack(out)
 
     def held(self, plan: Plan, broken: np.ndarray) -> Rows:
-        """Rows that hold the buses of broken steps to a share of their power that the network carries.
+        """Rows that limit the buses of violated steps to a feasible share of their power.
 
-        Whatever else was beyond a limit in any round is held to what it has, so that nothing moves there.
+        Steps that violated a limit in any earlier round are fixed to their powers.
         """
         problem = self.problem
         charger_kw = problem.charger_power(plan.power_kw)

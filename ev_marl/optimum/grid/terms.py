@@ -1,6 +1,6 @@
-"""What objective terms may ask of the network in the optimum's model: one variable per step and quantity.
+"""Quantities of the network for objective terms in the optimum's model: one variable per step and quantity.
 
-The variables stand at their least until rows lift them (see `grid_prices`), so a term never costs too much.
+The variables are at their lower bounds until rows raise them (see `prices`), so a term never costs too much.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SAME_KW = 1e-6  # by which a backend's losses of one state may differ from call
 
 
 class GridTerms:
-    """The network as terms see it; implements `GridModel`.
+    """The interface of the network for terms; implements `GridModel`.
 
     Parameters
     ----------
@@ -40,19 +40,19 @@ class GridTerms:
         self.made: dict[str, list[Variable]] = {}
 
     def beyond_band_pu(self) -> Sequence[Variable]:
-        """Σ over buses of what voltages are beyond their band, (T,) [p.u.]."""
+        """Σ over buses of the voltage outside the band, (T,) [p.u.]."""
         return self._once("beyond_band_pu")
 
     def line_overload_kva(self) -> Sequence[Variable]:
-        """Σ over lines of what they carry beyond their limits, (T,) [kVA]."""
+        """Σ over lines of the overload, (T,) [kVA]."""
         return self._once("line_overload_kva")
 
     def transformer_overload_kva(self) -> Sequence[Variable]:
-        """Σ over transformers of what they carry beyond their limits, (T,) [kVA]."""
+        """Σ over transformers of the overload, (T,) [kVA]."""
         return self._once("transformer_overload_kva")
 
     def added_losses_kw(self) -> Sequence[Variable]:
-        """Losses less those without charging, (T,) [kW]."""
+        """Losses minus those without charging, (T,) [kW]."""
         return self._once("added_losses_kw")
 
     def _once(self, name: str) -> list[Variable]:
