@@ -175,16 +175,16 @@ def _dqn(config: TrainingConfig, face: TrainingFace, seed: int) -> AlgorithmConf
 
 def _model(config: TrainingConfig, face: TrainingFace) -> tuple[type, dict[str, Any]]:
     """The class of the modules, and their configuration."""
-    network = config.network
-    model: dict[str, Any] = {"hidden": list(network.hidden), "activation": network.activation}
+    neural = config.neural_network
+    model: dict[str, Any] = {"hidden": list(neural.hidden), "activation": neural.activation}
     if config.algorithm == "dqn":
         dqn = config.dqn
         epsilon = _schedule(dqn.epsilon, face.n_steps)
         return LevelValues, {**model, "double_q": dqn.double_q, "dueling": dqn.dueling, "epsilon": epsilon}
     return ActorCritic, {
         **model,
-        "critic_hidden": list(network.critic_hidden or network.hidden),
-        "initial_std": network.initial_std,
+        "critic_hidden": list(neural.critic_hidden or neural.hidden),
+        "initial_std": neural.initial_std,
         "n_state": face.n_state,
         "ability": face.ability(),
     }

@@ -208,8 +208,8 @@ class TrainingConfig(FileModel):
     """Instead of the scenario's."""
     action: Action | None = None
     """Instead of the scenario's."""
-    network: NeuralNetwork = NeuralNetwork()
-    """Networks."""
+    neural_network: NeuralNetwork = NeuralNetwork()
+    """Layers of the policy and the critic."""
     reward: Reward = Reward()
     """Rewards."""
     discount: Annotated[float, Field(gt=0, le=1), NUMBER] = 0.99
@@ -255,8 +255,8 @@ class TrainingConfig(FileModel):
             raise fault("action", "algorithm dqn chooses among levels, such as {levels: [-1, 0, 0.5, 1]}")
         if self.critic == "state":
             raise fault("critic", "algorithm dqn has no critic; `state` needs algorithm ppo")
-        if self.network.critic_hidden is not None:
-            raise fault("network.critic_hidden", "algorithm dqn has no critic; remove this")
+        if self.neural_network.critic_hidden is not None:
+            raise fault("neural_network.critic_hidden", "algorithm dqn has no critic; remove this")
         if self.sampling.pipeline != "arrays":
             raise fault("sampling.pipeline", f"found '{self.sampling.pipeline}'; algorithm dqn only supports `arrays`")
         if self.sampling.replicas > 1:

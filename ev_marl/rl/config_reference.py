@@ -28,7 +28,7 @@ This is the shipped training file `ippo`:
 - **Unknown keys are errors**, and all errors of a file are reported at once, each with its line.
 - **Variants**: `extends: ippo` (the name of a shipped training file, or a path) starts from another file. Keys written
   here replace those of the other file, mappings are merged, lists are replaced as a whole, and `null` removes a key.
-- **Changes for one run**: `--set ppo.epochs=2 --set network.hidden=[128,128]`, checked like the file.
+- **Changes for one run**: `--set ppo.epochs=2 --set neural_network.hidden=[128,128]`, checked like the file.
 - **Same numbers every time**: stop after `days` or `iterations`; how many days fit into `minutes` depends on the
   machine and on what else it does.
 - **Editors** complete keys and mark errors, with the first line

@@ -131,7 +131,7 @@ class TrainingFace:
             labels=self.env.state_labels() if self.central else [row.label for row in self.env.observation_table()],
             n_actions=int(space.shape[0]) if space.shape else 1,
             n_levels=self.env.n_levels,
-            activation=config.network.activation,
+            activation=config.neural_network.activation,
         )
 
     def days(self, batch: int) -> list[Track]:

@@ -79,9 +79,9 @@ def test_a_variant_changes_what_it_says(write: Write) -> None:
 
 
 def test_changes_are_as_a_variant_would_say_them() -> None:
-    changes = ["ppo.epochs=2", "network.hidden=[8, 9]", "learning_rate=[[0, 1e-3], [100, 1e-4]]", "seeds=[3]"]
+    changes = ["ppo.epochs=2", "neural_network.hidden=[8, 9]", "learning_rate=[[0, 1e-3], [100, 1e-4]]", "seeds=[3]"]
     config = load_training("ippo", [*changes, "action.levels=[0, 1]", "coordinator=none"])
-    assert (config.ppo.epochs, config.network.hidden, config.seeds) == (2, (8, 9), (3,))
+    assert (config.ppo.epochs, config.neural_network.hidden, config.seeds) == (2, (8, 9), (3,))
     assert config.learning_rate == ((0, 1e-3), (100, 1e-4))
     assert config.action.model_dump() == {"levels": [0.0, 1.0]}  # type: ignore[union-attr]
     assert config.coordinator == "none"
@@ -90,14 +90,14 @@ def test_changes_are_as_a_variant_would_say_them() -> None:
 
 def test_all_faults_come_at_once_with_their_lines(write: Write) -> None:
     path = write(
-        "name: mine\nagents: shard\nnetwork:\n  hidden: 64\nobservation:\n  - clok\n  - {block: portz}\n"
+        "name: mine\nagents: shard\nneural_network:\n  hidden: 64\nobservation:\n  - clok\n  - {block: portz}\n"
         "coordinator: nearst\nppo: {epoch: 2}\n"
     )
     found = faults(path, "stop.day=3")
     assert [line.partition(": found")[0].partition(": no ")[0].partition(": unknown")[0] for line in found] == [
         "--set: stop.day",
         "mine.yaml:2: agents",
-        "mine.yaml:4: network.hidden",
+        "mine.yaml:4: neural_network.hidden",
         "mine.yaml:6: observation[0]",
         "mine.yaml:7: observation[1].block",
         "mine.yaml:8: coordinator",
@@ -136,7 +136,10 @@ def test_faults_of_changes(change: str, message: str) -> None:
     [
         ("action=bid", "--set: action: algorithm dqn chooses among levels, such as {levels: [-1, 0, 0.5, 1]}"),
         ("critic=state", "--set: critic: algorithm dqn has no critic; `state` needs algorithm ppo"),
-        ("network.critic_hidden=[8]", "--set: network.critic_hidden: algorithm dqn has no critic; remove this"),
+        (
+            "neural_network.critic_hidden=[8]",
+            "--set: neural_network.critic_hidden: algorithm dqn has no critic; remove this",
+        ),
         ("sampling.pipeline=stock", "--set: sampling.pipeline: found 'stock'; algorithm dqn only supports `arrays`"),
         ("sampling.replicas=2", "--set: sampling.replicas: algorithm dqn has no advantages, so replicas"),
         ("sampling.envs=501", "dqn.yaml:13: dqn.replay_days: found 500; it must hold a batch of 501 days"),

@@ -48,7 +48,7 @@ def config(**changes: Any) -> TrainingConfig:
         "action": {"levels": [-1, 0, 0.5, 1]},
         "sampling": {"envs": 3},
         "dqn": {"batch": 32, "updates_per_day": 1, "start_days": 3, "epsilon": 0.1},
-        "network": {"hidden": [16, 16]},
+        "neural_network": {"hidden": [16, 16]},
         **changes,
     }
     return TrainingConfig.model_validate(given)

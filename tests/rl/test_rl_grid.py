@@ -47,7 +47,7 @@ def config(**changes: Any) -> TrainingConfig:
         "action": "bid",
         "sampling": {"envs": 2},
         "ppo": {"minibatch": 256, "epochs": 1},
-        "network": {"hidden": [8]},
+        "neural_network": {"hidden": [8]},
         "validation": {"days": 2, "every": 1},
         "stop": {"iterations": 2},
         **changes,

@@ -48,7 +48,7 @@ def config(**changes: Any) -> TrainingConfig:
         "action": "bid",
         "sampling": {"envs": 3},
         "ppo": {"minibatch": 256, "epochs": 1},
-        "network": {"hidden": [16, 16]},
+        "neural_network": {"hidden": [16, 16]},
         **changes,
     }
     return TrainingConfig.model_validate(given)

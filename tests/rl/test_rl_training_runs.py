@@ -26,7 +26,7 @@ from ev_marl.rl.training_folder import SeedFolder
 
 OPTIONS = ["ippo", "--scenario", "tiny", "--seed", "0", "--set", "validation={days: 2, every: 2}"]
 PATIENCE_S = 300.0
-SMALL = ["--set", "sampling.envs=2", "--set", "network.hidden=[8]", "--set", "checkpoint_minutes=0"]
+SMALL = ["--set", "sampling.envs=2", "--set", "neural_network.hidden=[8]", "--set", "checkpoint_minutes=0"]
 
 
 def command(out: Path, iterations: int, *more: str) -> list[str]:
