@@ -66,10 +66,11 @@ def _clip(setpoint_kw: np.ndarray, ports: np.ndarray, out: np.ndarray) -> int:
     n_batch, n_ports = setpoint_kw.shape
     wild = 0
     for b in range(n_batch):
+        lo_kw, hi_kw = ports[LO, b], ports[HI, b]
         for p in range(n_ports):
             setpoint = setpoint_kw[b, p]
             wild += not abs(setpoint) < np.inf
-            out[b, p] = max(ports[LO, b, p], min(ports[HI, b, p], setpoint))
+            out[b, p] = max(lo_kw[p], min(hi_kw[p], setpoint))
     return wild
 
 

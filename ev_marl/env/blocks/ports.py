@@ -24,22 +24,24 @@ def _fill(
 ) -> None:
     """`per_rated_kw` (2, P) has one over the rated power of charging and of discharging."""
     for b in range(out.shape[0]):
+        session, energy_kwh, laxity_h = seats[SESSION, b], ports[ENERGY, b], ports[LAXITY, b]
+        lo_kw, hi_kw = ports[LO, b], ports[HI, b]
         for p in range(out.shape[1]):
-            s = seats[SESSION, b, p]
+            s = session[p]
             if s < 0:
                 for feature in range(7):
                     out[b, p, feature] = 0.0
                 continue
             stay = stays[np.uint64(s)]  # an unsigned index is not checked for being negative
             per_kwh = 1.0 / stay["capacity_kwh"]
-            energy = ports[ENERGY, b, p]
+            energy = energy_kwh[p]
             out[b, p, 0] = 1.0
             out[b, p, 1] = min(1.0, max(0.0, energy * per_kwh))
             out[b, p, 2] = min(1.0, max(0.0, (stay["due_kwh"] - energy) * per_kwh))
             out[b, p, 3] = min(1.0, max(0.0, (stay["deadline_step"] - step) * steps_scale))
-            out[b, p, 4] = min(1.0, max(-1.0, ports[LAXITY, b, p] * hours_scale))
-            out[b, p, 5] = min(1.0, ports[HI, b, p] * per_rated_kw[0, p])
-            out[b, p, 6] = max(-1.0, ports[LO, b, p] * per_rated_kw[1, p])
+            out[b, p, 4] = min(1.0, max(-1.0, laxity_h[p] * hours_scale))
+            out[b, p, 5] = min(1.0, hi_kw[p] * per_rated_kw[0, p])
+            out[b, p, 6] = max(-1.0, lo_kw[p] * per_rated_kw[1, p])
 
 
 @BLOCKS.register("ports")
