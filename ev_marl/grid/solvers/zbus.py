@@ -14,7 +14,6 @@ lost before the solution is; Newton's method decides those rows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from scipy.sparse.linalg import splu
@@ -28,131 +27,119 @@ from ev_marl.support.errors import NetworkError
 
 MOST_ITERATIONS = 50  # more take longer than Newton's method
 _NOTHING = 1e-14
+
+# What the kernel writes of a state besides voltages and loadings: the first three are NaN where there is no solution;
+# UNDECIDED tells whether Newton's method should be asked.
+SLACK_KW, SLACK_KVAR, LOSSES_KW, CONVERGED, UNDECIDED, ITERATIONS = 0, 1, 2, 3, 4, 5
+N_TOTALS = 6
 _LANES = 4  # float64 in a vector register of AVX2
 
 
 @kernel
-def _draw(
-    rated_p: np.ndarray,
-    rated_q: np.ndarray,
-    shares: np.ndarray,
-    v_re: np.ndarray,
-    v_im: np.ndarray,
-    p: np.ndarray,
-    q: np.ndarray,
-) -> None:
-    """What is injected at some voltages, where a share follows the voltage and another its square."""
-    for j in range(len(p)):
+def _draw(rated: np.ndarray, shares: np.ndarray, v_re: np.ndarray, v_im: np.ndarray, drawn: np.ndarray) -> None:
+    """P or Q injected at some voltages, of which one share (2, J) follows the voltage and another its square."""
+    for j in range(len(drawn)):
         square = v_re[j] * v_re[j] + v_im[j] * v_im[j]
         size = np.sqrt(square)
-        p[j] = rated_p[j] * (1.0 + shares[0, 0, j] * (size - 1.0) + shares[1, 0, j] * (square - 1.0))
-        q[j] = rated_q[j] * (1.0 + shares[0, 1, j] * (size - 1.0) + shares[1, 1, j] * (square - 1.0))
+        drawn[j] = rated[j] * (1.0 + shares[0, j] * (size - 1.0) + shares[1, j] * (square - 1.0))
 
 
 @kernel
-def _inject(
+def _inject(power_kw: np.ndarray, sign: float, base_kva: float, at: np.ndarray, rated: np.ndarray) -> float:
+    """Add powers to what is injected at 1 p.u.; returns their sum, those at dead buses and slacks included, which is
+    finite if all of them are."""
+    given = 0.0
+    for k in range(len(at)):
+        given += power_kw[k]
+        if at[k] >= 0:
+            rated[at[k]] += sign * (power_kw[k] / base_kva)
+    return given
+
+
+@kernel
+def _solve(
     load_kw: np.ndarray,
     load_kvar: np.ndarray,
     generator_kw: np.ndarray,
     generator_kvar: np.ndarray,
     charger_kw: np.ndarray,
     charger_kvar: np.ndarray,
-    load_at: np.ndarray,
-    generator_at: np.ndarray,
-    charger_at: np.ndarray,
-    fixed: np.ndarray,
-    base_kva: float,
-    rated: np.ndarray,
-    usable: np.ndarray,
-) -> None:
-    """Injected powers at 1 p.u., `rated` (2, B, J), and whether all that is given is finite, `usable` (B,)."""
-    for b in range(rated.shape[1]):
-        for j in range(rated.shape[2]):
-            rated[0, b, j] = fixed[0, j]
-            rated[1, b, j] = fixed[1, j]
-        given = 0.0  # of no use but to see whether all numbers are finite, those at dead buses and slacks too
-        for k in range(load_at.shape[0]):
-            given += load_kw[b, k] + load_kvar[b, k]
-            if load_at[k] >= 0:
-                rated[0, b, load_at[k]] -= load_kw[b, k] / base_kva
-                rated[1, b, load_at[k]] -= load_kvar[b, k] / base_kva
-        for k in range(generator_at.shape[0]):
-            given += generator_kw[b, k] + generator_kvar[b, k]
-            if generator_at[k] >= 0:
-                rated[0, b, generator_at[k]] += generator_kw[b, k] / base_kva
-                rated[1, b, generator_at[k]] += generator_kvar[b, k] / base_kva
-        for k in range(charger_at.shape[0]):
-            given += charger_kw[b, k] + charger_kvar[b, k]
-            if charger_at[k] >= 0:
-                rated[0, b, charger_at[k]] -= charger_kw[b, k] / base_kva
-                rated[1, b, charger_at[k]] -= charger_kvar[b, k] / base_kva
-        usable[b] = np.isfinite(given)
-
-
-@kernel
-def _solve(
-    rated: np.ndarray,
-    usable: np.ndarray,
-    shares: np.ndarray,
-    voltages: np.ndarray,
-    quantities: np.ndarray,
-    bus_at: np.ndarray,
-    loading_at: np.ndarray,
-    loading_first: np.ndarray,
-    loading_scale: np.ndarray,
-    slack_v: np.ndarray,
-    base_kva: float,
-    vm_pu: np.ndarray,
-    loading: np.ndarray,
-    totals: np.ndarray,
-    status: np.ndarray,
+    at: np.ndarray,
+    ends: np.ndarray,
+    by_row: np.ndarray,
+    by_quantity: np.ndarray,
+    constants: np.ndarray,
+    out: np.ndarray,
 ) -> None:
     """Rows one by one; J rows with injections, O quantities that are linear in the injected currents.
 
-    `voltages` (2, 1 + J, J) and `quantities` (2, 1 + J, O) hold real and imaginary parts; their first row is what there
-    is without injections, the others what one injecting row adds for each unit of current, so that inner loops run over
-    neighbours in memory. The quantities are the currents of the slacks, the bus voltages, and the currents at branch
-    ends. The shares (2, 2, J) of P and Q are drawn in proportion to the voltage, and to its square; none where no load
-    depends on it. `status` (3, B) is written: whether there is a solution, whether Newton's method should be asked, and
-    the iterations.
+    `by_row` (2, R, J) and `by_quantity` (2, 1 + J, O) hold real and imaginary parts, or P and Q. Their first row is the
+    voltage, or the quantity, without injections; the next J are what one injecting row adds for each unit of current,
+    so that inner loops run over neighbours in memory. Then `by_row` has the fixed injections and, where loads depend on
+    the voltage, the shares that are drawn in proportion to it and to its square. The quantities are the currents of the
+    slacks, the bus voltages, and the currents at branch ends.
+
+    These are laid end to end: in `at`, the injecting row of each load, generator and charger, and the quantity that is
+    each bus's voltage (−1: none); in `ends`, where the branch ends of each loading start, and the quantity of each end;
+    in `constants`, the power of 1 p.u. [kVA], the slacks' voltages (real, imaginary), and percent per p.u. at each end.
+    In each row of `out` (B, ...): bus voltages, loadings, and the numbers from `SLACK_KW` on.
     """
-    voltage_dependent = len(shares) > 0
-    n_batch = rated.shape[1]
-    n_inject = voltages.shape[2]
-    n_out = quantities.shape[2]
-    n_slack = slack_v.shape[1]
-    n_loadings = loading.shape[1]
-    p, q = np.empty(n_inject), np.empty(n_inject)
-    v_re, v_im = np.empty(n_inject), np.empty(n_inject)
-    new_re, new_im = np.empty(n_inject), np.empty(n_inject)
-    i_re, i_im = np.empty(n_inject), np.empty(n_inject)
-    out_re, out_im = np.empty(n_out), np.empty(n_out)
+    n_batch, n_inject, n_out = out.shape[0], by_row.shape[2], by_quantity.shape[2]
+    generators = load_kw.shape[1]
+    chargers = generators + generator_kw.shape[1]
+    buses = chargers + charger_kw.shape[1]
+    load_at, generator_at, charger_at, bus_at = at[:generators], at[generators:chargers], at[chargers:buses], at[buses:]
+    n_buses = len(bus_at)
+    n_shown = out.shape[1] - N_TOTALS
+    n_loadings = n_shown - n_buses
+    loading_first, loading_at = ends[: n_loadings + 1], ends[n_loadings + 1 :]
+    loading_scale = constants[len(constants) - len(loading_at) :]
+    base_kva, n_slack = constants[0], (len(constants) - 1 - len(loading_at)) // 2
+    slack_re, slack_im = constants[1 : 1 + n_slack], constants[1 + n_slack : 1 + 2 * n_slack]
+    fixed = 1 + n_inject
+    voltage_dependent = by_row.shape[1] > fixed + 1
+    shares_p, shares_q = by_row[0, fixed + 1 :], by_row[1, fixed + 1 :]
+    work, worked_out = np.empty((10, n_inject)), np.empty((2, n_out))
+    rated_p, rated_q, p, q, v_re, v_im = work[0], work[1], work[2], work[3], work[4], work[5]
+    new_re, new_im, i_re, i_im = work[6], work[7], work[8], work[9]
+    out_re, out_im = worked_out[0], worked_out[1]
     for b in range(n_batch):
-        rated_p, rated_q = rated[0, b], rated[1, b]
+        vm_pu, loading, totals = out[b, :n_buses], out[b, n_buses:n_shown], out[b, n_shown:]
         for j in range(n_inject):
-            v_re[j] = voltages[0, 0, j]
-            v_im[j] = voltages[1, 0, j]
+            rated_p[j] = by_row[0, fixed, j]
+            rated_q[j] = by_row[1, fixed, j]
+            v_re[j] = by_row[0, 0, j]
+            v_im[j] = by_row[1, 0, j]
+        given = _inject(load_kw[b], -1.0, base_kva, load_at, rated_p)
+        given += _inject(load_kvar[b], -1.0, base_kva, load_at, rated_q)
+        given += _inject(generator_kw[b], 1.0, base_kva, generator_at, rated_p)
+        given += _inject(generator_kvar[b], 1.0, base_kva, generator_at, rated_q)
+        given += _inject(charger_kw[b], -1.0, base_kva, charger_at, rated_p)
+        given += _inject(charger_kvar[b], -1.0, base_kva, charger_at, rated_q)
+        usable = np.isfinite(given)
         for j in range(n_inject):
             p[j] = rated_p[j]
             q[j] = rated_q[j]
         if voltage_dependent:
-            _draw(rated_p, rated_q, shares, v_re, v_im, p, q)
-        done = usable[b] and n_inject == 0
+            _draw(rated_p, shares_p, v_re, v_im, p)
+            _draw(rated_q, shares_q, v_re, v_im, q)
+        done = usable and n_inject == 0
         count = 0
-        while usable[b] and not done and count < MOST_ITERATIONS:
+        while usable and not done and count < MOST_ITERATIONS:
             count += 1
             for j in range(n_inject):
-                new_re[j] = voltages[0, 0, j]
-                new_im[j] = voltages[1, 0, j]
+                new_re[j] = by_row[0, 0, j]
+                new_im[j] = by_row[1, 0, j]
             for j in range(n_inject):  # I = conj(S/V)
                 square = v_re[j] * v_re[j] + v_im[j] * v_im[j]
                 i_re[j] = (p[j] * v_re[j] + q[j] * v_im[j]) / square
                 i_im[j] = (p[j] * v_im[j] - q[j] * v_re[j]) / square
                 for k in range(n_inject):
-                    new_re[k] += voltages[0, 1 + j, k] * i_re[j] - voltages[1, 1 + j, k] * i_im[j]
-                    new_im[k] += voltages[0, 1 + j, k] * i_im[j] + voltages[1, 1 + j, k] * i_re[j]
+                    new_re[k] += by_row[0, 1 + j, k] * i_re[j] - by_row[1, 1 + j, k] * i_im[j]
+                    new_im[k] += by_row[0, 1 + j, k] * i_im[j] + by_row[1, 1 + j, k] * i_re[j]
             if voltage_dependent:
-                _draw(rated_p, rated_q, shares, new_re, new_im, p, q)
+                _draw(rated_p, shares_p, new_re, new_im, p)
+                _draw(rated_q, shares_q, new_re, new_im, q)
             off = 0  # counts, which run in vector registers, where a maximum does not
             wild = 0
             for j in range(n_inject):  # mismatch of V_new with the currents that made it
@@ -167,51 +154,47 @@ def _solve(
             if wild > 0:
                 break
             done = off == 0
-        status[1, b] = usable[b] and not done
+        totals[UNDECIDED] = usable and not done
+        totals[ITERATIONS] = count
         for o in range(n_out):
-            out_re[o] = quantities[0, 0, o]
-            out_im[o] = quantities[1, 0, o]
+            out_re[o] = by_quantity[0, 0, o]
+            out_im[o] = by_quantity[1, 0, o]
         if done:
             for j in range(n_inject):
                 for o in range(n_out):
-                    out_re[o] += quantities[0, 1 + j, o] * i_re[j] - quantities[1, 1 + j, o] * i_im[j]
-                    out_im[o] += quantities[0, 1 + j, o] * i_im[j] + quantities[1, 1 + j, o] * i_re[j]
-            for n in range(len(bus_at)):
-                at = bus_at[n]
-                if at >= 0:
-                    vm_pu[b, n] = np.sqrt(out_re[at] * out_re[at] + out_im[at] * out_im[at])
-                    if not vm_pu[b, n] >= LOWEST_PU:
+                    out_re[o] += by_quantity[0, 1 + j, o] * i_re[j] - by_quantity[1, 1 + j, o] * i_im[j]
+                    out_im[o] += by_quantity[0, 1 + j, o] * i_im[j] + by_quantity[1, 1 + j, o] * i_re[j]
+            for n in range(n_buses):
+                here = bus_at[n]
+                if here >= 0:
+                    vm_pu[n] = np.sqrt(out_re[here] * out_re[here] + out_im[here] * out_im[here])
+                    if not vm_pu[n] >= LOWEST_PU:
                         done = False
                 else:
-                    vm_pu[b, n] = np.nan
-        status[0, b] = done
-        status[2, b] = count
+                    vm_pu[n] = np.nan
+        totals[CONVERGED] = done
         if not done:
-            for n in range(len(bus_at)):
-                vm_pu[b, n] = np.nan
-            for m in range(n_loadings):
-                loading[b, m] = np.nan
-            for k in range(3):
-                totals[b, k] = np.nan
+            for n in range(n_shown + 3):
+                out[b, n] = np.nan
             continue
         for m in range(n_loadings):
             highest = 0.0
             for e in range(loading_first[m], loading_first[m + 1]):
-                at = loading_at[e]
-                current = np.sqrt(out_re[at] * out_re[at] + out_im[at] * out_im[at]) * loading_scale[e]
+                here = loading_at[e]
+                current = np.sqrt(out_re[here] * out_re[here] + out_im[here] * out_im[here]) * loading_scale[e]
                 highest = max(highest, current)
-            loading[b, m] = highest
+            loading[m] = highest
         slack_p = 0.0
         slack_q = 0.0
         for k in range(n_slack):  # S = V·conj(I)
-            slack_p += slack_v[0, k] * out_re[k] + slack_v[1, k] * out_im[k]
-            slack_q += slack_v[1, k] * out_re[k] - slack_v[0, k] * out_im[k]
+            slack_p += slack_re[k] * out_re[k] + slack_im[k] * out_im[k]
+            slack_q += slack_im[k] * out_re[k] - slack_re[k] * out_im[k]
         fed = 0.0
         for j in range(n_inject):
             fed += p[j]
-        totals[b, 0] = slack_p * base_kva
-        totals[b, 1] = slack_q * base_kva
-        totals[b, 2] = (slack_p + fed) * base_kva
+        totals[SLACK_KW] = slack_p * base_kva
+        totals[SLACK_KVAR] = slack_q * base_kva
+        totals[LOSSES_KW] = (slack_p + fed) * base_kva
 
 
 @BACKENDS.register("zbus")
@@ -273,23 +256,18 @@ class ZBusBackend:
             len(slack) + len(shown),
         )
         quantities = np.concatenate([matrices.ybus[slack] @ voltage, voltage[shown], ends])
-        self._places: tuple[Any, ...] = (
-            *(place[bus_row] for bus_row in rows),
-            _parts(_padded(matrices.fixed_s[inject])),
-            matrices.base_kva,
-        )
-        shares = [matrices.current_share[inject], matrices.impedance_share[inject]]
-        self._arguments: tuple[Any, ...] = (
-            np.stack([_parts(_padded(share)) for share in shares])[: 2 * bool(matrices.voltage_dependent)],
-            _with_first(_padded(voltage[inject, 0], 1.0), _padded(_padded(voltage[inject, 1:]).T)),
-            _with_first(_padded(quantities[:, 0]), _padded(_padded(quantities[:, 1:]).T)),
-            np.where(matrices.row >= 0, len(slack) + np.searchsorted(shown, matrices.row), -1),
-            loading_at,
-            loading_first,
-            scale,
-            _parts(matrices.slack_v),
-            matrices.base_kva,
-        )
+        bus_at = np.where(matrices.row >= 0, len(slack) + np.searchsorted(shown, matrices.row), -1)
+        self._at = np.concatenate([*(place[bus_row] for bus_row in rows), bus_at])
+        self._ends = np.concatenate([loading_first, loading_at])
+        injected = [matrices.fixed_s[inject]]
+        if matrices.voltage_dependent:
+            injected += [matrices.current_share[inject], matrices.impedance_share[inject]]
+        open_circuit, per_current = _padded(voltage[inject, 0], 1.0), _padded(_padded(voltage[inject, 1:]).T)
+        self._by_row = _parts(np.stack([open_circuit, *per_current, *map(_padded, injected)]))
+        without, per_current = _padded(quantities[:, 0]), _padded(_padded(quantities[:, 1:]).T)
+        self._by_quantity = _parts(np.stack([without, *per_current]))
+        slack_v = matrices.slack_v
+        self._constants = np.concatenate([[matrices.base_kva], slack_v.real, slack_v.imag, scale])
         try:
             self._newton: NewtonBackend | None = NewtonBackend(network, taps, matrices)
         except NetworkError:  # not installed: what the fixed point does not find counts as not found
@@ -303,34 +281,32 @@ class ZBusBackend:
     def solve(self, injections: Injections) -> PowerFlow:
         """Solve every row."""
         spec, n_batch = self.spec, len(injections.charger_kw)
-        vm_pu = np.empty((n_batch, spec.n_buses))
-        loading = np.empty((n_batch, spec.n_lines + spec.n_transformers))
-        totals = np.empty((n_batch, 3))
-        rated = np.empty((2, n_batch, self._places[3].shape[1]))
-        usable = np.empty(n_batch, dtype=np.bool_)
-        status = np.empty((3, n_batch), dtype=np.int64)
-        powers = (
+        lines, transformers = spec.n_buses, spec.n_buses + spec.n_lines
+        shown = transformers + spec.n_transformers
+        out = np.empty((n_batch, shown + N_TOTALS))
+        _solve(
             injections.load_kw,
             injections.load_kvar,
             injections.generator_kw,
             injections.generator_kvar,
             injections.charger_kw,
             injections.charger_kvar,
+            self._at,
+            self._ends,
+            self._by_row,
+            self._by_quantity,
+            self._constants,
+            out,
         )
-        injected: tuple[Any, ...] = (*powers, *self._places, rated, usable)
-        _inject(*injected)
-        solved: tuple[Any, ...] = (rated, usable, *self._arguments, vm_pu, loading, totals, status)
-        _solve(*solved)
-        converged, undecided, iterations = status[0] > 0, status[1] > 0, status[2]
         flow = PowerFlow(
-            vm_pu,
-            loading[:, : spec.n_lines],
-            loading[:, spec.n_lines :],
-            totals[:, 0],
-            totals[:, 1],
-            totals[:, 2],
-            converged,
-            iterations,
+            out[:, :lines],
+            out[:, lines:transformers],
+            out[:, transformers:shown],
+            out[:, shown + SLACK_KW],
+            out[:, shown + SLACK_KVAR],
+            out[:, shown + LOSSES_KW],
+            out[:, shown + CONVERGED] > 0.0,
+            out[:, shown + ITERATIONS].astype(np.int64),
         )
         if self._anything_at_slack:
             loads, generators, chargers = self._at_slack
@@ -342,9 +318,10 @@ class ZBusBackend:
                 of_slack += charger[:, chargers].sum(axis=1)
             flow.slack_kw += self._slack_fixed_kva.real
             flow.slack_kvar += self._slack_fixed_kva.imag
-        if self._newton is not None and undecided.any():
-            rows = np.flatnonzero(undecided)
-            put_rows(self._newton.solve(injections.rows(rows)), rows, flow)
+        if self._newton is not None and not flow.converged.all():
+            rows = np.flatnonzero(out[:, shown + UNDECIDED])
+            if len(rows):
+                put_rows(self._newton.solve(injections.rows(rows)), rows, flow)
         return flow
 
 
@@ -355,11 +332,6 @@ def _padded(values: np.ndarray, value: float = 0.0) -> np.ndarray:
     """
     more = -len(values) % _LANES
     return np.concatenate([values, np.full((more, *values.shape[1:]), value, dtype=values.dtype)])
-
-
-def _with_first(first: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Real and imaginary parts of a row and of the rows below it, stacked."""
-    return _parts(np.concatenate([first[None], others]))
 
 
 def _parts(values: np.ndarray) -> np.ndarray:
