@@ -22,11 +22,11 @@ def _decide(
     vehicle: np.ndarray,
     price_per_kwh: np.ndarray,
     wish_kw: np.ndarray,
-    must_kw: np.ndarray,
     lo_kw: np.ndarray,
     latest_kwh: np.ndarray,
-    out: np.ndarray,
+    setpoint_kw: np.ndarray,
 ) -> None:
+    """`setpoint_kw` comes in as the power that cannot wait longer."""
     n_batch, n_ports = wish_kw.shape
     for b in range(n_batch):
         buy, sell = price_per_kwh[0, b, 0], price_per_kwh[1, b, 0]
@@ -41,14 +41,13 @@ def _decide(
                     cheaper += 1
                 if price_per_kwh[1, b, k] > sell:
                     dearer += 1
-            out[b, p] = must_kw[b, p]
             if cheaper < charge_share * n:
-                out[b, p] = wish_kw[b, p]
-            elif lo_kw[b, p] < 0.0 and must_kw[b, p] == 0.0 and dearer < discharge_share * n:
+                setpoint_kw[b, p] = wish_kw[b, p]
+            elif lo_kw[b, p] < 0.0 and setpoint_kw[b, p] == 0.0 and dearer < discharge_share * n:
                 earned = (sell - wear_per_kwh) * stay["discharge_efficiency"]
                 if earned > (cheapest + wear_per_kwh) / stay["charge_efficiency"]:
                     spare_kw = (stay["energy_kwh"] - latest_kwh[b, p]) * stay["discharge_efficiency"] / step_h
-                    out[b, p] = max(lo_kw[b, p], -spare_kw)
+                    setpoint_kw[b, p] = max(lo_kw[b, p], -spare_kw)
 
 
 @POLICIES.register("price-threshold")
@@ -86,7 +85,7 @@ class PriceThreshold:
     def act(self, view: StationView) -> np.ndarray:
         """Powers by the rule, float64, shape (n_batch, n_ports) [kW]."""
         latest_kwh = latest_energy_kwh(view)
-        setpoint_kw = np.empty(view.hi_kw.shape)
+        setpoint_kw = power_towards_kw(view, latest_kwh)
         _decide(
             self.charge_share,
             self.discharge_share,
@@ -96,7 +95,6 @@ class PriceThreshold:
             view.vehicle,
             np.stack([view.charging_per_kwh, view.discharging_per_kwh]),
             power_for_wish_kw(view),
-            power_towards_kw(view, latest_kwh),
             view.lo_kw,
             latest_kwh,
             setpoint_kw,
