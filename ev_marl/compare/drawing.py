@@ -22,6 +22,24 @@ def label_hours(axes: Axes, horizon_h: float, first_hour: float, most: int = 9) 
     axes.xaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{(first_hour + hour) % 24:02.0f}:00"))
 
 
+def draw_limits(axes: Axes, values: list[float]) -> None:
+    """Dashed lines at some heights, each labelled as a limit."""
+    for value in values:
+        axes.axhline(value, color=INK, linewidth=1.1, linestyle=(0, (5, 3)))
+        axes.annotate(
+            "limit",
+            (1.0, value),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 2),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=8.5,
+            color=GREY,
+            path_effects=HALO,
+        )
+
+
 def plain(axes: Axes) -> None:
     """Take away what no reader needs: two sides of the frame, and dark ticks."""
     for side in ("top", "right"):

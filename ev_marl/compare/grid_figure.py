@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ev_marl.compare.comparison import Comparison
-from ev_marl.compare.drawing import GREY, HALO, INK, label_hours, plain
+from ev_marl.compare.drawing import INK, draw_limits, label_hours, plain
 
 _NEAR_PU = 0.02  # a limit that no voltage comes this near to is not drawn
 
@@ -43,8 +43,10 @@ def draw_grid(voltages: Axes, loadings: Axes, comparison: Comparison, day: int, 
         for line_pu in (low_pu, high_pu):
             voltages.stairs(line_pu, edges, baseline=None, color=colour, linewidth=1.5)
         loadings.stairs(np.array(network.transformer_percent), edges, baseline=None, color=colour, linewidth=1.5)
-    _limits(voltages, [at for at in (lowest, highest) if min(extremes) - _NEAR_PU <= at <= max(extremes) + _NEAR_PU])
-    _limits(loadings, [grid.limits.transformer])
+    draw_limits(
+        voltages, [at for at in (lowest, highest) if min(extremes) - _NEAR_PU <= at <= max(extremes) + _NEAR_PU]
+    )
+    draw_limits(loadings, [grid.limits.transformer])
     loadings.set_ylim(bottom=0.0)
     voltages.set_title("Lowest and highest voltage [p.u.]", loc="left", fontsize=10.5, color=INK)
     loadings.set_title(f"Fullest transformer [%], {shown.start[:10]}", loc="left", fontsize=10.5, color=INK)
@@ -52,20 +54,3 @@ def draw_grid(voltages: Axes, loadings: Axes, comparison: Comparison, day: int, 
         axes.set_xlim(edges[0], edges[-1])
         label_hours(axes, edges[-1], shown.local_hour[0], most=5)
         plain(axes)
-
-
-def _limits(axes: Axes, values: list[float]) -> None:
-    for value in values:
-        axes.axhline(value, color=INK, linewidth=1.1, linestyle=(0, (5, 3)))
-        axes.annotate(
-            "limit",
-            (1.0, value),
-            xycoords=("axes fraction", "data"),
-            xytext=(-2, 2),
-            textcoords="offset points",
-            ha="right",
-            va="bottom",
-            fontsize=8.5,
-            color=GREY,
-            path_effects=HALO,
-        )

@@ -85,14 +85,22 @@ def _fill_loadings(
             out[b, a, 4] = min(MOST, max(-MOST, tap[b] / TAP_SCALE))
 
 
-@BLOCKS.register("voltage")
-class Voltage:
-    """Voltage at the station's own bus."""
+class _OfStations:
+    """What the blocks below share."""
 
-    name = "voltage"
     scope: Scope = "station"
     static = False
     needs_grid = True
+
+    def load(self, days: Days) -> None:
+        """Nothing is prepared."""
+
+
+@BLOCKS.register("voltage")
+class Voltage(_OfStations):
+    """Voltage at the station's own bus."""
+
+    name = "voltage"
     features = (
         Feature("deviation", -MOST, MOST, f"voltage at the own bus in the last step, less 1 p.u., {_PER_BAND}"),
         Feature("above_lowest", -MOST, MOST, f"the same voltage less the lower limit, {_PER_BAND}"),
@@ -118,9 +126,6 @@ class Voltage:
         """Ask how much a bus moves."""
         self._sensitivity_pu = np.nan_to_num(grid.sensitivity_pu_per_kw)[self._charger] * self._rated_kw
 
-    def load(self, days: Days) -> None:
-        """Nothing is prepared."""
-
     def fill(self, state: State, out: np.ndarray) -> None:
         """One kernel for all stations."""
         assert state.grid is not None  # connected
@@ -137,13 +142,10 @@ class Voltage:
 
 
 @BLOCKS.register("grid")
-class GridLoading:
+class GridLoading(_OfStations):
     """Loading of what feeds the station's bus: the lines and transformers on the shortest way to the slack."""
 
     name = "grid"
-    scope: Scope = "station"
-    static = False
-    needs_grid = True
     features = (
         Feature("feeder", 0, MOST, f"loading in the last step of the fullest line towards the slack, {_PER_LIMIT}"),
         Feature("transformer", 0, MOST, f"loading of the transformer that feeds the own bus, {_PER_LIMIT}"),
@@ -169,9 +171,6 @@ class GridLoading:
         self._lines = np.nonzero(paths.lines)[1]
         self._transformer, self._substation = paths.transformer, paths.substation
         return self.features
-
-    def load(self, days: Days) -> None:
-        """Nothing is prepared."""
 
     def fill(self, state: State, out: np.ndarray) -> None:
         """One kernel for all stations."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandapower
@@ -27,6 +27,8 @@ from ev_marl.support.errors import NetworkError, how_to_install
 from ev_marl.support.files import FileError, is_file, read_arrays
 from ev_marl.support.registry import did_you_mean
 from ev_marl.support.values import shown
+
+Kept = TypeVar("Kept")
 
 CACHE_VARIABLE = "EV_MARL_CACHE"
 STEPS_OF_THE_YEAR = 366 * 96  # 2016, in quarters of an hour
@@ -63,14 +65,7 @@ def simbench_network(code: str) -> Any:
     NetworkError
         If there is no such code, or SimBench is not installed.
     """
-    path = _folder(code) / "network.json"
-    if is_file(path):
-        try:
-            return read_network(path)
-        except NetworkError:  # a damaged copy: made anew
-            path.unlink()
-    _fill(code)
-    return read_network(path)
+    return _kept(code, "network.json", read_network)
 
 
 @lru_cache(maxsize=4)
@@ -82,22 +77,24 @@ def simbench_profiles(code: str) -> SimbenchProfiles:
     NetworkError
         If there is no such code, or SimBench is not installed.
     """
-    path = _folder(code) / "profiles.npz"
+    return _kept(code, "profiles.npz", _profiles)
+
+
+def _kept(code: str, name: str, read: Callable[[Path], Kept]) -> Kept:
+    """What a file in the cache holds; a copy that is missing or damaged is made anew."""
+    path = _folder(code) / name
     if is_file(path):
         try:
-            return _profiles(path)
-        except FileError:  # a damaged copy: made anew
+            return read(path)
+        except NetworkError:
             path.unlink()
     _fill(code)
-    try:
-        return _profiles(path)
-    except FileError as error:
-        raise NetworkError(f"{path}: {error}") from error
+    return read(path)
 
 
 def _profiles(path: Path) -> SimbenchProfiles:
-    file = read_arrays(path)
     try:
+        file = read_arrays(path)
         return SimbenchProfiles(
             file["load_p"],
             file["load_q"],
@@ -107,8 +104,10 @@ def _profiles(path: Path) -> SimbenchProfiles:
             tuple(file["load_names"].tolist()),
             tuple(file["generator_names"].tolist()),
         )
+    except FileError as error:
+        raise NetworkError(f"{path}: {error}") from error
     except KeyError as error:
-        raise FileError(f"there is no array {error}") from error
+        raise NetworkError(f"{path}: there is no array {error}") from error
 
 
 def _folder(code: str) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ev_marl.compare.drawing import BLUE, GREY, HALO, INK, ORANGE, plain
+from ev_marl.compare.drawing import BLUE, GREY, INK, ORANGE, draw_limits, plain
 from ev_marl.grid.studies.year import Year
 
 _NEAR_PU = 0.02  # a limit that no voltage comes this near to is not drawn
@@ -30,7 +30,7 @@ def draw_durations(year: Year) -> bytes:
         axes[0].plot(hours, np.sort(_finite(values))[::-1], color=colour, linewidth=1.6)
     sound = ~series.failed
     seen = (series.lowest_pu[sound].min() - _NEAR_PU, series.highest_pu[sound].max() + _NEAR_PU)
-    _limits(axes[0], [limit for limit in (low, high) if seen[0] <= limit <= seen[1]])
+    draw_limits(axes[0], [limit for limit in (low, high) if seen[0] <= limit <= seen[1]])
     _headline(axes[0], "Lowest and highest voltage [p.u.]")
     for at, kind in zip(axes[1:], kinds, strict=True):
         for values, colour in (
@@ -38,7 +38,7 @@ def draw_durations(year: Year) -> bytes:
             (getattr(series, f"{kind}_percent"), ORANGE),
         ):
             at.plot(hours, np.sort(values.ravel())[::-1], color=colour, linewidth=1.6)
-        _limits(at, [getattr(limits, kind)])
+        draw_limits(at, [getattr(limits, kind)])
         at.set_ylim(bottom=0.0)
         _headline(at, f"Fullest {kind} [%]")
     for at in axes:
@@ -119,23 +119,6 @@ def _finite(values: np.ndarray) -> np.ndarray:
     """In one row; steps without a solution are left at the end of the curve."""
     flat = values.ravel()
     return np.where(np.isfinite(flat), flat, np.nan)
-
-
-def _limits(axes: Axes, values: list[float]) -> None:
-    for value in values:
-        axes.axhline(value, color=INK, linewidth=1.1, linestyle=(0, (5, 3)))
-        axes.annotate(
-            "limit",
-            (1.0, value),
-            xycoords=("axes fraction", "data"),
-            xytext=(-2, 2),
-            textcoords="offset points",
-            ha="right",
-            va="bottom",
-            fontsize=8.5,
-            color=GREY,
-            path_effects=HALO,
-        )
 
 
 def _headline(axes: Axes, text: str) -> None:

@@ -44,29 +44,18 @@ class PriceRows:
         self._problem, self._blocks, self._program = blocks.problem, blocks, program
         self.columns = {name: program.columns(variables) for name, variables in terms.made.items()}
         self._mismatch_kw = 2.0 * _MISMATCH_KW * blocks.n_busy_rows
-        self._elements = [
-            (f"{kind}_overload_kva", elements)
-            for kind, elements in (("line", self._lines()), ("transformer", self._transformers()))
-        ]
+        self._elements = [(f"{kind}_overload_kva", self._elements_of(kind)) for kind in ("line", "transformer")]
         if self._problem.relaxable:
             self._set_upper_bounds()
 
-    def _lines(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _elements_of(self, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Branches, percent per p.u., limits [%] and ratings [kVA] of lines or transformers."""
         matrices, problem = self._problem.matrices, self._problem
         return (
-            matrices.line_branch,
-            matrices.line_percent_per_pu,
-            problem.bounds.line_percent,
-            problem.backend.spec.line_kva,
-        )
-
-    def _transformers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        matrices, problem = self._problem.matrices, self._problem
-        return (
-            matrices.transformer_branch,
-            matrices.transformer_percent_per_pu,
-            problem.bounds.transformer_percent,
-            problem.backend.spec.transformer_kva,
+            getattr(matrices, f"{kind}_branch"),
+            getattr(matrices, f"{kind}_percent_per_pu"),
+            getattr(problem.bounds, f"{kind}_percent"),
+            getattr(problem.backend.spec, f"{kind}_kva"),
         )
 
     def _set_upper_bounds(self) -> None:
