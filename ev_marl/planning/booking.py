@@ -3,8 +3,8 @@
 Stations book one after the other: the cheapest steps before each deadline for the energy that their vehicles still
 need. A vehicle that stays beyond the end books, up to its wish, the steps that are cheaper than energy after the end.
 Groups add up the bookings below them and broadcast the sums. If the steps of a vehicle are overbooked, it can count on
-a share of its power only, its coverage, and should start earlier. Behind a site's meter, a station that books later finds
-less PV power left. So stations notice a shared limit before it binds.
+a share of its power only, its coverage, and should start earlier. Behind a site's meter, a station that books later
+finds less PV power left. So stations notice a shared limit before it binds.
 """
 
 from __future__ import annotations
