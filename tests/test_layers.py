@@ -1,4 +1,7 @@
-"""What the contracts in pyproject.toml cannot say: no circle of files, no import by a string, every room in a layer."""
+"""What the contracts in pyproject.toml cannot say: no circle of files, no import by a string, every room in a layer.
+
+And that kernels have few parameters.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "ev_marl"
+MOST_PARAMETERS = 12  # of a kernel; what belongs together comes as rows of an array, or as a record
 
 
 def test_files_import_each_other_in_no_circle() -> None:
@@ -55,3 +59,14 @@ def test_every_room_is_in_a_layer() -> None:
             assert f"ev_marl.grid.{path.name}" in layers
         else:
             assert path.name in ("__init__.py", "__pycache__")
+
+
+def test_kernels_have_few_parameters() -> None:
+    """Each further array makes a call slower, and is one more that a caller can confuse with its neighbour."""
+    kernels = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and "kernel" in map(ast.unparse, node.decorator_list):
+                kernels[f"{path.relative_to(ROOT)}:{node.name}"] = len(node.args.args)
+    assert len(kernels) > 30
+    assert {name: count for name, count in kernels.items() if count > MOST_PARAMETERS} == {}

@@ -27,7 +27,10 @@ def bare_dicts(agents: list[str], actions: dict[str, np.ndarray], block: np.ndar
         dict(zip(agents, rewards, strict=True)),
         dict.fromkeys(agents, False),
         dict.fromkeys(agents, False),
-        {agent: {"energy_cost": 0.0, "unmet_energy": 0.0, "battery_wear": 0.0} for agent in agents},
+        {
+            agent: {"energy_cost": 0.0, "unmet_energy": 0.0, "battery_wear": 0.0, "terminal_value": 0.0}
+            for agent in agents
+        },
     )
 
 
@@ -36,7 +39,9 @@ def test_step_against_its_dicts(benchmark: Any, capsys: pytest.CaptureFixture[st
     actions = {agent: env.action_space(agent).sample() for agent in env.possible_agents}
     agents, block, rewards = list(env.possible_agents), np.zeros((50, WIDTH), dtype=np.float32), [0.0] * 50
     env.reset(seed=0)
-    env.step(actions)
+    found = [part.keys() for part in (*env.step(actions), *env.step(actions)[-1].values())]
+    bare = bare_dicts(agents, actions, block, rewards)
+    assert found == [part.keys() for part in (*bare, *bare[-1].values())]
     ratios, rates = [], []
     for _ in range(30):
         env.reset(seed=0)

@@ -99,17 +99,11 @@ def hour_means(per_kwh: np.ndarray, start_step: np.ndarray, step_h: float, hours
     """
     n_days, n_steps = per_kwh.shape
     integral = np.concatenate([np.zeros((n_days, 1)), np.cumsum(per_kwh, axis=1) * step_h], axis=1)
-    start_h, end_h = start_step * step_h, n_steps * step_h
-
-    def until(moment_h: np.ndarray) -> np.ndarray:
-        place = np.minimum(moment_h / step_h, n_steps)
-        before = np.minimum(place.astype(np.int64), n_steps - 1)
-        part = place - before
-        inside = integral[:, before] + part * (integral[:, before + 1] - integral[:, before])
-        reached: np.ndarray = inside + per_kwh[:, -1:] * np.maximum(0.0, moment_h - end_h)
-        return reached
-
-    means = np.empty((n_days, len(start_step), hours))
-    for k in range(hours):
-        means[:, :, k] = until(start_h + (k + 1)) - until(start_h + k)
+    moment_h = (start_step * step_h)[:, None] + np.arange(hours + 1)
+    place = np.minimum(moment_h / step_h, n_steps)
+    before = np.minimum(place.astype(np.int64), n_steps - 1)
+    start, end = integral[:, before], integral[:, before + 1]
+    until = start + (place - before) * (end - start)
+    until += per_kwh[:, -1:, None] * np.maximum(0.0, moment_h - n_steps * step_h)
+    means: np.ndarray = until[:, :, 1:] - until[:, :, :-1]
     return means
