@@ -72,7 +72,7 @@ def test_a_scenario_runs_nothing_that_nobody_agreed_to(case: str, tmp_path: Path
         with pytest.raises(ScenarioError) as caught:
             call()
         assert [(problem.line, problem.key) for problem in caught.value.problems] == [(3, key)]
-        assert "'evil:Own' is code of its own" in str(caught.value)
+        assert "'evil:Own' is custom code" in str(caught.value)
     assert not evil()
 
     def agreed() -> None:
@@ -89,10 +89,10 @@ def test_check_and_describe_name_code_and_run_none(tmp_path: Path, evil: Callabl
     (tmp_path / "theirs.yaml").write_text(f"extends: tiny\n{text}\n")
     checked = run(tmp_path, "check", "theirs.yaml")
     assert checked.returncode == 1
-    assert [line.count("'evil:Own' is code of its own") for line in checked.stderr.splitlines()] == [1] * 5
+    assert [line.count("'evil:Own' is custom code") for line in checked.stderr.splitlines()] == [1] * 5
     described = run(tmp_path, "describe", "theirs.yaml")
     assert described.returncode == 0, described.stderr
-    assert described.stdout.count("is code of its own") == 5
+    assert described.stdout.count("is custom code") == 5
     for command in ("solve", "compare"):
         assert run(tmp_path, command, "theirs.yaml").returncode == 1
     assert not evil()
@@ -143,7 +143,7 @@ def test_study_files(tmp_path: Path, evil: Callable[[], bool]) -> None:
         "tune[0]",
     ]
     (tmp_path / "study.yaml").write_text("name: theirs\npolicies: [llf]\ncases:\n  - {scenario: scenario.yaml}\n")
-    with pytest.raises(ScenarioError, match="is code of its own"):
+    with pytest.raises(ScenarioError, match="is custom code"):
         load_study(tmp_path / "study.yaml")
     assert not evil()
 
@@ -153,12 +153,12 @@ def test_the_folder_of_a_run(tmp_path: Path, evil: Callable[[], bool]) -> None:
     manifest = json.loads((done.folder / "manifest.json").read_text())
     manifest["policies"].append("evil:Own")
     (done.folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(TrustError, match="'evil:Own' is code of its own"):
+    with pytest.raises(TrustError, match="'evil:Own' is custom code"):
         rerun_day(done.folder, 0)
     manifest["policies"] = ["uncontrolled"]
     manifest["scenario"]["observation"] = ["evil:Own"]
     (done.folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ScenarioError, match="'evil:Own' is code of its own"):
+    with pytest.raises(ScenarioError, match="'evil:Own' is custom code"):
         rerun_day(done.folder, 0)
     assert not evil()
 
@@ -175,6 +175,6 @@ def test_the_folder_of_a_learned_policy(tmp_path: Path, evil: Callable[[], bool]
     setting = Setting.of(description["scenario"])
     track = setting.world.sample(0)
     policy = make_policy(f"{kind}:{tmp_path / 'policy'}")
-    with pytest.raises(TrustError, match="'evil:Own' is code of its own"):
+    with pytest.raises(TrustError, match="'evil:Own' is custom code"):
         rollout(setting.simulator([track]), setting.objective, policy, [track], world=setting.world)
     assert not evil()

@@ -38,7 +38,7 @@ def checked_setting(name_or_path: str | Path, *, trust: bool = False) -> Setting
     name_or_path : str or Path
         Name of a shipped scenario, or path of a YAML file.
     trust : bool
-        Whether code of its own that it names as module:Class may be run.
+        Whether custom code that it names as module:Class may be run.
 
     Raises
     ------

@@ -17,4 +17,4 @@ def command(scenario: ScenarioName, trust: Trust = False) -> None:
     out = console()
     out.print(describe_site(Site.from_scenario(loaded), loaded, called=scenario))
     for path, name in loaded.own_code():
-        out.print(f"{key_text(path)}: {name} is code of its own", markup=False)
+        out.print(f"{key_text(path)}: {name} is custom code", markup=False)

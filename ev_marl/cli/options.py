@@ -17,7 +17,7 @@ CoordinatorName = Annotated[
     str | None, typer.Option("--coordinator", metavar="NAME", help=f"{', '.join(COORDINATORS)}, or module:Class.")
 ]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="Run code of its own that a file names as module:Class, or keeps as pickle.")
+    bool, typer.Option("--trust", help="Allow custom code: module:Class named in a file, or pickle in a checkpoint.")
 ]
 DaySeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the day.")]
 RunSeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the set of days.")]

@@ -26,7 +26,7 @@ from ev_marl.scenario.schema.policies import policy_name
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.site import Site
 from ev_marl.site.describe import limits_line
-from ev_marl.support.errors import RunError, TrustError
+from ev_marl.support.errors import RunError, TrustError, how_to_install
 from ev_marl.support.registry import is_own_code
 from ev_marl.world.seeds import Split
 from ev_marl.world.track import Track
@@ -102,7 +102,7 @@ def compare(
     report : bool
         Whether to write results.parquet, summary.csv, report.md and report.png into the folder.
     trust : bool
-        Whether code of its own that a scenario file, or a learned policy's, names as module:Class may be run. What
+        Whether custom code that a scenario file, or a learned policy's, names as module:Class may be run. What
         `policies` and `coordinator` name is run anyway.
 
     Returns
@@ -204,7 +204,7 @@ def rerun_day(folder: str | Path, index: int, *, trust: bool = False) -> DayResu
     index : int
         Number of the day, from 0.
     trust : bool
-        Whether code of its own that the run names as module:Class may be run.
+        Whether custom code that the run names as module:Class may be run.
 
     Raises
     ------
@@ -214,7 +214,7 @@ def rerun_day(folder: str | Path, index: int, *, trust: bool = False) -> DayResu
     manifest = read_manifest(Path(folder))
     own = [name for name in map(policy_name, manifest.policies) if is_own_code(name)]
     if own and not trust:
-        raise TrustError(f"{folder}: policy '{own[0]}' is code of its own; it is run only if you agree: trust=True")
+        raise TrustError(f"{folder}: policy '{own[0]}' is custom code; if you trust it, allow it with trust=True")
     return run_day(manifest.work(trust=trust), index, manifest.day_seeds(index + 1)[index])
 
 
@@ -225,7 +225,7 @@ def _ray_workers() -> ModuleType:
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "ray":
             raise
-        raise RunError("--ray needs Ray: pip install 'ev_marl[rllib]'") from error
+        raise RunError(f"--ray needs Ray: {how_to_install('rllib')}") from error
     return ray_workers
 
 

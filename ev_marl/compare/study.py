@@ -128,7 +128,7 @@ def load_study(path: str | Path, *, trust: bool = False) -> Study:
     path : str or Path
         A YAML file.
     trust : bool
-        Whether code of its own that it, or a scenario of it, names as module:Class may be run.
+        Whether custom code that it, or a scenario of it, names as module:Class may be run.
 
     Raises
     ------

@@ -152,7 +152,7 @@ def _bound_cells(comparison: Comparison, shown: Sequence[Column]) -> list[str]:
 
 
 def title(comparison: Comparison) -> str:
-    """What was compared, in one line."""
+    """Title of a comparison: scenario, days, vehicles, coordinator."""
     n_days, scenario = len(comparison.days), comparison.scenario
     sessions = sum(day.sessions for day in comparison.days) / n_days
     days = "1 day" if n_days == 1 else f"{n_days} days"
@@ -160,11 +160,11 @@ def title(comparison: Comparison) -> str:
 
 
 def notes(comparison: Comparison, hidden: Sequence[Column] = ()) -> str:
-    """What a reader must know to trust the table."""
+    """Notes below the table."""
     n_days, exact = len(comparison.days), comparison.exact_days
     gap = comparison.largest_relative_gap
     lines = [
-        f"Optimum: the replayed plan earns the bound within {gap:.1e} of it on every day, so nobody can do better."
+        f"Optimum: the replayed plan reaches the bound to within {gap:.1e} of it on every day: no policy can earn more."
         if exact == n_days
         else f"Optimum: proven to within {BOUND_TOLERANCE:.0e} of the bound on {exact} of {n_days} days; on the others "
         f"the bound is at most {gap:.1e} of it too high."
@@ -172,38 +172,38 @@ def notes(comparison: Comparison, hidden: Sequence[Column] = ()) -> str:
     lines.append("Score: 0 % is uncontrolled charging, 100 % the optimum; intervals by bootstrap over days.")
     trained = [f"{row.label} ({row.seeds})" for row in comparison.table() if row.seeds > 1]
     if trained:
-        lines.append(f"Means over training seeds, which the intervals cover too: {', '.join(trained)}.")
+        lines.append(f"Means over training seeds, which are part of the intervals: {', '.join(trained)}.")
     lines.extend(_difference_notes(comparison))
     turned_away = sum(day.turned_away for day in comparison.days) / n_days
     if turned_away:
-        lines.append(f"Turned away, since every port was taken: {turned_away:.1f} vehicles a day.")
+        lines.append(f"Vehicles that found no free port: {turned_away:.1f} a day.")
     unavoidable = sum(day.unavoidable_kwh for day in comparison.days) / n_days
     if unavoidable:
-        lines.append(f"Base load alone exceeds limits by {unavoidable:.1f} kWh a day; no policy is charged for that.")
+        lines.append(f"Base load alone exceeds limits by {unavoidable:.1f} kWh a day, which no policy is charged for.")
     rows = comparison.table()
     plan = next(row for row in rows if row.policy == OPTIMUM)
     if exact == n_days and plan.score < 1.0 - PLAN_TOLERANCE:
         lines.append(
-            f"The coordinator {_coordinator(comparison)} does not let the plan through: with it the plan earns "
-            f"{percent(plan.score, 1)}. The bound is that of a coordinator that only keeps the limits."
+            f"The coordinator {_coordinator(comparison)} curtails the plan: with it the plan scores "
+            f"{percent(plan.score, 1)}. The bound is for a coordinator that curtails only to keep the limits."
         )
     if comparison.mismatches:
         lines.append(
-            f"Warning: the tracks are not such days as the scenario's models draw: {'; '.join(comparison.mismatches)}. "
-            "Policies that expect what the models say are at a disadvantage; `outlook: {tracks: FOLDER}` in the "
-            "scenario lets them expect what other tracks show."
+            f"Warning: the tracks differ from the days of the scenario's models: {'; '.join(comparison.mismatches)}. "
+            "Policies that expect what the models say are at a disadvantage; with `outlook: {tracks: FOLDER}` in the "
+            "scenario they expect what other tracks show."
         )
     broken = [f"{row.policy} ({row.violations})" for row in rows if row.violations]
     of_site = " of the site" if comparison.has_grid else ""
     lines.append(
-        f"Limits{of_site} broken (steps × groups): {', '.join(broken)}."
+        f"Limits{of_site} exceeded (steps × groups): {', '.join(broken)}."
         if broken
-        else f"No policy broke a limit{of_site}."
+        else f"No policy exceeded a limit{of_site}."
     )
     lines.extend(grid_notes(comparison))
     if hidden:
         names = ", ".join(" ".join(column.heading).replace("- ", "").strip() for column in hidden)
-        lines.append(f"Left out at this width (see report.md): {names}.")
+        lines.append(f"Columns left out at this width (see report.md): {names}")
     return "\n".join(lines)
 
 
@@ -229,8 +229,8 @@ def differences_table(comparison: Comparison) -> str:
 def prices_table(comparison: Comparison) -> str:
     """The price of not knowing the future, of decentralisation and of anarchy, as a Markdown table.
 
-    Not knowing is what the best policy of the run without foresight loses; one row for each that stands for one of the
-    others, empty where there is none.
+    Not knowing the future is the loss of the best policy of the run without foresight. Each policy that stands for one
+    of the others has a row; without any, the table is empty.
     """
     names = [name for name in comparison.manifest.asked if name.partition("(")[0] in _PRICES]
     if not names:

@@ -54,7 +54,7 @@ def make_block(block: BlockLike, *, trust: bool = True) -> ObservationBlock:
     OptionError
         If the block does not have an option, or is no block.
     TrustError
-        If it is code of its own, and `trust` is false.
+        If it is custom code, and `trust` is false.
     """
     if isinstance(block, ObservationBlock):
         return block

@@ -63,7 +63,7 @@ class ChargingEnv(Face, ParallelEnv):  # type: ignore[misc]  # PettingZoo carrie
     tracks : sequence of Track, optional
         Fixed days that the episodes go through in turn, instead of drawing them.
     trust : bool
-        Whether code of its own that a scenario file names as module:Class may be run.
+        Whether custom code that a scenario file names as module:Class may be run.
 
     Attributes
     ----------

@@ -44,13 +44,13 @@ class Setting:
         coordinator : str or Coordinator, optional
             Instead of the scenario's own.
         trust : bool
-            Whether code of its own that a scenario file names as module:Class may be run.
+            Whether custom code that a scenario file names as module:Class may be run.
 
         Raises
         ------
         ScenarioError
             If the scenario has faults, all are listed; if the network that it names cannot be opened or solved; if it
-            names code of its own and is not trusted; or if the coordinator lets limits be broken at no cost.
+            names custom code and is not trusted; or if the coordinator lets limits be broken at no cost.
         ArgumentError
             If scenario or coordinator are of a wrong kind.
         """

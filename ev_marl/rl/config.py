@@ -311,7 +311,7 @@ def load_training(name_or_path: str | Path, changes: Sequence[str] = (), *, trus
         `key=value` with dots between keys, such as `ppo.epochs=2`, which replace values of the file, as in a variant
         that extends it; values are YAML.
     trust : bool
-        Whether code of its own that it names as module:Class may be run. It can be read without, but not used.
+        Whether custom code that it names as module:Class may be run. It can be read without, but not used.
 
     Raises
     ------

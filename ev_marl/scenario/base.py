@@ -50,7 +50,7 @@ class FileModel(Model):
             If it names some and is not trusted; one problem for each, with file and line.
         """
         if not self._trusted and (found := self.own_code()):
-            message = "'{}' is code of its own; it is run only if you agree: --trust, in Python trust=True"
+            message = "'{}' is custom code; if you trust the file, allow it with --trust, in Python with trust=True"
             raise ScenarioError([self._places.problem(path, message.format(name)) for path, name in found])
 
 

@@ -37,7 +37,7 @@ def load_scenario(
     name_or_path : str or Path
         Name of a shipped scenario ("workplace"), or path of a YAML file.
     trust : bool
-        Whether code of its own that it names as module:Class may be run. Without, it can be read, but not set up.
+        Whether custom code that it names as module:Class may be run. Without, it can be read, but not set up.
     also : callable, optional
         Further checks of the plain data, whose problems are reported with all others.
 
@@ -57,7 +57,7 @@ def load_scenario(
 
 
 def as_scenario(scenario: str | Path | Scenario, *, trust: bool = False) -> Scenario:
-    """A scenario, or what `load_scenario` takes; with `trust`, code of its own that it names may be run."""
+    """A scenario, or what `load_scenario` takes; with `trust`, custom code that it names may be run."""
     if not isinstance(scenario, Scenario):
         return load_scenario(scenario, trust=trust)
     return scenario.model_copy().read_from(scenario.places, trust=True) if trust else scenario

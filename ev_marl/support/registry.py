@@ -91,7 +91,7 @@ class Registry(Generic[T]):
         UnknownNameError
             If there is none; the message lists the known names.
         TrustError
-            If it is code of its own, and `trust` is not given.
+            If it is custom code, and `trust` is not given.
         """
         if name in self._entries:
             return self._entries[name]
@@ -164,16 +164,17 @@ def own_class(what: str, name: str, *, trust: bool) -> type:
         If the user did not allow it.
     """
     if not is_own_code(name):
-        raise UnknownNameError(f"{what}: own code is written as module:Class, such as my_module:MyClass")
+        raise UnknownNameError(f"{what}: write custom code as module:Class, such as my_module:MyClass")
     if not trust:
         raise TrustError(
-            f"{what} is code of its own; it is run only if you agree: --trust on the command line, trust=True in Python"
+            f"{what} is custom code; if you trust it, allow it with --trust (command line) or trust=True (Python)"
         )
     here = os.getcwd()
     if here not in sys.path:
         sys.path.append(here)
     module, _, attribute = name.partition(":")
-    found = _loaded(what, lambda: getattr(importlib.import_module(module), attribute))
+    searched = f" (searched: installed packages, then {here})"
+    found = _loaded(what, lambda: getattr(importlib.import_module(module), attribute), searched)
     if not isinstance(found, type):
         raise UnknownNameError(f"{what} is no class, but {shown(found)}")
     return found
@@ -184,11 +185,11 @@ def is_own_code(name: str) -> bool:
     return _OWN_CODE.match(name) is not None
 
 
-def _loaded(what: str, load: Callable[[], Any]) -> Any:
+def _loaded(what: str, load: Callable[[], Any], searched: str = "") -> Any:
     try:
         return load()
     except Exception as error:
-        raise UnknownNameError(f"{what} cannot be imported: {type(error).__name__}: {error}") from error
+        raise UnknownNameError(f"{what} cannot be imported: {type(error).__name__}: {error}{searched}") from error
 
 
 def construct(what: str, factory: Callable[..., R], options: Mapping[str, Any], *given: Any) -> R:

@@ -88,7 +88,7 @@ def import_tracks(
     overwrite : bool
         Whether existing files may be replaced.
     trust : bool
-        Whether code of its own that the scenario file names may be run.
+        Whether custom code that the scenario file names may be run.
 
     Returns
     -------

@@ -306,7 +306,7 @@ def test_what_the_system_refuses_is_said(tmp_path: Path) -> None:
     ("text", "line", "said"),
     [
         ("observation: []", 2, "at least 1"),
-        ("observation: [clock, 'nowhere:Block']", 2, "'nowhere:Block' is code of its own"),
+        ("observation: [clock, 'nowhere:Block']", 2, "'nowhere:Block' is custom code"),
         ("observation: [clock, {block: prices, options: {hous: 3}}]", 2, "Did you mean 'hours'?"),
         ("observation: [clock, {block: demand, options: {hours: -1}}]", 2, "hours must be above 0"),
         ("coordinator: {name: nearest, options: {weight: [1]}}", 2, "Did you mean 'weights'?"),

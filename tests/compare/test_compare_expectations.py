@@ -58,7 +58,7 @@ def test_a_comparison_warns_where_somebody_expects_what_the_models_say(folder: P
     def run(name: str, scenario: object, policies: list[str]) -> str:
         return notes(compare(scenario, policies, out=tmp_path / name, tracks=[folder], workers=1))  # type: ignore[arg-type]
 
-    assert "Warning: the tracks are not such days" in run("mpc", "tiny", ["mpc"])
+    assert "Warning: the tracks differ from the days" in run("mpc", "tiny", ["mpc"])
     assert "Warning" not in run("own", "tiny", ["best-response", "llf", "mpc-perfect"])
     assert "Warning" not in run("present", "tiny", ["mpc(outlook='present')"])
     of_tracks = scenario_value("outlook", {"tracks": str(folder)})

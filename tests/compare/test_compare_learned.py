@@ -225,7 +225,7 @@ def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "ev_marl.compare.ray_workers", raising=False)
     monkeypatch.delattr(ev_marl.compare, "ray_workers", raising=False)
-    with pytest.raises(RunError, match=r"--ray needs Ray: pip install 'ev_marl\[rllib\]'"):
+    with pytest.raises(RunError, match=r'--ray needs Ray: pip install "ev-marl\[rllib\]"'):
         compare("tiny", ["edf"], 1, out=tmp_path / "run", ray="auto")
     assert not (tmp_path / "run").exists()
 

@@ -208,7 +208,7 @@ def test_the_table_tells_what_happened(on_network: Comparison) -> None:
     ]
     text = notes(on_network)
     assert "Network cigre_lv: 0.95 to 1.05 p.u., lines up to 100 %, transformers up to 80 %" in text
-    assert "taking power back keeps them" in text
+    assert "enforced by curtailing" in text
     assert (
         "per hour): edf (1.50), uncontrolled (1.50)." in text or "per hour): uncontrolled (1.50), edf (1.50)." in text
     )
@@ -234,11 +234,11 @@ def test_bound_and_plan_are_told_apart(plain: Comparison, on_network: Comparison
 def test_what_bound_and_plan_are_worth_is_said(plain: Comparison, on_network: Comparison) -> None:
     text = notes(on_network)
     share = 100 * 0.5 / max(1.0, abs(on_network.bound).mean())
-    assert f"Between bound and plan: 0.5000 EUR/day ({share:.4f} % of the bound)." in text
-    plan = "keeps every limit of the network in the exact power flow, 16 of its tightest steps solved by pandapower"
+    assert f"Difference of bound and plan: 0.5000 EUR/day ({share:.4f} % of the bound)." in text
+    plan = "keeps every limit of the network in the exact power flow, 16 of its steps nearest to a limit also solved"
     assert plan in text
     broken = [day.model_copy(update={"grid": proof(day.bound, 3e-5)}) for day in on_network.days]
-    assert "beyond the limits by at most 3.0e-05 p.u. and 0.0e+00" in notes(replace(on_network, days=tuple(broken)))
+    assert "exceeds limits by at most 3.0e-05 p.u. and 0.0e+00" in notes(replace(on_network, days=tuple(broken)))
     table = formulations_table(on_network).splitlines()[2:]
     mean = on_network.bound.mean()
     assert [line.split(" | ")[0] for line in table] == ["| loose", "| cones", "| tangents", "| plan"]

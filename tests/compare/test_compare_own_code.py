@@ -98,9 +98,9 @@ def test_a_coordinator_that_spoils_the_plan_is_named(tmp_path: Path) -> None:
     spoilt = compare(
         "tiny", ["llf"], days=2, out=tmp_path / "half", coordinator=f"{__name__}:Half", workers=1, report=False
     )
-    assert "does not let the plan through" in notes(spoilt)
+    assert "curtails the plan" in notes(spoilt)
     sound = compare("tiny", ["llf"], days=2, out=tmp_path / "own", workers=1, report=False)
-    assert "does not let the plan through" not in notes(sound)
+    assert "curtails the plan" not in notes(sound)
 
 
 def test_no_coordinator_without_a_price_on_overload(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_names() -> None:
 
 def test_own_code_is_imported_only_by_agreement() -> None:
     registry = colours()
-    with pytest.raises(TrustError, match=r"colour 'nowhere\.at\.all:Class' is code of its own.*--trust.*trust=True"):
+    with pytest.raises(TrustError, match=r"colour 'nowhere\.at\.all:Class' is custom code.*--trust.*trust=True"):
         registry.get("nowhere.at.all:Class")
     assert registry.get(f"{__name__}:Red", trust=True) is Red
 
@@ -76,10 +76,10 @@ def test_own_code_is_imported_only_by_agreement() -> None:
         ("nowhere:Class", "cannot be imported: ModuleNotFoundError"),
         (f"{__name__}:Nothing", "cannot be imported: AttributeError"),
         ("own_code_that_fails:Class", "cannot be imported: ZeroDivisionError"),
-        (".relative:Class", "own code is written as module:Class"),
-        (":Class", "own code is written as module:Class"),
-        ("module:", "own code is written as module:Class"),
-        ("a:b:c", "own code is written as module:Class"),
+        (".relative:Class", "write custom code as module:Class"),
+        (":Class", "write custom code as module:Class"),
+        ("module:", "write custom code as module:Class"),
+        ("a:b:c", "write custom code as module:Class"),
         ("sys:exit", "is no class"),
         ("os:system", "is no class"),
     ],

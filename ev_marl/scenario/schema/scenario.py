@@ -103,7 +103,7 @@ class Scenario(FileModel):
         Raises
         ------
         ScenarioError
-            If the scenario names code of its own and is not trusted.
+            If the scenario names custom code and is not trusted.
         """
         self.check_trust()
         options = CoordinatorOptions(name=chosen) if isinstance(chosen, str) else chosen

@@ -35,7 +35,7 @@ def make_coordinator(model: str | CoordinatorOptions, *, trust: bool = True) -> 
     OptionError
         If it does not take these options, the message lists those that exist; or if it is no coordinator.
     TrustError
-        If it is code of its own, and `trust` is false.
+        If it is custom code, and `trust` is false.
     """
     if isinstance(model, str):
         model = CoordinatorOptions(name=model)

@@ -144,7 +144,7 @@ def test_a_network_that_its_loads_overload_is_warned_of(tmp_path: Path) -> None:
     assert compared.exit_code == 0, compared.output
     told = " ".join(compared.stdout.split())
     assert re.search(r"exact power flow in \d+ of 96 steps; in the others there is none", told)
-    assert "No policy broke a limit of the network in the steps with a power flow." in told
+    assert "No policy exceeded a limit of the network in the steps with a power flow." in told
 
 
 @pytest.mark.parametrize(
