@@ -41,7 +41,14 @@ _FIELDS = {name: SESSION[name] for name in SESSION.names or () if SESSION[name].
     name: kind for name, (kind, _) in DERIVED.items()
 }
 # What every step reads comes first, so that it lies in few cache lines.
-_FIRST = ("capacity_kwh", "due_kwh", "deadline_step", "departure_step", "charge_efficiency", "discharge_efficiency")
+_FIRST: tuple[str, ...] = (
+    "capacity_kwh",
+    "due_kwh",
+    "deadline_step",
+    "departure_step",
+    "charge_efficiency",
+    "discharge_efficiency",
+)
 _FIRST += ("charge_kw", "discharge_kw", "rate_kw", "tau_h", "taper_kw_per_kwh", "floor_kwh", "hours_per_kwh")
 STAY = np.dtype([(name, _FIELDS[name]) for name in dict.fromkeys([*_FIRST, *_FIELDS])])
 
