@@ -104,8 +104,9 @@ class Interface:
 
     def observations(self) -> np.ndarray:
         """What every agent observes, float32, shape (n_batch, n_agents, width)."""
-        out = np.empty((self.simulator.n_batch, self._n_agents, self.observer.width), dtype=np.float32)
-        self.observer.observe(out)
+        observer = self.observer
+        out = np.empty((self.simulator.n_batch, self._n_agents, observer.width), dtype=np.float32)
+        observer.observe(out)
         return out
 
     def state(self) -> np.ndarray:

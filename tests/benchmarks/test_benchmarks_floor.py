@@ -45,13 +45,13 @@ def test_step_against_its_dicts(benchmark: Any, capsys: pytest.CaptureFixture[st
     ratios, rates = [], []
     for _ in range(30):
         env.reset(seed=0)
-        begin = time.perf_counter()
+        begin = time.thread_time()
         for _ in range(96):
             env.step(actions)
-        middle = time.perf_counter()
+        middle = time.thread_time()
         for _ in range(96):
             bare_dicts(agents, actions, block, rewards)
-        end = time.perf_counter()
+        end = time.thread_time()
         ratios.append((middle - begin) / (end - middle))
         rates.append(96 / (middle - begin))
     benchmark(bare_dicts, agents, actions, block, rewards)
