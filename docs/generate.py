@@ -49,11 +49,11 @@ ACTIONS = """\
 - `continuous`: one number in [−1, 1] per port, the share of its rated charging or (negative) discharging power.
 - `fraction`: the same as a share of what is possible in this step.
 - `levels`: a discrete level per port; `info["action_mask"]` marks those that can have an effect.
-- `bid`: numbers in [−1, 1] per port about the plan that the station makes for its vehicle itself, on published prices:
-  a price that is added to this step's (`adder`), how much of its power the vehicle counts on later (`trust`), and how
-  much of the plan's power is asked for (`share`). 0 is the middle that the scenario sets, ±1 the middle ± the range, so
-  a policy that says nothing is a good heuristic already. `action: bid` is adder and trust with the usual ranges;
-  [scenario files](scenario.md) say all of it.
+- `bid`: numbers in [−1, 1] per port that change the own plan, which the station makes for its vehicle at the published
+  prices: a price that is added to that of this step (`adder`), the share of its power on which the plan counts in later
+  steps (`trust`), and the share of the plan's power that is the setpoint (`share`). 0 is the middle that the scenario
+  sets, ±1 the middle ± the range, so the constant action 0 is a good heuristic. `action: bid` is adder and trust with
+  the usual ranges; see [scenario files](scenario.md).
 
 An empty port has power zero for every action. A missing agent, a wrong shape or NaN is an error that names the agent.
 
@@ -62,20 +62,20 @@ An empty port has power zero for every action. A missing agent, a wrong shape or
 GUIDE = """\
 ## Rewards, episodes, infos
 
-- A reward is minus the agent's part of every cost of the step, in the scenario's currency, not scaled; the rewards of
-  the agents sum to the team's. `infos[agent]` holds the parts by term: `infos["ac_0"]["energy_cost"]`.
-- An episode is truncated after its last step, never terminated: the world goes on. All agents live throughout.
-- `reset(seed=7)` plays the day `world.sample(7)`; later resets without a seed draw theirs from a generator that the
-  seed started; `reset(options={"track": track})` plays a day of your own. `max_cycles` cuts episodes short.
-- On a network, `env.unwrapped.simulator.state.grid.flow` is what it did in the last step: voltages, loadings, losses
+- A reward is minus the agent's part of every cost of the step, in the scenario's currency, not scaled. The rewards of
+  the agents sum to the team's reward. `infos[agent]` has the costs by term: `infos["ac_0"]["energy_cost"]`.
+- An episode is truncated after its last step, never terminated. All agents are present in all steps.
+- `reset(seed=7)` plays the day `world.sample(7)`; later resets without a seed draw their days from a generator with
+  this seed; `reset(options={"track": track})` plays a day of your own. `max_cycles` makes episodes shorter.
+- On a network, `env.unwrapped.simulator.state.grid.flow` is the power flow of the last step: voltages, loadings, losses
   ([an example](../how-to/bring-your-network.md#from-python)).
-- `state()` holds every number of the observations once, for central critics; `state_labels()` names them.
+- `state()` has every number of the observations once, for central critics; `state_labels()` names them.
 - With levels, `infos[agent]["action_mask"]` goes into `action_space(agent).sample(mask)`: an array for one port, a
   tuple of arrays for several.
 - `render_mode`: `ansi` and `human` give a table, `rgb_array` a picture.
-- `copy.deepcopy(env)` and pickling keep the episode: the copy goes on in the middle of it, independently, for planners
-  that look ahead and for other processes. An environment belongs to one thread at a time; scenario, site, world and
-  objective may be shared by threads.
+- `copy.deepcopy(env)` and pickling keep the episode: the copy continues independently from the same step, for planners
+  that look ahead and for other processes. Use an environment in one thread at a time; threads may share scenario, site,
+  world and objective.
 
 ## Many episodes at once
 
@@ -84,9 +84,9 @@ GUIDE = """\
 - `reset(seed)` returns observations, float32 (B, A, W).
 - `step(actions)` takes (B, P) and returns observations, rewards (B, A), terminated (B,), truncated (B,), and a
   `StepInfo`: `costs` by term (in the order of `cost_names`), `flow` with all powers and energies, `action_mask`.
-- All rows end together and start anew by themselves, each on a day drawn from a pool of `n_days`; that step's
-  `final_observation` and `episode_return` are in the `StepInfo`. `refresh=True` draws new pools.
-- Observations lie in two buffers used in turn, so they last for two steps; `copy=True` gives copies.
+- All rows end together and restart automatically, each on a day drawn from a pool of `n_days`. The `StepInfo` of that
+  step has `final_observation` and `episode_return`. `refresh=True` draws new pools.
+- Observations are in two buffers that are used in turn, so they are valid for two steps; `copy=True` gives copies.
 
 """
 
@@ -112,8 +112,8 @@ def spaces_reference() -> str:
     lines += [
         "",
         "Every observation is finite and inside its Box. Stations with fewer ports, or fewer groups above them, than",
-        "the widest see zeros in the places they do not have, so that all agents can share one policy;",
-        "`env.unwrapped.observation_labels(agent)` names every number and marks those places.",
+        "others have zeros in the missing places, so that all agents can share one policy;",
+        "`env.unwrapped.observation_labels(agent)` names every number and marks the missing places.",
         "",
         *ACTIONS.splitlines(),
         *GUIDE.splitlines(),
@@ -128,8 +128,8 @@ def spaces_reference() -> str:
     lines += [_row(feature.label, feature) for feature in env.observation_table()]
     lines += [
         "",
-        "With a network above the site (`grid:`), there are two more blocks, on the station's own bus and its way to",
-        "the slack; limits are widened to what the network does without any charging:",
+        "With a network above the site (`grid:`), there are two more blocks, about the station's bus and its path to",
+        "the slack; limits are clamped to the state of the network without any charging:",
         "",
         "| number | lowest | highest | what it is |",
         "|---|---:|---:|---|",

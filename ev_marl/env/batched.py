@@ -127,7 +127,7 @@ class BatchedEnv(Built):
 
     @property
     def outlook(self) -> ComposedOutlook:
-        """What is thought of the rest of the episodes."""
+        """The outlook on the rest of the episodes."""
         return self._interface.outlook
 
     @property

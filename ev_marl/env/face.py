@@ -65,7 +65,7 @@ class Face(Built):
 
     @property
     def outlook(self) -> ComposedOutlook:
-        """What is thought of the rest of the episode."""
+        """The outlook on the rest of the episode."""
         return self._interface.outlook
 
     def render(self) -> Any:

@@ -47,7 +47,7 @@ class Interface:
     actions : ActionCoder
         Says what actions mean.
     outlook : ComposedOutlook
-        What is thought of later steps.
+        The outlook on later steps.
     running : Simulator or None
         The simulator that is observed; None before the first day.
     """

@@ -113,7 +113,7 @@ def own_prices(outlook: Outlook, present: Present, worth: Worth) -> tuple[np.nda
     Parameters
     ----------
     outlook : Outlook
-        What is thought of prices and base load.
+        The outlook on prices and base load.
     present : Present
         What is seen now.
     worth : Worth

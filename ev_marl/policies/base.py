@@ -112,7 +112,7 @@ class Episode:
     rng: np.random.Generator  # the policy's own random numbers
     tracks: Sequence[Track] | None  # one per batch row; only for a policy with information "future"
     world: World | None = None  # the scenario's site and models; never its tracks
-    outlook: Outlook = field(default_factory=PresentOutlook)  # what is thought of the rest of the episode
+    outlook: Outlook = field(default_factory=PresentOutlook)  # on the rest of the episode
     objective: Objective | None = None  # what counts, for a policy that needs more of it than the view's prices
     grid: GridLoop | None = None  # the network above the site, without any day; for a policy that knows the site
 

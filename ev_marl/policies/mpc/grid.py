@@ -48,7 +48,7 @@ class GridAhead:
     loop : GridLoop
         The network, its limits and its chargers; its days are not used.
     outlook : Outlook
-        What is thought of what else flows on it at later steps.
+        The outlook on its other loads and generators in later steps.
     site : SiteArrays
         The site.
     trust : float

@@ -45,7 +45,7 @@ class BidOptions(Model):
 
     says: Annotated[list[Literal["adder", "trust", "share"]], Field(min_length=1)] = ["adder", "trust"]
     """`adder`: added to this step's price, so that below 0 the vehicle pays more to charge now; `trust`: share of its
-    power that the plan counts on in later steps; `share`: how much of the plan's power is asked for."""
+    power that the plan counts on in later steps; `share`: the share of the plan's power that is the setpoint."""
     adder: Price = 0.0
     """Middle of the adder [currency/kWh]."""
     adder_range: Annotated[NonNegativePrice, Field(gt=0)] = 0.2

@@ -1,4 +1,4 @@
-"""The key `coordinator`: who gets power when there is not enough."""
+"""The key `coordinator`: how power is granted when limits bind."""
 
 from __future__ import annotations
 

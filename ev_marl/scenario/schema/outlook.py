@@ -1,4 +1,4 @@
-"""The key `outlook`: what is thought of the rest of an episode, for everything or kind by kind."""
+"""The key `outlook`: what to expect of the rest of an episode, one outlook for all kinds of values, or by kind."""
 
 from __future__ import annotations
 

@@ -74,13 +74,12 @@ class Scenario(FileModel):
     """`continuous`: share of the port's rated power; `fraction`: share of what is possible this step; `bid`: a price
     added to the vehicle's own plan; or discrete levels."""
     outlook: OutlookChoice = OutlookByKind()
-    """What is thought of the rest of an episode, by everybody who thinks ahead: `known` (the truth), `present` (nothing
-    changes), `expected` (from the scenario's models), `forecast` (the truth with an error that grows with lead time),
-    or module:Class; for everything that it speaks of, or kind by kind. Left out, prices are known and all else is
-    expected."""
+    """What observations, plans and policies expect of the rest of an episode: `known` (the truth), `present` (no
+    change), `expected` (from the scenario's models), `forecast` (the truth with an error that grows with lead time), or
+    module:Class; one for all kinds of values, or by kind. Default: prices are known, all other kinds are expected."""
     policies: Annotated[list[str], Field(min_length=1)] | None = None
-    """Policies that `ev-marl compare` runs where none are named: names, `name(option=...)`, or module:Class; left out,
-    the usual ones."""
+    """Policies that `ev-marl compare` runs if the command names none: names, `name(option=...)`, or module:Class;
+    default: the usual ones."""
 
     def own_code(self) -> list[tuple[KeyPath, str]]:
         """Every module:Class that the scenario names, and at which key."""

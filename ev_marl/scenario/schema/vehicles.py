@@ -42,4 +42,4 @@ class Vehicles(Model):
     v2g_share: Fraction = 1.0
     """Share of the vehicles that can discharge at a station with V2G [-]."""
     reserve: Fraction = 0.3
-    """State of charge below which nobody discharges a vehicle [-]."""
+    """State of charge below which a vehicle is never discharged [-]."""
