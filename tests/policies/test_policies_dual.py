@@ -20,6 +20,7 @@ from ev_marl.optimum import solve
 from ev_marl.policies import DualPrices, StationView, make_policy, rollout
 from ev_marl.policies.messages.dual import add_up, new_prices, prices_above
 from ev_marl.policies.messages.plan import at_each_place, plan_at_prices
+from ev_marl.policies.messages.sums import STEP_LENGTH
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.support.errors import OptionError
@@ -164,11 +165,12 @@ def test_prices_follow_overload_and_slack():
     def after(price, total, lower=-5.0, upper=10.0, able=20.0):
         return float(new_prices(*(np.full((1, 1, 1), x) for x in (price, total, able, lower, upper)), 0.1)[0, 0, 0])
 
-    assert after(0.0, 14.0) == pytest.approx(0.1 / 20 * 4)  # 4 kW too much of 20 kW that could move
+    per_kw = STEP_LENGTH * 0.1 / 20
+    assert after(0.0, 14.0) == pytest.approx(per_kw * 4)  # 4 kW too much of 20 kW that could move
     assert after(0.0, 8.0) == 0.0
-    assert after(0.1, 6.0) == pytest.approx(0.1 - 0.1 / 20 * 4)  # 4 kW left
+    assert after(0.1, 6.0) == pytest.approx(0.1 - per_kw * 4)  # 4 kW left
     assert after(0.01, 0.0) == 0.0  # never below 0 for want of load
-    assert after(0.0, -9.0) == pytest.approx(-0.1 / 20 * 4)  # beyond the export limit
+    assert after(0.0, -9.0) == pytest.approx(-per_kw * 4)  # beyond the export limit
     assert after(0.3, 50.0, upper=np.inf, lower=-np.inf) == 0.0  # no limit, no price
     assert after(0.3, 0.0, able=0.0) == 0.0  # nobody there to move
 

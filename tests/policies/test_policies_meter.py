@@ -20,6 +20,7 @@ from ev_marl.policies import BestResponse, DualPrices, Policy, Selfish, make_pol
 from ev_marl.policies.base import SiteView
 from ev_marl.policies.messages.meter import MeterPrice
 from ev_marl.policies.messages.plan import plan_in_turn
+from ev_marl.policies.messages.sums import STEP_LENGTH
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
@@ -49,9 +50,11 @@ def test_the_price_moves_between_selling_and_buying() -> None:
     np.testing.assert_allclose(price.announced(), np.full((2, 1, 2), 0.10))  # without plans, the site exports
     able = np.full((1, 2), 20.0)
     price.answer(np.array([[4.0, 16.0]]), able)
-    # In the first step 2 kW are still exported; in the second 10 kW of 20 kW that could move are imported.
-    np.testing.assert_allclose(price.price_per_kwh, [[0.10, 0.10 + 0.1 * 10 / 20]])
-    np.testing.assert_allclose(price.announced()[0], [[0.10, 0.20]])  # twice the new price less the last one
+    # In the first step 2 kW are still exported; in the second 10 kW of 20 kW that could move are imported: 0.1 / 2.
+    np.testing.assert_allclose(price.price_per_kwh, [[0.10, 0.10 + STEP_LENGTH * 0.05]])
+    np.testing.assert_allclose(
+        price.announced()[0], [[0.10, 0.10 + 2 * STEP_LENGTH * 0.05]]
+    )  # twice the new price less the last one
     price.answer(np.array([[4.0, 60.0]]), able)
     np.testing.assert_allclose(price.price_per_kwh, [[0.10, 0.30]])  # never above buying
 

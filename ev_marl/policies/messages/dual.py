@@ -17,7 +17,7 @@ from ev_marl.policies.base import POLICIES, Episode, Information, StationView, s
 from ev_marl.policies.messages.grid import GridPrices
 from ev_marl.policies.messages.meter import MeterPrice
 from ev_marl.policies.messages.plan import at_each_place, plan_at_prices
-from ev_marl.policies.messages.sums import sum_plans
+from ev_marl.policies.messages.sums import steepness, sum_plans
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import OptionError
 
@@ -89,11 +89,11 @@ def new_prices(
     """Each group's own price after one answer: higher where plans exceed its limit, lower where room is left.
 
     v = λ + σ S; λ⁺ = v − σ clip(v/σ, lower, upper): above 0 where the import limit binds, below 0 where the export
-    limit does, 0 where neither does. σ = inertia / (power that could be planned below the group).
+    limit does, 0 where neither does. σ is the `steepness` at the power that could be planned below the group.
     """
-    steepness = inertia_per_kwh / np.maximum(able_kw, 1e-6)
-    aim = price_per_kwh / steepness + total_kw
-    moved: np.ndarray = steepness * (aim - np.clip(aim, lower_kw, upper_kw))
+    sigma = steepness(inertia_per_kwh, able_kw)
+    aim = price_per_kwh / sigma + total_kw
+    moved: np.ndarray = sigma * (aim - np.clip(aim, lower_kw, upper_kw))
     moved[able_kw <= 1e-6] = 0.0
     return moved
 

@@ -14,7 +14,7 @@ from ev_marl.planning.outlook import Outlook
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.policies.base import SiteView
 from ev_marl.policies.grid_states import INSIDE, GridStates, kinds, n_limits
-from ev_marl.policies.messages.sums import sum_plans
+from ev_marl.policies.messages.sums import steepness, sum_plans
 from ev_marl.site.arrays import SiteArrays
 
 ROWS = 8  # limits of a step that have a price
@@ -199,14 +199,15 @@ class GridPrices:
     def _moved(self, bus_kw: np.ndarray, able_kw: np.ndarray) -> np.ndarray:
         """Prices after an answer: higher where plans exceed a limit, lower where room is left, at least 0.
 
-        λ⁺ = max(0, λ + σ (Σ weight · planned − most)), σ = inertia / Σ |weight| · (power that could be planned).
+        λ⁺ = max(0, λ + σ (Σ weight · planned − most)), σ being the `steepness` at Σ |weight| · (power that could be
+        planned).
         """
         left = slice(self._step, None)
         weight = self.weight[:, left]
         load_kw = np.einsum("btre,bet->btr", weight, bus_kw[:, :, left])
         movable_kw = np.einsum("btre,bet->btr", np.abs(weight), able_kw[:, :, left])
         price = self.price_per_kwh.copy()
-        steepness = self.inertia_per_kwh / np.maximum(movable_kw, 1e-6)
-        price[:, left] = np.maximum(0.0, price[:, left] + steepness * (load_kw - self.most_kw[:, left]))
+        sigma = steepness(self.inertia_per_kwh, movable_kw)
+        price[:, left] = np.maximum(0.0, price[:, left] + sigma * (load_kw - self.most_kw[:, left]))
         price[:, left][(movable_kw <= 1e-6) | (self.limit[:, left] < 0)] = 0.0
         return price

@@ -10,6 +10,7 @@ import numpy as np
 
 from ev_marl.planning.outlook import Outlook
 from ev_marl.policies.base import SiteView
+from ev_marl.policies.messages.sums import steepness
 
 
 class MeterPrice:
@@ -59,8 +60,8 @@ class MeterPrice:
     def answer(self, total_kw: np.ndarray, able_kw: np.ndarray) -> None:
         """Take over plans, and move the price: higher where the site imports, lower where it exports.
 
-        μ⁺ = clip(μ + σ (Σ planned + base load), selling price, buying price), σ = inertia / (power that could be
-        planned).
+        μ⁺ = clip(μ + σ (Σ planned + base load), selling price, buying price), σ being the `steepness` at the power that
+        could be planned.
 
         Parameters
         ----------
@@ -70,7 +71,7 @@ class MeterPrice:
         if not self._shared:
             return
         old, net_kw = self.price_per_kwh[:, self._left], total_kw + self._base_kw
-        new = self._cut(old + self._inertia_per_kwh / np.maximum(able_kw, 1e-6) * net_kw, net_kw)
+        new = self._cut(old + steepness(self._inertia_per_kwh, able_kw) * net_kw, net_kw)
         self._announced = 2.0 * new - old
         self.price_per_kwh[:, self._left] = new
 

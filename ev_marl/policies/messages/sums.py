@@ -1,10 +1,32 @@
-"""The sums that go up the edges: planned powers, and powers that could be planned, of the vehicles below a node."""
+"""The sums that go up the edges: planned powers, and powers that could be planned, of the vehicles below a node.
+
+How far a price moves follows from them, the same for limits, meter and network.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ev_marl.support.compiled import kernel
+
+# How far prices move, over the longest step that is stable for one limit alone. Where limits above each other bind at
+# once, or the meter's price moves too, their prices add up and would overshoot. With 0.7 instead of 1, 24 training days
+# scored 97.2 % instead of 95.3 % on `residential-v2g`, where two limits bind, and 96.7 instead of 96.8 % on `workplace`.
+STEP_LENGTH = 0.7
+
+
+def steepness(inertia_per_kwh: float, able_kw: np.ndarray) -> np.ndarray:
+    """σ: what a price rises by for each kW too much, shape of `able_kw` [currency/kWh per kW].
+
+    Parameters
+    ----------
+    inertia_per_kwh : float
+        That of the stations [currency/kWh].
+    able_kw : float64, any shape
+        Power that could be planned below the node [kW].
+    """
+    sigma: np.ndarray = STEP_LENGTH * inertia_per_kwh / np.maximum(able_kw, 1e-6)
+    return sigma
 
 
 @kernel
