@@ -23,7 +23,7 @@ from ev_marl.support.compiled import kernel
 ROUNDS = 6  # of linearising; a round takes one more power flow for each charger bus
 _STEP_KW = 0.5  # of the difference quotients
 _INSIDE = 20.0  # tolerances by which the linear model aims inside a limit, since voltages are concave in power
-_CLAMPED = 0.01  # tolerances beyond the state without charging that it aims at, where nothing is inside
+_UNMOVED = 0.01  # tolerances: what all charging moves by less, such as a slack bus, is moved by rounding errors alone
 _SWEEPS = 200  # of the projection, at most
 _BISECTIONS = 24  # of the last resort
 
@@ -210,14 +210,11 @@ class Curtail:
         jacobian = self._jacobian(rows, charger_kw, excess, bounds, solve)
         # Only limits that are broken, or that the largest thinkable move could break, have a say.
         reach = np.abs(jacobian * charger_kw[:, None, :]).sum(axis=2)
+        jacobian[reach < _UNMOVED] = 0.0
         matters = np.nan_to_num(excess + reach, nan=-1.0).max(axis=0) > -_INSIDE
-        slopes = np.ascontiguousarray(jacobian[:, matters])
-        # Where a limit is what the network does without charging, nothing is inside of it. The aim is then a bit beyond,
-        # or a bus that chargers do not move would take all charging back for the rounding of a power flow.
-        nothing = -(slopes * charger_kw[:, None, :]).sum(axis=2)
-        room = np.maximum(-excess[:, matters] - _INSIDE, nothing + _CLAMPED)
+        room = -excess[:, matters] - _INSIDE
         target_kw = np.empty_like(charger_kw)
-        _project(slopes, room, charger_kw, _SWEEPS, target_kw)
+        _project(np.ascontiguousarray(jacobian[:, matters]), room, charger_kw, _SWEEPS, target_kw)
         less_kw = granted_kw[rows]
         _spread(target_kw, self.port_charger, less_kw)
         # Less charging can leave a group with more export than it may have, less discharging with more import.
