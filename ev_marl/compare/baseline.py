@@ -1,6 +1,6 @@
 """Before a comparison runs: whether policies fit the site and tracks what they expect, and which one is the baseline.
 
-The choice looks at validation days only, so that the test days say nothing about whom they are used to judge.
+The choice uses validation days only, so that it is independent of the test days.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ VALIDATION_DAYS = 100
 
 
 def check_policy_fits(name: str, setting: Setting) -> None:
-    """Make a policy and see whether it fits, before any day runs: a learned one plays a validation day.
+    """Make a policy and check that it fits, before any day runs: a learned one plays a validation day.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def check_policy_fits(name: str, setting: Setting) -> None:
 
 
 def unexpected(setting: Setting, policies: Sequence[str], files: Sequence[Path]) -> tuple[str, ...]:
-    """What is different on track files than what policies expect that draw from the scenario's models.
+    """Differences between track files and the days of the scenario's models, if a policy expects those.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def unexpected(setting: Setting, policies: Sequence[str], files: Sequence[Path])
 
 
 def _expects(setting: Setting, policy: Policy) -> bool:
-    """Whether a policy asks the scenario's models about more than prices."""
+    """Whether a policy uses expectations from the scenario's models for more than prices."""
     if not isinstance(policy, ForeseeingPolicy) or policy.information == "own":
         return False
     of = make_outlook(setting.scenario.outlook, policy.outlook).of

@@ -1,4 +1,4 @@
-"""A run as a whole: its finished days come in, one summary a policy goes out, best first."""
+"""A whole run: its finished days come in, one summary for each policy goes out, best first."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from ev_marl.support.errors import RunError
 
 @dataclass(frozen=True)
 class PolicySummary:
-    """A policy over all days of a run; money, energy and counts are means per day unless they say otherwise.
+    """A policy over all days of a run; money, energy and counts are means per day unless stated otherwise.
 
     Of a policy with several training seeds, they are means over the seeds as well.
     """
 
-    policy: str  # as it was asked for
+    policy: str  # as given by the user
     label: str  # the same, short
     seeds: int  # training seeds of a learned policy, 1 for any other
     information: str  # own, messages, site or future
@@ -83,7 +83,7 @@ class Comparison:
     baseline_reason : str
         How it was chosen.
     mismatches : tuple of str
-        What is different on given tracks than what policies expect that draw from the scenario's models.
+        Differences between given tracks and the days of the scenario's models, if a policy expects those.
     """
 
     folder: Path
@@ -147,14 +147,14 @@ class Comparison:
         return self._summaries([name for members in self.manifest.groups.values() for name in members])
 
     def differences(self) -> dict[str, PairedDifference]:
-        """How much better each policy is than the baseline on the same days; empty without a baseline."""
+        """Difference of each policy to the baseline on the same days; empty without a baseline."""
         if not self.baseline:
             return {}
         others = [row.policy for row in self.table() if row.policy != self.baseline]
         return {name: self.difference(name, self.baseline) for name in others}
 
     def difference(self, policy: str, baseline: str) -> PairedDifference:
-        """How much better a policy is than another on the same days."""
+        """Difference of a policy to another on the same days."""
         uncontrolled, seed = self.returns(UNCONTROLLED), self.manifest.seed
         return paired_difference(self.runs(policy), self.runs(baseline), uncontrolled, self.bound, seed=seed)
 

@@ -119,7 +119,7 @@ def _draw_power(axes: Axes, comparison: Comparison, group: int, colours: dict[st
         axes.set_ylim(low, high)
     name = example.watched_groups[group]
     kind = "Whole site" if group == 0 else "Tightest group"
-    faint = f"; thin: {example.start[:10]}" if len(days) > 1 else f" on {example.start[:10]}"
+    faint = f"; thin lines: {example.start[:10]}" if len(days) > 1 else f" on {example.start[:10]}"
     mean = f"mean of {len(days)} days" if len(days) > 1 else "power"
     axes.set_title(f"{kind} ({name}): {mean}{faint}", loc="left", fontsize=10.5, color=INK)
     axes.set_ylabel("kW", rotation=0, ha="right", va="center", color=INK)

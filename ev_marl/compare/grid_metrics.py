@@ -1,4 +1,4 @@
-"""What a policy did to the network on a day, in numbers: voltages, loadings, losses, taps, temperatures.
+"""Metrics of the network on a day: voltages, loadings, losses, taps, temperatures.
 
 The `GridFlow` of every step comes in; one `OnGrid` a batch row goes out.
 """
@@ -71,7 +71,7 @@ class GridRecorder:
 
 @dataclass(frozen=True)
 class GridSummary:
-    """What a policy did to the network over all days of a run, and over its training seeds."""
+    """Metrics of the network over all days of a run, and over training seeds."""
 
     violations_per_h: float  # (element, step) pairs beyond a limit of the network, per hour
     worst_pu: float  # of all buses and steps, the voltage that is farthest beyond the band or nearest to its edge
@@ -81,7 +81,7 @@ class GridSummary:
     line_percent: float  # highest loading of a line
     hot_spot_c: float  # hottest winding of a transformer, NaN without one
     losses_kwh_per_day: float
-    curtailed_kwh_per_day: float  # taken back for the network's sake
+    curtailed_kwh_per_day: float  # curtailed by the grid coordinator
     tap_moves_per_day: float
     failed_steps: int  # without a solution of the power flow, even without charging
     cut_steps: int  # in which charging was cut, since what was granted had no solution

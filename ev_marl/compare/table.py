@@ -141,7 +141,7 @@ def bound_stands_apart(comparison: Comparison) -> bool:
 
 
 def _bound_cells(comparison: Comparison, shown: Sequence[Column]) -> list[str]:
-    """The row of the bound: what nobody earns more than; it has no plan, so most cells are empty."""
+    """The row of the bound; it has no plan, so most cells are empty."""
     cells = {
         "policy": "bound",
         "score": percent(1.0, 1),

@@ -1,10 +1,10 @@
-"""The own plan of every vehicle: its cheapest way to what it is due, if it had the site to itself.
+"""The own plan of every vehicle: its cheapest charging to what is due, without other vehicles and limits.
 
 For one vehicle with no limit but its own, the problem is a concave dynamic programme in one number, the energy e in
 its battery; its value functions are those of `value_function`.
 
-Vehicles and prices come in; the power of each plan's first step goes out, and, where asked for, what the plan is worth.
-Policies ask with what a station knows, observations and bids with the simulator's arrays.
+Vehicles and prices come in; the power of each plan's first step goes out, and optionally the value of the plan.
+Policies use the view of a station, observations and bids use the simulator's arrays.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ev_marl.planning.vehicles import ENERGY, HI, LO, Vehicles
 from ev_marl.planning.worth import Worth, worth_at_end
 from ev_marl.support.compiled import kernel
 
-ADDER, TRUST = 0, 1  # rows of what differs from port to port
+ADDER, TRUST = 0, 1  # rows of values that differ between ports
 
 
 @kernel
@@ -59,7 +59,7 @@ def _plan(
             # Without V2G, energies below the present one are never visited.
             low = min(stay["floor_kwh"], energy) if stay["discharge_kw"] > 0.0 else energy
             charge_eta, discharge_eta = stay["charge_efficiency"], stay["discharge_efficiency"]
-            # At the end of the episode, what a vehicle that stays has beyond an even service of its wish is credited.
+            # At the end of the episode, energy beyond an even service of the wish is credited for a vehicle that stays.
             unmet, worth = rates[b]["unmet_per_kwh"], worth_at_end(rates[b], stay)
             wish, credit = stay["wish_kwh"], worth * (stay["wish_kwh"] - stay["even_kwh"])
             if step == 0:
@@ -72,7 +72,7 @@ def _plan(
             cost_per_kwh, gain_per_kwh = money_per_kwh[0, b, row], money_per_kwh[1, b, row]
             n_steps = max(1, stay["deadline_step"] - margin_steps - step)
             if stay["discharge_kw"] == 0.0 and energy >= (wish if worth > 0.0 else stay["due_kwh"]):
-                # Nothing is missing and nothing can be sold: unless somebody pays for charging, the plan is to rest.
+                # No energy is missing and none can be sold: unless charging is paid for, the plan is no charging.
                 dear = cost_per_kwh[0] + min(0.0, adder) >= 0.0
                 for k in range(n_steps):
                     dear = dear and cost_per_kwh[k] >= 0.0
@@ -112,7 +112,7 @@ def _plan(
 
 
 MERITS = ("value", "gain_now", "gain_in_full")
-"""What `own_plans` tells of each plan besides its power."""
+"""Values of each plan besides its power, from `own_plans`."""
 
 _NO_MERITS = np.empty((0, 0, 0))
 
@@ -140,26 +140,26 @@ def own_plans(
     step, step_h : int, float
         The coming step, and its length [h].
     energy_per_kwh : float64, shape (2, n_batch, n_steps - step) or (2, n_batch, n_ports, n_steps - step)
-        What a kWh charged costs and one discharged earns from this step on, from `Worth.energy_per_kwh`; the same for
-        all ports, or for each [currency/kWh].
+        Cost of a kWh charged and earning of a kWh discharged from this step on, from `Worth.energy_per_kwh`; the same
+        for all ports, or for each [currency/kWh].
     worth : Worth
-        What the objective charges.
+        Prices of the objective for one vehicle.
     end_per_kwh : float or float64, shape (n_batch,)
-        From `Worth.end_per_kwh`: what a kWh at the meter is worth at the end of the episode to a vehicle that stays,
-        up to its wish [currency/kWh].
+        From `Worth.end_per_kwh`: value of a kWh at the meter at the end of the episode for a vehicle that stays, up to
+        its wish [currency/kWh].
     adder_per_kwh : float or float64, shape (n_batch, n_ports)
-        Added to this step's buying and selling price: above 0 a vehicle waits for something better, below 0 it pays
-        more to charge now [currency/kWh].
+        Added to this step's buying and selling price: above 0 a vehicle waits for lower prices, below 0 it pays more
+        to charge now [currency/kWh].
     trust : float or float64, shape (n_batch, n_ports)
-        Share of its power that the plan assumes to get in later steps, 0..1 [-].
+        Share of its power on which the plan counts in later steps, 0..1 [-].
     margin_steps : int
-        The plan ends so many steps before the deadline.
+        Number of steps before the deadline at which the plan ends.
     power_kw : float64, shape (n_batch, n_ports), optional
         Written and returned, instead of a new array.
     merits : float64, shape (n_batch, n_ports, 3), optional
-        Written, see `MERITS`: what the rest of the plan earns, costs being below 0 [currency]; what the first kWh
-        charged in this step gains over keeping the vehicle as it is; and what the last one at full power gains
-        [currency per kWh at the meter]. None of them depends on the adder; 0 at empty ports.
+        Written, see `MERITS`: return of the rest of the plan, costs being below 0 [currency]; gain of the first kWh
+        charged in this step over not charging; and gain of the last kWh at full power [currency per kWh at the meter].
+        None of them depends on the adder; 0 at empty ports.
 
     Returns
     -------

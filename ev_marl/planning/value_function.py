@@ -1,8 +1,8 @@
-"""What energy in a vehicle's battery is worth: a concave, piecewise linear function, taken back step by step.
+"""The value of energy in a vehicle's battery: a concave, piecewise linear function, computed backwards in time.
 
-The first row of the `pieces` of a value function holds where they begin, rising, and where the last one ends [kWh]; the
-second their slopes, falling: what a kWh is worth [currency/kWh]. One step back in time: shift what would charge left,
-shift what would discharge right, put the two marginal costs between.
+The first row of the `pieces` of a value function has their starts, increasing, and the end of the last one [kWh]. The
+second row has their slopes, decreasing: the value of a kWh [currency/kWh]. One step back in time: shift the pieces that
+would charge to the left and those that would discharge to the right, and put the two marginal costs between them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import numpy as np
 from ev_marl.site.charge_curve import charging_gain, energy_before_charging
 from ev_marl.support.compiled import kernel
 
-# Prices that differ by less count as equal [currency/kWh]: rounding must not decide between equally cheap steps.
+# Prices that differ by less are treated as equal [currency/kWh]: rounding must not decide between equally cheap steps.
 SAME_PRICE = 1e-9
 
-# Pieces of a value function shorter than this are not told apart: the slope of a sliver would be rounding [kWh].
+# Shorter pieces of a value function are merged: their slopes would be rounding errors [kWh].
 SLIVER_KWH = 1e-7
 
 # Most chords that replace the curve inside the step in which the taper begins. With 12, the first power cost at most
@@ -25,7 +25,7 @@ MOST_CHORDS = 12
 
 @kernel
 def split(x: np.ndarray, slope: np.ndarray, n: int, at: float) -> int:
-    """Make `at` a breakpoint, where it lies inside and none is near; returns the number of pieces."""
+    """Make `at` a breakpoint, if it is inside and none is near; returns the number of pieces."""
     if at <= x[0] or at >= x[n]:
         return n
     i = n - 1
@@ -51,7 +51,7 @@ def append(
     low: float,
     high: float,
 ) -> int:
-    """Add the next piece, cut to [low, high]; slivers and pieces of the same slope are joined with their neighbour."""
+    """Add the next piece, cut to [low, high]; very short pieces and pieces of equal slope are merged."""
     start, end = max(start, low), min(end, high)
     if end <= start:
         return n
@@ -81,7 +81,7 @@ def step_back(
 ) -> int:
     """Value function one step earlier: `pieces`, n of them, -> `new_pieces`; returns the new number of pieces.
 
-    charge_cost and discharge_gain are money per kWh of battery energy; rate_kw and out_kwh what one step can do.
+    charge_cost and discharge_gain are per kWh of battery energy; rate_kw and out_kwh are the most in one step.
     """
     x, slope, new_x, new_slope = pieces[0], pieces[1], new_pieces[0], new_pieces[1]
     capacity, tau_h = stay["capacity_kwh"], stay["tau_h"]
@@ -154,7 +154,7 @@ def first_step(
 
 @kernel
 def slope_at(pieces: np.ndarray, n: int, energy: float) -> float:
-    """What one more kWh is worth at this energy."""
+    """Value of one more kWh at this energy."""
     x, slope = pieces[0], pieces[1]
     i = 0
     while i < n - 1 and energy >= x[i + 1]:
@@ -165,7 +165,7 @@ def slope_at(pieces: np.ndarray, n: int, energy: float) -> float:
 
 @kernel
 def gain_at_capacity(pieces: np.ndarray, n: int, out_kwh: float, discharge_gain: float) -> float:
-    """What discharging a full battery in this step gains over keeping it full."""
+    """Gain of discharging a full battery in this step over keeping it full."""
     x, slope = pieces[0], pieces[1]
     gain = 0.0
     bottom = x[n] - out_kwh

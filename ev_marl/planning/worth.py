@@ -1,6 +1,6 @@
-"""What the objective charges for, as far as one vehicle alone can weigh it, and the prices at which it plans by itself.
+"""The prices of the objective for a single vehicle, and the energy prices at which it plans.
 
-An objective comes in, prices of energy, wear and wishes go out. Own plans, messages and bids weigh by them.
+An objective comes in, prices of energy, wear and unmet energy go out, for own plans, messages and bids.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ the meter is worth at the end of the episode [currency/kWh]."""
 
 @kernel
 def worth_at_end(rates: np.void, stay: np.void) -> float:
-    """What a kWh in the battery is worth at the end to a vehicle that stays, between what is due and its wish; else 0.
+    """Value of a kWh in the battery at the end for a vehicle that stays, between due and wish; else 0.
 
-    As `ev_marl.objective.terminal.TerminalValue.worth_per_kwh` has it.
+    The same as `ev_marl.objective.terminal.TerminalValue.worth_per_kwh`.
     """
     if stay["departure_step"] <= stay["deadline_step"]:
         return 0.0
@@ -38,14 +38,14 @@ def worth_at_end(rates: np.void, stay: np.void) -> float:
 
 @dataclass(frozen=True)
 class Worth:
-    """What the objective charges for, as far as one vehicle alone can weigh it."""
+    """The prices of the objective for a single vehicle."""
 
-    energy_weight: float  # factor on the money for energy, 0 where that does not count
+    energy_weight: float  # factor on the price of energy, 0 if energy has no price
     wear_per_kwh: float  # price of throughput [currency/kWh]
     unmet_per_kwh: float  # price of unmet energy [currency/kWh]
-    tariff_per_kwh: float = 0.0  # what the driver pays for energy, and gets back for energy fed back [currency/kWh]
+    tariff_per_kwh: float = 0.0  # tariff that the driver pays for energy, refunded for energy fed back [currency/kWh]
     metering: Metering = "port"  # where energy is billed
-    terminal: TerminalValue | None = None  # what energy is worth that vehicles hold at the end of the episode
+    terminal: TerminalValue | None = None  # value of energy in vehicles at the end of the episode
 
     @classmethod
     def of(cls, objective: Objective) -> Worth:
@@ -66,26 +66,26 @@ class Worth:
         )
 
     def end_per_kwh(self, later_per_kwh: np.ndarray) -> np.ndarray:
-        """What a kWh at the meter is worth at the end of the episode, as in `own_plans`.
+        """Value of a kWh at the meter at the end of the episode, as in `own_plans`.
 
         Parameters
         ----------
         later_per_kwh : float64, shape (n_batch,)
-            Price of energy after the episode where the objective gives none [currency/kWh].
+            Price of energy after the episode if the objective has none [currency/kWh].
         """
         if self.terminal is None:
             return np.zeros(len(later_per_kwh))
         return np.broadcast_to(self.terminal.at_meter_per_kwh(later_per_kwh), later_per_kwh.shape)
 
     def rates(self, end_per_kwh: np.ndarray) -> np.ndarray:
-        """What plans count besides energy, RATES, shape (n_batch,); `end_per_kwh` as from the method of this name."""
+        """Prices besides energy, RATES, shape (n_batch,); `end_per_kwh` from the method of this name."""
         rates = np.empty(len(end_per_kwh), dtype=RATES)
         rates["wear_per_kwh"], rates["unmet_per_kwh"] = self.wear_per_kwh, self.unmet_per_kwh
         rates["end_per_kwh"] = end_per_kwh
         return rates
 
     def energy_per_kwh(self, buy_per_kwh: np.ndarray, sell_per_kwh: np.ndarray) -> np.ndarray:
-        """What a kWh charged costs and one discharged earns for its energy: weight and tariff counted, but no wear.
+        """Cost of a kWh charged and earning of a kWh discharged: with weight and tariff, without wear.
 
         Parameters
         ----------
@@ -107,22 +107,22 @@ class Worth:
 def own_prices(outlook: Outlook, present: Present, worth: Worth) -> tuple[np.ndarray, np.ndarray]:
     """The prices at which a vehicle plans by itself: those of the site's meter, or those of a meter of its own.
 
-    Behind a site's meter they are the site's marginal prices without vehicles: exact in this step, as the outlook
-    thinks of the base load later. A station learns nothing of other vehicles by them.
+    Behind a site's meter they are the site's marginal prices without vehicles: exact in this step, from the outlook on
+    the base load later. They contain no information on other vehicles.
 
     Parameters
     ----------
     outlook : Outlook
         The outlook on prices and base load.
     present : Present
-        What is seen now.
+        Measured values.
     worth : Worth
-        Where energy is billed.
+        Prices of the objective, with the meter.
 
     Returns
     -------
     charging, discharging : float64, shape (n_batch, n_steps - step)
-        What a kWh drawn costs, and what a kWh fed back earns [currency/kWh]; not to be written.
+        Cost of a kWh drawn, and earning of a kWh fed back [currency/kWh]; not to be written.
     """
     buy_per_kwh, sell_per_kwh = outlook.prices(present.day, present.step)
     if worth.metering == "port":

@@ -224,7 +224,10 @@ def bus_index(net: Net, bus: BusName) -> int:
         raise NetworkError(f"the network has {len(found)} buses called '{bus}'; say which, by index or as {ways}")
     known = list(unique.values())
     listed = ", ".join(known[:12]) + (f", and {len(known) - 12} more" if len(known) > 12 else "")
-    raise NetworkError(f"the network has no bus called '{bus}'.{did_you_mean(str(bus), known)} Its buses: {listed}")
+    raise NetworkError(
+        f"the network has no bus called '{bus}'.{did_you_mean(str(bus), known)} Its buses: {listed}; "
+        "at stations, `loads` means all buses with loads"
+    )
 
 
 def _connected(net: Net, name: str, supplied: set[int], bus: BusName) -> int:

@@ -31,7 +31,7 @@ def draw_durations(year: Year) -> bytes:
     sound = ~series.failed
     seen = (series.lowest_pu[sound].min() - _NEAR_PU, series.highest_pu[sound].max() + _NEAR_PU)
     draw_limits(axes[0], [limit for limit in (low, high) if seen[0] <= limit <= seen[1]])
-    _headline(axes[0], "Lowest and highest voltage [p.u.]")
+    _headline(axes[0], "Lowest (orange) and highest (blue) voltage [p.u.]")
     for at, kind in zip(axes[1:], kinds, strict=True):
         for values, colour in (
             (getattr(series, f"idle_{kind}_percent"), GREY),
