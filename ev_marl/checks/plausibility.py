@@ -14,6 +14,7 @@ import numpy as np
 
 from ev_marl.checks.sampled import SampledDays
 from ev_marl.env.setup import Setting
+from ev_marl.objective.unmet import REQUIRED
 from ev_marl.scenario import Problem, Scenario
 from ev_marl.scenario.problems import KeyPath, key_text
 from ev_marl.scenario.schema import Group, Stations
@@ -149,35 +150,65 @@ def check_limits(days: SampledDays) -> Iterator[Finding]:
 
 
 def check_prices(days: SampledDays) -> Iterator[Finding]:
-    """A price that is higher than the cost of every alternative."""
+    """A price that is higher or lower than the cost of every alternative."""
+    objective, currency = days.setting.scenario.objective, days.setting.scenario.currency
+    buy = np.stack([track.buy_per_kwh for track in days.tracks])
+    yield from _check_peak(days)
+    yield from _check_wear(days)
+    later, least, most = objective.terminal_value, float(buy.min()), float(buy.max())
+    if isinstance(later, float) and later > 0.0 and not least <= later <= most:
+        above = later > most
+        yield Finding(
+            "prices",
+            ("objective", "terminal_value"),
+            f"{later:g} {currency}/kWh is {'more' if above else 'less'} than any price of {len(days.tracks)} days "
+            f"({least:.3f} to {most:.3f}): vehicles that stay beyond the end "
+            + ("charge up to their wish in every hour" if above else "never charge more than is due at the end"),
+            {"terminal_per_kwh": later, "least_per_kwh": least, "most_per_kwh": most},
+        )
+
+
+def _check_peak(days: SampledDays) -> Iterator[Finding]:
+    """A price of the peak above all that one more kW can deliver: unmet energy spared, and what drivers pay."""
     scenario = days.setting.scenario
-    objective, currency, site = scenario.objective, scenario.currency, days.setting.site.arrays
-    horizon_h = scenario.n_steps * scenario.step
-    most_kwh = horizon_h * float(site.charge_efficiency.max())
-    worth = objective.unmet_energy * most_kwh
-    if objective.peak_power > 0.0 and objective.peak_power >= worth:
+    objective, currency = scenario.objective, scenario.currency
+    efficiency, horizon_h = float(days.setting.site.arrays.charge_efficiency.max()), scenario.n_steps * scenario.step
+    unmet = objective.unmet_energy * (REQUIRED if objective.service == "required" else 1.0)
+    worth = horizon_h * (unmet * efficiency + objective.driver_tariff)
+    if 0.0 < objective.peak_power >= worth:
+        tariff = f", drivers pay {objective.driver_tariff:g}" if objective.driver_tariff else ""
         yield Finding(
             "prices",
             ("objective", "peak_power"),
             f"{objective.peak_power:g} {currency}/kW is more than one more kW can be worth: in {horizon_h:g} h it "
-            f"delivers {most_kwh:.1f} kWh, and unmet energy costs {objective.unmet_energy:g} {currency}/kWh, "
+            f"delivers {horizon_h * efficiency:.1f} kWh, and unmet energy costs {unmet:g} {currency}/kWh{tariff}, "
             f"{worth:.2f} {currency} in total. The optimum never raises the peak for a vehicle",
             {"peak_per_kw": objective.peak_power, "worth_per_kw": worth},
         )
-    v2g = site.port_discharge_kw > 0.0
-    if v2g.any() and objective.battery_wear > 0.0:
-        eta_in, eta_out = float(site.charge_efficiency[v2g].max()), float(site.discharge_efficiency[v2g].max())
-        gain = max(track.buy_per_kwh.max() * eta_out - track.buy_per_kwh.min() / eta_in for track in days.tracks)
-        gain, wear = objective.energy_cost * float(gain), objective.battery_wear * (1.0 / eta_in + eta_out)
-        if wear >= gain:
-            yield Finding(
-                "prices",
-                ("objective", "battery_wear"),
-                f"storing a kWh from the cheapest to the most expensive time of a day earns at most "
-                f"{max(0.0, gain):.3f} {currency} and costs {wear:.3f} {currency} of wear: V2G never pays "
-                "by prices alone",
-                {"gain_per_kwh": gain, "wear_per_kwh": wear},
-            )
+
+
+def _check_wear(days: SampledDays) -> Iterator[Finding]:
+    """A price of wear above what storing a kWh can earn; drivers pay for what is lost on the way."""
+    scenario, site = days.setting.scenario, days.setting.site.arrays
+    objective, currency, v2g = scenario.objective, scenario.currency, site.port_discharge_kw > 0.0
+    if not v2g.any() or objective.battery_wear == 0.0:
+        return
+    eta_in, eta_out = float(site.charge_efficiency[v2g].max()), float(site.discharge_efficiency[v2g].max())
+    later = objective.terminal_value if isinstance(objective.terminal_value, float) else np.inf
+    gain = max(
+        track.buy_per_kwh.max() * eta_out - min(track.buy_per_kwh.min(), later) / eta_in for track in days.tracks
+    )
+    gain = objective.energy_cost * float(gain) + objective.driver_tariff * (1.0 / eta_in - eta_out)
+    wear = objective.battery_wear * (1.0 / eta_in + eta_out)
+    if wear >= gain:
+        yield Finding(
+            "prices",
+            ("objective", "battery_wear"),
+            f"storing a kWh from the cheapest to the most expensive time of a day earns at most "
+            f"{max(0.0, gain):.3f} {currency} and costs {wear:.3f} {currency} of wear: V2G never pays "
+            "by prices alone",
+            {"gain_per_kwh": gain, "wear_per_kwh": wear},
+        )
 
 
 def check_overload(days: SampledDays) -> Iterator[Finding]:

@@ -158,6 +158,32 @@ def test_a_price_above_every_alternative(write: Write) -> None:
     assert findings(write("objective: {battery_wear: 0.13 EUR/kWh, unmet_energy: 1 EUR/kWh}")) == []
 
 
+def test_what_drivers_pay_counts_where_a_price_is_compared(write: Write) -> None:
+    # Each kWh that one more kW delivers also earns the tariff.
+    tariff = "driver_tariff: 0.10 EUR/kWh"
+    found = only(findings(write(f"objective: {{peak_power: 17 EUR/kW, {tariff}}}")), "prices")
+    assert found.numbers["worth_per_kw"] == pytest.approx(24 * (0.60 * 0.93 + 0.10))
+    assert findings(write(f"objective: {{peak_power: 15 EUR/kW, {tariff}}}")) == []
+    # Where service is required, no peak is too dear.
+    assert findings(write("objective: {peak_power: 100 EUR/kW, service: required}")) == []
+    # Drivers pay for a kWh in, and get back what comes out.
+    worn = "battery_wear: 0.14 EUR/kWh, unmet_energy: 1 EUR/kWh"
+    assert only(findings(write(f"objective: {{{worn}}}")), "prices").numbers["gain_per_kwh"] < 0.28
+    assert findings(write(f"objective: {{{worn}, driver_tariff: 0.30 EUR/kWh}}")) == []
+
+
+def test_a_price_after_the_end_that_no_hour_has(write: Write) -> None:
+    found = only(findings(write("objective: {terminal_value: 0.45 EUR/kWh}")), "prices")
+    assert found.key == "objective.terminal_value"
+    assert found.numbers == pytest.approx({"terminal_per_kwh": 0.45, "least_per_kwh": 0.10, "most_per_kwh": 0.40})
+    assert "more than any price" in found.message
+    assert "charge up to their wish in every hour" in found.message
+    found = only(findings(write("objective: {terminal_value: 0.05 EUR/kWh}")), "prices")
+    assert "never charge more than is due" in found.message
+    for fine in ("0.10 EUR/kWh", "0.40 EUR/kWh", "auto", "0 EUR/kWh"):
+        assert findings(write(f"objective: {{terminal_value: {fine}}}")) == []
+
+
 def test_a_price_of_overload_that_never_counts(write: Write) -> None:
     found = only(findings(write("objective: {overload: 2 EUR/kWh}")), "overload")
     assert found.key == "objective.overload"

@@ -1,7 +1,8 @@
 """Booked response: best response that takes overbooked steps into account.
 
 Own plans and one round of messages come in: every station announces the steps that it would book, and its groups answer
-by how much they are overbooked. Each plan then counts on the share of its power that it could get.
+by how much they are overbooked. Each plan then counts on the share of its power that it could get, and behind a site's
+meter on the price that its station found.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from ev_marl.support.errors import OptionError
 class BookedResponse:
     """Each vehicle follows its own plan, which counts on the share of its power that all bookings together leave.
 
-    Where nothing is overbooked, it is `best-response`. Nothing is learned; in each step, a station sends and receives
-    one load profile.
+    Where nothing is overbooked and each port has a meter of its own, it is `best-response`. Behind a site's meter,
+    stations book in the order of their ports, and whoever books later finds less of what PV leaves, see
+    `ev_marl.planning.booking`. Nothing is learned; in each step, a station sends and receives one load profile.
 
     Parameters
     ----------

@@ -19,23 +19,25 @@ class Selfish:
     """Each vehicle's own cheapest plan in the room that the others leave: first come, first served.
 
     The game: a vehicle chooses powers for all steps to its deadline and pays for its own energy, wear and unmet
-    energy only; its powers must fit beside the announced plans of all others into the limits of the groups above it,
-    as far as those limits are known or expected. In every step, vehicles choose in a random order, `sweeps` times
-    round. A vehicle keeps the room of its plan until it chooses another plan; it does not give way to a vehicle with a
-    greater need, and does not consider vehicles to come.
+    energy only, and counts what it has at the end where it stays. Behind a site's meter, its energy costs what it
+    changes in the site's bill, the plans of the others being as they are. Its powers must fit beside the announced
+    plans of all others into the limits of the groups above it, as far as those limits are known or expected. In every
+    step, vehicles choose in a random order, `sweeps` times round. A vehicle keeps the room of its plan until it chooses
+    another plan; it does not give way to a vehicle with a greater need, and does not consider vehicles to come.
 
-    A state in which no vehicle changes its plan is a generalised Nash equilibrium. A choice changes what others may do
-    but not what their plans cost, so no turn increases the sum of all costs, and the turns converge. There are many
-    such equilibria; the order of arrival determines which one is found. It is not the variational equilibrium, in which
-    all have the same price for the same limit: that one is the optimum itself, and `dual-prices` searches for it.
+    A state in which no vehicle changes its plan is a generalised Nash equilibrium. A choice changes what others may do,
+    and the bill by just what the vehicle pays, so no turn increases the sum of all costs, and the turns converge. There
+    are many such equilibria; the order of arrival determines which one is found. It is not the variational equilibrium,
+    in which all have the same price for the same limit: that one is the optimum itself, and `dual-prices` searches for
+    it.
 
     Parameters
     ----------
     sweeps : int
         Number of times that each vehicle may change its plan in a step.
     outlook : str or mapping, optional
-        Outlook of the groups on later limits, as the scenario's key `outlook`; keys that it does not have are those of
-        the scenario.
+        Outlook of the groups on later limits and base load, as the scenario's key `outlook`; keys that it does not have
+        are those of the scenario.
     """
 
     name = "selfish"
