@@ -48,12 +48,15 @@ def _onto_grid(worth: np.ndarray, energies: np.ndarray, bottom: float, width: fl
 
 
 @kernel
-def _power_at(value: float, price: float, wear: float, near: float, bend: float, stay: np.void) -> float:
-    """The power at which one kW more is worth what it costs, bend · (power − near) counted; no bounds."""
-    up: float = near + (value * stay["charge_efficiency"] - price - wear) / bend
+def _power_at(charged: float, discharged: float, price: float, wear: float, near: float, bend: float) -> float:
+    """The power at which one kW more is worth what it costs, bend · (power − near) counted; no bounds.
+
+    A kWh at the meter is worth `charged` to a vehicle that charges, and `discharged` to one that discharges.
+    """
+    up: float = near + (charged - price - wear) / bend
     if up > 0.0:
         return up
-    down: float = near + (value / stay["discharge_efficiency"] - price + wear) / bend
+    down: float = near + (discharged - price + wear) / bend
     return min(0.0, down)
 
 
@@ -124,12 +127,14 @@ def plan_vehicle(
         if bend <= 0.0:  # no plan to stay near: the power ramps over one value of the grid
             bend = width * charge_eta / max(most_kw[k] - least_kw[k], 1e-9)
         near = plan_kw[k] if curvature > 0.0 else 0.0
+        buy, sell, turn_kw = ahead[BUY, k], ahead[SELL, k], ahead[TURN, k]
         tapered = False
         for i in range(n_values):
             value = bottom + i * width
-            power = _power_at(value, ahead[BUY, k], wear, near, bend, stay)
-            if power <= ahead[TURN, k]:
-                power = min(ahead[TURN, k], _power_at(value, ahead[SELL, k], wear, near, bend, stay))
+            charged, discharged = value * charge_eta, value / discharge_eta
+            power = _power_at(charged, discharged, buy, wear, near, bend)
+            if power <= turn_kw:
+                power = min(turn_kw, _power_at(charged, discharged, sell, wear, near, bend))
             power = min(max(power, least_kw[k]), most_kw[k])
             moved = power * charge_eta * step_h if power > 0.0 else power / discharge_eta * step_h
             moved_kwh[k, i] = moved
@@ -142,7 +147,7 @@ def plan_vehicle(
                     # The taper binds: a kWh more before this step is F' kWh more after it, and spares 1 - F' bought.
                     before = least
                     power = (after - before) / (charge_eta * step_h)
-                    price = ahead[BUY, k] if power > ahead[TURN, k] else ahead[SELL, k]
+                    price = buy if power > turn_kw else sell
                     paid = (price + wear + bend * (power - near)) / charge_eta
                     worth[i] = paid + (value - paid) * max(fastest, (capacity - after) / (capacity - knee))
                     tapered = True
