@@ -143,7 +143,7 @@ def test_a_network_that_its_loads_overload_is_warned_of(tmp_path: Path) -> None:
     compared = run("compare", file, "--days", 1, "--policies", "uncontrolled", "--out", tmp_path / "compared")
     assert compared.exit_code == 0, compared.output
     told = " ".join(compared.stdout.split())
-    assert re.search(r"exact power flow in \d+ of 96 steps; in the others there is none", told)
+    assert re.search(r"exact power flow in \d+ of 96 steps; the others have no solution", told)
     assert "No policy exceeded a limit of the network in the steps with a power flow." in told
 
 
