@@ -7,16 +7,16 @@ vehicle can use, many vehicles at the start, limits that never bind, a network t
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ev_marl.checks import SampledDays, checked_setting, findings
 from ev_marl.cli.options import AsJson, Trust
 from ev_marl.cli.output import console, print_json, say
-from ev_marl.env.setup import Setting
-from ev_marl.scenario import ScenarioError
 from ev_marl.support.errors import EvMarlError
+
+if TYPE_CHECKING:
+    from ev_marl.env.setup import Setting
 
 EXAMPLES = ("ev-marl check my_site.yaml", "ev-marl check *.yaml --json")
 
@@ -26,6 +26,9 @@ def command(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
+    from ev_marl.checks import checked_setting
+    from ev_marl.scenario import ScenarioError
+
     results: dict[str, dict[str, Any]] = {}
     for file in files:
         errors: list[dict[str, Any]] = []
@@ -50,6 +53,8 @@ def command(
 
 def _plausibility(file: str, setting: Setting, as_json: bool) -> dict[str, Any]:
     """Warnings and the start of the days of a sound scenario, printed unless JSON is wanted."""
+    from ev_marl.checks import SampledDays, findings
+
     days = SampledDays.of(setting)
     found = findings(days)
     problems = [finding.problem(setting.scenario) for finding in found]

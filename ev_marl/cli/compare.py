@@ -12,10 +12,6 @@ import typer
 
 from ev_marl.cli.options import AsJson, CoordinatorName, RayAddress, RunSeed, ScenarioName, Trust, Workers
 from ev_marl.cli.output import console, print_json, say
-from ev_marl.compare.report import PICTURE, REPORT, RESULTS, SUMMARY, summary_rows
-from ev_marl.compare.run import compare
-from ev_marl.compare.table import print_table
-from ev_marl.policies import split_specs
 from ev_marl.world.seeds import Split
 
 EXAMPLES = (
@@ -63,6 +59,11 @@ def command(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
+    from ev_marl.compare.report import PICTURE, REPORT, RESULTS, SUMMARY, summary_rows
+    from ev_marl.compare.run import compare
+    from ev_marl.compare.table import print_table
+    from ev_marl.policies.make import split_specs
+
     comparison = compare(
         scenario,
         None if policies is None else split_specs(policies),

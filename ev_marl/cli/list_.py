@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -13,27 +13,24 @@ from rich.text import Text
 
 from ev_marl.cli.options import AsJson
 from ev_marl.cli.output import console, print_json
-from ev_marl.env.blocks import BLOCKS
-from ev_marl.grid.solvers.base import BACKENDS
-from ev_marl.objective import TERMS
-from ev_marl.planning.outlook import OUTLOOKS
-from ev_marl.policies import POLICIES
-from ev_marl.rl.config import load_training, shipped_trainings
-from ev_marl.scenario import load_scenario, shipped_scenarios
-from ev_marl.simulation.coordinators import COORDINATORS
 from ev_marl.support.errors import EvMarlError, NetworkError
-from ev_marl.support.registry import Registry, did_you_mean
-from ev_marl.world.sessions import SESSION_MODELS
+
+if TYPE_CHECKING:
+    from ev_marl.support.registry import Registry
 
 EXAMPLES = ("ev-marl list", "ev-marl list policies")
 _INFORMATION = {"own": "own station", "messages": "messages", "site": "whole site", "future": "whole future"}
 
 
 def _scenarios() -> list[tuple[str, dict[str, str]]]:
+    from ev_marl.scenario import load_scenario, shipped_scenarios
+
     return [(name, {"about": load_scenario(path).about}) for name, path in shipped_scenarios().items()]
 
 
 def _policies() -> list[tuple[str, dict[str, str]]]:
+    from ev_marl.policies import POLICIES
+
     rows = []
     for name in POLICIES:
         policy = POLICIES.get(name)
@@ -42,20 +39,53 @@ def _policies() -> list[tuple[str, dict[str, str]]]:
     return rows
 
 
+def _outlooks() -> list[tuple[str, dict[str, str]]]:
+    from ev_marl.planning.outlook import OUTLOOKS
+
+    return _registered(OUTLOOKS)
+
+
+def _coordinators() -> list[tuple[str, dict[str, str]]]:
+    from ev_marl.simulation.coordinators import COORDINATORS
+
+    return _registered(COORDINATORS)
+
+
+def _terms() -> list[tuple[str, dict[str, str]]]:
+    from ev_marl.objective import TERMS
+
+    return _registered(TERMS)
+
+
+def _blocks() -> list[tuple[str, dict[str, str]]]:
+    from ev_marl.env.blocks import BLOCKS
+
+    return _registered(BLOCKS)
+
+
+def _sessions() -> list[tuple[str, dict[str, str]]]:
+    from ev_marl.world.sessions import SESSION_MODELS
+
+    return _registered(SESSION_MODELS)
+
+
 def _registered(registry: Registry[Any]) -> list[tuple[str, dict[str, str]]]:
     return [(name, {"about": _first_line(registry.get(name))}) for name in registry]
 
 
 def _trainings() -> list[tuple[str, dict[str, str]]]:
+    from ev_marl.rl.config import load_training, shipped_trainings
+
     return [(name, {"about": load_training(path).description}) for name, path in shipped_trainings().items()]
 
 
 def _backends() -> list[tuple[str, dict[str, str]]]:
     try:
-        import ev_marl.grid.model.network  # noqa: PLC0415  pandapower is heavy, and optional
+        import ev_marl.grid.model.network
     except NetworkError as error:
         return [("none", {"about": str(error)})]
-    import ev_marl.grid.solvers.choose  # noqa: F401, PLC0415  they register themselves
+    import ev_marl.grid.solvers.choose  # noqa: F401  they register themselves
+    from ev_marl.grid.solvers.base import BACKENDS
 
     return _registered(BACKENDS)
 
@@ -69,11 +99,11 @@ def _first_line(entry: object) -> str:
 _SECTIONS: dict[str, Callable[[], list[tuple[str, dict[str, str]]]]] = {
     "scenarios": _scenarios,
     "policies": _policies,
-    "outlooks": partial(_registered, OUTLOOKS),
-    "coordinators": partial(_registered, COORDINATORS),
-    "terms": partial(_registered, TERMS),
-    "blocks": partial(_registered, BLOCKS),
-    "sessions": partial(_registered, SESSION_MODELS),
+    "outlooks": _outlooks,
+    "coordinators": _coordinators,
+    "terms": _terms,
+    "blocks": _blocks,
+    "sessions": _sessions,
     "backends": _backends,
     "trainings": _trainings,
 }
@@ -85,6 +115,8 @@ def command(
 ) -> None:
     sections = {name: make() for name, make in _SECTIONS.items() if kind is None or name == kind}
     if not sections:
+        from ev_marl.support.registry import did_you_mean
+
         near = did_you_mean(str(kind), list(_SECTIONS))
         raise EvMarlError(f"nothing to list is called '{kind}'.{near} Known: {', '.join(_SECTIONS)}")
     if as_json:

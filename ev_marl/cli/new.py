@@ -11,10 +11,7 @@ from typing import Annotated
 import typer
 
 from ev_marl.cli.output import say, write_new
-from ev_marl.scenario import shipped_scenarios
-from ev_marl.scenario.reading import named_files
 from ev_marl.support.errors import EvMarlError
-from ev_marl.support.registry import did_you_mean
 
 EXAMPLES = ("ev-marl new my_site", "ev-marl new street --from residential-v2g --folder sites")
 NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_-]*$")
@@ -27,6 +24,10 @@ def command(
     ] = "workplace",
     folder: Annotated[Path, typer.Option("--folder", help="Where to write it.")] = Path(),
 ) -> None:
+    from ev_marl.scenario import shipped_scenarios
+    from ev_marl.scenario.reading import named_files
+    from ev_marl.support.registry import did_you_mean
+
     if not NAME.match(name):
         raise EvMarlError(f"'{name}' is not a valid name: use letters, digits, - and _, and start with a letter")
     shipped = shipped_scenarios()

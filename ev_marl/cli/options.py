@@ -7,14 +7,13 @@ from typing import Annotated
 
 import typer
 
-from ev_marl.scenario.schema.grid import GridCoordinator
-from ev_marl.simulation.coordinators import COORDINATORS
+from ev_marl.scenario.choices import SITE_COORDINATORS, GridCoordinator
 
 ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="Name of a shipped scenario, or a YAML file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 CoordinatorName = Annotated[
-    str | None, typer.Option("--coordinator", metavar="NAME", help=f"{', '.join(COORDINATORS)}, or module:Class.")
+    str | None, typer.Option("--coordinator", metavar="NAME", help=f"{', '.join(SITE_COORDINATORS)}, or module:Class.")
 ]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Allow custom code: module:Class named in a file, or pickle in a checkpoint.")

@@ -9,9 +9,6 @@ import typer
 
 from ev_marl.cli.options import Overwrite
 from ev_marl.cli.output import write_new
-from ev_marl.rl.config_reference import training_reference, training_schema_text
-from ev_marl.scenario.json_schema import scenario_schema_text
-from ev_marl.scenario.reference import scenario_reference
 
 EXAMPLES = ("ev-marl schema --out scenario.schema.json", "ev-marl schema --training --reference")
 
@@ -23,8 +20,13 @@ def command(
     overwrite: Overwrite = False,
 ) -> None:
     if training:
+        from ev_marl.rl.config_reference import training_reference, training_schema_text
+
         text = training_reference() if reference else training_schema_text()
     else:
+        from ev_marl.scenario.json_schema import scenario_schema_text
+        from ev_marl.scenario.reference import scenario_reference
+
         text = scenario_reference() if reference else scenario_schema_text()
     if out is None:
         print(text, end="")

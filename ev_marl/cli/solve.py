@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -14,10 +14,10 @@ from rich.text import Text
 
 from ev_marl.cli.options import AsJson, CoordinatorName, DaySeed, ScenarioName, TrackFile, Trust
 from ev_marl.cli.output import check_new, console, print_json, say
-from ev_marl.env.actions import ActionCoder
-from ev_marl.env.setup import Setting
-from ev_marl.optimum import GridReport, Solution, solve_day
-from ev_marl.world.track import Track
+
+if TYPE_CHECKING:
+    from ev_marl.optimum import GridReport, Solution
+    from ev_marl.world import Track
 
 EXAMPLES = ("ev-marl solve workplace --seed 3", "ev-marl solve workplace --track day.parquet --out plan.parquet")
 
@@ -33,6 +33,11 @@ def command(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
+    from ev_marl.env.actions import ActionCoder
+    from ev_marl.env.setup import Setting
+    from ev_marl.optimum import solve_day
+    from ev_marl.world import Track
+
     if out is not None:
         check_new(out, overwrite=None)
     setting = Setting.of(scenario, coordinator=coordinator, trust=trust)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -16,12 +16,10 @@ from rich.text import Text
 
 from ev_marl.cli.options import AsJson, RayAddress, Trust, Workers
 from ev_marl.cli.output import console, print_json, say
-from ev_marl.compare.report import summary_rows
-from ev_marl.compare.study import load_study
-from ev_marl.compare.study_report import ranked, write_study
-from ev_marl.compare.studying import StudyResult, run_study
-from ev_marl.compare.table import difference_text
 from ev_marl.compare.text import percent
+
+if TYPE_CHECKING:
+    from ev_marl.compare.studying import StudyResult
 
 EXAMPLES = ("ev-marl study training/study.yaml", "ev-marl study my_study.yaml --days 5 --out runs/mine")
 
@@ -39,6 +37,12 @@ def command(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
+    from ev_marl.compare.report import summary_rows
+    from ev_marl.compare.study import load_study
+    from ev_marl.compare.study_report import write_study
+    from ev_marl.compare.studying import run_study
+    from ev_marl.compare.table import difference_text
+
     study = load_study(file, trust=trust)
     result = run_study(study, out or Path("runs") / f"study-{study.name}", days=days, workers=workers, ray=ray)
     files = write_study(result)
@@ -73,6 +77,8 @@ def command(
 
 def _table(result: StudyResult) -> Table:
     """Scores: a line for each policy, a column for each case."""
+    from ev_marl.compare.study_report import ranked
+
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("score")
     for case in result.cases:

@@ -24,8 +24,6 @@ from rich.table import Table
 from ev_marl.cli.options import AsJson, CoordinatorName, Trust
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.compare.text import percent
-from ev_marl.rl.config import load_training
-from ev_marl.scenario import load_scenario
 from ev_marl.support.errors import EvMarlError, how_to_install
 
 if TYPE_CHECKING:
@@ -70,6 +68,9 @@ def command(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
+    from ev_marl.rl.config import load_training
+    from ev_marl.scenario import load_scenario
+
     changes = list(changes or [])
     if coordinator is not None:
         changes = [*changes, f"coordinator={coordinator!r}"]
@@ -83,7 +84,7 @@ def command(
             f"training needs {' and '.join(missing)}: {how_to_install('rllib')}; on a machine without a GPU, "
             "install the CPU build of torch first, or pip downloads gigabytes for GPUs"
         )
-    from ev_marl.rl.training import train  # noqa: PLC0415  RLlib takes seconds to load
+    from ev_marl.rl.training import train  # after what its absence means is said
 
     shown = Console(stderr=True)
     columns = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -12,12 +12,12 @@ from rich.table import Table
 from ev_marl.cli.options import AsJson, CoordinatorName, RunSeed, ScenarioName, Trust
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.compare.progress import progress_bar
-from ev_marl.compare.table import difference_text
 from ev_marl.compare.text import number, percent
-from ev_marl.compare.tuning import Trial, Validation, ranges_of, read_ranges, tune, validate
-from ev_marl.env.setup import Setting
-from ev_marl.policies.make import read_spec, write_spec
 from ev_marl.world.seeds import day_seeds
+
+if TYPE_CHECKING:
+    from ev_marl.compare.tuning import Trial, Validation
+    from ev_marl.env.setup import Setting
 
 SHOWN = 5
 
@@ -45,6 +45,11 @@ def command(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
+    from ev_marl.compare.table import difference_text
+    from ev_marl.compare.tuning import ranges_of, read_ranges, tune, validate
+    from ev_marl.env.setup import Setting
+    from ev_marl.policies.make import read_spec, write_spec
+
     setting = Setting.of(scenario, coordinator=coordinator, trust=trust)
     searched = ranges_of(policy, read_ranges(ranges or []))
     tracks = [setting.world.sample(day) for day in day_seeds(seed, days, "train")]

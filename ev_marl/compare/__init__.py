@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ev_marl.support.lazy import on_first_use
 
 if TYPE_CHECKING:
     from ev_marl.compare.comparison import Comparison, PolicySummary
@@ -15,22 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "PolicySummary", "compare", "rerun_day", "run_day"]
 
-_MODULES = {
-    "Comparison": "comparison",
-    "PolicySummary": "comparison",
-    "compare": "run",
-    "rerun_day": "run",
-    "run_day": "day",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name on first use."""
-    if name not in _MODULES:
-        raise AttributeError(f"module 'ev_marl.compare' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"ev_marl.compare.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """The public names, for completion."""
-    return list(__all__)
+__getattr__, __dir__ = on_first_use(
+    __name__,
+    {
+        "Comparison": "comparison",
+        "PolicySummary": "comparison",
+        "compare": "run",
+        "rerun_day": "run",
+        "run_day": "day",
+    },
+)

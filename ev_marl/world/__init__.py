@@ -1,9 +1,16 @@
 """What happens at a site: models of sessions, prices, loads and weather, and the track, which holds an episode."""
 
-from ev_marl.world.importing import import_tracks, prices_to_tracks, sessions_to_tracks
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ev_marl.support.lazy import on_first_use
 from ev_marl.world.session_table import SESSION, no_sessions, session_table
-from ev_marl.world.track import Track
-from ev_marl.world.world import World
+
+if TYPE_CHECKING:
+    from ev_marl.world.importing import import_tracks, prices_to_tracks, sessions_to_tracks
+    from ev_marl.world.track import Track
+    from ev_marl.world.world import World
 
 __all__ = [
     "SESSION",
@@ -15,3 +22,14 @@ __all__ = [
     "session_table",
     "sessions_to_tracks",
 ]
+
+__getattr__, __dir__ = on_first_use(
+    __name__,
+    {
+        "Track": "track",
+        "World": "world",
+        "import_tracks": "importing",
+        "prices_to_tracks": "importing",
+        "sessions_to_tracks": "importing",
+    },
+)

@@ -19,11 +19,12 @@ from ev_marl.scenario.clock import zone_of
 from ev_marl.site.site import Site
 from ev_marl.support.errors import DataError, TrackError
 from ev_marl.support.registry import did_you_mean
+from ev_marl.world.choices import Dataset, Fill, Wish
 from ev_marl.world.parking import draw_visitors, park
 from ev_marl.world.prices import FilePrices
 from ev_marl.world.readers.acn import read_acn
 from ev_marl.world.readers.elaadnl import read_elaadnl
-from ev_marl.world.readers.prices import Fill, PriceSeries, read_prices
+from ev_marl.world.readers.prices import PriceSeries, read_prices
 from ev_marl.world.readers.records import SessionRecords
 from ev_marl.world.readers.session_csv import read_session_csv
 from ev_marl.world.streams import stream
@@ -33,9 +34,7 @@ from ev_marl.world.world import World, episode_start
 MOST_DAYS = 4000  # from the first session of a file to the last
 TARGET_SOC = (0.7, 0.95)  # range of the state of charge at departure, imputed
 
-Dataset = Literal["acn", "elaadnl", "csv", "prices"]
 DATASETS: tuple[Dataset, ...] = get_args(Dataset)
-Wish = Literal["delivered", "requested"]  # which energy of a recorded session its driver wanted
 
 _SESSION_READERS: dict[str, Callable[..., SessionRecords]] = {
     "acn": read_acn,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,22 +38,51 @@ def test_a_real_process_answers(tmp_path: Path) -> None:
     assert "Traceback" not in wrong.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["track", "--help"], ["grid", "--help"], ["--version"]])
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
-    code = (
-        "import sys, ev_marl.cli; from typer.testing import CliRunner; "
-        f"assert CliRunner().invoke(ev_marl.cli.app, {arguments}).exit_code == 0; "
-        "heavy = ('numba', 'pyomo', 'matplotlib', 'pyarrow', 'ev_marl.scenario'); "
-        "print([name for name in heavy if name in sys.modules])"
-    )
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert loaded.stdout.strip() == "[]"
+EVERY_COMMAND = [[*filter(None, [group]), name] for group in COMMANDS for name in COMMANDS[group]]
+HEAVY = (
+    *("numba", "scipy", "pyomo", "highspy", "pandas", "pyarrow", "matplotlib", "networkx", "pandapower"),
+    *("ev_marl.scenario.schema", "ev_marl.support.registry"),
+)
+ANSWER = """
+import sys
+import ev_marl.cli
+from typer.testing import CliRunner
+
+for arguments, exit_code in {cases}:
+    result = CliRunner().invoke(ev_marl.cli.app, arguments)
+    assert result.exit_code == exit_code, (arguments, result.output)
+    loaded = [name for name in {heavy} if name in sys.modules]
+    assert not loaded, (arguments, loaded)
+"""
+COMPLETE = """
+import atexit
+import sys
+import ev_marl.cli
+
+atexit.register(lambda: print([name for name in {heavy} if name in sys.modules]))
+ev_marl.cli.app(prog_name="ev-marl")
+"""
 
 
-@pytest.mark.parametrize("command", [[*filter(None, [group]), name] for group in COMMANDS for name in COMMANDS[group]])
+def test_help_and_errors_of_usage_load_nothing_heavy() -> None:
+    """What a command works with is loaded when it works."""
+    cases: list[tuple[list[str], int]] = [(["--version"], 0), (["compare", "--no-such"], 2), (["compare"], 2)]
+    cases += [([*words, "--help"], 0) for words in ([], ["track"], ["grid"], *EVERY_COMMAND)]
+    code = ANSWER.format(cases=cases, heavy=HEAVY)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_completion_loads_nothing_heavy() -> None:
+    """The shell asks by variables of the environment."""
+    asked = {"_EV_MARL_COMPLETE": "complete_bash", "COMP_WORDS": "ev-marl com", "COMP_CWORD": "1"}
+    code = COMPLETE.format(heavy=HEAVY)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **asked})
+    assert done.stdout.split() == ["compare", "[]"], done.stderr
+
+
+@pytest.mark.parametrize("command", EVERY_COMMAND)
 def test_every_command_shows_examples(command: list[str]) -> None:
-    if command[0] == "grid":
-        pytest.importorskip("pandapower")
     result = run(*command, "--help")
     assert result.exit_code == 0
     assert f"$ ev-marl {' '.join(command)}" in result.output

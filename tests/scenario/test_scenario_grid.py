@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 import ev_marl
 from ev_marl.checks import checked_setting
 from ev_marl.cli import app
-from ev_marl.cli import new as new_command
 from ev_marl.env.setup import Setting
 from ev_marl.objective import Objective
 from ev_marl.scenario import Scenario, ScenarioError, load_scenario, scenario_from_dict
@@ -499,7 +498,7 @@ def test_a_new_scenario_brings_the_files_that_it_names(
     shipped = {"street": write(text, "shipped/street.yaml")}
     write("{}", "shipped/nets/mine.json")
     write("a\n1\n1\n1\n1\n", "shipped/a.csv")
-    monkeypatch.setattr(new_command, "shipped_scenarios", lambda: shipped)
+    monkeypatch.setattr("ev_marl.scenario.shipped_scenarios", lambda: shipped)
 
     def new(name: str) -> Any:
         return CliRunner().invoke(app, ["new", name, "--from", "street", "--folder", str(tmp_path / "mine")])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ev_marl.cli.options import Overwrite
 from ev_marl.cli.output import check_new, say, write_new
 from ev_marl.compare.progress import progress_bar
-from ev_marl.grid.studies.agreement import CASES, Row, measure, page
 from ev_marl.support.errors import EvMarlError
+
+if TYPE_CHECKING:
+    from ev_marl.grid.studies.agreement import Row
 
 EXAMPLES = ("ev-marl grid agreement --only CIGRE", "ev-marl grid agreement --also my_module:MyBackend")
 
@@ -29,6 +31,9 @@ def command(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the page to a file.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
+    import ev_marl.grid.model.sources  # noqa: F401  first: it says how to install pandapower
+    from ev_marl.grid.studies.agreement import CASES, measure, page
+
     if out is not None:
         check_new(out, overwrite=overwrite)
     words = only or [""]

@@ -9,13 +9,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from ev_marl.cli.grid.tables import print_facts
-from ev_marl.cli.grid.with_grid import with_grid
 from ev_marl.cli.options import AsJson, Overwrite, ScenarioName, Trust
 from ev_marl.cli.output import check_new, console, print_json, say
-from ev_marl.env.setup import Setting
-from ev_marl.grid.studies.describe import grid_facts, idle_day
-from ev_marl.grid.studies.map import draw_network
 
 EXAMPLES = ("ev-marl grid describe street-lv", "ev-marl grid describe my_site.yaml --plot net.png")
 
@@ -28,6 +23,13 @@ def command(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
+    import ev_marl.grid.model.sources  # noqa: F401  first: it says how to install pandapower
+    from ev_marl.cli.grid.tables import print_facts
+    from ev_marl.cli.grid.with_grid import with_grid
+    from ev_marl.env.setup import Setting
+    from ev_marl.grid.studies.describe import grid_facts, idle_day
+    from ev_marl.grid.studies.map import draw_network
+
     if plot is not None:
         check_new(plot, overwrite=overwrite)
     loaded, grid = with_grid(scenario, trust=trust)

@@ -12,13 +12,9 @@ from typing import Annotated
 
 import typer
 
-from ev_marl.cli.grid.tables import print_unbalanced
-from ev_marl.cli.grid.with_grid import with_grid
 from ev_marl.cli.options import AsJson, DaySeed, GridCoordinatorName, PolicyName, ScenarioName, TrackFile, Trust
 from ev_marl.cli.output import console, print_json
-from ev_marl.env.setup import Setting
-from ev_marl.grid.studies.unbalanced_day import Connection, LoadSplit, Steps, read_phases, unbalanced_day
-from ev_marl.world import Track
+from ev_marl.grid.studies.choices import Connection, LoadSplit, Steps
 
 EXAMPLES = (
     "ev-marl grid unbalanced street-lv --seed 3",
@@ -52,6 +48,13 @@ def command(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
+    import ev_marl.grid.model.sources  # noqa: F401  first: it says how to install pandapower
+    from ev_marl.cli.grid.tables import print_unbalanced
+    from ev_marl.cli.grid.with_grid import with_grid
+    from ev_marl.env.setup import Setting
+    from ev_marl.grid.studies.unbalanced_day import read_phases, unbalanced_day
+    from ev_marl.world import Track
+
     given = None if phases is None else read_phases(phases)
     loaded, grid = with_grid(scenario, grid_coordinator, trust=trust)
     setting = Setting.of(loaded)

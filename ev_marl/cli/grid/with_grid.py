@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ev_marl.scenario import Scenario, load_scenario
-from ev_marl.scenario.schema.grid import Grid, GridCoordinator
+from ev_marl.scenario.choices import GridCoordinator
+from ev_marl.scenario.schema.grid import Grid
 from ev_marl.support.errors import NetworkError
 
 

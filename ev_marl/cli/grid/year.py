@@ -11,13 +11,8 @@ from typing import Annotated
 
 import typer
 
-from ev_marl.cli.grid.tables import print_year
-from ev_marl.cli.grid.with_grid import with_grid
 from ev_marl.cli.options import AsJson, CoordinatorName, GridCoordinatorName, Overwrite, PolicyName, ScenarioName, Trust
 from ev_marl.cli.output import check_new, console, print_json, say
-from ev_marl.env.setup import Setting
-from ev_marl.grid.studies.year import play_year
-from ev_marl.grid.studies.year_files import FILES, summary, write_year
 from ev_marl.support.errors import NetworkError
 
 EXAMPLES = (
@@ -47,6 +42,13 @@ def command(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
+    import ev_marl.grid.model.sources  # noqa: F401  first: it says how to install pandapower
+    from ev_marl.cli.grid.tables import print_year
+    from ev_marl.cli.grid.with_grid import with_grid
+    from ev_marl.env.setup import Setting
+    from ev_marl.grid.studies.year import play_year
+    from ev_marl.grid.studies.year_files import FILES, summary, write_year
+
     if out is not None:
         for name in FILES:
             check_new(out / name, overwrite=overwrite)

@@ -9,8 +9,7 @@ import typer
 
 from ev_marl.cli.options import Trust
 from ev_marl.cli.output import say
-from ev_marl.world.importing import Dataset, Wish, import_tracks
-from ev_marl.world.readers.prices import Fill
+from ev_marl.world.choices import Dataset, Fill, Wish
 
 EXAMPLES = (
     "ev-marl track import acn acn-caltech.json --site workplace --out tracks/",
@@ -38,6 +37,8 @@ def command(
     area: Annotated[str | None, typer.Option("--area", help="Bidding zone, if a price file has several.")] = None,
     trust: Trust = False,
 ) -> None:
+    from ev_marl.world import import_tracks
+
     tracks = import_tracks(
         kind, file, site, out=out, timezone=timezone, seed=seed, energy=energy, fill=fill, area=area, trust=trust
     )

@@ -9,9 +9,7 @@ import typer
 
 from ev_marl.cli.options import Overwrite, ScenarioName, Trust
 from ev_marl.cli.output import say
-from ev_marl.scenario import load_scenario
 from ev_marl.support.errors import TrackError
-from ev_marl.world import World
 
 EXAMPLES = (
     "ev-marl track sample workplace --seed 7 --out day.parquet",
@@ -27,6 +25,9 @@ def command(
     overwrite: Overwrite = False,
     trust: Trust = False,
 ) -> None:
+    from ev_marl.scenario import load_scenario
+    from ev_marl.world import World
+
     world = World(load_scenario(scenario, trust=trust))
     if days == 1:
         files = [out]

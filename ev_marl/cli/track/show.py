@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -12,8 +12,10 @@ from rich.text import Text
 
 from ev_marl.cli.options import AsJson
 from ev_marl.cli.output import console, print_json
-from ev_marl.world import Track
-from ev_marl.world.grid_day import GridDay
+
+if TYPE_CHECKING:
+    from ev_marl.world import Track
+    from ev_marl.world.grid_day import GridDay
 
 EXAMPLES = ("ev-marl track show day.parquet", "ev-marl track show day.json --sessions 5")
 
@@ -23,6 +25,8 @@ def command(
     sessions: Annotated[int, typer.Option("--sessions", min=0, help="How many sessions to list.")] = 20,
     as_json: AsJson = False,
 ) -> None:
+    from ev_marl.world import Track
+
     track = Track.load(file)
     facts = summary(track)
     if as_json:

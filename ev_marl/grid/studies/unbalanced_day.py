@@ -16,13 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from ev_marl.env.setup import Setting
 from ev_marl.grid.loop.days import day_loads
 from ev_marl.grid.loop.flow import GridFlow
+from ev_marl.grid.studies.choices import Connection, LoadSplit, Steps
 from ev_marl.grid.studies.unbalanced import LOW_VOLTAGE_KV, PHASES, PhaseFlow, ThreePhase
 from ev_marl.policies.make import make_policy
 from ev_marl.policies.rollout import rollout
@@ -37,10 +37,6 @@ from ev_marl.world.track import Track
 ONE_PHASE_KW = 7.4
 _WORST_OF_EACH = 3  # steps, by each of the criteria for the worst
 _ALL = 3  # index of "all three phases" where a phase is meant
-
-Steps = Literal["worst", "all"]
-LoadSplit = Literal["balanced", "one-phase"]
-Connection = Literal["in-turn", "same"]
 
 
 @dataclass(frozen=True)

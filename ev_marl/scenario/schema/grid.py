@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, Tag, field_validator, model_validator
 
 from ev_marl.scenario.base import Model, choice, fault
+from ev_marl.scenario.choices import GridCoordinator
 from ev_marl.scenario.units import NUMBER, Fraction, Loading, PositiveFraction, Power, PowerFactor
 from ev_marl.support.values import shown
 
@@ -37,8 +38,6 @@ Buses = Annotated[
     _named("a bus, by name or index, a list of them, or `loads`", lists="too"),
 ]
 """One bus, or several in turn."""
-
-GridCoordinator = Literal["curtail", "none"]
 
 
 class PandapowerNetwork(Model):

@@ -14,16 +14,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from ev_marl.support.errors import DataError
 from ev_marl.support.values import in_range, listed
+from ev_marl.world.choices import Fill
 from ev_marl.world.readers.text import in_utc, read_rows
-
-Fill = Literal["previous_day", "interpolate"]
 
 # Names of clocks in ENTSO-E headers and times, as zones that have those clock changes.
 _ZONES = {

@@ -1,0 +1,11 @@
+"""Words of scenario files that are options on the command line too; known without loading the schema."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+GridCoordinator = Literal["curtail", "none"]
+"""Who keeps the limits of the network."""
+
+SITE_COORDINATORS = ("nearest", "none", "priority", "proportional")
+"""Those that come with the package and keep the limits of the site; the registry of coordinators has the same."""

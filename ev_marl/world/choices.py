@@ -1,0 +1,9 @@
+"""How data sets are read, as options say it; known without loading the readers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Dataset = Literal["acn", "elaadnl", "csv", "prices"]
+Wish = Literal["delivered", "requested"]  # which energy of a recorded session its driver wanted
+Fill = Literal["previous_day", "interpolate"]  # of missing prices
