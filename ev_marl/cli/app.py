@@ -2,7 +2,8 @@
 
 A command is a file in this folder: its docstring is the help, its function `command` has the options as parameters,
 and its `EXAMPLES` follow the help. The file is loaded when its command runs or is asked for its own help; until then
-only its docstring is read, so that `ev-marl --help` and completion come at once.
+only its docstring is read. What the command works with, it imports inside the function. So help, completion and errors
+of usage come at once.
 """
 
 from __future__ import annotations
@@ -111,8 +112,8 @@ def _main(
 def main() -> None:
     """Entry point of the command.
 
-    Training starts anew with the environment that it needs to be reproducible.
+    Training starts anew with the environment that it needs to be reproducible; its help does not.
     """
-    if sys.argv[1:2] == ["train"]:
+    if sys.argv[1:2] == ["train"] and "--help" not in sys.argv:
         restart_reproducibly()
     app()
