@@ -18,6 +18,7 @@ from ev_marl.env.arguments import check_count, check_days, check_seed, check_tra
 from ev_marl.env.interface import Interface
 from ev_marl.env.observations import BlockLike, ObservedFeature
 from ev_marl.env.setup import Built, Setting
+from ev_marl.objective import Costs
 from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.scenario import Scenario
 from ev_marl.simulation.coordinators import Coordinator
@@ -61,8 +62,8 @@ class BatchedEnv(Built):
     trust : bool
         As for `ChargingEnv`.
     copy : bool
-        Return copies of the observations. Off, they lie in two buffers used in turn, so that those of one step are
-        valid until the step after the next. Rewards and costs are new arrays in every step.
+        Return copies of observations and costs. Off, they lie in two buffers used in turn, so that those of one step
+        are valid until the step after the next. Rewards are new arrays in every step.
 
     Attributes
     ----------
@@ -116,6 +117,7 @@ class BatchedEnv(Built):
         levels = self._interface.actions.levels
         self.n_levels = None if levels is None else len(levels)
         self._buffers = [np.zeros((n_envs, len(self.agents), width), dtype=np.float32) for _ in range(2)]
+        self._costs = [Costs(len(self.cost_names), n_envs, self.site.arrays) for _ in range(2)]
         self._returns = np.zeros((n_envs, len(self.agents)))
         self._over = np.zeros(n_envs, dtype=bool)
         self._rng: np.random.Generator | None = None
@@ -196,10 +198,11 @@ class BatchedEnv(Built):
         """
         interface = self._interface
         flow = interface.simulator.step(interface.setpoints(actions))
-        rewards, costs = self.objective.evaluate(flow)
+        self._costs.reverse()
+        rewards, costs = self.objective.evaluate(flow, self._costs[0])
         interface.refresh()
         self._returns += rewards
-        info = StepInfo(costs, flow, None, None, None)
+        info = StepInfo(costs.copy() if self._copy else costs, flow, None, None, None)
         over = flow.last or flow.step + 1 >= self.max_cycles
         if over:
             info.final_observation = np.zeros_like(self._buffers[0])

@@ -19,6 +19,7 @@ from ev_marl.env.interface import Interface
 from ev_marl.env.observations import BlockLike
 from ev_marl.env.render import History, check_render_mode, render
 from ev_marl.env.setup import Built, Setting
+from ev_marl.objective import Costs
 from ev_marl.planning.outlook import ComposedOutlook
 from ev_marl.scenario import Scenario
 from ev_marl.simulation.coordinators import Coordinator
@@ -52,6 +53,7 @@ class Face(Built):
         self._interface = Interface(setting.scenario, setting.site, setting.objective, observation, action)
         self._choice = DayChoice(setting.world, tracks)
         self._history: History | None = None
+        self._costs = Costs(len(setting.objective.terms), 1, setting.site.arrays)
         self._define_spaces()
 
     @abstractmethod
@@ -92,9 +94,9 @@ class Face(Built):
             self._history = History(self.site, self.track, simulator)
 
     def _run(self, setpoint_kw: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Run one step: rewards (1, A), costs (n_terms, 1, A), and whether the episode is over."""
+        """Run one step: rewards (1, A), costs (n_terms, 1, A) until the next step, and whether the episode is over."""
         flow = self.simulator.step(setpoint_kw)
-        rewards, costs = self.objective.evaluate(flow)
+        rewards, costs = self.objective.evaluate(flow, self._costs)
         self._interface.refresh()
         if self._history is not None:
             self._history.add(flow, rewards)

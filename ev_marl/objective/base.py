@@ -159,6 +159,15 @@ class Term(Protocol):
         ...
 
 
+@runtime_checkable
+class Seldom(Term, Protocol):
+    """A term that costs nothing in most steps, so that nothing needs to be computed there."""
+
+    def due(self, flow: Flow) -> bool:
+        """Whether the step may cost anything; where not, `cost` is not called, and all costs are 0."""
+        ...
+
+
 class BuiltIn(Term, Protocol):
     """A term that scenarios have keys for, directly below `objective`: it says which, and makes itself of them."""
 

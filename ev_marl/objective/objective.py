@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ev_marl.objective.base import TERMS, BuiltIn, Term
+from ev_marl.objective.base import TERMS, BuiltIn, Seldom, Term
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.objective.overload import Overload
@@ -23,6 +23,7 @@ from ev_marl.objective.wear import BatteryWear
 from ev_marl.scenario.schema import Scenario
 from ev_marl.simulation.coordinators.base import Coordinator
 from ev_marl.simulation.flow import Flow
+from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import ObjectiveError
 
@@ -56,16 +57,49 @@ def _sum_by_agent(costs: np.ndarray, first_port: np.ndarray, agent_costs: np.nda
 
 
 @kernel
-def _negative_sum(costs: np.ndarray, rewards: np.ndarray) -> None:
+def _negative_sum(costs: np.ndarray, counts: np.ndarray, rewards: np.ndarray) -> None:
     total = rewards.reshape(-1)
+    first = True
     for i in range(len(costs)):
+        if not counts[i]:
+            continue
         term = costs[i].reshape(-1)
-        if i == 0:
+        if first:
+            first = False
             for j in range(len(total)):
                 total[j] = 0.0 - term[j]
         else:
             for j in range(len(total)):
                 total[j] -= term[j]
+    if first:
+        total[:] = 0.0
+
+
+class Costs:
+    """Arrays for the costs of a step. Whoever evaluates many steps keeps them, so that no step makes new ones.
+
+    Parameters
+    ----------
+    n_terms, n_batch : int
+        Terms of the objective, and rows.
+    site : SiteArrays
+        The site.
+
+    Attributes
+    ----------
+    by_port : float64, shape (n_terms, n_batch, n_ports)
+        [currency]
+    by_agent : float64, shape (n_terms, n_batch, n_agents)
+        Where every agent has one port, the same array [currency].
+    counts : bool, shape (n_terms,)
+        Terms that may cost anything; the costs of the others are 0.
+    """
+
+    def __init__(self, n_terms: int, n_batch: int, site: SiteArrays) -> None:
+        self.by_port = self.by_agent = np.zeros((n_terms, n_batch, site.n_ports))
+        if site.n_stations < site.n_ports:
+            self.by_agent = np.zeros((n_terms, n_batch, site.n_stations))
+        self.counts = np.ones(n_terms, dtype=bool)
 
 
 class Objective:
@@ -84,6 +118,7 @@ class Objective:
         self.terms: tuple[Term, ...] = tuple(terms)
         self.names: tuple[str, ...] = tuple(term.name for term in self.terms)
         self.limits_are_hard = limits_are_hard
+        self._seldom = [term if isinstance(term, Seldom) else None for term in self.terms]
         if len(set(self.names)) < len(self.names):
             raise ObjectiveError(f"objective terms must have different names, got {', '.join(self.names)}")
         if not self.terms:
@@ -116,29 +151,48 @@ class Objective:
 
     def costs(self, flow: Flow) -> np.ndarray:
         """Cost of a step by term and port, float64, shape (n_terms, n_batch, n_ports) [currency]."""
-        costs = np.empty((len(self.terms), *flow.granted_kw.shape))
-        for i, term in enumerate(self.terms):
-            term.cost(flow, costs[i])
-        return costs
+        costs = Costs(len(self.terms), len(flow.granted_kw), flow.site)
+        self._fill(flow, costs)
+        return costs.by_port
 
-    def evaluate(self, flow: Flow) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, flow: Flow, into: Costs | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Rewards and costs of a step by agent.
 
-        Nothing is kept between two calls, so one objective may serve many simulators at once.
+        The objective keeps nothing between two calls, so it may serve many simulators at once.
+
+        Parameters
+        ----------
+        flow : Flow
+            What happened.
+        into : Costs, optional
+            Where the costs are written, of the shape of this site and batch; left out, new arrays.
 
         Returns
         -------
         rewards : float64, shape (n_batch, n_agents)
-            Minus the sum of the agent's costs [currency].
+            Minus the sum of the agent's costs, a new array [currency].
         costs : float64, shape (n_terms, n_batch, n_agents)
-            Costs by term [currency].
+            Costs by term, those of `into` [currency].
         """
-        costs = self.costs(flow)
-        n_terms, n_batch, n_ports = costs.shape
-        n_agents = flow.site.n_stations
-        if n_agents < n_ports:
-            by_port, costs = costs, np.empty((n_terms, n_batch, n_agents))
-            _sum_by_agent(by_port, flow.site.station_first_port, costs)
-        rewards = np.empty((n_batch, n_agents))
-        _negative_sum(costs, rewards)
+        if into is None:
+            into = Costs(len(self.terms), len(flow.granted_kw), flow.site)
+        self._fill(flow, into)
+        costs = into.by_agent
+        if costs is not into.by_port:
+            _sum_by_agent(into.by_port, flow.site.station_first_port, costs)
+        rewards = np.empty(costs.shape[1:])
+        _negative_sum(costs, into.counts, rewards)
         return rewards, costs
+
+    def _fill(self, flow: Flow, costs: Costs) -> None:
+        """Compute what is due; what was due before and is not any more is cleared once."""
+        by_port, counts = costs.by_port, costs.counts
+        for i, seldom in enumerate(self._seldom):
+            if seldom is None:
+                self.terms[i].cost(flow, by_port[i])
+            elif seldom.due(flow):
+                counts[i] = True
+                seldom.cost(flow, by_port[i])
+            elif counts[i]:
+                counts[i] = False
+                by_port[i] = 0.0

@@ -42,6 +42,10 @@ class Overload:
         keys = scenario.objective
         return None if keys.overload is None else cls(keys.overload, keys.split)
 
+    def due(self, flow: Flow) -> bool:
+        """Where any group is beyond its limits."""
+        return bool((flow.group_kw > flow.upper_kw).any() or (flow.group_kw < flow.lower_kw).any())
+
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """price·Δ·Σ_groups max(0, power − upper, lower − power)."""
         out[:] = 0.0

@@ -41,6 +41,10 @@ class PeakPower:
         keys = scenario.objective
         return cls(keys.peak_power, keys.split) if keys.peak_power > 0 else None
 
+    def due(self, flow: Flow) -> bool:
+        """Where any row's peak rises."""
+        return bool((flow.import_kw > flow.peak_before_kw).any())
+
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """price·max(0, import − highest import before)."""
         rise_kw = np.maximum(0.0, flow.import_kw - flow.peak_before_kw)

@@ -117,13 +117,14 @@ class TerminalValue:
         at_meter: np.ndarray = np.maximum(0.0, self.weight * np.asarray(price) + self.extra_per_kwh)
         return at_meter
 
+    def due(self, flow: Flow) -> bool:
+        """At both ends of the episode."""
+        return flow.last or flow.step == 0
+
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """−worth·(energy beyond an even service at the end − that at the start)."""
-        if flow.last or flow.step == 0:
-            worth = self.worth_per_kwh(flow.later_per_kwh[:, None], flow.site.charge_efficiency)
-            np.multiply(flow.stock_kwh, -worth, out=out)
-        else:
-            out.fill(0.0)
+        worth = self.worth_per_kwh(flow.later_per_kwh[:, None], flow.site.charge_efficiency)
+        np.multiply(flow.stock_kwh, -worth, out=out)
 
     def expression(self, day: DayModel) -> Expression:
         """Σ worth·(even − counted), counted <= energy + shortfall, counted <= wish; and what was brought along."""

@@ -138,12 +138,14 @@ def _advance(
     flow: np.ndarray,
 ) -> None:
     """Move energy, settle what is due, let vehicles leave and come, sum up the groups and the site's import; then
-    look ahead. The state changes in place; the flow keeps prices and limits of this step."""
+    look ahead. The state changes in place; the flow keeps prices and limits of this step. The stock is written at both
+    ends of the episode only."""
     n_batch, n_ports, n_groups = len(day), seats.shape[2], groups.shape[2]
     n_steps = by_step.shape[2]
     group_parent, port_group = above[:n_groups], above[n_groups:]
     flow_ports, flow_groups, flow_rows = _parts(flow, n_batch, n_ports, n_groups)
     end = step + 1
+    edge = step == 0 or end == n_steps
     for b in range(n_batch):
         k = day[b]
         session, following, settled = seats[SESSION, b], seats[FOLLOWING, b], seats[SETTLED, b]
@@ -160,7 +162,8 @@ def _advance(
                 energy = 0.0
                 settled[p] = -1
                 unmet_kwh[p] = 0.0
-                stock_kwh[p] = 0.0
+                if edge:
+                    stock_kwh[p] = 0.0
                 left = True
             else:
                 stay = stays[np.uint64(s)]  # an unsigned index is not checked for being negative
@@ -177,7 +180,8 @@ def _advance(
                 due = left or end == n_steps
                 settled[p] = s if due else -1
                 unmet_kwh[p] = max(0.0, stay["due_kwh"] - energy) if due else 0.0
-                stock_kwh[p] = -stay["ahead_kwh"] if step == 0 else 0.0
+                if edge:
+                    stock_kwh[p] = -stay["ahead_kwh"] if step == 0 else 0.0
                 if due and not left:
                     stock_kwh[p] += min(max(energy, stay["due_kwh"]), stay["wish_kwh"]) - stay["even_kwh"]
             change_kwh[p] = change
@@ -384,6 +388,10 @@ class Simulator:
             state.groups,
             frame.memory,
         )
+        edge = step == 0 or step + 1 == days.n_steps
+        if frame.stocked and not edge:
+            flow.stock_kwh.fill(0.0)
+        frame.stocked = edge
         flow.step = step
         state.step = step + 1
         flow.last = state.step >= days.n_steps
@@ -411,6 +419,7 @@ class _Frame:
         n_batch, n_ports = state.lo_kw.shape
         n_groups = state.lower_kw.shape[1]
         self.state = state
+        self.stocked = False  # whether the flow's stock is that of an end of the episode, and else 0
         by_port, by_group, by_row = N_BY_PORT * (n_batch + SPARE), N_BY_GROUP * n_batch, N_BY_ROW * n_batch
         self.memory = np.zeros(by_port * n_ports + by_group * n_groups + by_row)
         ports, groups, rows = _parts(self.memory, n_batch, n_ports, n_groups)

@@ -10,12 +10,13 @@ from builders import random_site, random_track
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ev_marl.objective import TERMS, Objective, expression_of
+from ev_marl.objective import TERMS, Costs, Objective, expression_of
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.objective import BUILT_IN
 from ev_marl.objective.overload import Overload
 from ev_marl.objective.peak import PeakPower
 from ev_marl.objective.tariff import DriverTariff
+from ev_marl.objective.terminal import TerminalValue
 from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
@@ -82,6 +83,23 @@ def test_parts_sum_to_the_whole_and_agents_to_the_team(seed: int, split: str) ->
             np.testing.assert_allclose(costs[i].sum(axis=1), whole, atol=1e-9)
             np.testing.assert_allclose(agent_costs[i].sum(axis=1), whole, atol=1e-9)
         np.testing.assert_allclose(rewards, -agent_costs.sum(axis=0), atol=1e-9)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_costs_are_the_same_in_arrays_that_are_used_again(seed: int) -> None:
+    """Whatever was due in earlier steps, terms that are not due cost 0; calling them all gives the same."""
+    rng, site, _, simulator = two_rows(seed)
+    objective = Objective([TerminalValue(0.3), *every_term("responsibility")], limits_are_hard=False)
+    into = Costs(len(objective.terms), 2, site.arrays)
+    out = np.empty((2, site.arrays.n_ports))
+    while not simulator.done:
+        flow = simulator.step(rng.normal(0, 20, (2, site.arrays.n_ports)))
+        rewards, costs = objective.evaluate(flow, into)
+        for expected, found in zip(objective.evaluate(flow), (rewards, costs), strict=True):
+            np.testing.assert_array_equal(expected, found)
+        for i, term in enumerate(objective.terms):
+            term.cost(flow, out)
+            np.testing.assert_array_equal(into.by_port[i], out)
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
-from ev_marl.simulation.days import Days
+from ev_marl.simulation.days import STAY, Days
 from ev_marl.simulation.state import ENERGY, HI, LAXITY, LO, SESSION, State
 from ev_marl.site import Site
 from ev_marl.support.compiled import kernel
+
+_READ = ("capacity_kwh", "due_kwh", "deadline_step")
+_BATTERY = np.dtype([(name, STAY[name]) for name in _READ])
 
 
 @kernel
@@ -18,7 +21,7 @@ def _fill(
     hours_scale: float,
     seats: np.ndarray,
     ports: np.ndarray,
-    stays: np.ndarray,
+    batteries: np.ndarray,
     per_rated_kw: np.ndarray,
     out: np.ndarray,
 ) -> None:
@@ -32,13 +35,13 @@ def _fill(
                 for feature in range(7):
                     out[b, p, feature] = 0.0
                 continue
-            stay = stays[np.uint64(s)]  # an unsigned index is not checked for being negative
-            per_kwh = 1.0 / stay["capacity_kwh"]
+            battery = batteries[np.uint64(s)]  # an unsigned index is not checked for being negative
+            per_kwh = 1.0 / battery["capacity_kwh"]
             energy = energy_kwh[p]
             out[b, p, 0] = 1.0
             out[b, p, 1] = min(1.0, max(0.0, energy * per_kwh))
-            out[b, p, 2] = min(1.0, max(0.0, (stay["due_kwh"] - energy) * per_kwh))
-            out[b, p, 3] = min(1.0, max(0.0, (stay["deadline_step"] - step) * steps_scale))
+            out[b, p, 2] = min(1.0, max(0.0, (battery["due_kwh"] - energy) * per_kwh))
+            out[b, p, 3] = min(1.0, max(0.0, (battery["deadline_step"] - step) * steps_scale))
             out[b, p, 4] = min(1.0, max(-1.0, laxity_h[p] * hours_scale))
             out[b, p, 5] = min(1.0, hi_kw[p] * per_rated_kw[0, p])
             out[b, p, 6] = max(-1.0, lo_kw[p] * per_rated_kw[1, p])
@@ -67,8 +70,11 @@ class Ports:
         )
 
     def load(self, days: Days) -> None:
-        """Keep the days."""
+        """Keep the days, and apart what every step reads of the stays, so that it lies in few cache lines."""
         self._days = days
+        self._batteries = np.empty(len(days.stays), dtype=_BATTERY)
+        for name in _READ:
+            self._batteries[name] = days.stays[name]
 
     def fill(self, state: State, out: np.ndarray) -> None:
         """One kernel for all ports."""
@@ -79,7 +85,7 @@ class Ports:
             1.0 / (days.n_steps * days.step_h),
             state.seats,
             state.ports,
-            days.stays,
+            self._batteries,
             self._per_rated_kw,
             out,
         )
