@@ -68,7 +68,7 @@ types: $(INSTALLED)  ## mypy, strict
 docs: $(INSTALLED_ALL)  ## regenerate the pages that are generated
 	$(BIN)/python docs/generate.py
 
-results: $(INSTALLED_ALL)  ## run the comparison of the README anew, and regenerate the pages
+results: $(INSTALLED_ALL)  ## run the printed commands of README and docs anew, and regenerate the pages
 	$(BIN)/python docs/generate.py --results
 
 clean:  ## remove the virtual environment and caches, keep runs

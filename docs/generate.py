@@ -1,5 +1,5 @@
 """Writes the generated pages: JSON Schemas, references of files, spaces, the house in CONTRIBUTING; with `--results`
-also the README's table.
+also what printed commands print: the README's table and picture, and the blocks that pages mark.
 
 The page of spaces needs pandapower, for the scenarios on a network; the others do not.
 
@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
 import re
+import shlex
 import shutil
+import subprocess
 import tempfile
 import tomllib
 from collections.abc import Callable
@@ -181,7 +184,7 @@ def pages() -> dict[Path, Callable[[], str]]:
 
 
 def write_results() -> None:
-    """Run the README's comparison and put its table and picture in their places."""
+    """Run the README's comparison and the blocks marked in the pages, and put what they print in its place."""
     with tempfile.TemporaryDirectory() as folder:
         compare("workplace", days=30, seed=0, out=Path(folder) / "run")
         report = (Path(folder) / "run" / "report.md").read_text()
@@ -191,11 +194,32 @@ def write_results() -> None:
         shutil.copy(Path(folder) / "run" / "report.png", images / "workplace.png")
     readme = ROOT / "README.md"
     readme.write_text(_between("table: workplace", table, readme.read_text()))
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        page.write_text(_rerun(page.read_text(), page.parent))
+
+
+def _rerun(text: str, beside: Path) -> str:
+    """A page with its marked console blocks run anew, one after the other, in a folder with the files that it shows."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in re.findall(r"Save this as `(\S+)`:\n\n```\w+\n(.*?)```", text, re.DOTALL):
+            (Path(folder) / name).write_text(content)
+
+        def run(block: re.Match[str]) -> str:
+            wide = os.environ | {"COLUMNS": "120"}
+            command = shlex.split(block[2])
+            done = subprocess.run(command, cwd=folder, env=wide, stdout=subprocess.PIPE, check=True)
+            printed = "\n".join(line.rstrip() for line in done.stdout.decode().strip().splitlines())
+            return f"{block[1]}$ {block[2]}\n{printed}\n```"
+
+        text = re.sub(r"(<!-- rerun -->\n```console\n)\$ (.+?)\n.*?```", run, text, flags=re.DOTALL)
+        for made, picture in re.findall(r"<!-- picture: (\S+) -->\n!\[.*?\]\((\S+)\)", text):
+            shutil.copy(Path(folder) / made, beside / picture)
+    return text
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", action="store_true", help="also run the README's comparison")
+    parser.add_argument("--results", action="store_true", help="also run the printed commands")
     if parser.parse_args().results:
         write_results()
     for path, text in pages().items():

@@ -51,6 +51,17 @@ def test_generated_pages_are_current() -> None:
             assert path.read_text() == text(), f"{path.name} is stale: run `make docs`"
 
 
+def test_marked_console_blocks_are_run_beside_the_files_of_the_page(tmp_path: Path) -> None:
+    page = """Save this as `mine.yaml`:\n\n```yaml\nextends: tiny\nname: mine\n```\n\n<!-- rerun -->
+```console\n$ ev-marl describe mine.yaml\nold\n```\n\n```console\n$ not run\nold\n```\n
+<!-- picture: mine.yaml -->\n![A picture](copy.yaml)\n"""
+    made = generator()._rerun(page, tmp_path)
+    assert "$ ev-marl describe mine.yaml\nmine: " in made
+    assert "└── 1 × bidi (bidi_0)" in made
+    assert made.count("old") == 1
+    assert (tmp_path / "copy.yaml").read_text() == "extends: tiny\nname: mine\n"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target, heading in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text()):
