@@ -29,7 +29,7 @@ from ev_marl.world import Track
 
 @dataclass(slots=True)
 class StepInfo:
-    """Results of a step besides rewards; B rows, A agents. The arrays of `flow` are reused by the next step."""
+    """Results of a step besides rewards; B rows, A agents. The next step reuses the arrays of `flow`, and `costs`."""
 
     costs: np.ndarray  # float64 (n_terms, B, A)  by term, in the order of `cost_names` [currency]
     flow: Flow  # powers and energies
@@ -62,8 +62,8 @@ class BatchedEnv(Built):
     trust : bool
         As for `ChargingEnv`.
     copy : bool
-        Return copies of observations and costs. Off, they lie in two buffers used in turn, so that those of one step
-        are valid until the step after the next. Rewards are new arrays in every step.
+        Return copies of observations and costs. Off, observations lie in two buffers used in turn, so that those of one
+        step are valid until the step after the next, and the next step reuses the costs. Rewards are always new arrays.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ class BatchedEnv(Built):
         levels = self._interface.actions.levels
         self.n_levels = None if levels is None else len(levels)
         self._buffers = [np.zeros((n_envs, len(self.agents), width), dtype=np.float32) for _ in range(2)]
-        self._costs = [Costs(len(self.cost_names), n_envs, self.site.arrays) for _ in range(2)]
+        self._costs = Costs(len(self.cost_names), n_envs, self.site.arrays)
         self._returns = np.zeros((n_envs, len(self.agents)))
         self._over = np.zeros(n_envs, dtype=bool)
         self._rng: np.random.Generator | None = None
@@ -198,8 +198,7 @@ class BatchedEnv(Built):
         """
         interface = self._interface
         flow = interface.simulator.step(interface.setpoints(actions))
-        self._costs.reverse()
-        rewards, costs = self.objective.evaluate(flow, self._costs[0])
+        rewards, costs = self.objective.evaluate(flow, self._costs)
         interface.refresh()
         self._returns += rewards
         info = StepInfo(costs.copy() if self._copy else costs, flow, None, None, None)

@@ -292,11 +292,10 @@ def test_observations_outlive_the_next_step(copy: bool) -> None:
         np.testing.assert_array_equal(before, kept)
         before = after
     kept_rewards, kept_costs = rewards.copy(), info.costs.copy()
-    for step in range(4):
-        env.step(-np.ones((2, 3)))
-        np.testing.assert_array_equal(rewards, kept_rewards)
-        if copy or step == 0:
-            np.testing.assert_array_equal(info.costs, kept_costs)
+    env.step(-np.ones((2, 3)))
+    np.testing.assert_array_equal(rewards, kept_rewards)
+    if copy:
+        np.testing.assert_array_equal(info.costs, kept_costs)
 
 
 def test_levels_in_a_batch_come_with_a_mask() -> None:
