@@ -227,7 +227,7 @@ def test_ctrl_c_keeps_what_is_finished_and_frees_the_cluster(address: str, tmp_p
 
 TRAINING = """
 name: small
-network: {hidden: [8]}
+neural_network: {hidden: [8]}
 ppo: {minibatch: 128, epochs: 1}
 sampling: {envs: 2, runners: 2}
 validation: {days: 2, every: 2}
