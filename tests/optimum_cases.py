@@ -90,6 +90,18 @@ def one_port_day(
     )
 
 
+def staying_vehicle(rng: np.random.Generator) -> tuple[Site, Track]:
+    """A random vehicle that stays beyond the end of eight steps; some can be discharged."""
+    return one_port_day(
+        rng.uniform(0.1, 0.5, 8).tolist(),
+        stay=(0, 8 + int(rng.integers(1, 8))),
+        wanted_kwh=float(rng.uniform(0, 60)),
+        discharge_kw=float(rng.choice([0.0, 8.0])),
+        efficiency=0.95,
+        taper_start=0.99,
+    )
+
+
 def money(*, wear: float = 0.0, unmet: float = 1.0, metering: Metering = "port") -> Objective:
     """Energy cost, unmet energy, and wear where it is not free."""
     terms = [EnergyCost(metering=metering), UnmetEnergy(unmet)]

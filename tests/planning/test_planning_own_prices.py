@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optimum_cases import one_port_day
+from optimum_cases import one_port_day, staying_vehicle
 
 from ev_marl.env.setup import Setting
 from ev_marl.objective import Objective
@@ -77,15 +77,7 @@ def test_where_one_vehicle_cannot_turn_the_site_the_own_plan_is_the_optimum(seed
 @given(seed=st.integers(0, 10_000))
 def test_a_vehicle_that_stays_plans_as_the_optimum_does(seed: int) -> None:
     """It leaves after the end: what it then lacks is bought at the terminal price, what it is ahead is credited."""
-    rng = np.random.default_rng(seed)
-    day = one_port_day(
-        rng.uniform(0.1, 0.5, 8).tolist(),
-        stay=(0, 8 + int(rng.integers(1, 8))),
-        wanted_kwh=float(rng.uniform(0, 60)),
-        discharge_kw=float(rng.choice([0.0, 8.0])),
-        efficiency=0.95,
-        taper_start=0.99,
-    )
+    day = staying_vehicle(np.random.default_rng(seed))
     terms = (EnergyCost(), UnmetEnergy(0.40))
     objective = Objective([*terms, TerminalValue.beside(terms)])
     bound = solve(*day, objective).bound

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from optimum_cases import one_port_day
+from optimum_cases import staying_vehicle
 from policies_cases import make_station_view, two_lots
 
 from ev_marl.objective import Objective
@@ -77,15 +77,7 @@ def test_the_first_step_is_that_of_the_exact_plan(end: float, step: int) -> None
 
 def gap(seed: int, policy: Policy) -> float:
     """What a policy earns less than the optimum of a vehicle that stays, alone at the site [EUR]."""
-    rng = np.random.default_rng(seed)
-    site, track = one_port_day(
-        rng.uniform(0.1, 0.5, 8).tolist(),
-        stay=(0, 8 + int(rng.integers(1, 8))),
-        wanted_kwh=float(rng.uniform(0, 60)),
-        discharge_kw=float(rng.choice([0.0, 8.0])),
-        efficiency=0.95,
-        taper_start=0.99,
-    )
+    site, track = staying_vehicle(np.random.default_rng(seed))
     terms = (EnergyCost(), UnmetEnergy(0.40))
     objective = Objective([*terms, TerminalValue.beside(terms)])
     bound = solve(site, track, objective).bound
