@@ -15,6 +15,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 import tomllib
 from collections.abc import Callable
@@ -205,7 +206,8 @@ def _rerun(text: str, beside: Path) -> str:
             (Path(folder) / name).write_text(content)
 
         def run(block: re.Match[str]) -> str:
-            wide = os.environ | {"COLUMNS": "120"}
+            path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+            wide = os.environ | {"COLUMNS": "120", "PATH": path}
             command = shlex.split(block[2])
             done = subprocess.run(command, cwd=folder, env=wide, stdout=subprocess.PIPE, check=True)
             printed = "\n".join(line.rstrip() for line in done.stdout.decode().strip().splitlines())
