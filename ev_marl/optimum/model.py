@@ -8,8 +8,7 @@ bound.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -24,6 +23,7 @@ from ev_marl.objective import Objective, expression_of
 from ev_marl.objective.base import Expression, Numbers, Variable, Variables
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.terms import GridTerms
+from ev_marl.optimum.program import LinearProgram, Stated
 from ev_marl.planning.outlook.ahead import Ahead
 from ev_marl.planning.programme.arrays import finite_bounds
 from ev_marl.planning.programme.cuts import ConvexFunctions
@@ -62,7 +62,8 @@ class PyomoDay(Programme):
     Attributes
     ----------
     model : pyomo.environ.ConcreteModel
-        Variables `charge`, `discharge`, `energy`, `shortfall`; constraints `balance`, `owed`, `group_limit`; `cost`.
+        Variables `charge`, `discharge`, `energy`, `shortfall`; constraints of terms; `cost`. The physics stay arrays
+        until `LinearProgram.complete_model` states them.
     exclusive : list of (first, second, weight)
         Pairs of variables of which one is 0: powers of the pairs of `two_way` first, then those added by terms. If a
         solution has both, the first is the larger one where weight·first >= second.
@@ -98,7 +99,7 @@ class PyomoDay(Programme):
         self.exclusive: list[tuple[Variable, Variable, float]] = list(
             zip(self.charge[both], self.discharge[self.two_way], self.round_trip.tolist(), strict=True)
         )
-        self._state_physics(objective.limits_are_hard)
+        self.limits_are_hard = objective.limits_are_hard
         occupied = np.bincount(self.pair_step, minlength=self.n_steps) > 0
         self.grid_terms = None if grid is None else GridTerms(grid, occupied, self.variables)
         self.grid = self.grid_terms
@@ -180,24 +181,16 @@ class PyomoDay(Programme):
         self.exclusive.extend((one, other, 1.0) for one, other in zip(first, second, strict=True))
         self.not_convex.append((name, len(first)))
 
-    def _state_physics(self, limits_are_hard: bool) -> None:
-        """The programme's own rows, each kind as a named constraint."""
-        self._state("balance", range(len(self.pairs)), self.balance())
-        self._state("owed", self.owed_sessions.tolist(), self.owed())
-        if limits_are_hard:
+    def program(self) -> LinearProgram:
+        """The day as arrays; the physics are the rows `balance`, `owed` and, where limits are hard, `group_limit`."""
+        physics = {
+            "balance": Stated(range(len(self.pairs)), self.balance()),
+            "owed": Stated(self.owed_sessions.tolist(), self.owed()),
+        }
+        if self.limits_are_hard:
             step, group, limits = self.group_limits()
-            self._state("group_limit", list(zip(step.tolist(), group.tolist(), strict=True)), limits)
-
-    def _state(self, name: str, index: Sequence[Any], rows: Rows) -> None:
-        lower, upper = (
-            [end if math.isfinite(end) else None for end in ends.tolist()] for ends in (rows.lower, rows.upper)
-        )
-        stated = dict(zip(index, zip(lower, self._sums(rows), upper, strict=True), strict=True))
-
-        def row(_: pyo.ConcreteModel, *key: Any) -> Any:
-            return stated[key if len(key) > 1 else key[0]]
-
-        self.model.add_component(name, pyo.Constraint(list(stated), rule=row))
+            physics["group_limit"] = Stated(list(zip(step.tolist(), group.tolist(), strict=True)), limits)
+        return LinearProgram(self.model, self._every, physics)
 
     def _sums(self, rows: Rows) -> list[Expression]:
         """Σ value·column of each row as a Pyomo expression."""

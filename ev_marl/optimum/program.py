@@ -7,7 +7,8 @@ duality it is valid for any multipliers, whatever the status of the solver.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,28 @@ from ev_marl.objective.base import Variable
 from ev_marl.planning.programme.rows import Rows
 
 
+@dataclass(frozen=True)
+class Stated:
+    """Rows that a Pyomo model will have as a named constraint, in numbered variables."""
+
+    index: Sequence[Any]  # of the constraint, one entry for each row
+    rows: Rows
+
+
 class LinearProgram:
     """minimise cost·x + offset subject to row_lower <= matrix·x <= row_upper and lower <= x <= upper.
+
+    Stating thousands of rows in Pyomo takes longer than solving them, so rows that are known as arrays stay arrays:
+    `complete_model` states them for solvers that read the Pyomo model.
 
     Parameters
     ----------
     model : pyomo.environ.ConcreteModel
-        A linear model with one objective, to be minimised.
+        A linear model with one objective, to be minimised, and an empty ConstraintList `cuts`.
+    numbered : sequence of Pyomo variables, optional
+        The variables of `stated`, by number.
+    stated : mapping, optional
+        Rows that the model does not have yet, by the name of the constraint. They come first.
 
     Attributes
     ----------
@@ -41,14 +57,19 @@ class LinearProgram:
         Bounds of the rows, infinite where there is none.
     variables : list of Pyomo variables, length n_columns
         The variable of each column.
-    constraints : list of Pyomo constraints, length n_rows
-        The constraint of each row.
+    stated : mapping of str to Stated
+        As given.
+    first_row : dict of str to int
+        The first row of each of them.
     """
 
-    def __init__(self, model: pyo.ConcreteModel) -> None:
+    def __init__(
+        self, model: pyo.ConcreteModel, numbered: Sequence[Variable] = (), stated: Mapping[str, Stated] | None = None
+    ) -> None:
         self.model = model
+        self.stated = stated or {}
         form = LinearStandardFormCompiler().write(model, mixed_form=True)
-        cost = form.c.toarray()[0]
+        costs = form.c.toarray()[0]
         kinds = np.array([row.bound_type for row in form.rows], dtype=np.int64)
         rhs = np.asarray(form.rhs, dtype=np.float64)
         constraints = [row.constraint for row in form.rows]
@@ -59,17 +80,38 @@ class LinearProgram:
         row_upper = np.where(kinds >= 0, rhs, np.inf)
         row_lower[np.flatnonzero(second) - 1] = rhs[second]
         keep = np.flatnonzero(~second)
-        self.cost = cost
+
+        rows = Rows.stack([named.rows for named in self.stated.values()])
+        ends = np.cumsum([0, *(len(named.rows) for named in self.stated.values())]).tolist()
+        self.first_row = dict(zip(self.stated, ends, strict=False))
+        # Columns in the order in which they are met: in the cost, in the stated rows, in the model's.
+        in_cost = int(np.flatnonzero(costs)[-1]) + 1 if costs.any() else 0
+        met = [form.columns[:in_cost], [numbered[j] for j in rows.columns.tolist()], form.columns[in_cost:]]
+        self.variables: list[Variable] = list({id(one): one for part in met for one in part}.values())
+        self._column = {id(variable): j for j, variable in enumerate(self.variables)}
         self.offset = float(form.c_offset[0])
-        self.matrix = sparse.csr_array(form.A)[keep]
-        self.row_lower, self.row_upper = row_lower[keep], row_upper[keep]
-        self.variables: list[Variable] = list(form.columns)
-        self.constraints: list[Any] = [constraints[i] for i in keep]
+        self.cost = np.zeros(len(self.variables))
+        of_form = self.columns(form.columns)
+        self.cost[of_form] = costs
+        theirs = sparse.csr_array(form.A)[keep]
+        self.matrix = sparse.vstack(
+            [
+                self._sparse(rows.values, self.columns(numbered)[rows.columns], rows.starts),
+                self._sparse(theirs.data, of_form[theirs.indices], theirs.indptr),
+            ],
+            format="csr",
+        )
+        self.matrix.sort_indices()
+        self.row_lower = np.concatenate([rows.lower, row_lower[keep]])
+        self.row_upper = np.concatenate([rows.upper, row_upper[keep]])
+        self._constraints: list[Any] = [None] * len(rows) + [constraints[i] for i in keep]
         bounds = [variable.bounds for variable in self.variables]
         self.lower = np.array([low for low, _ in bounds], dtype=np.float64)
         self.upper = np.array([high for _, high in bounds], dtype=np.float64)
         self.binary = np.zeros(len(bounds), dtype=bool)
-        self._column = {id(variable): j for j, variable in enumerate(self.variables)}
+
+    def _sparse(self, values: np.ndarray, columns: np.ndarray, starts: np.ndarray) -> sparse.csr_array:
+        return sparse.csr_array((values, columns, starts), shape=(len(starts) - 1, self.n_columns))
 
     @property
     def n_columns(self) -> int:
@@ -81,23 +123,41 @@ class LinearProgram:
         return np.array([self._column.get(id(variable), -1) for variable in variables], dtype=np.int64)
 
     def add_rows(self, rows: Rows) -> None:
-        """Append rows, here and to the Pyomo model's `cuts`."""
-        shape = (len(rows), self.n_columns)
-        more = sparse.csr_array((rows.values, rows.columns, rows.starts), shape=shape)
+        """Append rows, here only: see `complete_model`."""
+        more = self._sparse(rows.values, rows.columns, rows.starts)
         self.matrix = sparse.vstack([self.matrix, more], format="csr")
         self.row_lower = np.concatenate([self.row_lower, rows.lower])
         self.row_upper = np.concatenate([self.row_upper, rows.upper])
-        for k in range(len(rows)):
-            part = slice(rows.starts[k], rows.starts[k + 1])
-            expression = LinearExpression(
-                constant=0.0,
-                linear_coefs=rows.values[part].tolist(),
-                linear_vars=[self.variables[j] for j in rows.columns[part]],
-            )
-            low, high = float(rows.lower[k]), float(rows.upper[k])
-            self.constraints.append(
-                self.model.cuts.add((low if low > -math.inf else None, expression, high if high < math.inf else None))
-            )
+
+    def complete_model(self) -> list[Any]:
+        """State the rows that the Pyomo model lacks: its named constraints, and `cuts`.
+
+        Returns
+        -------
+        list of Pyomo constraints, length n_rows
+            The constraint of each row.
+        """
+        model, constraints = self.model, self._constraints
+        for name, named in self.stated.items():
+            if len(named.rows) and model.component(name) is None:
+                first = self.first_row[name]
+                bounded = {key: self._bounded(first + k) for k, key in enumerate(named.index)}
+                component = pyo.Constraint(list(bounded), rule=lambda _, *key, b=bounded: b[key if key[1:] else key[0]])
+                model.add_component(name, component)
+                constraints[first : first + len(bounded)] = component.values()
+        constraints.extend(model.cuts.add(self._bounded(row)) for row in range(len(constraints), len(self.row_lower)))
+        return constraints
+
+    def _bounded(self, row: int) -> tuple[float | None, LinearExpression, float | None]:
+        """A row as Pyomo states it."""
+        part = slice(self.matrix.indptr[row], self.matrix.indptr[row + 1])
+        expression = LinearExpression(
+            constant=0.0,
+            linear_coefs=self.matrix.data[part].tolist(),
+            linear_vars=[self.variables[j] for j in self.matrix.indices[part]],
+        )
+        low, high = float(self.row_lower[row]), float(self.row_upper[row])
+        return (low if low > -math.inf else None, expression, high if high < math.inf else None)
 
     def add_columns(self, name: str, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
         """Append continuous columns without cost, here and to the Pyomo model; solvers must be told to start anew.

@@ -19,7 +19,6 @@ from ev_marl.optimum.decoupled import decoupled_multipliers
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.relaxation import GridRelaxation
 from ev_marl.optimum.model import PyomoDay
-from ev_marl.optimum.program import LinearProgram
 from ev_marl.optimum.solvers import Answer, make_solver
 from ev_marl.planning.programme.cuts import ConvexCuts, ConvexFunctions, ExclusiveCuts, TaperCuts
 from ev_marl.planning.programme.rows import Rows
@@ -106,7 +105,7 @@ class Search:
             self.day = PyomoDay(site, track, objective, grid)
             if first is not None:
                 self.day.go_one_way(first)
-            self.program = LinearProgram(self.day.model)
+            self.program = self.day.program()
             self.taper = TaperCuts(self.day.pairs, self.day.step_h, self.program.columns(self.day.energy))
             self.exclusive = self._exclusive()
             self.convex = ConvexCuts(
@@ -277,15 +276,15 @@ class Search:
     def shadow_prices(self) -> tuple[np.ndarray, np.ndarray]:
         """Multipliers of the import and the export limits, >= 0, float64, shape (n_steps, n_groups) [currency/kW]."""
         shape = (2, self.day.n_steps, self.day.site.n_groups)
-        rows = self.day.model.component("group_limit")
-        known = rows is None or self.multipliers is not None
+        limits = self.program.stated.get("group_limit")
+        known = limits is None or self.multipliers is not None
         imports, exports = np.full(shape, 0.0 if known else np.nan)
-        if rows is not None and self.multipliers is not None:
-            place = {id(constraint): i for i, constraint in enumerate(self.program.constraints)}
-            for (step, group), constraint in rows.items():
-                multiplier = self.multipliers[place[id(constraint)]]
-                imports[step, group] = max(0.0, -multiplier)
-                exports[step, group] = max(0.0, multiplier)
+        if limits is not None and self.multipliers is not None:
+            step, group = np.array(limits.index, dtype=np.int64).reshape(-1, 2).T
+            first = self.program.first_row["group_limit"]
+            multipliers = self.multipliers[first : first + len(step)]
+            imports[step, group] = np.maximum(0.0, -multipliers)
+            exports[step, group] = np.maximum(0.0, multipliers)
         return imports, exports
 
     def _idle(self) -> np.ndarray:

@@ -182,7 +182,7 @@ class PyomoSolver:
         program.model.dual = pyo.Suffix(direction=pyo.Suffix.IMPORT)
 
     def add_rows(self, rows: Rows) -> None:
-        """Nothing to do: the rows are in the Pyomo model."""
+        """Nothing to do: the next solve completes the Pyomo model."""
 
     def start_anew(self) -> None:
         """Nothing to do: the columns are in the Pyomo model."""
@@ -195,7 +195,7 @@ class PyomoSolver:
 
     def solve(self, time_limit: float) -> Answer:
         """Solve the program as it stands."""
-        model = self._program.model
+        constraints, model = self._program.complete_model(), self._program.model
         with capture_output():
             try:
                 results = self._solver.solve(model, load_solutions=False, timelimit=max(1.0, time_limit))
@@ -211,7 +211,7 @@ class PyomoSolver:
             model.solutions.load_from(results)
         point = [variable.value for variable in self._program.variables]
         dual = model.component("dual")
-        duals = [None] if dual is None else [dual.get(constraint) for constraint in self._program.constraints]
+        duals = [None] if dual is None else [dual.get(constraint) for constraint in constraints]
         lower_bound = results.problem.lower_bound
         return Answer(
             x=None if any(value is None for value in point) else np.array(point, dtype=np.float64),

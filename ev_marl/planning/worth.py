@@ -73,9 +73,10 @@ class Worth:
         later_per_kwh : float64, shape (n_batch,)
             Price of energy after the episode if the objective has none [currency/kWh].
         """
-        if self.terminal is None:
-            return np.zeros(len(later_per_kwh))
-        return np.broadcast_to(self.terminal.at_meter_per_kwh(later_per_kwh), later_per_kwh.shape)
+        values = np.zeros(len(later_per_kwh))
+        if self.terminal is not None:
+            values += self.terminal.at_meter_per_kwh(later_per_kwh)
+        return values
 
     def rates(self, end_per_kwh: np.ndarray) -> np.ndarray:
         """Prices besides energy, RATES, shape (n_batch,); `end_per_kwh` from the method of this name."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from ev_marl.env.interface import Interface
 from ev_marl.grid.solvers.base import Injections
-from ev_marl.objective import Objective
+from ev_marl.objective import Costs, Objective
 from ev_marl.planning.outlook import ComposedOutlook, Present, PresentOutlook, Truth, make_outlook
 from ev_marl.planning.worth import Worth, own_prices
 from ev_marl.policies.base import (
@@ -49,11 +49,16 @@ class Rollout:
         return total
 
 
-def make_view(simulator: Simulator, objective: Objective, policy: Policy, outlook: ComposedOutlook) -> StationView:
-    """What `policy` may know at the start of the coming step; prices and departures are those of `outlook`."""
+def make_view(
+    simulator: Simulator, objective: Objective, policy: Policy, outlook: ComposedOutlook, worth: Worth | None = None
+) -> StationView:
+    """What `policy` may know at the start of the coming step; prices and departures are those of `outlook`.
+
+    Whoever asks in every step gives `worth`, which is `Worth.of(objective)`.
+    """
     days, state = simulator.days, simulator.state
     step = state.step
-    worth = Worth.of(objective)
+    worth = Worth.of(objective) if worth is None else worth
     present = Present.of(state, days.n_steps)
     buy_per_kwh, sell_per_kwh = outlook.prices(present.day, step)
     charging_per_kwh, discharging_per_kwh = own_prices(outlook, present, worth)
@@ -134,7 +139,8 @@ def _eyes(
 ) -> Callable[[], Any]:
     """A function that makes the policy's view of the coming step."""
     if not isinstance(policy, ObservingPolicy):
-        return lambda: make_view(simulator, objective, policy, outlook)
+        worth = Worth.of(objective)
+        return lambda: make_view(simulator, objective, policy, outlook, worth)
     if world is None:
         raise PolicyError(f"policy '{policy.name}' decides on observations: give the rollout `world=`")
     scenario = world.scenario  # code that the policy's file names runs only if the scenario is trusted
@@ -178,7 +184,8 @@ def rollout(
     seed : int
         Of the policy's own random numbers.
     watch : callable, optional
-        Called after each step with the flow, the rewards (B, A) and the costs (n_terms, B, A).
+        Called after each step with the flow, the rewards (B, A) and the costs (n_terms, B, A); flow and costs are
+        arrays that the next step writes again.
     world : World, optional
         The scenario's models, for policies that expect or observe; without it, prices are known and nothing else
         changes, unless the policy says otherwise.
@@ -213,6 +220,7 @@ def rollout(
     )
     returns = np.zeros((len(tracks), simulator.site.n_stations))
     totals = np.zeros((len(objective.terms), len(tracks)))
+    costs_of_step = Costs(len(objective.terms), len(tracks), simulator.site)
     act_seconds = step_seconds = 0.0
     look = _eyes(simulator, objective, policy, outlook, world)
     while not simulator.done:
@@ -221,7 +229,7 @@ def rollout(
         decided = time.perf_counter()
         _check(setpoint_kw, simulator, policy)
         flow = simulator.step(setpoint_kw)
-        rewards, costs = objective.evaluate(flow)
+        rewards, costs = objective.evaluate(flow, costs_of_step)
         act_seconds += decided - begin
         step_seconds += time.perf_counter() - decided
         returns += rewards

@@ -51,6 +51,9 @@ _FIRST: tuple[str, ...] = (
 )
 _FIRST += ("charge_kw", "discharge_kw", "rate_kw", "tau_h", "taper_kw_per_kwh", "floor_kwh", "hours_per_kwh")
 STAY = np.dtype([(name, _FIELDS[name]) for name in dict.fromkeys([*_FIRST, *_FIELDS])])
+_NOBODY = np.zeros(1, dtype=STAY)
+_NOBODY["capacity_kwh"] = _NOBODY["charge_efficiency"] = _NOBODY["discharge_efficiency"] = 1.0
+_NOBODY["tau_h"] = np.inf
 
 
 @dataclass(frozen=True)
@@ -234,10 +237,10 @@ def vehicles_at(stays: np.ndarray, session: np.ndarray, energy_kwh: np.ndarray, 
         efficiencies are 1, the time constant of the taper is infinite, and arrival, departure and deadline are the
         coming step.
     """
-    nobody = np.zeros(1, dtype=STAY)
-    nobody["capacity_kwh"] = nobody["charge_efficiency"] = nobody["discharge_efficiency"] = 1.0
-    nobody["tau_h"] = np.inf
+    nobody = _NOBODY.copy()
     nobody["arrival_step"] = nobody["departure_step"] = nobody["deadline_step"] = step
-    vehicles: np.ndarray = np.concatenate([stays, nobody])[session]  # −1 is the last
+    free = session < 0
+    vehicles: np.ndarray = stays.take(session, mode="clip") if len(stays) else np.empty(session.shape, dtype=STAY)
+    vehicles[free] = nobody
     vehicles["energy_kwh"] = energy_kwh
     return vehicles

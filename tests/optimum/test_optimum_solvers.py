@@ -102,7 +102,7 @@ def test_without_time_a_depot_that_feeds_back_has_most_of_its_bound() -> None:
     setting = Setting.of("depot-100")
     track = setting.world.sample(1)
     best, short = solve_day(setting, track), solve_day(setting, track, time_limit=0.0)
-    program = LinearProgram(PyomoDay(setting.site.arrays, track, setting.objective).model)
+    program = PyomoDay(setting.site.arrays, track, setting.objective).program()
     nothing = -program.dual_value(np.zeros(program.matrix.shape[0]))
     assert best.bound <= short.bound
     assert short.bound - best.bound < 0.1 * (nothing - best.bound)
@@ -201,7 +201,10 @@ def test_any_multipliers_bound_the_cost() -> None:
     rng = np.random.default_rng(0)
     assert max(program.dual_value(rng.normal(0, 2, 2)) for _ in range(2000)) <= 4.0 + 1e-12
     program.add_rows(Rows(np.array([0, 1]), np.array([1]), np.array([1.0]), np.array([1.5]), np.array([np.inf])))
-    assert len(model.cuts) == 1
+    for _ in range(2):
+        program.complete_model()
+        assert len(model.cuts) == 1
+    assert str(model.cuts[1].expr) == "1.5  <=  y"
     assert program.dual_value(np.array([1.0, 0.0, 1.0])) == pytest.approx(4.5)
 
 
@@ -217,11 +220,14 @@ def test_a_row_with_two_bounds_stays_one_row() -> None:
 
 def test_rows_that_cannot_bind_are_not_written() -> None:
     site, track = one_port_day([0.1, 0.2], import_limit_kw=[20.0, 12.0], n_vehicles=2)
-    day = PyomoDay(site.arrays, track, money())
-    assert list(day.model.group_limit) == [(1, 0)]  # two ports of 10 kW reach 20 kW and no more; nobody discharges
-    assert not PyomoDay(site.arrays, track, Objective([EnergyCost()], limits_are_hard=False)).model.component(
-        "group_limit"
-    )
+    program = PyomoDay(site.arrays, track, money()).program()
+    assert len(program.complete_model()) == program.matrix.shape[0]
+    # Two ports of 10 kW reach 20 kW and no more; nobody discharges.
+    assert list(program.model.group_limit) == [(1, 0)]
+    soft = PyomoDay(site.arrays, track, Objective([EnergyCost()], limits_are_hard=False)).program()
+    soft.complete_model()
+    assert soft.model.component("balance") is not None
+    assert soft.model.component("group_limit") is None
 
 
 def test_both_sides_of_a_quadratic_are_reported() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from highspy import Highs, HighsModelStatus
 from hypothesis import given
 from hypothesis import strategies as st
 from optimum_cases import money, one_port_day, random_day
@@ -11,6 +14,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from ev_marl.compare import compare
+from ev_marl.env.setup import Setting
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.overload import Overload
@@ -93,7 +97,7 @@ def least_cost(program: LinearProgram | ArrayDay, matrix: csr_array, row_lower: 
 def test_both_implementations_state_the_same_program(name: str, seed: int) -> None:
     site, track = random_day(seed, negative_prices=False)
     day = PyomoDay(site.arrays, track, OBJECTIVES[name])
-    pyomo = LinearProgram(day.model)
+    pyomo = day.program()
     pyomo.add_rows(TaperCuts(day.pairs, day.step_h, pyomo.columns(day.energy)).first())
     arrays = ArrayDay(site.arrays, Ahead.of_day(site.arrays, track), OBJECTIVES[name])
     rows = arrays.rows
@@ -109,6 +113,53 @@ def test_the_first_programme_of_mpc_is_worth_the_optimum(name: str) -> None:
     ahead = Ahead.of_day(site.arrays, track)
     program = Program(site.arrays, ahead, OBJECTIVES[name], tolerance_kwh=1e-9, convex_tolerance=1e-9)
     assert program.decision().cost == pytest.approx(-bound, rel=1e-7, abs=1e-7)
+
+
+@pytest.mark.parametrize("policy", ["mpc", "mpc-perfect"])
+def test_starting_from_the_step_before_costs_no_more_and_takes_less(
+    policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = Setting.of("residential-v2g")
+    tracks = [setting.world.sample(3)]
+    simulator = Simulator(setting.site.arrays, setting.coordinator, tracks)
+    iterations = [0]
+    run = Highs.run
+
+    def counted(self):
+        status = run(self)
+        iterations[0] += self.getInfo().simplex_iteration_count
+        return status
+
+    def whole_day() -> tuple[float, int]:
+        iterations[0] = 0
+        control = make_policy(policy)
+        return rollout(simulator, setting.objective, control, tracks, world=setting.world).team[0], iterations[0]
+
+    monkeypatch.setattr(Highs, "run", counted)
+    warm, fewer = whole_day()
+    monkeypatch.setattr(Program, "start", lambda self: None)
+    cold, more = whole_day()
+    # Expectations change from step to step, so that of two plans that look as cheap one may turn out cheaper.
+    assert warm == pytest.approx(cold, abs=0.1 if policy == "mpc" else 1e-3)
+    assert fewer < 0.5 * more
+
+
+def test_a_start_that_the_solver_cannot_use_costs_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    site, track = random_day(5, negative_prices=False)
+    ahead = Ahead.of_day(site.arrays, track)
+    first = Program(site.arrays, ahead, OBJECTIVES["money"])
+    start = first.start()
+    assert start is not None
+    again = Program(site.arrays, ahead, OBJECTIVES["money"], start=start)
+    assert again.decision().cost == pytest.approx(first.decision().cost, rel=1e-9)
+    nonsense = replace(start, column_status=np.ones_like(start.column_status), row_status=0 * start.row_status)
+    wrong = Program(site.arrays, ahead, OBJECTIVES["money"], start=nonsense)
+    assert wrong.decision().cost == pytest.approx(first.decision().cost, rel=1e-9)
+    statuses = iter([HighsModelStatus.kUnknown])
+    model_status = Highs.getModelStatus
+    monkeypatch.setattr(Highs, "getModelStatus", lambda self: next(statuses, None) or model_status(self))
+    stuck = Program(site.arrays, ahead, OBJECTIVES["money"], start=start)
+    assert stuck.decision().cost == pytest.approx(first.decision().cost, rel=1e-9)
 
 
 def test_a_term_of_ones_own_is_honoured_by_mpc() -> None:

@@ -44,6 +44,8 @@ class ArrayDay(Programme):
         Bounds of the columns.
     rows : Rows
         All rows, first cuts of the charge curves included.
+    column_key, row_key : int64, shape (n_columns,) and (len(rows),)
+        Which variable or row this is: the same numbers in the programme of a later step, where both have it.
     taper : TaperCuts
         Of the charge curves.
     exclusive : ExclusiveCuts
@@ -72,15 +74,23 @@ class ArrayDay(Programme):
         self.discharge = Linear.of_columns(self.discharge_column)
         self.energy = Linear.of_columns(self.energy_column)
         self.shortfall = Linear.of_columns(self.shortfall_column)
+        pair, stay = self.pair_key, self.stay_key
+        of_variables = (pair, pair[self.discharge_pairs], pair, stay[self.owed_sessions])
+        self._column_keys = [_keyed(kind, key) for kind, key in enumerate(of_variables)]
         self._rows = [self.balance(), self.owed()]
+        self._row_keys = [_keyed(0, pair), _keyed(1, stay[self.owed_sessions])]
         if objective.limits_are_hard:
-            self._rows.append(self.group_limits()[2])
+            step, group, limits = self.group_limits()
+            self._rows.append(limits)
+            self._row_keys.append(_keyed(2, (step + self.first_step) * site.n_groups + group))
         both = self.discharge_pairs[self.two_way]
         self._exclusive = [(self.charge_column[both], self.discharge_column[self.two_way], self.round_trip)]
         self._convex: list[ConvexFunctions] = []
         total = sum((expression_of(term, self) for term in objective.terms), Linear.nothing())
         self.taper = TaperCuts(self.pairs, self.step_h, self.energy_column)
-        self.rows = Rows.stack([*self._rows, self.taper.first()])
+        self._state(self.taper.first(), _keyed(3, pair[self.taper.pair]))
+        self.rows = Rows.stack(self._rows)
+        self.column_key, self.row_key = np.concatenate(self._column_keys), np.concatenate(self._row_keys)
         self.lower, self.upper = np.concatenate(self._lower), np.concatenate(self._upper)
         self.cost: np.ndarray = np.bincount(total.column, total.value, minlength=self._n_columns)
         self.offset = float(total.constant)
@@ -114,6 +124,7 @@ class ArrayDay(Programme):
         self._n_columns += len(low)
         self._lower.append(low)
         self._upper.append(high)
+        self._column_keys.append(_from_the_end(len(self._column_keys), len(low)))
         return Linear.of_columns(columns)
 
     def at_least(self, name: str, expression: Linear, bound: float | Numbers) -> None:
@@ -141,7 +152,7 @@ class ArrayDay(Programme):
         self.equal(name, expression - argument, 0.0)
         functions = ConvexFunctions(_columns(name, epigraph), argument.column, value, slope)
         self._convex.append(functions)
-        self._rows.append(functions.first(least, most))
+        self._state(functions.first(least, most))
 
     def only_one(self, name: str, first: Linear, second: Linear) -> None:
         """New constraint: of each of K pairs of variables >= 0, one is 0."""
@@ -150,7 +161,11 @@ class ArrayDay(Programme):
     def _add_rows(self, expression: Linear, lower: float | Numbers, upper: float | Numbers) -> None:
         one = expression.merged()
         bounds = (np.atleast_1d(np.asarray(bound, dtype=np.float64) - one.constant) for bound in (lower, upper))
-        self._rows.append(Rows.of_entries(one.row, one.column, one.value, *bounds))
+        self._state(Rows.of_entries(one.row, one.column, one.value, *bounds))
+
+    def _state(self, rows: Rows, key: np.ndarray | None = None) -> None:
+        self._rows.append(rows)
+        self._row_keys.append(_from_the_end(4 + len(self._row_keys), len(rows)) if key is None else key)
 
     def _range(self, expression: Linear) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest values of K expressions, within the bounds of their variables."""
@@ -160,6 +175,16 @@ class ArrayDay(Programme):
             expression.constant + np.bincount(expression.row, end, minlength=len(expression))
             for end in (ends.min(axis=0), ends.max(axis=0))
         )  # type: ignore[return-value]
+
+
+def _keyed(kind: int, key: np.ndarray) -> np.ndarray:
+    """Keys of variables or rows of one kind."""
+    return np.asarray((np.int64(kind) << 57) + key)
+
+
+def _from_the_end(kind: int, count: int) -> np.ndarray:
+    """Keys of what a term made: the end of the episode stays, while steps and vehicles go from the beginning."""
+    return _keyed(kind, np.arange(count, 0, -1))
 
 
 def finite_bounds(name: str, lower: Numbers, upper: Numbers) -> tuple[np.ndarray, np.ndarray]:

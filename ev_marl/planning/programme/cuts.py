@@ -17,6 +17,7 @@ from ev_marl.planning.programme.rows import Rows
 from ev_marl.site.charge_curve import energy_after
 
 FIRST_TANGENTS = 5  # of each convex function; more are added where a solution needs them
+TAPER_TANGENTS = 9  # added at once where a solution lies above F, so that few rounds are needed
 
 
 def flow_slope(
@@ -92,11 +93,31 @@ class TaperCuts:
         return excess
 
     def broken(self, x: np.ndarray, tolerance_kwh: float) -> Rows:
-        """Tangents at the point, where it lies above F by more than the tolerance."""
-        which = np.flatnonzero(self.excess_kwh(x) > tolerance_kwh)
-        if not len(which):
-            return Rows.stack([])
-        return self.at(which, np.clip(x[self._start[which]], self._least_kwh[which], self._most_kwh[which]))
+        """Tangents at the point and around it, where it lies above F by more than the tolerance."""
+        return self.at(*self.wanted(x, tolerance_kwh))
+
+    def wanted(self, x: np.ndarray, tolerance_kwh: float) -> tuple[np.ndarray, np.ndarray]:
+        """What to give to `at` so that a point does not lie above F by more than the tolerance.
+
+        The point is where the two nearest tangents cross, about half-way between their energies: F bends with
+        F'' = −F'/(rate·τ), so the crossing of tangents that are 2h apart lies h²·|F''|/2 above F. The new ones divide
+        this range evenly.
+        """
+        excess_kwh = self.excess_kwh(x)
+        which = np.flatnonzero(excess_kwh > tolerance_kwh)
+        least_kwh, most_kwh = self._least_kwh[which, None], self._most_kwh[which, None]
+        rate_kw, capacity_kwh, tau_h = battery = [values[which] for values in self._battery]
+        at_kwh = np.clip(x[self._start[which]], least_kwh[:, 0], most_kwh[:, 0])
+        half_kwh = np.sqrt(2.0 * excess_kwh[which] * rate_kw * tau_h / flow_slope(at_kwh, self._hours, *battery))
+        knee_kwh = capacity_kwh - rate_kw * tau_h  # from here on, and a step at full power before it, F is straight
+        bend = (
+            np.minimum(at_kwh, knee_kwh - rate_kw * self._hours)[:, None],
+            np.maximum(at_kwh, knee_kwh)[:, None],
+        )
+        shares = np.linspace(-1.0, 1.0, TAPER_TANGENTS + 2)[1:-1]
+        energies_kwh = (at_kwh[:, None] + half_kwh[:, None] * shares).clip(*bend).clip(least_kwh, most_kwh)
+        new = np.diff(energies_kwh, axis=1, prepend=-np.inf) > 0.0
+        return np.repeat(which, new.sum(axis=1)), energies_kwh[new]
 
 
 @dataclass(frozen=True)

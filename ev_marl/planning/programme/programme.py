@@ -194,6 +194,17 @@ class Programme:
         self.column_most = np.concatenate([self._charge_kw, self._discharge_kw, pairs.end_most_kwh, missing_kwh])
 
     @property
+    def stay_key(self) -> np.ndarray:
+        """Which stay this is, also in a programme of a later step: port and departure, int64, shape (S,)."""
+        departure = self.sessions["departure_step"] + self.first_step
+        return np.asarray((self.sessions["port"].astype(np.int64) << 20) + departure)
+
+    @property
+    def pair_key(self) -> np.ndarray:
+        """The same for (session, step) pairs, int64, shape (N,)."""
+        return np.asarray((self.stay_key[self.pair_session] << 20) + self.pair_step + self.first_step)
+
+    @property
     def most_kw(self) -> np.ndarray:
         """Highest possible power of the vehicles below each group, float64, shape (T, G) [kW]."""
         total_kw = np.concatenate([[0.0], np.cumsum(self._charge_kw)])

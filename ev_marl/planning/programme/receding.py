@@ -7,6 +7,7 @@ optimum on arrays, see `arrays`, solved by HiGHS, with cuts where solutions viol
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import highspy
 import numpy as np
@@ -24,6 +25,10 @@ MOST_ROUNDS = 50  # of adding tangents; each brings the curves closer
 HULL_TOLERANCE = 1e-7
 BOTH_KW2 = 1e-6  # product of two powers of which one should be 0
 CONVEX_TOLERANCE = 1e-4  # relative, of convex costs that are kept by tangents [-]
+_LOWER, _BASIC = int(highspy.HighsBasisStatus.kLower), int(highspy.HighsBasisStatus.kBasic)
+_STATUSES = np.array([highspy.HighsBasisStatus(value) for value in range(5)], dtype=object)
+_NO_KEY = -1  # of rows that the next step does not have
+_ODD = 0x9E3779B97F4A7C15 - 2**64  # spreads keys over all bits
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,21 @@ class Decision:
 
     power_kw: np.ndarray  # float64 (n_here,)  of the connected vehicles, in this step
     cost: float  # of all steps from now on, as planned [currency]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the programme of the next step starts: the basis of a solution, and the tangents that it needed.
+
+    A start saves time only. Variables and rows that both programmes have are found by their keys.
+    """
+
+    column_key: np.ndarray  # int64 (n_columns,)
+    column_status: np.ndarray  # int64 (n_columns,)  as `highspy.HighsBasisStatus` counts
+    row_key: np.ndarray  # int64 (n_rows,)
+    row_status: np.ndarray  # int64 (n_rows,)
+    tangent_pair: np.ndarray  # int64 (K,)  keys of the pairs, in the order of their rows, the last K
+    tangent_kwh: np.ndarray  # float64 (K,)  where they touch the charge curve
 
 
 class Program:
@@ -57,6 +77,8 @@ class Program:
         How far convex costs that are kept by tangents may be off, relative to all that is paid [-].
     grid : FurtherRows, optional
         The network above the site: its limits, and what terms may price.
+    start : Start, optional
+        That of the programme of the step before.
 
     Raises
     ------
@@ -76,6 +98,7 @@ class Program:
         tolerance_kwh: float = 1e-4,
         convex_tolerance: float = CONVEX_TOLERANCE,
         grid: FurtherRows | None = None,
+        start: Start | None = None,
     ) -> None:
         self._ahead, self._grid = ahead, grid
         self._day = day = ArrayDay(site, ahead, objective, None if grid is None else grid.model)
@@ -85,7 +108,15 @@ class Program:
             return
         cost = day.cost.copy()
         cost[day.charge_column] += waiting_per_kwh_h * day.step_h**2 * day.pair_step
-        self._give_to_highs(cost, day.rows if grid is None else Rows.stack([day.rows, self._in_powers(grid.kept())]))
+        self._row_keys = [day.row_key]
+        self._tangents: list[tuple[np.ndarray, np.ndarray]] = []
+        rows = [day.rows]
+        if grid is not None:
+            rows.append(self._in_powers(grid.kept()))
+            self._row_keys.append(np.full(len(rows[1]), _NO_KEY))
+        self._give_to_highs(cost, Rows.stack(rows))
+        if start is not None:
+            self._start_from(start)
         self._run_rounds()
         if self._go_one_way_now():
             self._run_rounds()
@@ -143,34 +174,69 @@ class Program:
         if status == highspy.HighsStatus.kError:
             raise SolverError("HiGHS does not take the programme: a limit or an energy is not a number")
 
+    def _start_from(self, start: Start) -> None:
+        """Add the tangents of the step before, and take over its basis as far as both programmes have it."""
+        places = _places(self._day.pair_key[self._day.taper.pair], start.tangent_pair)
+        self._add_tangents(places[places >= 0], start.tangent_kwh[places >= 0])
+        basis = highspy.HighsBasis()
+        basis.valid = basis.alien = True  # HiGHS itself makes up for variables and rows that came or went
+        basis.col_status = _statuses(self._day.column_key, start.column_key, start.column_status, _LOWER)
+        basis.row_status = _statuses(np.concatenate(self._row_keys), start.row_key, start.row_status, _BASIC)
+        self._highs.setBasis(basis)
+
+    def start(self) -> Start | None:
+        """Where the programme of the next step starts; None if this one has no variables."""
+        if not self._day.n_columns:
+            return None
+        basis = self._highs.getBasis()
+        return Start(
+            self._day.column_key,
+            np.array([int(status) for status in basis.col_status]),
+            np.concatenate(self._row_keys),
+            np.array([int(status) for status in basis.row_status]),
+            np.concatenate([np.zeros(0, dtype=np.int64), *(pair for pair, _ in self._tangents)]),
+            np.concatenate([np.zeros(0), *(at_kwh for _, at_kwh in self._tangents)]),
+        )
+
     def _run_rounds(self) -> None:
         """Solve, add the rows that the solution violates, and solve again."""
         for _ in range(MOST_ROUNDS):
             self._highs.run()
+            if self._highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+                self._highs.clearSolver()  # once more, without where it started from
+                self._highs.run()
             status = self._highs.getModelStatus()
             if status != highspy.HighsModelStatus.kOptimal:
                 raise SolverError(f"HiGHS found no optimum: {self._highs.modelStatusToString(status).lower()}")
             self._x = np.array(self._highs.getSolution().col_value)
-            rows = self._broken()
-            if not len(rows):
+            if not self._add_broken():
                 return
-            columns, starts = rows.columns.astype(np.int32), rows.starts[:-1].astype(np.int32)
-            self._highs.addRows(len(rows), rows.lower, rows.upper, len(columns), starts, columns, rows.values)
 
-    def _broken(self) -> Rows:
+    def _add_broken(self) -> bool:
+        """Add the rows that the solution violates; whether there are any."""
         day, x = self._day, self._x
         share = self._convex_tolerance * max(1.0, abs(float(day.cost @ x))) / max(1, len(day.convex))
-        rows = Rows.stack(
-            [
-                day.taper.broken(x, self._tolerance_kwh),
-                day.exclusive.broken(x, HULL_TOLERANCE),
-                day.convex.broken(x, share),
-            ]
-        )
-        if self._grid is None or len(rows):
-            return rows
-        beyond = self._grid.broken(self.planned_kw(), x)
-        return rows if beyond is None else self._in_powers(beyond)
+        which, at_kwh = day.taper.wanted(x, self._tolerance_kwh)
+        rows = Rows.stack([day.exclusive.broken(x, HULL_TOLERANCE), day.convex.broken(x, share)])
+        if self._grid is not None and not len(which) and not len(rows):
+            beyond = self._grid.broken(self.planned_kw(), x)
+            rows = rows if beyond is None else self._in_powers(beyond)
+        self._add_tangents(which, at_kwh)
+        self._add(rows, np.full(len(rows), _NO_KEY))
+        return bool(len(which) or len(rows))
+
+    def _add_tangents(self, which: np.ndarray, at_kwh: np.ndarray) -> None:
+        """Tangents of the charge curves, see `TaperCuts.at`; kept for the next step."""
+        pair = self._day.pair_key[self._day.taper.pair[which]]
+        self._tangents.append((pair, at_kwh))
+        self._add(self._day.taper.at(which, at_kwh), (pair * _ODD) ^ at_kwh.view(np.int64))
+
+    def _add(self, rows: Rows, keys: np.ndarray) -> None:
+        if not len(rows):
+            return
+        columns, starts = rows.columns.astype(np.int32), rows.starts[:-1].astype(np.int32)
+        self._highs.addRows(len(rows), rows.lower, rows.upper, len(columns), starts, columns, rows.values)
+        self._row_keys.append(keys)
 
     def _go_one_way_now(self) -> bool:
         """If both variables of a pair are above 0, set the smaller one to 0; returns whether any pair was changed.
@@ -185,3 +251,18 @@ class Program:
         if len(closed):
             self._highs.changeColsBounds(len(closed), closed, np.zeros(len(closed)), np.zeros(len(closed)))
         return bool(len(closed))
+
+
+def _places(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Where wanted keys stand among others, int64, shape (len(wanted),); −1 for one that is not there."""
+    if not len(keys):
+        return np.full(len(wanted), -1)
+    order = np.argsort(keys, kind="stable")
+    places = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
+    return np.where(keys[places] == wanted, places, -1)
+
+
+def _statuses(keys: np.ndarray, known: np.ndarray, status: np.ndarray, otherwise: int) -> list[Any]:
+    """Status of each key as HiGHS takes it: that of the same key before, if there was one."""
+    places = _places(known, keys)
+    return list(_STATUSES[np.where(places >= 0, status[places], otherwise)])

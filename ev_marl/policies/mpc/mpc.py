@@ -6,7 +6,7 @@ The view of the site and an outlook come in; the first step of the cheapest plan
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from ev_marl.policies.mpc.ahead import look_ahead
 from ev_marl.policies.mpc.grid import GridAhead
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import OptionError, PolicyError, SolverError
+
+if TYPE_CHECKING:
+    from ev_marl.planning.programme.receding import Start
 
 
 class _Control:
@@ -76,6 +79,7 @@ class _Control:
         self._grid = None
         if loop is not None and self.grid:
             self._grid = GridAhead(loop, episode.outlook, episode.site, trust=self.trust)
+        self._starts: dict[int, Start | None] = {}  # of each row
         self._n_steps = episode.n_steps
         if self.horizon_h is not None:
             self._n_steps = max(1, round(self.horizon_h / episode.step_h))
@@ -90,9 +94,17 @@ class _Control:
             ahead = look_ahead(seen, row, self._outlook, coming, self._n_steps, trust=self.trust)
             grid = None if self._grid is None else self._grid.rows(row, seen, ahead, fleets=are_fleets)
             try:
-                program = self._solver(seen.site, ahead, objective, waiting_per_kwh_h=self.waiting_per_kwh_h, grid=grid)
+                program = self._solver(
+                    seen.site,
+                    ahead,
+                    objective,
+                    waiting_per_kwh_h=self.waiting_per_kwh_h,
+                    grid=grid,
+                    start=self._starts.get(row),
+                )
             except SolverError as error:
                 raise PolicyError(f"policy '{self.name}', step {view.step}, row {row}: {error}") from error
+            self._starts[row] = program.start()
             setpoint_kw[row, view.connected[row]] = program.decision().power_kw
         return setpoint_kw
 
