@@ -18,9 +18,9 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from ev_marl.compare.bundle import Bundle, package_digest, unpacked
 from ev_marl.compare.day import Work, run_day
 from ev_marl.compare.folder import day_failure, day_path
-from ev_marl.compare.luggage import Luggage, package_digest, unpacked
 from ev_marl.support.errors import RunError
 from ev_marl.support.files import write_atomically
 from ev_marl.support.package import __version__
@@ -59,8 +59,8 @@ def run_days_on_ray(
     if not missing:
         return
     with _cluster(address), _interrupts() as stopped:
-        luggage, asking = ray.put(Luggage.of(work)), (platform.node(), __version__, package_digest())
-        days = {_DAY.remote(luggage, asking, index, seed): (index, seed) for index, seed in missing}
+        bundle, asking = ray.put(Bundle.of(work)), (platform.node(), __version__, package_digest())
+        days = {_DAY.remote(bundle, asking, index, seed): (index, seed) for index, seed in missing}
         try:
             while days:
                 finished, _ = ray.wait(list(days), timeout=_LOOK_S)
@@ -75,7 +75,7 @@ def run_days_on_ray(
                 ray.cancel(day, force=True)
 
 
-def _day(luggage: Luggage, asking: tuple[str, str, str], index: int, seed: int) -> str:
+def _day(bundle: Bundle, asking: tuple[str, str, str], index: int, seed: int) -> str:
     """A day's result as JSON; `asking` is the name, version and source digest of the machine that wants it."""
     machine, version, digest = asking
     if machine != platform.node() and digest != package_digest():
@@ -83,7 +83,7 @@ def _day(luggage: Luggage, asking: tuple[str, str, str], index: int, seed: int) 
             f"the code of ev_marl on machine {platform.node()} (version {__version__}) is not that of the "
             f"machine that asks, {machine} (version {version}); install the same on both"
         )
-    return run_day(unpacked(luggage), index, seed).model_dump_json()
+    return run_day(unpacked(bundle), index, seed).model_dump_json()
 
 
 _DAY = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(_day)

@@ -12,7 +12,7 @@ import highspy
 import numpy as np
 from scipy import sparse
 
-from ev_marl.optimum.program import LinearProgram
+from ev_marl.optimum.linear_program import LinearProgram
 from ev_marl.support.highs import make_highs
 
 _TOGETHER = 20  # vehicles in one small program

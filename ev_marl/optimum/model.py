@@ -23,7 +23,7 @@ from ev_marl.objective import Objective, expression_of
 from ev_marl.objective.base import Expression, Numbers, Variable, Variables
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.terms import GridTerms
-from ev_marl.optimum.program import LinearProgram, Stated
+from ev_marl.optimum.linear_program import LinearProgram, Stated
 from ev_marl.planning.outlook.ahead import Ahead
 from ev_marl.planning.programme.arrays import finite_bounds
 from ev_marl.planning.programme.cuts import ConvexFunctions

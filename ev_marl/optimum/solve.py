@@ -16,8 +16,8 @@ import numpy as np
 
 from ev_marl.env.setup import Setting
 from ev_marl.objective import Objective
-from ev_marl.optimum.earned import Earned, better_of, earned, grid_report
 from ev_marl.optimum.grid.problem import GridProblem
+from ev_marl.optimum.outcome import Outcome, better_of, grid_report, outcome_of
 from ev_marl.optimum.replay import RoundedPlanPolicy, replay
 from ev_marl.optimum.search import BOTH_KW2, Search
 from ev_marl.optimum.solution import Certificate, Looseness, Seconds, Solution
@@ -159,8 +159,8 @@ def solve(
             grid=grid,
         )
 
-    def earn(search: Search) -> Earned:
-        return earned(arrays, track, objective, search)
+    def earn(search: Search) -> Outcome:
+        return outcome_of(arrays, track, objective, search)
 
     search = searching(time_limit)
     build, begin = time.perf_counter() - begin, time.perf_counter()

@@ -38,8 +38,8 @@ from ev_marl.rl.config import TrainingConfig
 from ev_marl.scenario import Scenario
 from ev_marl.support.errors import RunError, TrustError
 from ev_marl.support.files import FileError, is_empty, parse_json, read_text, remove_parts, write_atomically
-from ev_marl.support.ours import is_ours, sign
 from ev_marl.support.package import FOLDER, __version__
+from ev_marl.support.signature import is_signed_here, sign
 
 try:
     import fcntl
@@ -169,7 +169,7 @@ class SeedFolder:
             If the checkpoint is not signed by this user, and `trust` is not given.
         """
         checkpoint = self.checkpoint
-        if checkpoint is not None and not trust and not is_ours(checkpoint):
+        if checkpoint is not None and not trust and not is_signed_here(checkpoint):
             raise TrustError(
                 f"{checkpoint} was not written by you on this machine, or has been changed; continuing opens pickle "
                 "files, which can run code. Agree with --trust, in Python trust=True; or delete it to start again"

@@ -13,8 +13,8 @@ from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.optimum import shadow_price_interval, solve, solve_day
+from ev_marl.optimum.linear_program import LinearProgram
 from ev_marl.optimum.model import PyomoDay
-from ev_marl.optimum.program import LinearProgram
 from ev_marl.optimum.search import Search
 from ev_marl.planning.programme.rows import Rows
 from ev_marl.scenario.series import Series

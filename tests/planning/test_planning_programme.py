@@ -24,8 +24,8 @@ from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.optimum import solve
+from ev_marl.optimum.linear_program import LinearProgram
 from ev_marl.optimum.model import PyomoDay
-from ev_marl.optimum.program import LinearProgram
 from ev_marl.planning.outlook.ahead import Ahead
 from ev_marl.planning.programme.arrays import ArrayDay
 from ev_marl.planning.programme.cuts import TaperCuts

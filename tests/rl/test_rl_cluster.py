@@ -24,9 +24,9 @@ from ray.cluster_utils import Cluster
 from ray.rllib.algorithms.ppo import PPOConfig
 
 from ev_marl.compare import compare
+from ev_marl.compare.bundle import Bundle, package_digest
 from ev_marl.compare.day import DayResult
 from ev_marl.compare.folder import Manifest
-from ev_marl.compare.luggage import Luggage, package_digest
 from ev_marl.compare.ray_workers import _day
 from ev_marl.rl.multi_agent_env import register, sharing
 from ev_marl.rl.ray_session import ray_session
@@ -194,11 +194,11 @@ def test_ray_is_not_asked_where_nothing_answers(tmp_path: Path, monkeypatch: pyt
 
 def test_another_machine_must_have_the_same_code() -> None:
     work = Manifest.of(load_scenario("tiny"), ("edf",), seed=0).work(trust=False)
-    luggage = Luggage.of(work)
+    bundle = Bundle.of(work)
     (seed,) = day_seeds(0, 1)
     with pytest.raises(RunError, match=r"not that of the machine that asks, other \(version 0\.0\.1\)"):
-        _day(luggage, ("other", "0.0.1", "another digest"), 0, seed)
-    assert DayResult.model_validate_json(_day(luggage, ("other", "0.0.1", package_digest()), 0, seed)).seed == seed
+        _day(bundle, ("other", "0.0.1", "another digest"), 0, seed)
+    assert DayResult.model_validate_json(_day(bundle, ("other", "0.0.1", package_digest()), 0, seed)).seed == seed
 
 
 def test_ctrl_c_keeps_what_is_finished_and_frees_the_cluster(address: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ev_marl.support.files import FileError, is_file, read_arrays, read_text
-from ev_marl.support.ours import is_ours, sign
+from ev_marl.support.signature import is_signed_here, sign
 
 
 @pytest.mark.parametrize("name", ["nothing", "a\0b", "x" * 300, "y/" * 3000, "loop", "", "."])
@@ -91,19 +91,19 @@ def test_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     folder = tmp_path / "folder"
     (folder / "below").mkdir(parents=True)
     (folder / "below" / "file").write_bytes(b"content")
-    assert not is_ours(folder)
+    assert not is_signed_here(folder)
     sign(folder)
-    assert is_ours(folder)
+    assert is_signed_here(folder)
     assert os.stat(tmp_path / "me" / "ev_marl" / "key").st_mode & 0o077 == 0
     (folder / "below" / "file").write_bytes(b"another")
-    assert not is_ours(folder)
+    assert not is_signed_here(folder)
     sign(folder)
     (folder / "below" / "file").rename(folder / "file")
-    assert not is_ours(folder)
+    assert not is_signed_here(folder)
     sign(folder)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "somebody else"))
-    assert not is_ours(folder)
+    assert not is_signed_here(folder)
     (tmp_path / "a file").touch()
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "a file"))
     sign(folder)  # where no key can be kept, nothing is signed
-    assert not is_ours(folder)
+    assert not is_signed_here(folder)

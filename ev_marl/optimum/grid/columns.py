@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ev_marl.optimum.linear_program import LinearProgram
 from ev_marl.optimum.model import PyomoDay
-from ev_marl.optimum.program import LinearProgram
 from ev_marl.planning.programme.rows import Rows
 
 

@@ -19,8 +19,8 @@ from scipy import sparse
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.ranges import Ranges, find_ranges
 from ev_marl.optimum.grid.reduction import Quantities, reduce_network
+from ev_marl.optimum.linear_program import LinearProgram
 from ev_marl.optimum.model import PyomoDay
-from ev_marl.optimum.program import LinearProgram
 from ev_marl.planning.programme.rows import Rows
 
 _LIMIT_TOLERANCE = 1e-7  # p.u. of the square

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from ev_marl.optimum.grid.cone import GridBlocks
 from ev_marl.optimum.grid.terms import GridTerms
-from ev_marl.optimum.program import LinearProgram
+from ev_marl.optimum.linear_program import LinearProgram
 from ev_marl.planning.programme.rows import Rows
 
 # Backends solve to a power mismatch of 1e-5 kVA at each bus, as pandapower does, so their errors are smaller than

@@ -15,8 +15,8 @@ from ev_marl.optimum.grid.cone import GridBlocks
 from ev_marl.optimum.grid.prices import PriceRows
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.projection import Projection
+from ev_marl.optimum.linear_program import LinearProgram
 from ev_marl.optimum.model import PyomoDay
-from ev_marl.optimum.program import LinearProgram
 from ev_marl.planning.programme.rows import Rows
 from ev_marl.policies.plan import Plan
 

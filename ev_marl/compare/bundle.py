@@ -1,6 +1,6 @@
 """What a run needs beside this package, for machines that share no folders: data files, learned policies, own code.
 
-A `Work` comes in whose paths mean something here; a `Luggage` goes out that holds the files themselves, and unpacks
+A `Work` comes in whose paths mean something here; a `Bundle` goes out that holds the files themselves, and unpacks
 into a `Work` whose paths mean the same there.
 """
 
@@ -30,21 +30,21 @@ from ev_marl.support.errors import RunError
 from ev_marl.support.package import FOLDER
 from ev_marl.support.registry import is_own_code
 
-CODE = "code"  # folder of the luggage that goes onto the import path
+CODE = "code"  # folder of the bundle that goes onto the import path
 LARGEST_PACKAGE_MB = 50.0
 
 
 @dataclass(frozen=True)
-class Luggage:
+class Bundle:
     """Work with the files that it needs; plain values, so that it goes to another machine."""
 
     work: Work
     digest: str  # of everything in it, and of this package
-    files: Mapping[str, bytes] = field(compare=False)  # content by path inside the luggage
-    names: Mapping[str, str] = field(compare=False)  # path inside the luggage by path here
+    files: Mapping[str, bytes] = field(compare=False)  # content by path inside the bundle
+    names: Mapping[str, str] = field(compare=False)  # path inside the bundle by path here
 
     @classmethod
-    def of(cls, work: Work) -> Luggage:
+    def of(cls, work: Work) -> Bundle:
         """Pack.
 
         Raises
@@ -92,13 +92,13 @@ class Luggage:
 
 
 @cache
-def unpacked(luggage: Luggage) -> Work:
-    """The work, its luggage unpacked once in this process, into a folder that goes when the process ends."""
-    if not luggage.files:
-        return luggage.work
+def unpacked(bundle: Bundle) -> Work:
+    """The work, its bundle unpacked once in this process, into a folder that goes when the process ends."""
+    if not bundle.files:
+        return bundle.work
     folder = tempfile.TemporaryDirectory(prefix="ev_marl-")
     _FOLDERS.append(folder)
-    return luggage.unpack(Path(folder.name))
+    return bundle.unpack(Path(folder.name))
 
 
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
@@ -152,7 +152,7 @@ def _own_packages(work: Work) -> Iterator[Path]:
 
 
 def _source(package: Path) -> dict[str, bytes]:
-    """Files of a module or package, by path inside the luggage."""
+    """Files of a module or package, by path inside the bundle."""
     if package.is_file():
         return {f"{CODE}/{package.name}": package.read_bytes()}
     found: dict[str, bytes] = {}

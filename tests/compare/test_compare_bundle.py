@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ev_marl.compare import luggage
+from ev_marl.compare import bundle
+from ev_marl.compare.bundle import Bundle
 from ev_marl.compare.day import Work, run_day
 from ev_marl.compare.folder import Manifest
-from ev_marl.compare.luggage import Luggage
 from ev_marl.env.setup import Setting
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.face import TrainingFace
@@ -38,13 +38,13 @@ class Gentle:
 THERE = """
 import pickle, sys
 
-luggage, index, seed, times = pickle.load(sys.stdin.buffer)
+bundle, index, seed, times = pickle.load(sys.stdin.buffer)
 
 from ev_marl.compare.day import run_day
-from ev_marl.compare.luggage import unpacked
+from ev_marl.compare.bundle import unpacked
 
-work = unpacked(luggage)
-assert unpacked(pickle.loads(pickle.dumps(luggage))) is work
+work = unpacked(bundle)
+assert unpacked(pickle.loads(pickle.dumps(bundle))) is work
 print(run_day(work, index, seed).model_dump_json(exclude=times))
 """
 TIMES = {"solve_seconds": True, "policies": {"__all__": {"policy_ms", "simulator_ms"}}}
@@ -83,7 +83,7 @@ def test_a_day_elsewhere_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Elsewhere: another process, after the folder is gone."""
     folder = tmp_path / "here"
     work = _work(folder, "own_elsewhere", monkeypatch)
-    packed = Luggage.of(work)
+    packed = Bundle.of(work)
     ((seed, _),) = work.track_files
     expected = run_day(work, 0, seed)
     assert expected.of("own_elsewhere.gentle:Gentle").team_return != expected.of("edf").team_return
@@ -101,16 +101,16 @@ def test_a_day_elsewhere_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_what_is_in_the_luggage_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = _work(tmp_path, "own_edited", monkeypatch)
-    before = Luggage.of(work)
-    assert Luggage.of(work) == before
+    before = Bundle.of(work)
+    assert Bundle.of(work) == before
     (tmp_path / "own_edited" / "shares.py").write_text("SHARE = 0.6\n")
-    assert Luggage.of(work) != before
-    assert not any("own" in name for name in Luggage.of(Work(work.scenario, ("edf",))).files)
+    assert Bundle.of(work) != before
+    assert not any("own" in name for name in Bundle.of(Work(work.scenario, ("edf",))).files)
 
 
 def test_large_packages_are_not_sent_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = _work(tmp_path, "own_large", monkeypatch)
     (tmp_path / "own_large" / "data.bin").write_bytes(bytes(2_000_000))
-    monkeypatch.setattr(luggage, "LARGEST_PACKAGE_MB", 1.5)
+    monkeypatch.setattr(bundle, "LARGEST_PACKAGE_MB", 1.5)
     with pytest.raises(RunError, match=r"own_large holds more than 1\.5 MB"):
-        Luggage.of(work)
+        Bundle.of(work)

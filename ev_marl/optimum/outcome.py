@@ -30,7 +30,7 @@ _CHECKED_STEPS = 8  # a power flow of pandapower takes 25 ms
 
 
 @dataclass(frozen=True)
-class Earned:
+class Outcome:
     """A plan and its return."""
 
     plan: Plan
@@ -41,7 +41,7 @@ class Earned:
     policy: str | None = None  # simple policy whose powers are the plan; None: the optimum's own plan
 
 
-def earned(site: SiteArrays, track: Track, objective: Objective, search: Search) -> Earned:
+def outcome_of(site: SiteArrays, track: Track, objective: Objective, search: Search) -> Outcome:
     """Replay the plan of a search; with a network, after it was made feasible.
 
     If the problem has no loop for the replay, costs on the network come from its exact power flow.
@@ -50,7 +50,7 @@ def earned(site: SiteArrays, track: Track, objective: Objective, search: Search)
         begin = time.perf_counter()
         plan = search.plan()
         done = replay(site, track, objective, PlanPolicy(plan))
-        return Earned(plan, done.team_return, time.perf_counter() - begin)
+        return Outcome(plan, done.team_return, time.perf_counter() - begin)
     carried = carried_plan(search)
     problem, plan, begin = search.grid.problem, carried.plan, time.perf_counter()
     steps = np.arange(problem.n_steps)
@@ -67,10 +67,10 @@ def earned(site: SiteArrays, track: Track, objective: Objective, search: Search)
     if problem.loop is None:
         amounts = problem.suffered(steps, search.grid.flow(plan))
         team_return -= float(search.grid.prices.cost(amounts)[problem.solvable].sum())
-    return Earned(plan, team_return, time.perf_counter() - begin, done.curtailed_kwh, carried)
+    return Outcome(plan, team_return, time.perf_counter() - begin, done.curtailed_kwh, carried)
 
 
-def better_of(best: Earned, site: SiteArrays, track: Track, objective: Objective, search: Search) -> Earned:
+def better_of(best: Outcome, site: SiteArrays, track: Track, objective: Objective, search: Search) -> Outcome:
     """The plan, or the powers of a simple policy if they earn more on that day.
 
     If the gap is closed, nothing can earn more. If it is not (a relaxed network, powers that cannot be followed
@@ -78,7 +78,7 @@ def better_of(best: Earned, site: SiteArrays, track: Track, objective: Objective
 
     Parameters
     ----------
-    best : Earned
+    best : Outcome
         The optimum's own plan.
     site, track, objective
         The day.
@@ -112,14 +112,14 @@ def better_of(best: Earned, site: SiteArrays, track: Track, objective: Objective
     return replace(best, replay_seconds=best.replay_seconds + time.perf_counter() - begin)
 
 
-def grid_report(search: Search, best: Earned, total_seconds: float) -> GridReport:
+def grid_report(search: Search, best: Outcome, total_seconds: float) -> GridReport:
     """The report on the network.
 
     Parameters
     ----------
     search : Search
         The search that proved the bound.
-    best : Earned
+    best : Outcome
         The plan.
     total_seconds : float
         Time until the end of the solve [s].

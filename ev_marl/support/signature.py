@@ -22,7 +22,7 @@ def sign(folder: Path) -> None:
         (folder / SIGNATURE).write_text(_signature(folder, key), encoding="ascii")
 
 
-def is_ours(folder: Path) -> bool:
+def is_signed_here(folder: Path) -> bool:
     """Whether the content of a folder is as this user signed it."""
     key = _key(make=False)
     try:
