@@ -61,11 +61,9 @@ def _draw_case(axes: Axes, case: CaseResult, most: int) -> None:
         colour = BLUE if name in case.case.learned else ORANGE if name == baseline else GREY
         inside = row.score >= lowest
         at = row.score if inside else lowest
-        right = at
         if inside and not math.isnan(row.score_low):
             ends = np.clip([row.score_low, row.score_high], lowest, None)
             axes.plot(ends, [place, place], color=colour, linewidth=3.0, alpha=0.45, solid_capstyle="butt")
-            right = max(at, float(ends[1]))
         members = case.comparison.manifest.members(row.policy)
         if len(members) > 1:
             apart = [seeds[member].score for member in members]
@@ -73,16 +71,16 @@ def _draw_case(axes: Axes, case: CaseResult, most: int) -> None:
         axes.plot([at], [place], MARKERS[row.information] if inside else "<", markersize=7.0, color=colour)
         axes.annotate(
             percent(row.score, 1),
-            (right, place),
-            xytext=(7, 0),
-            textcoords="offset points",
+            (1.0, place),
+            xycoords=("axes fraction", "data"),  # a column of their own, which no line crosses
+            ha="right",
             va="center",
             fontsize=8.5,
             color=colour if colour != GREY else INK,
         )
     axes.set_yticks(range(len(rows))[::-1], [fold(name, LONGEST_LABEL) for name in rows])
     axes.set_ylim(len(rows) - most - 0.7, len(rows) - 0.3)
-    axes.set_xlim(lowest - 0.05, 1.18)
+    axes.set_xlim(lowest - 0.05, 1.22)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %".replace("-", "−")))
     axes.set_title(case.name, loc="left", fontsize=11, fontweight="bold", color=INK)
     axes.grid(axis="x", color=PALE, linewidth=0.6)
