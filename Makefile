@@ -48,7 +48,7 @@ quick: $(INSTALLED)  ## the tests of the core; what needs a library that is not 
 golden: $(INSTALLED_ALL)  ## make the numbers of the golden folders anew, and show what moved (tests/golden/README.md)
 	$(BIN)/python tests/golden/remake.py
 
-fuzz: $(INSTALLED_ALL)  ## spoilt files to everything that reads files; MINUTES=30 SEED=7 (else the time) FUZZ="--kinds scenario"
+fuzz: $(INSTALLED_ALL)  ## damaged files to everything that reads files; MINUTES=30 SEED=7 (else the time) FUZZ="--kinds scenario"
 	$(BIN)/python tests/fuzz/fuzz.py --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(FUZZ)
 
 bench: $(INSTALLED)  ## speed measurements; nothing is asserted

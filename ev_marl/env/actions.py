@@ -159,7 +159,7 @@ class ActionCoder:
         return cls(site, scenario.action if kind is None else kind, worth)
 
     def look(self, outlook: ComposedOutlook) -> None:
-        """Learn whom own plans ask for prices."""
+        """Keep the outlook that own plans ask for prices."""
         self._outlook = outlook
 
     @property

@@ -1,4 +1,4 @@
-"""What all checks share: failing with a message, and what is thought of the future on a small site."""
+"""What all checks share: failing with a message, and the outlook on a small site."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Plans:
         self._worth = worth
 
     def look(self, outlook: ComposedOutlook) -> None:
-        """Learn whom to ask for prices."""
+        """Keep the outlook that prices are asked of."""
         self._outlook = outlook
 
     def load(self, days: Days) -> None:

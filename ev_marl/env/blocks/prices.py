@@ -58,11 +58,11 @@ class Prices(Exogenous):
         )
 
     def look(self, outlook: ComposedOutlook) -> None:
-        """Learn whom to ask for prices."""
+        """Keep the outlook that prices are asked of."""
         self._outlook = outlook
 
     def tabulate(self, days: Days) -> np.ndarray:
-        """One table for known prices; for others, what is thought at each step."""
+        """One table for known prices; for others, the prices that are expected at each step."""
         n_steps, every = days.n_steps, np.arange(days.n_days)
         table = np.empty((days.n_days, n_steps + 1, 2 + self.hours))
         for column, prices in enumerate((days.buy_per_kwh, days.sell_per_kwh)):
