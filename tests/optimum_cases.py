@@ -12,9 +12,9 @@ from scipy.optimize import Bounds, LinearConstraint, brentq, milp
 
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
-from ev_marl.objective.meter import Metering
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
+from ev_marl.scenario.schema import Metering
 from ev_marl.site import Site
 from ev_marl.world.session_table import session_table
 from ev_marl.world.track import Track

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ev_marl.support.registry import Registry
 
 EXAMPLES = ("ev-marl list", "ev-marl list policies")
-_INFORMATION = {"own": "own station", "messages": "messages", "site": "whole site", "future": "whole future"}
 
 
 def _scenarios() -> list[tuple[str, dict[str, str]]]:
@@ -30,12 +29,13 @@ def _scenarios() -> list[tuple[str, dict[str, str]]]:
 
 def _policies() -> list[tuple[str, dict[str, str]]]:
     from ev_marl.policies import POLICIES
+    from ev_marl.policies.base import INFORMATION
 
     rows = []
     for name in POLICIES:
         policy = POLICIES.get(name)
         information = getattr(policy, "information", "")
-        rows.append((name, {"knows": _INFORMATION.get(information, ""), "about": _first_line(policy)}))
+        rows.append((name, {"knows": INFORMATION.get(information, ""), "about": _first_line(policy)}))
     return rows
 
 

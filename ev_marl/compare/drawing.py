@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter
 
 GREEN, ORANGE, BLUE, INK, GREY, PALE = "#009E73", "#D55E00", "#0072B2", "#222222", "#767676", "#D9D9D9"
 HALO = [effects.withStroke(linewidth=3.5, foreground="white")]
+NEAR_PU = 0.02  # a limit that no voltage comes this near to is not drawn
 
 
 def label_hours(axes: Axes, horizon_h: float, first_hour: float, most: int = 9) -> None:

@@ -20,12 +20,13 @@ from ev_marl.compare.drawing import BLUE, GREEN, GREY, HALO, INK, ORANGE, PALE, 
 from ev_marl.compare.grid_figure import draw_grid
 from ev_marl.compare.table import title
 from ev_marl.compare.text import fold, percent
+from ev_marl.policies.base import INFORMATION
 
-_LOWEST_SCORE = -0.25  # the ranking's axis ends here; what is lower is marked at its edge
+LOWEST_SCORE = -0.25  # the axis of a ranking ends here; what is lower is marked at its edge
 LONGEST_LABEL = 40  # letters of a policy's name in one line of the ranking
 _CHARACTER = 0.016  # width of a bold letter as a share of the power panel
 MARKERS = {"own": "o", "messages": "^", "site": "s", "future": "D"}
-SHAPES = {"own": "● own station", "messages": "▲ messages", "site": "■ whole site", "future": "◆ whole future"}
+SHAPES = {key: f"{shape} {INFORMATION[key]}" for key, shape in zip(MARKERS, "●▲■◆", strict=True)}
 
 
 def draw_report(comparison: Comparison) -> bytes:
@@ -132,7 +133,7 @@ def _draw_ranking(axes: Axes, comparison: Comparison, rows: list[PolicySummary],
     """Scores with intervals, best at the top; training seeds as small dots."""
     places = np.arange(len(rows))[::-1]
     known = [row.score for row in rows if not math.isnan(row.score)]
-    lowest = max(_LOWEST_SCORE, min([0.0, *known]))
+    lowest = max(LOWEST_SCORE, min([0.0, *known]))
     for at in (0.0, 1.0):
         axes.axvline(at, color=PALE, linewidth=1.2, zorder=0)
     for place, row in zip(places, rows, strict=True):

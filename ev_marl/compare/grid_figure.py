@@ -9,9 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ev_marl.compare.comparison import Comparison
-from ev_marl.compare.drawing import INK, draw_limits, label_hours, plain
-
-_NEAR_PU = 0.02  # a limit that no voltage comes this near to is not drawn
+from ev_marl.compare.drawing import INK, NEAR_PU, draw_limits, label_hours, plain
 
 
 def draw_grid(voltages: Axes, loadings: Axes, comparison: Comparison, day: int, colours: dict[str, str]) -> None:
@@ -43,9 +41,7 @@ def draw_grid(voltages: Axes, loadings: Axes, comparison: Comparison, day: int, 
         for line_pu in (low_pu, high_pu):
             voltages.stairs(line_pu, edges, baseline=None, color=colour, linewidth=1.5)
         loadings.stairs(np.array(network.transformer_percent), edges, baseline=None, color=colour, linewidth=1.5)
-    draw_limits(
-        voltages, [at for at in (lowest, highest) if min(extremes) - _NEAR_PU <= at <= max(extremes) + _NEAR_PU]
-    )
+    draw_limits(voltages, [at for at in (lowest, highest) if min(extremes) - NEAR_PU <= at <= max(extremes) + NEAR_PU])
     draw_limits(loadings, [grid.limits.transformer])
     loadings.set_ylim(bottom=0.0)
     voltages.set_title("Lowest and highest voltage [p.u.]", loc="left", fontsize=10.5, color=INK)

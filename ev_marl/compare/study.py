@@ -25,12 +25,11 @@ from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.reading import Document, read_document
 from ev_marl.scenario.schema import CoordinatorChoice, Name
 from ev_marl.scenario.schema.policies import policy_name
-from ev_marl.scenario.units import WHOLE
+from ev_marl.scenario.units import WHOLE, Count
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.support.errors import EvMarlError
 from ev_marl.support.registry import is_own_code
 
-Count = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
 TUNED = ", tuned"
 
 

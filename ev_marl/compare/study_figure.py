@@ -14,11 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from ev_marl.compare.drawing import BLUE, GREY, INK, ORANGE, PALE, plain
-from ev_marl.compare.figure import LONGEST_LABEL, MARKERS, SHAPES
+from ev_marl.compare.figure import LONGEST_LABEL, LOWEST_SCORE, MARKERS, SHAPES
 from ev_marl.compare.studying import CaseResult, StudyResult
 from ev_marl.compare.text import fold, percent
 
-_LOWEST_SCORE = -0.25  # the axis ends here; what is lower is marked at its edge
 _COLUMNS = 2
 
 
@@ -51,7 +50,7 @@ def _draw_case(axes: Axes, case: CaseResult, most: int) -> None:
     rows = case.summaries()
     seeds = {row.policy: row for row in case.comparison.seed_table()}
     known = [row.score for row in rows.values() if not math.isnan(row.score)]
-    lowest = max(_LOWEST_SCORE, min([0.0, *known]))
+    lowest = max(LOWEST_SCORE, min([0.0, *known]))
     baseline = case.baseline
     if not math.isnan(rows[baseline].score):
         axes.axvline(rows[baseline].score, color=ORANGE, linewidth=1.0, linestyle=(0, (4, 3)), zorder=0)

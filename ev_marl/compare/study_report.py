@@ -18,8 +18,8 @@ from ev_marl.compare.day import OPTIMUM
 from ev_marl.compare.report import results_table, summary_rows
 from ev_marl.compare.study_figure import draw_study
 from ev_marl.compare.studying import CaseResult, StudyResult
-from ev_marl.compare.table import INFORMATION
 from ev_marl.compare.text import number, percent, signed
+from ev_marl.policies.base import INFORMATION
 from ev_marl.support.files import write_atomically
 
 RESULTS, SUMMARY, REPORT, PICTURE = "results.parquet", "summary.csv", "study.md", "study.png"

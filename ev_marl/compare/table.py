@@ -22,9 +22,9 @@ from ev_marl.compare.grid_notes import grid_notes
 from ev_marl.compare.prices_of import price_of
 from ev_marl.compare.statistics import PairedDifference
 from ev_marl.compare.text import fold, number, percent, signed
+from ev_marl.policies.base import INFORMATION
 from ev_marl.policies.make import read_learned
 
-INFORMATION = {"own": "own station", "messages": "messages", "site": "whole site", "future": "whole future"}
 PLAN_TOLERANCE = 1e-3  # of the score: below this, the coordinator changes the plan [-]
 BOUND_TOLERANCE = 1e-6  # of the bound: from this gap on, bound and plan are told apart [-]
 

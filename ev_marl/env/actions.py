@@ -21,15 +21,16 @@ from ev_marl.planning.own_plan import own_plans
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.planning.worth import Worth, own_prices
 from ev_marl.scenario import scenario_value
-from ev_marl.scenario.schema import Bid, BidOptions, Levels, Scenario
+from ev_marl.scenario.schema import Action, Bid, BidOptions, Levels, Scenario
+from ev_marl.scenario.schema.action import ActionName
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.state import State
 from ev_marl.site import Site
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import ActionError
 
-Kind = Literal["continuous", "fraction", "bid", "levels"]
-ActionLike = Literal["continuous", "fraction", "bid"] | int | Sequence[float] | Mapping[str, Any] | Levels | Bid
+Kind = ActionName | Literal["levels"]
+ActionLike = Action | int | Sequence[float] | Mapping[str, Any]
 """A kind of action as in a scenario file, or just the levels."""
 
 
@@ -371,10 +372,9 @@ class ActionCoder:
         return f"actions cannot be read: {actions!r}"
 
 
-def _kind(kind: ActionLike) -> Literal["continuous", "fraction"] | Levels | Bid:
+def _kind(kind: ActionLike) -> Action:
     if isinstance(kind, Levels | Bid):
         return kind
     levels = isinstance(kind, Integral) or (isinstance(kind, Sequence) and not isinstance(kind, str))
-    checked: Literal["continuous", "fraction", "bid"] | Levels | Bid
-    checked = scenario_value("action", {"levels": kind} if levels else kind)
+    checked: Action = scenario_value("action", {"levels": kind} if levels else kind)
     return Bid(bid=BidOptions()) if checked == "bid" else checked

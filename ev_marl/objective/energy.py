@@ -12,8 +12,8 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression, Term
-from ev_marl.objective.meter import Metering, mean_price
-from ev_marl.scenario.schema import Scenario
+from ev_marl.objective.meter import mean_price
+from ev_marl.scenario.schema import Metering, Scenario
 from ev_marl.simulation.flow import Flow
 from ev_marl.support.compiled import kernel
 

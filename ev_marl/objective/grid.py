@@ -14,8 +14,8 @@ import numpy as np
 
 from ev_marl.grid.loop.flow import GridFlow
 from ev_marl.objective.base import TERMS, DayModel, Expression, GridModel, Term, Variables
-from ev_marl.objective.split import ShareRule, split_cost
-from ev_marl.scenario.schema import Scenario
+from ev_marl.objective.split import split_cost
+from ev_marl.scenario.schema import Scenario, ShareRule
 from ev_marl.simulation.flow import Flow
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import ObjectiveError

@@ -7,14 +7,9 @@ site's marginal prices at a base load (blocks, own plans, messages) asks `margin
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from ev_marl.support.compiled import kernel
-
-Metering = Literal["site", "port"]
-"""Where energy is billed: at the site's connection, or at each port by a contract of its own."""
 
 
 def marginal_prices(

@@ -11,8 +11,8 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression, Term
-from ev_marl.objective.split import ShareRule, split_cost
-from ev_marl.scenario.schema import Scenario
+from ev_marl.objective.split import split_cost
+from ev_marl.scenario.schema import Scenario, ShareRule
 from ev_marl.simulation.flow import Flow
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
+from ev_marl.scenario.schema import ShareRule
 from ev_marl.site.arrays import SiteArrays
-
-ShareRule = Literal["equal", "responsibility"]
 
 
 def equal_shares(site: SiteArrays) -> np.ndarray:

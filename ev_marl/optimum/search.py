@@ -20,7 +20,14 @@ from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.relaxation import GridRelaxation
 from ev_marl.optimum.model import PyomoDay
 from ev_marl.optimum.solvers import Answer, make_solver
-from ev_marl.planning.programme.cuts import ConvexCuts, ConvexFunctions, ExclusiveCuts, TaperCuts
+from ev_marl.planning.programme.cuts import (
+    BOTH_KW2,
+    HULL_TOLERANCE,
+    ConvexCuts,
+    ConvexFunctions,
+    ExclusiveCuts,
+    TaperCuts,
+)
 from ev_marl.planning.programme.rows import Rows
 from ev_marl.policies.plan import Plan
 from ev_marl.site.arrays import SiteArrays
@@ -28,8 +35,6 @@ from ev_marl.support.errors import SolverError
 from ev_marl.world.track import Track
 
 TAPER_TOLERANCE_KWH = 1e-7
-HULL_TOLERANCE = 1e-7
-BOTH_KW2 = 1e-6  # product of two powers of which one should be 0
 MIXED_INTEGER_MARGIN = 1e-9  # relative; subtracted from a solver's own bound for its feasibility tolerances
 _MOST_ROUNDS = 200
 _STALLED = 3  # rounds with the network must together improve the cost by more than this share, else the search ends

@@ -19,9 +19,10 @@ from ev_marl.objective import Objective
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.outcome import Outcome, better_of, grid_report, outcome_of
 from ev_marl.optimum.replay import RoundedPlanPolicy, replay
-from ev_marl.optimum.search import BOTH_KW2, Search
+from ev_marl.optimum.search import Search
 from ev_marl.optimum.solution import Certificate, Looseness, Seconds, Solution
 from ev_marl.planning.programme.check import check_expressions
+from ev_marl.planning.programme.cuts import BOTH_KW2
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import OptionError

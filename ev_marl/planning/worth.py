@@ -11,12 +11,13 @@ import numpy as np
 
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
-from ev_marl.objective.meter import Metering, marginal_prices
+from ev_marl.objective.meter import marginal_prices
 from ev_marl.objective.tariff import DriverTariff
 from ev_marl.objective.terminal import TerminalValue
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.planning.outlook import Outlook, Present
+from ev_marl.scenario.schema import Metering
 from ev_marl.support.compiled import kernel
 
 RATES = np.dtype([("wear_per_kwh", "f8"), ("unmet_per_kwh", "f8"), ("end_per_kwh", "f8")])

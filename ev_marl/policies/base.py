@@ -27,6 +27,13 @@ from ev_marl.world.track import Track
 from ev_marl.world.world import World
 
 Information = Literal["own", "messages", "site", "future"]
+INFORMATION: dict[str, str] = {
+    "own": "own station",
+    "messages": "messages",
+    "site": "whole site",
+    "future": "whole future",
+}
+"""In words, for tables."""
 
 
 @dataclass(slots=True)

@@ -26,6 +26,8 @@ DESCRIPTION, WEIGHTS = "policy.json", "weights.npz"
 SITE = "site"  # the one network, and the one agent, of central training
 MOST_BYTES = 50_000_000  # of a description
 
+Agents = Literal["shared", "by_type", "central"]
+Activation = Literal["tanh", "relu", "silu"]
 Layers = list[tuple[np.ndarray, np.ndarray]]
 
 
@@ -43,7 +45,7 @@ class PolicyFile(BaseModel):
     """Name of the scenario that it was trained on."""
     coordinator: str
     """Under which it was trained."""
-    agents: Literal["shared", "by_type", "central"]
+    agents: Agents
     observation: list[Any]
     """Blocks that it observes."""
     action: Any
@@ -56,7 +58,7 @@ class PolicyFile(BaseModel):
     """Numbers in the answer of a network."""
     n_levels: PositiveInt | None
     """Levels of each number, where actions are levels."""
-    activation: Literal["tanh", "relu", "silu"]
+    activation: Activation
 
 
 def _relu(x: np.ndarray) -> np.ndarray:

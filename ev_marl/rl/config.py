@@ -13,14 +13,15 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, Tag, model_serializer, model_validator
 
 from ev_marl.env.blocks import BLOCKS
+from ev_marl.policies.learned import Activation, Agents
 from ev_marl.scenario.base import FileModel, Model, choice, fault
 from ev_marl.scenario.checks import unknown_name
 from ev_marl.scenario.loader import validate_document
 from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.reading import Document, find_file, merge, read_document, read_setting
-from ev_marl.scenario.schema import Action, Block, Levels
+from ev_marl.scenario.schema import NAME_PATTERN, Action, Block, Levels
 from ev_marl.scenario.schema.observation import blocks_named
-from ev_marl.scenario.units import NUMBER, WHOLE
+from ev_marl.scenario.units import NUMBER, WHOLE, Count
 from ev_marl.simulation.coordinators import COORDINATORS
 from ev_marl.support.package import shipped_files
 from ev_marl.support.registry import is_own_code
@@ -29,7 +30,6 @@ WHAT = "training file"
 _OTHERS = "study"  # names of the other files in that folder begin with this
 
 Positive = Annotated[float, Field(gt=0), NUMBER]
-Count = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
 Units = Annotated[int, Field(ge=1, le=16_384), WHOLE]
 Share = Annotated[float, Field(ge=0, le=1), NUMBER]
 Days = Annotated[int, Field(ge=0), WHOLE]
@@ -52,7 +52,7 @@ class NeuralNetwork(Model):
     """Units of each hidden layer."""
     critic_hidden: Annotated[tuple[Units, ...], Field(min_length=1, max_length=16)] | None = None
     """Units of the critic's hidden layers; by default as `hidden`."""
-    activation: Literal["tanh", "relu", "silu"] = "tanh"
+    activation: Activation = "tanh"
     """Between layers."""
     initial_std: Positive = 0.5
     """Standard deviation of a continuous action at the start; actions are in [−1, 1] [-]."""
@@ -190,14 +190,14 @@ class Validation(Model):
 class TrainingConfig(FileModel):
     """A training configuration."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
     """Name of the results."""
     description: str = ""
     """What it is for, in a sentence."""
     algorithm: Literal["ppo", "dqn"] = "ppo"
     """RLlib's algorithm: `ppo` learns from each day once; `dqn` learns from a replay buffer and chooses among
     levels."""
-    agents: Literal["shared", "by_type", "central"] = "shared"
+    agents: Agents = "shared"
     """`shared`: one policy that every station runs on its own observation; `by_type`: one for each type of station;
     `central`: one agent that observes the whole site and controls all ports."""
     critic: Literal["own", "state"] = "own"

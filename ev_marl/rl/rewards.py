@@ -8,8 +8,6 @@ No action changes that value, so the optimal policies stay the same, but credit 
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from ev_marl.env.blocks import Plans
@@ -92,7 +90,7 @@ class TrainingReward:
         self._config, self._outlook = config, outlook
         self._plans = plans if config.shaping == "plan" else None
         self._worth = worth
-        self._shaping: Literal["none", "plan", "unmet"] = config.shaping
+        self._shaping = config.shaping
         if config.shaping == "unmet":  # energy that can no longer be delivered costs; energy itself is free
             self._worth = Worth(0.0, 0.0, worth.unmet_per_kwh)
         self._prices: tuple[np.ndarray, np.ndarray] | None = None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+Fill = Literal["previous_day", "interpolate"]
+"""What to do where a file lacks a price."""
+
 GridCoordinator = Literal["curtail", "none"]
 """Who keeps the limits of the network."""
 

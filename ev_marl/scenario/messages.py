@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ev_marl.scenario.problems import MOST_PROBLEMS, KeyPath, Problem
 from ev_marl.scenario.reading import Document
-from ev_marl.scenario.schema import CURRENCY_PATTERN, NAME_PATTERN, TYPE_PATTERN
+from ev_marl.scenario.schema.patterns import PATTERNS
 from ev_marl.support.registry import did_you_mean
 from ev_marl.support.values import shown
 
@@ -34,11 +34,6 @@ _EXPECTED = {
     "tuple_type": "a list",
     "dict_type": "a mapping",
     "invalid_key": "keys that are text",
-}
-_PATTERNS = {
-    NAME_PATTERN: "a letter, then letters, digits, `-` and `_`",
-    TYPE_PATTERN: "lower-case letters only, such as ac",
-    CURRENCY_PATTERN: "three capital letters, such as EUR",
 }
 
 
@@ -81,7 +76,7 @@ def _problem(details: ErrorDetails, root: type[BaseModel], document: Document) -
             keys = [key for expected in list(_models_at(model, path).values())[:1] for key in expected.model_fields]
             message = f"{found}; expected a mapping with keys among {', '.join(keys)}"
         case "string_pattern_mismatch":
-            message = f"{found}; expected {_PATTERNS.get(str(context['pattern']), context['pattern'])}"
+            message = f"{found}; expected {PATTERNS.get(str(context['pattern']), context['pattern'])}"
         case kind if kind in _EXPECTED:
             message = f"{found}; expected {_EXPECTED[kind].format(**context)}"
         case kind if kind.startswith("date_"):

@@ -17,7 +17,8 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import WithJsonSchema
 
 from ev_marl.scenario.loader import shipped_scenarios
-from ev_marl.scenario.schema import CURRENCY_PATTERN, NAME_PATTERN, TYPE_PATTERN, Scenario
+from ev_marl.scenario.schema import Scenario
+from ev_marl.scenario.schema.patterns import PATTERNS
 from ev_marl.scenario.sizes import DEEPEST_SITE, MOST_CELLS, MOST_GROUPS, MOST_PORTS, MOST_SESSIONS, MOST_STEPS
 from ev_marl.scenario.units import FIRST_DAY, LAST_DAY, fraction
 from ev_marl.scenario.yaml_text import MOST_VALUES
@@ -67,11 +68,6 @@ This is the shipped scenario `tiny`:
 """
 
 _PLAIN: dict[Any, str] = {str: "text", float: "number", int: "whole number", bool: "`true` or `false`"}
-_PATTERNS = {
-    NAME_PATTERN: "name: a letter, then letters, digits, `-`, `_`",
-    TYPE_PATTERN: "lower-case letters",
-    CURRENCY_PATTERN: "three capital letters",
-}
 
 
 def scenario_reference() -> str:
@@ -176,7 +172,7 @@ def _allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         return "mapping"
     pattern = next((item.pattern for item in metadata if getattr(item, "pattern", None)), None)
     if pattern is not None:
-        return _PATTERNS.get(pattern, f"text like `{pattern}`")
+        return PATTERNS.get(pattern, f"text like `{pattern}`")
     plain = _PLAIN.get(annotation, getattr(annotation, "__name__", str(annotation)))
     bounds = _bounds(metadata)
     return f"{plain}, {bounds}" if bounds else plain

@@ -151,6 +151,7 @@ NUMBER = BeforeValidator(number)
 """Takes a number without a unit: no text, no Boolean."""
 WHOLE = BeforeValidator(whole)
 """Takes a whole number: no text, no Boolean."""
+Count = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
 Day = Annotated[date, BeforeValidator(_day)]
 """A day, such as 2023-05-15."""
 

@@ -6,4 +6,3 @@ from typing import Literal
 
 Dataset = Literal["acn", "elaadnl", "csv", "prices"]
 Wish = Literal["delivered", "requested"]  # which energy of a recorded session its driver wanted
-Fill = Literal["previous_day", "interpolate"]  # of missing prices

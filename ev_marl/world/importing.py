@@ -15,11 +15,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from ev_marl.scenario import Scenario, as_scenario
+from ev_marl.scenario.choices import Fill
 from ev_marl.scenario.clock import zone_of
 from ev_marl.site.site import Site
 from ev_marl.support.errors import DataError, TrackError
 from ev_marl.support.registry import did_you_mean
-from ev_marl.world.choices import Dataset, Fill, Wish
+from ev_marl.world.choices import Dataset, Wish
 from ev_marl.world.parking import draw_visitors, park
 from ev_marl.world.prices import FilePrices
 from ev_marl.world.readers.acn import read_acn

@@ -18,8 +18,7 @@ from ev_marl.site.charge_curve import energy_after, taper_time_h
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import SiteError
 from ev_marl.world.session_table import session_table
-
-LEAST_SOC_ON_ARRIVAL = 0.05  # nobody arrives with less; assumption
+from ev_marl.world.sessions import LEAST_SOC_ON_ARRIVAL
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from ev_marl.support.registry import Registry
 from ev_marl.world.calibration import figures
 from ev_marl.world.hours import HourGrid
 
+LEAST_SOC_ON_ARRIVAL = 0.05  # nobody arrives with less; assumption
+
 
 @dataclass(frozen=True)
 class Arrivals:
@@ -74,8 +76,8 @@ def check_arrivals(arrivals: Arrivals, model: str) -> None:
         fault = "a stay that is not above 0 h"
     elif not (np.isfinite(wanted_kwh) & (wanted_kwh >= 0.0)).all():
         fault = "a wish below 0 kWh or without a value"
-    elif not 0.05 < low <= high <= 1.0:
-        fault = f"a target state of charge from {low} to {high}; it must lie between 0.05 and 1"
+    elif not LEAST_SOC_ON_ARRIVAL < low <= high <= 1.0:
+        fault = f"a target state of charge from {low} to {high}; it must lie between {LEAST_SOC_ON_ARRIVAL} and 1"
     if fault is not None:
         raise DataError(f"session model '{model}' gave {fault}")
 

@@ -9,7 +9,8 @@ import typer
 
 from ev_marl.cli.options import Trust
 from ev_marl.cli.output import say
-from ev_marl.world.choices import Dataset, Fill, Wish
+from ev_marl.scenario.choices import Fill
+from ev_marl.world.choices import Dataset, Wish
 
 EXAMPLES = (
     "ev-marl track import acn acn-caltech.json --site workplace --out tracks/",

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ev_marl.grid.loop.limits import Bounds
+from ev_marl.grid.loop.slopes import STEP_KW
 from ev_marl.grid.solvers.base import PowerFlow, put_rows, take_rows
 from ev_marl.simulation.coordinators.base import Request
 from ev_marl.simulation.coordinators.proportional import Proportional
 from ev_marl.support.compiled import kernel
 
 ROUNDS = 6  # of linearising; a round takes one more power flow for each charger bus
-_STEP_KW = 0.5  # of the difference quotients
 _INSIDE = 20.0  # tolerances by which the linear model aims inside a limit, since voltages are concave in power
 _UNMOVED = 0.01  # tolerances: what all charging moves by less, such as a slack bus, is moved by rounding errors alone
 _SWEEPS = 200  # of the projection, at most
@@ -245,7 +245,7 @@ class Curtail:
         """
         slopes = np.zeros((*excess.shape, charger_kw.shape[1]))
         row, bus = np.nonzero(charger_kw)
-        step_kw = -_STEP_KW * np.sign(charger_kw[row, bus])
+        step_kw = -STEP_KW * np.sign(charger_kw[row, bus])
         moved = charger_kw[row]
         moved[np.arange(len(row)), bus] += step_kw
         change = bounds.rows(row).stacked_excess(solve(rows[row], moved)) - excess[row]

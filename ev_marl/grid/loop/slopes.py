@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-STEP_KW = 0.5
+STEP_KW = 0.5  # of the difference quotients
 
 
 def moved_powers(charger_kw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

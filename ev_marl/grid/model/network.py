@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ev_marl.grid.model.sources import Net, name_of, opened, simbench_code
-from ev_marl.grid.model.spec import NetworkSpec
+from ev_marl.grid.model.spec import OTHER_ELEMENTS, NetworkSpec
 from ev_marl.grid.model.tables import faults, shortened
 from ev_marl.scenario.schema.grid import AddedPv, BusName, Grid
 from ev_marl.support.errors import NetworkError
@@ -26,8 +26,7 @@ import pandapower  # after the line that says how to install it
 import pandapower.topology
 
 _TABLES = (  # what a power flow depends on, for the fingerprint
-    "bus", "line", "trafo", "trafo3w", "load", "sgen", "storage", "gen", "ext_grid", "switch", "shunt", "ward",
-    "xward", "impedance", "motor", "dcline", "asymmetric_load", "asymmetric_sgen", "svc", "ssc", "tcsc", "vsc",
+    "bus", "line", "trafo", "trafo3w", "load", "sgen", "storage", "gen", "ext_grid", "switch", *OTHER_ELEMENTS,
     "trafo_characteristic_table", "shunt_characteristic_table",
 )  # fmt: skip
 _NEEDED = {  # columns without which there is no power flow

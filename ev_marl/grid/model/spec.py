@@ -9,6 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+OTHER_ELEMENTS = (
+    "shunt", "ward", "xward", "impedance", "motor", "dcline", "asymmetric_load", "asymmetric_sgen", "svc", "ssc",
+    "tcsc", "vsc",
+)  # fmt: skip
+"""pandapower's tables of elements that few networks have."""
+
 
 @dataclass(frozen=True)
 class NetworkSpec:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.model.paths import charger_paths
+from ev_marl.grid.model.spec import OTHER_ELEMENTS
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.grid.solvers.checks import Differences, differences
 from ev_marl.grid.solvers.choose import SELF_CHECK_STATES
@@ -21,10 +22,7 @@ from ev_marl.world.track import Track
 if TYPE_CHECKING:
     from ev_marl.grid.model.network import Network
 
-_OTHERS = (
-    "gen", "trafo3w", "shunt", "ward", "xward", "impedance", "motor", "dcline", "asymmetric_load", "asymmetric_sgen",
-    "svc", "ssc", "tcsc", "vsc",
-)  # fmt: skip
+_OTHERS = ("gen", "trafo3w", *OTHER_ELEMENTS)
 
 
 @dataclass(frozen=True)

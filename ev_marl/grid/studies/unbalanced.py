@@ -18,6 +18,7 @@ import pandapower
 from pandapower.auxiliary import LoadflowNotConverged
 
 from ev_marl.grid.model.network import Network
+from ev_marl.grid.model.spec import OTHER_ELEMENTS
 from ev_marl.grid.solvers.base import LOWEST_PU
 from ev_marl.grid.solvers.internals import follows_voltage, with_tap_positions
 from ev_marl.support.errors import NetworkError
@@ -25,9 +26,8 @@ from ev_marl.support.errors import NetworkError
 PHASES = ("a", "b", "c")
 HIGHEST_PU = 1.5  # beyond this, a result is no solution
 LOW_VOLTAGE_KV = 1.0  # up to here, loads stand between a phase and neutral
-_UNKNOWN = (  # what `runpp_3ph` leaves out, or has no zero sequence of
-    "gen", "trafo3w", "shunt", "ward", "xward", "impedance", "motor", "dcline", "svc", "ssc", "tcsc", "vsc",
-)  # fmt: skip
+# What `runpp_3ph` leaves out, or has no zero sequence of.
+_UNKNOWN = [table for table in ("gen", "trafo3w", *OTHER_ELEMENTS) if not table.startswith("asymmetric_")]
 _ONE_GROUP = re.compile(r"\b(Dyn|Yzn|YNyn|Yy|Yd|Dy|Dd)\d{0,2}\b")
 _LINE = {"r0_ohm_per_km": ("r_ohm_per_km", 4.0), "x0_ohm_per_km": ("x_ohm_per_km", 4.0)}
 _TRANSFORMER = {"mag0_percent": 100.0, "mag0_rx": 0.0, "si0_hv_partial": 0.9}

@@ -9,10 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ev_marl.compare.drawing import BLUE, GREY, INK, ORANGE, draw_limits, plain
+from ev_marl.compare.drawing import BLUE, GREY, INK, NEAR_PU, ORANGE, draw_limits, plain
 from ev_marl.grid.studies.year import Year
 
-_NEAR_PU = 0.02  # a limit that no voltage comes this near to is not drawn
 _TICKS_H = (0, 6, 12, 18, 24)
 
 
@@ -29,7 +28,7 @@ def draw_durations(year: Year) -> bytes:
     for values, colour in ((series.idle_highest_pu, GREY), (series.highest_pu, BLUE)):
         axes[0].plot(hours, np.sort(_finite(values))[::-1], color=colour, linewidth=1.6)
     sound = ~series.failed
-    seen = (series.lowest_pu[sound].min() - _NEAR_PU, series.highest_pu[sound].max() + _NEAR_PU)
+    seen = (series.lowest_pu[sound].min() - NEAR_PU, series.highest_pu[sound].max() + NEAR_PU)
     draw_limits(axes[0], [limit for limit in (low, high) if seen[0] <= limit <= seen[1]])
     _headline(axes[0], "Lowest (orange) and highest (blue) voltage [p.u.]")
     for at, kind in zip(axes[1:], kinds, strict=True):

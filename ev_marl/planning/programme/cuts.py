@@ -18,6 +18,8 @@ from ev_marl.site.charge_curve import energy_after
 
 FIRST_TANGENTS = 5  # of each convex function; more are added where a solution needs them
 TAPER_TANGENTS = 9  # added at once where a solution lies above F, so that few rounds are needed
+HULL_TOLERANCE = 1e-7  # of x/X + y/Y <= 1 [-]
+BOTH_KW2 = 1e-6  # product of two powers of which one should be 0
 
 
 def flow_slope(

@@ -15,6 +15,7 @@ import numpy as np
 from ev_marl.objective import Objective
 from ev_marl.planning.outlook.ahead import Ahead
 from ev_marl.planning.programme.arrays import ArrayDay
+from ev_marl.planning.programme.cuts import BOTH_KW2, HULL_TOLERANCE
 from ev_marl.planning.programme.limits import FurtherRows, PowerRows
 from ev_marl.planning.programme.rows import Rows
 from ev_marl.site.arrays import SiteArrays
@@ -22,8 +23,6 @@ from ev_marl.support.errors import SolverError
 from ev_marl.support.highs import make_highs
 
 MOST_ROUNDS = 50  # of adding tangents; each brings the curves closer
-HULL_TOLERANCE = 1e-7
-BOTH_KW2 = 1e-6  # product of two powers of which one should be 0
 CONVEX_TOLERANCE = 1e-4  # relative, of convex costs that are kept by tangents [-]
 _LOWER, _BASIC = int(highspy.HighsBasisStatus.kLower), int(highspy.HighsBasisStatus.kBasic)
 _STATUSES = np.array([highspy.HighsBasisStatus(value) for value in range(5)], dtype=object)

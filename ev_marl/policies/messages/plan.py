@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ev_marl.planning.booking import BASE_LOAD
 from ev_marl.planning.vehicles import ENERGY, HI, LO, Vehicles
 from ev_marl.planning.worth import worth_at_end
 from ev_marl.policies.base import StationView
 from ev_marl.policies.messages.one_vehicle import BUY, LEAST, MOST, N_ROWS, SELL, TURN, plan_vehicle
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.compiled import kernel
-
-BASE_LOAD = 2  # third row of the bill of a site: its base load
 
 
 @kernel

@@ -7,12 +7,12 @@ people who write scenarios. Quantities are plain numbers in the documented unit 
 from ev_marl.scenario.schema.action import Action, Bid, BidOptions, Levels
 from ev_marl.scenario.schema.coordinator import CoordinatorChoice, CoordinatorOptions
 from ev_marl.scenario.schema.grid import Grid
-from ev_marl.scenario.schema.objective import Objective, SetpointTracking
+from ev_marl.scenario.schema.objective import Objective, SetpointTracking, ShareRule
 from ev_marl.scenario.schema.observation import Block, BlockOptions, PricesBlock
 from ev_marl.scenario.schema.outlook import OutlookByKind, OutlookChoice, OutlookOptions, OutlookSource
 from ev_marl.scenario.schema.patterns import CURRENCY_PATTERN, NAME_PATTERN, TYPE_PATTERN, Name
 from ev_marl.scenario.schema.prices import PriceByHour, PriceConstant, PriceFile, PriceModel, Prices
-from ev_marl.scenario.schema.scenario import Scenario
+from ev_marl.scenario.schema.scenario import Metering, Scenario
 from ev_marl.scenario.schema.series import LimitByHour, LimitSeries, PowerByHour, PowerFile, PowerSeries
 from ev_marl.scenario.schema.sessions import Sessions
 from ev_marl.scenario.schema.site import BaseLoad, Group, LoadProfile, Pv, Stations
@@ -36,6 +36,7 @@ __all__ = [
     "LimitByHour",
     "LimitSeries",
     "LoadProfile",
+    "Metering",
     "Name",
     "Objective",
     "OutlookByKind",
@@ -55,6 +56,7 @@ __all__ = [
     "Scenario",
     "Sessions",
     "SetpointTracking",
+    "ShareRule",
     "Stations",
     "Vehicle",
     "Vehicles",

@@ -10,6 +10,8 @@ from ev_marl.scenario.base import Model, choice
 from ev_marl.scenario.sizes import MOST_LEVELS, MOST_STEPS
 from ev_marl.scenario.units import NUMBER, WHOLE, Fraction, NonNegativePrice, PositiveFraction, Price
 
+ActionName = Literal["continuous", "fraction", "bid"]
+
 
 class Levels(Model):
     """Discrete actions."""
@@ -80,8 +82,6 @@ class Bid(Model):
 
 
 Action = Annotated[
-    Annotated[Literal["continuous", "fraction", "bid"], Tag("<plain>")]
-    | Annotated[Levels, Tag("<levels>")]
-    | Annotated[Bid, Tag("<bid>")],
+    Annotated[ActionName, Tag("<plain>")] | Annotated[Levels, Tag("<levels>")] | Annotated[Bid, Tag("<bid>")],
     choice("`continuous`, `fraction`, `bid`, {levels: 5}, or {bid: {says: [adder]}}", "levels", "bid"),
 ]

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, Tag, field_validator, model_validat
 
 from ev_marl.scenario.base import Model, choice, fault
 from ev_marl.scenario.choices import GridCoordinator
+from ev_marl.scenario.schema.series import Profile
 from ev_marl.scenario.units import NUMBER, Fraction, Loading, PositiveFraction, Power, PowerFactor
 from ev_marl.support.values import shown
 
@@ -80,7 +81,7 @@ NetworkChoice = Annotated[
 class GridProfile(Model):
     """A typical shape; the network's own values are its peak."""
 
-    profile: Literal["office", "household", "retail", "flat"]
+    profile: Profile
     """Shape over the day and week."""
     noise: Fraction = 0.1
     """Standard deviation of each load about its profile, as a share of the profile [-]."""

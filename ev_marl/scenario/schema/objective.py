@@ -10,6 +10,8 @@ from ev_marl.scenario.base import Model
 from ev_marl.scenario.schema.series import PowerSeries
 from ev_marl.scenario.units import NUMBER, NonNegativePrice, PeakPrice
 
+ShareRule = Literal["equal", "responsibility"]
+
 
 class SetpointTracking(Model):
     """Follow a given charging power."""
@@ -64,7 +66,7 @@ class Objective(Model):
     """Cost of the energy that the network loses [currency/kWh]; needs `grid`."""
     peak_power: PeakPrice = 0.0
     """Cost of the highest power that the site draws in the episode, base load included [currency/kW]."""
-    split: Literal["equal", "responsibility"] = "responsibility"
+    split: ShareRule = "responsibility"
     """How shared terms (overload, tracking, peak) are split among the agents: evenly, or by who caused them."""
     extra: dict[str, dict[str, Any]] = {}
     """Terms of your own: module:Class and its keyword arguments."""

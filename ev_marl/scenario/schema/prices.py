@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Tag
 
 from ev_marl.scenario.base import Model, choice
+from ev_marl.scenario.choices import Fill
 from ev_marl.scenario.units import Fraction, Price
 
 
@@ -50,7 +51,7 @@ class PriceFile(Model):
     """ENTSO-E or Ember day-ahead file, relative to the scenario file; the format is detected."""
     area: str | None = None
     """Bidding zone or country, where the file has several."""
-    fill: Literal["previous_day", "interpolate"] | None = None
+    fill: Fill | None = None
     """What to do where the file lacks a price: take that of 24 hours before, or the straight line between its
     neighbours; left out: an error."""
     feed_in: Fraction = 1.0

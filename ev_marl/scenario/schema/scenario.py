@@ -25,6 +25,9 @@ from ev_marl.scenario.schema.vehicles import Vehicles
 from ev_marl.scenario.units import Day, Duration, PositiveDuration
 from ev_marl.support.registry import is_own_code
 
+Metering = Literal["site", "port"]
+"""Where energy is billed: at the site's connection, or at each port by a contract of its own."""
+
 
 class Scenario(FileModel):
     """One scenario: a site, what happens there, and what counts."""
@@ -57,7 +60,7 @@ class Scenario(FileModel):
     """Vehicle mix."""
     prices: Prices = PriceConstant(constant=0.25)
     """Energy prices."""
-    metering: Literal["site", "port"] | None = None
+    metering: Metering | None = None
     """Where energy is billed. `site`: at the grid connection, on base load, PV and vehicles together; the vehicles pay
     the difference that they make to the bill. `port`: each port by itself, as with contracts of its own. Left out:
     `site` where a group has base load or PV, else `port`."""
@@ -132,7 +135,7 @@ class Scenario(FileModel):
         return self
 
     @property
-    def billed_at(self) -> Literal["site", "port"]:
+    def billed_at(self) -> Metering:
         """Where energy is billed, by `metering` or by what stands behind the connection."""
         behind = any(group.base_load is not None or group.pv is not None for group in self.site.all_groups())
         return self.metering or ("site" if behind else "port")

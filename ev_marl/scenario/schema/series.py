@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, Tag
 
 from ev_marl.scenario.base import Model, choice
 from ev_marl.scenario.units import Power, SignedPower
+
+Profile = Literal["office", "household", "retail", "flat"]
 
 
 class PowerByHour(Model):

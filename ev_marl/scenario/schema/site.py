@@ -10,7 +10,7 @@ from pydantic import Field, Tag, model_validator
 from ev_marl.scenario.base import Model, choice, fault
 from ev_marl.scenario.schema.grid import Buses, BusName
 from ev_marl.scenario.schema.patterns import TYPE_PATTERN, Name
-from ev_marl.scenario.schema.series import _SERIES, LimitSeries, PowerByHour, PowerFile
+from ev_marl.scenario.schema.series import _SERIES, LimitSeries, PowerByHour, PowerFile, Profile
 from ev_marl.scenario.sizes import MOST_PORTS
 from ev_marl.scenario.units import NUMBER, WHOLE, Current, Efficiency, Fraction, Power, SignedPower, Voltage
 
@@ -18,7 +18,7 @@ from ev_marl.scenario.units import NUMBER, WHOLE, Current, Efficiency, Fraction,
 class LoadProfile(Model):
     """An inflexible load of a typical shape."""
 
-    profile: Literal["office", "household", "retail", "flat"]
+    profile: Profile
     """Shape over the day and week."""
     peak: Power
     """Highest value of the mean profile on a weekday [kW]."""

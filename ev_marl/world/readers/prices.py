@@ -18,9 +18,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from ev_marl.scenario.choices import Fill
 from ev_marl.support.errors import DataError
 from ev_marl.support.values import in_range, listed
-from ev_marl.world.choices import Fill
 from ev_marl.world.readers.text import in_utc, read_rows
 
 # Names of clocks in ENTSO-E headers and times, as zones that have those clock changes.
