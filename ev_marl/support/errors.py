@@ -62,6 +62,10 @@ class OptionError(EvMarlError, TypeError):
     """Options that a plug-in does not have; the message lists its options."""
 
 
+class ConformanceError(EvMarlError, AssertionError):
+    """A plug-in that breaks a rule of its protocol; the checks of `ev_marl.testing` raise it."""
+
+
 class NetworkError(EvMarlError, ValueError):
     """A network that cannot be loaded or solved, or a bus that it does not have."""
 

@@ -34,7 +34,7 @@ def check_block(factory: Callable[[], ObservationBlock], *, n_batch: int = 3, se
 
     Raises
     ------
-    AssertionError
+    ConformanceError
         If it breaks a rule; the message says which, at which step, and for which feature.
     """
     block = factory()

@@ -31,7 +31,7 @@ def check_coordinator(coordinator: Coordinator, *, n_sites: int = 40, n_batch: i
 
     Raises
     ------
-    AssertionError
+    ConformanceError
         If it breaks a rule by more than 1e-9 kW; the message says which, where, and by how much.
     """
     require(isinstance(coordinator, Coordinator), f"{coordinator!r} lacks name, enforces_limits or grant")

@@ -43,7 +43,7 @@ def check_policy(factory: Callable[[], Policy], *, n_batch: int = 3, seed: int =
 
     Raises
     ------
-    AssertionError
+    ConformanceError
         If it breaks a rule; the message says which, at which step, and where.
     """
     policy = factory()

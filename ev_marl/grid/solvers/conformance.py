@@ -1,4 +1,4 @@
-"""Whether a backend of anybody's can be relied on: a backend and its network in, an `AssertionError` out, or nothing.
+"""Whether a backend of anybody's can be relied on: a backend and its network in, a `ConformanceError` out, or nothing.
 
 pandapower is the reference; it is loaded when the check runs.
 """
@@ -13,6 +13,7 @@ import numpy as np
 
 from ev_marl.grid.solvers.base import GridBackend, Injections, PowerFlow
 from ev_marl.grid.solvers.checks import compare, solvable_states, tolerances
+from ev_marl.support.errors import ConformanceError
 
 if TYPE_CHECKING:
     from ev_marl.grid.model.network import Network
@@ -57,7 +58,7 @@ def check_grid_backend(
 
     Raises
     ------
-    AssertionError
+    ConformanceError
         If it breaks a rule; the message says which, and by how much.
     """
     from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend  # noqa: PLC0415  heavy, and optional
@@ -184,7 +185,7 @@ def _results() -> list[str]:
 
 def _require(holds: bool, message: str) -> None:
     if not holds:
-        raise AssertionError(message)
+        raise ConformanceError(message)
 
 
 def _require_same(values: np.ndarray, expected: np.ndarray, most: float, where: str) -> None:
