@@ -147,7 +147,8 @@ class Term(Protocol):
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """Write the cost of the step at each port to `out`, float64, shape (n_batch, n_ports) [currency].
 
-        Shared costs are split among the ports so that they sum to the cost exactly.
+        `out` comes in as zeros; for the terms of this package, with the numbers of an earlier step. Shared costs are
+        split among the ports so that they sum to the cost exactly.
         """
         ...
 

@@ -118,6 +118,7 @@ class Objective:
         self.terms: tuple[Term, ...] = tuple(terms)
         self.names: tuple[str, ...] = tuple(term.name for term in self.terms)
         self.limits_are_hard = limits_are_hard
+        self._own = [type(term) not in BUILT_IN for term in self.terms]  # these need not write every cost
         self._seldom = [term if isinstance(term, Seldom) else None for term in self.terms]
         if len(set(self.names)) < len(self.names):
             raise ObjectiveError(f"objective terms must have different names, got {', '.join(self.names)}")
@@ -188,6 +189,8 @@ class Objective:
         """Compute what is due; what was due before and is not any more is cleared once."""
         by_port, counts = costs.by_port, costs.counts
         for i, seldom in enumerate(self._seldom):
+            if self._own[i]:
+                by_port[i] = 0.0
             if seldom is None:
                 self.terms[i].cost(flow, by_port[i])
             elif seldom.due(flow):

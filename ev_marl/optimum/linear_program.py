@@ -43,7 +43,8 @@ class LinearProgram:
     numbered : sequence of Pyomo variables, optional
         The variables of `stated`, by number.
     stated : mapping, optional
-        Rows that the model does not have yet, by the name of the constraint. They come first.
+        Rows that the model does not have yet, by the name of its constraint, which is indexed and has no rows. They
+        come first.
 
     Attributes
     ----------
@@ -139,12 +140,11 @@ class LinearProgram:
         """
         model, constraints = self.model, self._constraints
         for name, named in self.stated.items():
-            if len(named.rows) and model.component(name) is None:
-                first = self.first_row[name]
-                bounded = {key: self._bounded(first + k) for k, key in enumerate(named.index)}
-                component = pyo.Constraint(list(bounded), rule=lambda _, *key, b=bounded: b[key if key[1:] else key[0]])
-                model.add_component(name, component)
-                constraints[first : first + len(bounded)] = component.values()
+            component, first = model.component(name), self.first_row[name]
+            for k, key in enumerate(named.index):
+                if constraints[first + k] is None:
+                    component[key] = self._bounded(first + k)
+                    constraints[first + k] = component[key]
         constraints.extend(model.cuts.add(self._bounded(row)) for row in range(len(constraints), len(self.row_lower)))
         return constraints
 

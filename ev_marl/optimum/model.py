@@ -1,15 +1,17 @@
 """The Pyomo model of one day, known in advance: the least cost of the team.
 
 Site, track and objective come in, a Pyomo `ConcreteModel` for any Pyomo solver goes out. It states the `Programme` of
-the day. Rows that are valid for every policy but rarely needed (tangents of the taper, of convex costs) are added by
-`cuts` when a solution violates them. Every variable has finite bounds, so that every set of multipliers gives a finite
-bound.
+the day: variables, terms and cost at once; the rows of the physics, which are known as arrays, when `PyomoDay.whole` or
+a solver that reads the model asks for them. Rows that are valid for every policy but rarely needed (tangents of the
+taper, of convex costs) are added by `cuts` when a solution violates them. Every variable has finite bounds, so that
+every set of multipliers gives a finite bound.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -62,8 +64,10 @@ class PyomoDay(Programme):
     Attributes
     ----------
     model : pyomo.environ.ConcreteModel
-        Variables `charge`, `discharge`, `energy`, `shortfall`; constraints of terms; `cost`. The physics stay arrays
-        until `LinearProgram.complete_model` states them.
+        Variables `charge`, `discharge`, `energy`, `shortfall`; `cost`, with the variables and constraints of terms. The
+        constraints of the physics are there, without rows until `whole` states them.
+    physics : dict of str to Stated
+        Rows of the constraints `balance`, `owed` and, if group limits are constraints, `group_limit`.
     exclusive : list of (first, second, weight)
         Pairs of variables of which one is 0: powers of the pairs of `two_way` first, then those added by terms. If a
         solution has both, the first is the larger one where weight·first >= second.
@@ -99,14 +103,20 @@ class PyomoDay(Programme):
         self.exclusive: list[tuple[Variable, Variable, float]] = list(
             zip(self.charge[both], self.discharge[self.two_way], self.round_trip.tolist(), strict=True)
         )
-        self.limits_are_hard = objective.limits_are_hard
+        # What comes later has its name already, so that no variable of a term takes it.
+        self.physics = self._physics(objective.limits_are_hard)
+        for name in self.physics:
+            self.model.add_component(name, pyo.Constraint(pyo.Any))
+        self.model.cost = pyo.Objective(expr=0.0, sense=pyo.minimize)
+        self.model.cuts = pyo.ConstraintList()
+        self.model.first = pyo.VarList(domain=pyo.Binary)
+        self.model.dual = pyo.Suffix(direction=pyo.Suffix.IMPORT)
         occupied = np.bincount(self.pair_step, minlength=self.n_steps) > 0
         self.grid_terms = None if grid is None else GridTerms(grid, occupied, self.variables)
         self.grid = self.grid_terms
         self.model.term_rows = pyo.Constraint(pyo.Any)
         terms = [expression_of(term, self) for term in objective.terms]
-        self.model.cost = pyo.Objective(expr=sum(terms), sense=pyo.minimize)
-        self.model.cuts = pyo.ConstraintList()
+        self.model.cost.set_value(sum(terms))
 
     def go_one_way(self, first: np.ndarray) -> None:
         """Fix one variable of each exclusive pair to 0.
@@ -181,16 +191,30 @@ class PyomoDay(Programme):
         self.exclusive.extend((one, other, 1.0) for one, other in zip(first, second, strict=True))
         self.not_convex.append((name, len(first)))
 
+    @cached_property
     def program(self) -> LinearProgram:
-        """The day as arrays; the physics are the rows `balance`, `owed` and, where limits are hard, `group_limit`."""
+        """The day as arrays, made when it is first asked for."""
+        return LinearProgram(self.model, self._every, self.physics)
+
+    def whole(self) -> pyo.ConcreteModel:
+        """The model with the rows of the physics, to be read, extended, or solved by any solver.
+
+        Charging and discharging at once, and energy above the charge curve, are not excluded: `solve` adds what a
+        solution violates.
+        """
+        self.program.complete_model()
+        return self.model
+
+    def _physics(self, limits_are_hard: bool) -> dict[str, Stated]:
+        """Rows by the name of their constraint."""
         physics = {
             "balance": Stated(range(len(self.pairs)), self.balance()),
             "owed": Stated(self.owed_sessions.tolist(), self.owed()),
         }
-        if self.limits_are_hard:
+        if limits_are_hard:
             step, group, limits = self.group_limits()
             physics["group_limit"] = Stated(list(zip(step.tolist(), group.tolist(), strict=True)), limits)
-        return LinearProgram(self.model, self._every, physics)
+        return physics
 
     def _sums(self, rows: Rows) -> list[Expression]:
         """Σ value·column of each row as a Pyomo expression."""

@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import pyomo.environ as pyo
 from pyomo.common.gc_manager import PauseGC
 
 from ev_marl.objective import Objective
@@ -110,7 +109,7 @@ class Search:
             self.day = PyomoDay(site, track, objective, grid)
             if first is not None:
                 self.day.go_one_way(first)
-            self.program = self.day.program()
+            self.program = self.day.program
             self.taper = TaperCuts(self.day.pairs, self.day.step_h, self.program.columns(self.day.energy))
             self.exclusive = self._exclusive()
             self.convex = ConvexCuts(
@@ -230,8 +229,6 @@ class Search:
     def exclude(self, which: np.ndarray) -> None:
         """From now on, one of each given pair is 0, by a binary: x <= X·z, y <= Y·(1 − z)."""
         model, pairs, n = self.day.model, self.exclusive, int(which.sum())
-        if not self.mixed_integer:
-            model.first = pyo.VarList(domain=pyo.Binary)
         columns = self.program.add_binaries([model.first.add() for _ in range(n)])
         self._solver.add_binaries(columns)
         first_most, second_most = pairs.first_most[which], pairs.second_most[which]

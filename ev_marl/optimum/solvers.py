@@ -179,7 +179,6 @@ class PyomoSolver:
                 "installed (for example `pip install pyscipopt` for scip_direct, `pip install gurobipy` for "
                 "gurobi_direct, `apt install glpk-utils` for glpk). 'highs' comes with ev_marl."
             )
-        program.model.dual = pyo.Suffix(direction=pyo.Suffix.IMPORT)
 
     def add_rows(self, rows: Rows) -> None:
         """Nothing to do: the next solve completes the Pyomo model."""

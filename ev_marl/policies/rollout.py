@@ -23,6 +23,7 @@ from ev_marl.policies.base import (
     SiteView,
     StationView,
 )
+from ev_marl.simulation.battery import laxity_of_vehicles
 from ev_marl.simulation.days import vehicles_at
 from ev_marl.simulation.flow import Flow
 from ev_marl.simulation.simulator import Simulator
@@ -62,6 +63,10 @@ def make_view(
     present = Present.of(state, days.n_steps)
     buy_per_kwh, sell_per_kwh = outlook.prices(present.day, step)
     charging_per_kwh, discharging_per_kwh = own_prices(outlook, present, worth)
+    connected = state.session >= 0
+    vehicle = vehicles_at(outlook.stays, state.session, state.energy_kwh, step)
+    laxity_h = np.empty(connected.shape)
+    laxity_of_vehicles(step, days.step_h, vehicle, connected, laxity_h)
     own: dict[str, Any] = {
         "step": step,
         "n_steps": days.n_steps,
@@ -69,12 +74,12 @@ def make_view(
         "port_station": simulator.site.port_station,
         "port_charge_kw": simulator.site.port_charge_kw,
         "port_discharge_kw": simulator.site.port_discharge_kw,
-        "connected": state.session >= 0,
-        "vehicle": vehicles_at(outlook.stays, state.session, state.energy_kwh, step),
+        "connected": connected,
+        "vehicle": vehicle,
         "energy_kwh": state.energy_kwh.copy(),
         "lo_kw": state.lo_kw.copy(),
         "hi_kw": state.hi_kw.copy(),
-        "laxity_h": state.laxity_h.copy(),
+        "laxity_h": laxity_h,
         "buy_per_kwh": buy_per_kwh,
         "sell_per_kwh": sell_per_kwh,
         "charging_per_kwh": charging_per_kwh,

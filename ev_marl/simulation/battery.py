@@ -12,6 +12,35 @@ from ev_marl.support.compiled import kernel
 
 
 @kernel
+def laxity(step: int, step_h: float, stay: np.void, energy_kwh: float) -> float:
+    """Time left less time needed at full power for what is due [h]; of a vehicle with this energy [kWh]."""
+    needed_h: float = max(0.0, stay["due_kwh"] - energy_kwh) * stay["hours_per_kwh"]
+    left_h: float = (stay["deadline_step"] - step) * step_h
+    return left_h - needed_h
+
+
+@kernel
+def laxity_of_vehicles(
+    step: int, step_h: float, vehicles: np.ndarray, connected: np.ndarray, laxity_h: np.ndarray
+) -> None:
+    """Laxity of vehicles as in `days.vehicles_at`, which may be what their drivers declared; all shape (B, P).
+
+    Parameters
+    ----------
+    step, step_h, laxity_h
+        As in `power_box`.
+    vehicles : STAY
+        Their `energy_kwh` is that of now.
+    connected : bool
+        False at an empty port.
+    """
+    for b in range(vehicles.shape[0]):
+        for p in range(vehicles.shape[1]):
+            vehicle = vehicles[b, p]
+            laxity_h[b, p] = laxity(step, step_h, vehicle, vehicle["energy_kwh"]) if connected[b, p] else np.inf
+
+
+@kernel
 def power_box(
     step: int,
     step_h: float,
@@ -63,5 +92,4 @@ def power_box(
         hi_kw[p] = hi
         spare = max(0.0, energy - stay["floor_kwh"])
         lo_kw[p] = -min(stay["discharge_kw"], spare * stay["discharge_efficiency"] * per_step_h)
-        needed_h = max(0.0, stay["due_kwh"] - energy) * stay["hours_per_kwh"]
-        laxity_h[p] = (stay["deadline_step"] - step) * step_h - needed_h
+        laxity_h[p] = laxity(step, step_h, stay, energy)

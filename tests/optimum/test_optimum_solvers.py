@@ -102,7 +102,7 @@ def test_without_time_a_depot_that_feeds_back_has_most_of_its_bound() -> None:
     setting = Setting.of("depot-100")
     track = setting.world.sample(1)
     best, short = solve_day(setting, track), solve_day(setting, track, time_limit=0.0)
-    program = PyomoDay(setting.site.arrays, track, setting.objective).program()
+    program = PyomoDay(setting.site.arrays, track, setting.objective).program
     nothing = -program.dual_value(np.zeros(program.matrix.shape[0]))
     assert best.bound <= short.bound
     assert short.bound - best.bound < 0.1 * (nothing - best.bound)
@@ -220,14 +220,52 @@ def test_a_row_with_two_bounds_stays_one_row() -> None:
 
 def test_rows_that_cannot_bind_are_not_written() -> None:
     site, track = one_port_day([0.1, 0.2], import_limit_kw=[20.0, 12.0], n_vehicles=2)
-    program = PyomoDay(site.arrays, track, money()).program()
+    program = PyomoDay(site.arrays, track, money()).program
     assert len(program.complete_model()) == program.matrix.shape[0]
     # Two ports of 10 kW reach 20 kW and no more; nobody discharges.
     assert list(program.model.group_limit) == [(1, 0)]
-    soft = PyomoDay(site.arrays, track, Objective([EnergyCost()], limits_are_hard=False)).program()
-    soft.complete_model()
-    assert soft.model.component("balance") is not None
+    soft = PyomoDay(site.arrays, track, Objective([EnergyCost()], limits_are_hard=False)).program
     assert soft.model.component("group_limit") is None
+
+
+def test_the_whole_model_is_solved_by_any_solver() -> None:
+    site, track = one_port_day([0.30, 0.10, 0.20], import_limit_kw=6.0)
+    day = PyomoDay(site.arrays, track, money())
+    model = day.whole()
+    assert day.whole() is model
+    assert len(model.balance) == len(day.pairs)
+    pyo.SolverFactory("appsi_highs").solve(model)
+    assert -pyo.value(model.cost) == pytest.approx(solve(site, track, money()).bound, rel=1e-9)
+
+
+class Taken:
+    """A price on power, with a variable by a name that the model uses itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def cost(self, flow, out):
+        if flow.granted_kw.any():
+            out[:] = 0.01 * flow.step_h * np.maximum(0.0, flow.granted_kw)
+
+    def expression(self, day):
+        drawn = day.variables(self.name, np.zeros(len(day.charge)), np.full(len(day.charge), 1e3))
+        for one, charge in zip(drawn, day.charge, strict=True):
+            day.at_least(self.name, one - charge, 0.0)
+        return 0.01 * day.step_h * sum(drawn)
+
+
+@pytest.mark.parametrize(
+    "name", ["balance", "owed", "group_limit", "cost", "cuts", "charge", "term_rows", "dual", "first"]
+)
+@pytest.mark.parametrize("solver", ["highs", "appsi_highs"])
+def test_terms_may_call_their_variables_what_they_like(name: str, solver: str) -> None:
+    """And a term that leaves costs out in steps without power is not charged those of the step before."""
+    day = one_port_day([0.30, 0.10, 0.20], import_limit_kw=6.0)
+    plain = solve(*day, money())
+    solution = solve(*day, Objective([*money().terms, Taken(name)]), solver=solver)
+    assert solution.certificate.exact
+    assert solution.bound == pytest.approx(plain.bound - 0.01 * plain.plan.power_kw.sum())
 
 
 def test_both_sides_of_a_quadratic_are_reported() -> None:

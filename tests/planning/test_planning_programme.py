@@ -97,7 +97,7 @@ def least_cost(program: LinearProgram | ArrayDay, matrix: csr_array, row_lower: 
 def test_both_implementations_state_the_same_program(name: str, seed: int) -> None:
     site, track = random_day(seed, negative_prices=False)
     day = PyomoDay(site.arrays, track, OBJECTIVES[name])
-    pyomo = day.program()
+    pyomo = day.program
     pyomo.add_rows(TaperCuts(day.pairs, day.step_h, pyomo.columns(day.energy)).first())
     arrays = ArrayDay(site.arrays, Ahead.of_day(site.arrays, track), OBJECTIVES[name])
     rows = arrays.rows

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
+from ev_marl.simulation.battery import laxity
 from ev_marl.simulation.days import Days
-from ev_marl.simulation.state import ENERGY, HI, LAXITY, SESSION, UPPER, State
+from ev_marl.simulation.state import ENERGY, HI, SESSION, UPPER, State
 from ev_marl.site import Site
 from ev_marl.site.tree import add_up_columns
 from ev_marl.support.compiled import kernel
@@ -49,7 +50,7 @@ def _fill(
             if missing > 0.0:
                 sums[g, 2] += missing / left_h
                 sums[g, 3] += ports[HI, b, p]
-                if ports[LAXITY, b, p] < urgent_h:
+                if laxity(step, step_h, stay, ports[ENERGY, b, p]) < urgent_h:
                     sums[g, 4] += ports[HI, b, p]
         add_up_columns(sums, group_parent)
         for g in range(n_groups):

@@ -5,20 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
+from ev_marl.simulation.battery import laxity
 from ev_marl.simulation.days import STAY, Days
-from ev_marl.simulation.state import ENERGY, HI, LAXITY, LO, SESSION, State
+from ev_marl.simulation.state import ENERGY, HI, LO, SESSION, State
 from ev_marl.site import Site
 from ev_marl.support.compiled import kernel
 
-_READ = ("capacity_kwh", "due_kwh", "deadline_step")
+_READ = ("capacity_kwh", "due_kwh", "deadline_step", "hours_per_kwh")
 _BATTERY = np.dtype([(name, STAY[name]) for name in _READ])
 
 
 @kernel
 def _fill(
     step: int,
-    steps_scale: float,
-    hours_scale: float,
+    n_steps: int,
+    step_h: float,
     seats: np.ndarray,
     ports: np.ndarray,
     batteries: np.ndarray,
@@ -26,8 +27,9 @@ def _fill(
     out: np.ndarray,
 ) -> None:
     """`per_rated_kw` (2, P) has one over the rated power of charging and of discharging."""
+    steps_scale, hours_scale = 1.0 / n_steps, 1.0 / (n_steps * step_h)
     for b in range(out.shape[0]):
-        session, energy_kwh, laxity_h = seats[SESSION, b], ports[ENERGY, b], ports[LAXITY, b]
+        session, energy_kwh = seats[SESSION, b], ports[ENERGY, b]
         lo_kw, hi_kw = ports[LO, b], ports[HI, b]
         for p in range(out.shape[1]):
             s = session[p]
@@ -42,7 +44,7 @@ def _fill(
             out[b, p, 1] = min(1.0, max(0.0, energy * per_kwh))
             out[b, p, 2] = min(1.0, max(0.0, (battery["due_kwh"] - energy) * per_kwh))
             out[b, p, 3] = min(1.0, max(0.0, (battery["deadline_step"] - step) * steps_scale))
-            out[b, p, 4] = min(1.0, max(-1.0, laxity_h[p] * hours_scale))
+            out[b, p, 4] = min(1.0, max(-1.0, laxity(step, step_h, battery, energy) * hours_scale))
             out[b, p, 5] = min(1.0, hi_kw[p] * per_rated_kw[0, p])
             out[b, p, 6] = max(-1.0, lo_kw[p] * per_rated_kw[1, p])
 
@@ -81,8 +83,8 @@ class Ports:
         days = self._days
         _fill(
             state.step,
-            1.0 / days.n_steps,
-            1.0 / (days.n_steps * days.step_h),
+            days.n_steps,
+            days.step_h,
             state.seats,
             state.ports,
             self._batteries,

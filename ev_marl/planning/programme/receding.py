@@ -42,7 +42,8 @@ class Decision:
 class Start:
     """Where the programme of the next step starts: the basis of a solution, and the tangents that it needed.
 
-    A start saves time only. Variables and rows that both programmes have are found by their keys.
+    It saves time, and may lead to another one of several cheapest plans. Variables and rows that both programmes have
+    are found by their keys.
     """
 
     column_key: np.ndarray  # int64 (n_columns,)
@@ -258,7 +259,7 @@ def _places(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         return np.full(len(wanted), -1)
     order = np.argsort(keys, kind="stable")
     places = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
-    return np.where(keys[places] == wanted, places, -1)
+    return np.where((keys[places] == wanted) & (wanted != _NO_KEY), places, -1)
 
 
 def _statuses(keys: np.ndarray, known: np.ndarray, status: np.ndarray, otherwise: int) -> list[Any]:
