@@ -14,7 +14,14 @@ import ev_marl
 from ev_marl.env.setup import Setting
 from ev_marl.objective import TERMS
 from ev_marl.scenario import load_scenario
-from ev_marl.testing import check_block, check_coordinator, check_policy
+from ev_marl.testing import (
+    check_block,
+    check_coordinator,
+    check_outlook,
+    check_policy,
+    check_session_model,
+    check_term,
+)
 
 PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "plug-in-your-own.md"
 VARIANT = """
@@ -43,6 +50,9 @@ def test_they_conform(mysite: ModuleType) -> None:
     check_coordinator(mysite.HalfPower())
     check_policy(mysite.Gentle)
     check_block(mysite.Losses)
+    check_term(lambda: mysite.NightBonus(0.02))
+    check_outlook(mysite.RoughPrices)
+    check_session_model(mysite.ShiftChange)
 
 
 def test_a_scenario_uses_all_of_them(mysite: ModuleType, tmp_path: Path) -> None:
