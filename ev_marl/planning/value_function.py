@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ev_marl.site.charge_curve import charging_gain, energy_before_charging
+from ev_marl.site.charge_curve import charging_gain, energy_before_charging, knee
 from ev_marl.support.compiled import kernel
 
 # Prices that differ by less are treated as equal [currency/kWh]: rounding must not decide between equally cheap steps.
@@ -91,20 +91,20 @@ def step_back(
         # discharging, which is what the optimum's linear programme allows too.
         mean = (charge_cost * in_kwh + discharge_gain * out_kwh) / (in_kwh + out_kwh)
         charge_cost = discharge_gain = mean
-    knee = capacity - rate_kw * tau_h
+    taper_kwh = knee(rate_kw, capacity, tau_h)
     if rate_kw > 0.0:
         # The curve is straight on both sides of the step with the knee; chords replace it inside, more for long steps.
-        after_knee = knee + charging_gain(knee, step_h, rate_kw, capacity, tau_h)
+        after_knee = taper_kwh + charging_gain(taper_kwh, step_h, rate_kw, capacity, tau_h)
         n_chords = min(MOST_CHORDS, 1 + int(MOST_CHORDS * step_h / tau_h))
         for i in range(n_chords + 1):
-            n = split(x, slope, n, knee + (after_knee - knee) * i / n_chords)
+            n = split(x, slope, n, taper_kwh + (after_knee - taper_kwh) * i / n_chords)
     m = 0
     i = 0
     left = energy_before_charging(x[0], step_h, rate_kw, capacity, tau_h)
     while i < n and slope[i] > charge_cost:
         right = energy_before_charging(x[i + 1], step_h, rate_kw, capacity, tau_h)
         value = slope[i]
-        if x[i + 1] > knee and right > left:
+        if x[i + 1] > taper_kwh and right > left:
             value = charge_cost + (value - charge_cost) * (x[i + 1] - x[i]) / (right - left)
         m = append(new_x, new_slope, m, left, right, value, low, capacity)
         left = right

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ev_marl.site.arrays import SiteArrays
-from ev_marl.site.charge_curve import energy_after, energy_before, taper_time_h
+from ev_marl.site.charge_curve import energy_after, energy_before, share_in_taper, taper_time_h
 from ev_marl.support.errors import TrackError
 from ev_marl.world.session_table import SESSION
 from ev_marl.world.track import Track
@@ -212,7 +212,7 @@ def set_rates(stays: np.ndarray, step_h: float) -> None:
     """Write the fields that follow from power, efficiency and taper: `rate_kw` and the next two."""
     efficiency = stays["charge_efficiency"]
     stays["rate_kw"] = efficiency * stays["charge_kw"]
-    stays["taper_kw_per_kwh"] = -np.expm1(-step_h / stays["tau_h"]) / (efficiency * step_h)
+    stays["taper_kw_per_kwh"] = share_in_taper(step_h, stays["tau_h"]) / (efficiency * step_h)
     stays["hours_per_kwh"] = 1.0 / np.maximum(stays["rate_kw"], _NO_POWER_KW)
 
 

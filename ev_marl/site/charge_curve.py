@@ -2,8 +2,8 @@
 
 Charging at full rate, the energy e follows de/dt = min(η·P, (C − e)/τ) with τ = (1 − z)·C/(η·P_ev): z is the state of
 charge where the taper starts at the vehicle's own full power P_ev. Everything here is the closed-form solution, so a
-result does not depend on how a span of time is cut into steps. The scalar kernels are the only place where the curve
-stands; the functions on arrays, the simulator and all plans call them.
+result does not depend on how a span of time is cut into steps. This is the only file where the curve and its slope
+stand: the simulator and all plans call its scalar kernels, or its functions on arrays.
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ import math
 
 import numpy as np
 
-from ev_marl.support.compiled import kernel
+from ev_marl.support.compiled import Number, kernel
+
+
+def knee_kwh(rate_kw: Number, capacity_kwh: Number, tau_h: Number) -> Number:
+    """Energy in the battery from which on charging is slower than at full power [kWh]; arguments as `energy_after`."""
+    at_kwh: Number = capacity_kwh - rate_kw * tau_h
+    return at_kwh
+
+
+knee = kernel(knee_kwh)
 
 
 @kernel
@@ -45,6 +54,13 @@ def energy_before_charging(target_kwh: float, hours: float, rate_kw: float, capa
     if room_before <= knee_room:
         return capacity_kwh - room_before
     return capacity_kwh - knee_room - rate_kw * (hours - tau_h * math.log(knee_room / room))
+
+
+@kernel
+def slope_up_to(target_kwh: float, hours: float, rate_kw: float, capacity_kwh: float, tau_h: float) -> float:
+    """F'(e) at the energy e from which `target_kwh`, above the knee, is reached within `hours` at full power."""
+    at_knee = (capacity_kwh - target_kwh) / (capacity_kwh - knee(rate_kw, capacity_kwh, tau_h))
+    return max(math.exp(-hours / tau_h), at_knee)
 
 
 @kernel
@@ -99,6 +115,18 @@ def taper_time_h(
     return time_h
 
 
+def share_in_taper(hours: np.ndarray | float, tau_h: np.ndarray) -> np.ndarray:
+    """Share of the room in the battery that charging within the taper fills, float64, broadcast shape [-].
+
+    Parameters
+    ----------
+    hours, tau_h : float64, broadcastable
+        As for `energy_after`.
+    """
+    share: np.ndarray = -np.expm1(-hours / tau_h)
+    return share
+
+
 def energy_after(
     energy_kwh: np.ndarray | float,
     hours: np.ndarray | float,
@@ -133,6 +161,28 @@ def energy_after(
     _gain_array(energy, span, rate, capacity, tau, gain)
     ends: np.ndarray = np.minimum(energy + gain, np.maximum(capacity, energy))
     return ends.reshape(shape)
+
+
+def slope_of_energy_after(
+    energy_kwh: np.ndarray, hours: float, rate_kw: np.ndarray, capacity_kwh: np.ndarray, tau_h: np.ndarray
+) -> np.ndarray:
+    """F'(e): derivative of the energy after charging at full power with respect to the energy before.
+
+    Parameters
+    ----------
+    energy_kwh, rate_kw, capacity_kwh, tau_h : float64, shape (n,)
+        As for `energy_after`; `rate_kw` is above 0.
+    hours : float
+        Length of the charge [h].
+
+    Returns
+    -------
+    float64, shape (n,)
+        1 below the taper, exp(−(hours in the taper)/τ) from there on [-].
+    """
+    to_knee_h = np.maximum(0.0, (capacity_kwh - energy_kwh) / rate_kw - tau_h)
+    slope: np.ndarray = np.exp(-np.maximum(0.0, hours - to_knee_h) / tau_h)
+    return slope
 
 
 def energy_before(

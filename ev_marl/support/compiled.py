@@ -18,6 +18,7 @@ from numba.core import caching, event
 from numba.core.dispatcher import Dispatcher
 
 F = TypeVar("F", bound=Callable[..., Any])
+Number = TypeVar("Number", float, np.ndarray)  # in functions on arrays that are kernels on scalars, too
 
 _FunctionCache: Any = caching.FunctionCache  # carries no types
 _OPTIONS = {"nogil": True, "error_model": "numpy"}

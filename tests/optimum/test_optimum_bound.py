@@ -18,12 +18,11 @@ from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.optimum import solve
-from ev_marl.planning.programme.cuts import flow_slope
 from ev_marl.policies import Plan, PlanPolicy, Policy, StationView, make_policy, rollout
 from ev_marl.scenario.series import Series
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.simulator import Simulator
-from ev_marl.site.charge_curve import energy_after
+from ev_marl.site.charge_curve import energy_after, slope_of_energy_after
 from ev_marl.world.track import Track
 
 seeds = st.integers(0, 2**32 - 1)
@@ -178,7 +177,7 @@ def test_no_tangent_cuts_off_a_reachable_energy(share: float, taper_start: float
     rate, capacity = np.array([9.0]), np.array([40.0])
     tau = (1 - taper_start) * capacity / rate
     at, elsewhere = np.array([share * 40.0]), np.array([other * 40.0])
-    slope = flow_slope(at, hours, rate, capacity, tau)
+    slope = slope_of_energy_after(at, hours, rate, capacity, tau)
     height = energy_after(at, hours, rate, capacity, tau) + slope * (elsewhere - at)
     assert height[0] >= energy_after(elsewhere, hours, rate, capacity, tau)[0] - 1e-12
     step = 1e-6

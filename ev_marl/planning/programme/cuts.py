@@ -14,34 +14,12 @@ import numpy as np
 
 from ev_marl.planning.programme.programme import Pairs
 from ev_marl.planning.programme.rows import Rows
-from ev_marl.site.charge_curve import energy_after
+from ev_marl.site.charge_curve import energy_after, knee_kwh, slope_of_energy_after
 
 FIRST_TANGENTS = 5  # of each convex function; more are added where a solution needs them
 TAPER_TANGENTS = 9  # added at once where a solution lies above F, so that few rounds are needed
 HULL_TOLERANCE = 1e-7  # of x/X + y/Y <= 1 [-]
 BOTH_KW2 = 1e-6  # product of two powers of which one should be 0
-
-
-def flow_slope(
-    energy_kwh: np.ndarray, hours: float, rate_kw: np.ndarray, capacity_kwh: np.ndarray, tau_h: np.ndarray
-) -> np.ndarray:
-    """F'(e): derivative of the energy after charging at full power with respect to the energy before.
-
-    Parameters
-    ----------
-    energy_kwh, rate_kw, capacity_kwh, tau_h : float64, shape (n,)
-        As for `energy_after`; `rate_kw` is above 0.
-    hours : float
-        Length of the charge [h].
-
-    Returns
-    -------
-    float64, shape (n,)
-        1 below the taper, exp(−(hours in the taper)/τ) from there on [-].
-    """
-    to_knee_h = np.maximum(0.0, (capacity_kwh - energy_kwh) / rate_kw - tau_h)
-    slope: np.ndarray = np.exp(-np.maximum(0.0, hours - to_knee_h) / tau_h)
-    return slope
 
 
 class TaperCuts:
@@ -76,7 +54,7 @@ class TaperCuts:
         """Tangents of the pairs at positions `which`, touching F at the given energies; both shape (K,)."""
         rate_kw, capacity_kwh, tau_h = (values[which] for values in self._battery)
         reached_kwh = energy_after(energy_kwh, self._hours, rate_kw, capacity_kwh, tau_h)
-        slope = flow_slope(energy_kwh, self._hours, rate_kw, capacity_kwh, tau_h)
+        slope = slope_of_energy_after(energy_kwh, self._hours, rate_kw, capacity_kwh, tau_h)
         return Rows.of_columns(
             np.column_stack([self._end[which], self._start[which]]),
             np.column_stack([np.ones(len(which)), -slope]),
@@ -108,13 +86,14 @@ class TaperCuts:
         excess_kwh = self.excess_kwh(x)
         which = np.flatnonzero(excess_kwh > tolerance_kwh)
         least_kwh, most_kwh = self._least_kwh[which, None], self._most_kwh[which, None]
-        rate_kw, capacity_kwh, tau_h = battery = [values[which] for values in self._battery]
+        rate_kw, _, tau_h = battery = [values[which] for values in self._battery]
         at_kwh = np.clip(x[self._start[which]], least_kwh[:, 0], most_kwh[:, 0])
-        half_kwh = np.sqrt(2.0 * excess_kwh[which] * rate_kw * tau_h / flow_slope(at_kwh, self._hours, *battery))
-        knee_kwh = capacity_kwh - rate_kw * tau_h  # from here on, and a step at full power before it, F is straight
+        slope = slope_of_energy_after(at_kwh, self._hours, *battery)
+        half_kwh = np.sqrt(2.0 * excess_kwh[which] * rate_kw * tau_h / slope)
+        bends_kwh = knee_kwh(*battery)  # from here on, and a step at full power before it, F is straight
         bend = (
-            np.minimum(at_kwh, knee_kwh - rate_kw * self._hours)[:, None],
-            np.maximum(at_kwh, knee_kwh)[:, None],
+            np.minimum(at_kwh, bends_kwh - rate_kw * self._hours)[:, None],
+            np.maximum(at_kwh, bends_kwh)[:, None],
         )
         shares = np.linspace(-1.0, 1.0, TAPER_TANGENTS + 2)[1:-1]
         energies_kwh = (at_kwh[:, None] + half_kwh[:, None] * shares).clip(*bend).clip(least_kwh, most_kwh)

@@ -13,12 +13,10 @@ Where the taper binds, what a kWh is worth before the step follows from the slop
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ev_marl.planning.worth import worth_at_end
-from ev_marl.site.charge_curve import charging_gain, energy_before_charging
+from ev_marl.site.charge_curve import charging_gain, energy_before_charging, knee, slope_up_to
 from ev_marl.support.compiled import kernel
 
 # Rows of what lies ahead of one vehicle, by step: a kWh costs or earns BUY above the power TURN, SELL below it
@@ -119,8 +117,7 @@ def plan_vehicle(
             wanted_kwh[end, i] = max(low, stay["due_kwh"])
         else:
             wanted_kwh[end, i] = low
-    knee = capacity - rate_kw * tau_h
-    fastest = math.exp(-step_h / tau_h) if tau_h > 0.0 else 0.0  # F' within the taper
+    taper_kwh = knee(rate_kw, capacity, tau_h)
     worth, energies = np.empty(n_values), np.empty(n_values)
     for k in range(end - 1, first - 1, -1):
         bend = curvature
@@ -141,7 +138,7 @@ def plan_vehicle(
             after = wanted_kwh[k + 1, i]
             before = after - moved
             worth[i] = value
-            if moved > 0.0 and after > knee:
+            if moved > 0.0 and after > taper_kwh:
                 least = energy_before_charging(after, step_h, rate_kw, capacity, tau_h)
                 if least > before:
                     # The taper binds: a kWh more before this step is F' kWh more after it, and spares 1 - F' bought.
@@ -149,7 +146,7 @@ def plan_vehicle(
                     power = (after - before) / (charge_eta * step_h)
                     price = buy if power > turn_kw else sell
                     paid = (price + wear + bend * (power - near)) / charge_eta
-                    worth[i] = paid + (value - paid) * max(fastest, (capacity - after) / (capacity - knee))
+                    worth[i] = paid + (value - paid) * slope_up_to(after, step_h, rate_kw, capacity, tau_h)
                     tapered = True
             energies[i] = before
         if tapered:
