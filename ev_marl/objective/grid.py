@@ -8,7 +8,7 @@ priced from below, see `GridModel`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from ev_marl.scenario.schema import Scenario, ShareRule
 from ev_marl.simulation.flow import Flow
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import ObjectiveError
+
+T = TypeVar("T")
 
 
 @kernel
@@ -68,8 +70,8 @@ def _daily(name: str, day: DayModel, price: float, quantity: Callable[[GridModel
     return day.linear(quantity(day.grid), np.full(day.n_steps, price * day.step_h))
 
 
-def _price(key: str, scenario: Scenario) -> float:
-    """What a scenario says at a key of these terms.
+def _of(term: Callable[[float, ShareRule], T], key: str, scenario: Scenario) -> T | None:
+    """The term at a key of a scenario, where its price is above 0.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def _price(key: str, scenario: Scenario) -> float:
     price: float = getattr(scenario.objective, key)
     if price > 0 and scenario.grid is None:
         raise ObjectiveError(f"objective term '{key}' is about a network, and this scenario has none: it needs `grid:`")
-    return price
+    return term(price, scenario.objective.split) if price > 0 else None
 
 
 @TERMS.register("voltage_deviation")
@@ -105,8 +107,7 @@ class VoltageDeviation:
     @classmethod
     def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
         """With a price above 0, where there is a network."""
-        price = _price(cls.name, scenario)
-        return cls(price, scenario.objective.split) if price > 0 else None
+        return _of(cls, cls.name, scenario)
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """price·Δ·Σ_buses max(0, lowest − voltage, voltage − highest)."""
@@ -136,8 +137,7 @@ class _PricedEnergy:
     @classmethod
     def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
         """With a price above 0, where there is a network."""
-        price = _price(cls.name, scenario)
-        return cls(price, scenario.objective.split) if price > 0 else None
+        return _of(cls, cls.name, scenario)
 
     def __init__(self, price_per_kwh: float, split: ShareRule = "responsibility") -> None:
         self.price_per_kwh = price_per_kwh

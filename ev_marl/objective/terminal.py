@@ -20,8 +20,15 @@ from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.scenario.schema import Scenario
 from ev_marl.simulation.flow import Flow
+from ev_marl.support.compiled import Number
 
 AUTO: Literal["auto"] = "auto"
+
+
+def in_battery_per_kwh(at_meter_per_kwh: Number, most_per_kwh: float, charge_efficiency: Number) -> Number:
+    """What a kWh in the battery is worth, if one at the meter costs this, but not more than `most_per_kwh`."""
+    worth: Number = np.minimum(most_per_kwh, at_meter_per_kwh / charge_efficiency)
+    return worth
 
 
 @TERMS.register("terminal_value")
@@ -108,8 +115,7 @@ class TerminalValue:
         float64, broadcast shape
             >= 0 [currency/kWh].
         """
-        worth: np.ndarray = np.minimum(self.most_per_kwh, self.at_meter_per_kwh(later_per_kwh) / charge_efficiency)
-        return worth
+        return in_battery_per_kwh(self.at_meter_per_kwh(later_per_kwh), self.most_per_kwh, charge_efficiency)
 
     def at_meter_per_kwh(self, later_per_kwh: np.ndarray | float) -> np.ndarray:
         """What a kWh at the meter costs after the end, >= 0, broadcast shape [currency/kWh]."""

@@ -13,7 +13,7 @@ from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.meter import marginal_prices
 from ev_marl.objective.tariff import DriverTariff
-from ev_marl.objective.terminal import TerminalValue
+from ev_marl.objective.terminal import TerminalValue, in_battery_per_kwh
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.planning.outlook import Outlook, Present
@@ -24,16 +24,15 @@ RATES = np.dtype([("wear_per_kwh", "f8"), ("unmet_per_kwh", "f8"), ("end_per_kwh
 """What plans of one batch row count besides energy: the price of throughput, that of unmet energy, and what a kWh at
 the meter is worth at the end of the episode [currency/kWh]."""
 
+_in_battery_per_kwh = kernel(in_battery_per_kwh)
+
 
 @kernel
 def worth_at_end(rates: np.void, stay: np.void) -> float:
-    """Value of a kWh in the battery at the end for a vehicle that stays, between due and wish; else 0.
-
-    The same as `ev_marl.objective.terminal.TerminalValue.worth_per_kwh`.
-    """
+    """Value of a kWh in the battery at the end for a vehicle that stays, between due and wish; else 0."""
     if stay["departure_step"] <= stay["deadline_step"]:
         return 0.0
-    worth: float = min(rates["unmet_per_kwh"], rates["end_per_kwh"] / stay["charge_efficiency"])
+    worth: float = _in_battery_per_kwh(rates["end_per_kwh"], rates["unmet_per_kwh"], stay["charge_efficiency"])
     return worth
 
 
