@@ -24,7 +24,7 @@ from ev_marl.site import Site
 from ev_marl.support.errors import OptionError, TrackError
 from ev_marl.support.registry import construct
 from ev_marl.world import Track, World
-from ev_marl.world.seeds import SPLITS, Split, day_seeds
+from ev_marl.world.seeds import SPLITS, Split, day_seeds, episode_seed
 
 Sharing = Literal["shared", "by_type"]
 
@@ -254,8 +254,7 @@ class _Days:
         else:
             if seed is not None:
                 self._count, self._start = 0, seed
-            stream = np.random.SeedSequence([self._seed, self._worker, self._start, self._count])
-            track = self._world.sample(day_seeds(int(stream.generate_state(1)[0]), 1, self._split)[0])
+            track = self._world.sample(episode_seed(self._seed, self._worker, self._start, self._count, self._split))
         self._count += 1
         return track
 

@@ -50,6 +50,24 @@ def policy_seed(day_seed: int, policy: str) -> int:
     return int(np.random.SeedSequence([day_seed, zlib.crc32(policy.encode())]).generate_state(1)[0])
 
 
+def episode_seed(seed: int, worker: int, start: int, number: int, split: Split) -> int:
+    """Seed of the day of an episode, where one is drawn when it begins: for `World.sample`.
+
+    Parameters
+    ----------
+    seed, worker : int
+        As for `training_seeds`.
+    start : int
+        Tells sequences of episodes apart.
+    number : int
+        Of the episode in the sequence.
+    split : {"train", "validation", "test"}
+        What the day is for.
+    """
+    stream = np.random.SeedSequence([seed, worker, start, number])
+    return day_seeds(int(stream.generate_state(1)[0]), 1, split)[0]
+
+
 def training_seeds(seed: int, n: int, batch: int, worker: int = 0) -> list[int]:
     """Seeds of the training days of a batch: fresh ones in every batch, none of them ever a validation or test day.
 
