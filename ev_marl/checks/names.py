@@ -14,6 +14,7 @@ import numpy as np
 from ev_marl.env.blocks import BLOCKS
 from ev_marl.env.interface import Interface
 from ev_marl.env.setup import Setting
+from ev_marl.grid.solvers.base import BACKENDS
 from ev_marl.objective import TERMS
 from ev_marl.planning.outlook import KINDS, OUTLOOKS
 from ev_marl.policies import POLICIES
@@ -25,8 +26,7 @@ from ev_marl.scenario.reading import Document
 from ev_marl.scenario.schema import Objective
 from ev_marl.scenario.schema.policies import policy_name
 from ev_marl.simulation.coordinators import COORDINATORS
-from ev_marl.support.registry import is_own_code
-from ev_marl.support.values import shown
+from ev_marl.support.errors import NetworkError
 from ev_marl.world.sessions import SESSION_MODELS
 
 
@@ -78,9 +78,18 @@ def name_problems(document: Document) -> Iterator[Problem]:
             yield from unknown_name(document, ("policies", i), POLICIES, name)
     extra = document.value(("objective", "extra"), None)
     for name in extra if isinstance(extra, dict) else ():
-        if not is_own_code(str(name)) and name not in Objective.model_fields and name not in TERMS:
-            message = f"found {shown(name)}, which is no registered term; write module:Class"
-            yield document.problem(("objective", "extra", name), message)
+        if name not in Objective.model_fields:  # else it is reported that it stands in the wrong place
+            yield from unknown_name(document, ("objective", "extra", name), TERMS, name)
+    if document.value(("grid", "backend"), "auto") != "auto":
+        yield from _unknown_backend(document)
+
+
+def _unknown_backend(document: Document) -> Iterator[Problem]:
+    try:
+        import ev_marl.grid.solvers.choose  # noqa: F401, PLC0415  registers them; pandapower is heavy, and optional
+    except NetworkError:  # reported when the network is opened
+        return
+    yield from unknown_name(document, ("grid", "backend"), BACKENDS)
 
 
 def _entries(document: Document, key: str) -> list[Any]:

@@ -51,8 +51,18 @@ def test_every_unknown_name_at_once_and_beside_other_faults(tmp_path: Path) -> N
     assert "Did you mean 'elaadnl/private'?" in messages["sessions.model"]
     assert "Did you mean 'mpc'?" in messages["policies[1]"]
     assert "Did you mean 'best-response'?" in messages["policies[2]"]
-    assert messages["objective.extra.night_bonus"] == (
-        "found 'night_bonus', which is no registered term; write module:Class"
+    assert messages["objective.extra.night_bonus"].startswith(
+        "no objective term is called 'night_bonus'. Known: battery_wear, "
+    )
+
+
+def test_an_unknown_grid_backend_beside_other_faults(tmp_path: Path) -> None:
+    found = faults(tmp_path, "grid: {network: cigre_lv, backend: newten}\nhorizn: 24 h")
+    messages = {(line, key): message for line, key, message in found}
+    assert (4, "horizn") in messages
+    assert messages[3, "grid.backend"] == (
+        "no grid backend is called 'newten'. Did you mean 'newton'? Known: newton, pandapower, zbus; "
+        "or write module:Class."
     )
 
 
