@@ -108,7 +108,7 @@ class Manifest(Record):
             seed=seed,
             split=split,
             source=source,
-            versions=_versions(_PACKAGES if scenario.grid is None else (*_PACKAGES, *_NETWORK_PACKAGES)),
+            versions=versions_of(_PACKAGES if scenario.grid is None else (*_PACKAGES, *_NETWORK_PACKAGES)),
         )
 
     @property
@@ -271,14 +271,11 @@ class RunFolder:
         return None
 
     def _check_same(self, wanted: Manifest) -> None:
-        found = list(differences(_as_read_today(self.manifest.identity), wanted.identity))
+        found = differences(_as_read_today(self.manifest.identity), wanted.identity)
         if not found:
             return
-        shown = [f"  {key}: {there} there, {here} here" for key, there, here in found[:_SHOWN_DIFFERENCES]]
-        if len(found) > _SHOWN_DIFFERENCES:
-            shown.append(f"  and {len(found) - _SHOWN_DIFFERENCES} more")
         raise RunError(
-            f"{self.path} belongs to another run, and is left as it is. What differs:\n" + "\n".join(shown) + "\n"
+            f"{self.path} belongs to another run, and is left as it is. What differs:\n{found}\n"
             "Choose another folder with --out, or leave --out away: then every run has a folder of its own."
         )
 
@@ -314,15 +311,22 @@ def read_manifest(folder: Path) -> Manifest:
         raise RunError(f"{path} is not the manifest of a run that this program can read: {error}") from error
 
 
-def differences(there: Any, here: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
-    """What differs between two values from JSON: the key, what is there, and what is here."""
+def differences(there: Any, here: Any) -> str:
+    """What differs between two values from JSON, a line for each of the first few; empty where nothing does."""
+    found = [f"  {key}: {old} there, {new} here" for key, old, new in _differences(there, here)]
+    more = len(found) - _SHOWN_DIFFERENCES
+    return "\n".join(found[:_SHOWN_DIFFERENCES] + ([f"  and {more} more"] if more > 0 else []))
+
+
+def _differences(there: Any, here: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
+    """The key, what is there, and what is here."""
     if isinstance(there, dict) and isinstance(here, dict):
         for name in dict.fromkeys([*there, *here]):
             inner = f"{key}.{name}" if key else name
-            yield from differences(there.get(name, "nothing"), here.get(name, "nothing"), inner)
+            yield from _differences(there.get(name, "nothing"), here.get(name, "nothing"), inner)
     elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
         for index, (one, other) in enumerate(zip(there, here, strict=True)):
-            yield from differences(one, other, f"{key}[{index}]")
+            yield from _differences(one, other, f"{key}[{index}]")
     elif there != here:
         yield key, _short(there), _short(here)
 
@@ -364,7 +368,8 @@ def _source_hash(name: str) -> str:
     return hashlib.sha256(Path(origin).read_bytes()).hexdigest() if origin else ""
 
 
-def _versions(packages: Sequence[str]) -> dict[str, str]:
+def versions_of(packages: Sequence[str]) -> dict[str, str]:
+    """Versions of Python, of the platform and of packages, as text."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in packages:
         try:

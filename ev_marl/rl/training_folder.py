@@ -19,7 +19,6 @@ import csv
 import hashlib
 import io
 import json
-import platform
 import re
 import shutil
 import subprocess
@@ -27,13 +26,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from ev_marl.compare.folder import differences
+from ev_marl.compare.folder import differences, versions_of
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.scenario import Scenario
 from ev_marl.support.errors import RunError, TrustError
@@ -56,7 +54,6 @@ STATE = "training.json"  # inside a checkpoint: the counters, which RLlib does n
 _PACKAGES = ("numpy", "numba", "torch", "ray", "gymnasium")
 # What may differ between the runs of one folder: the seeds, and when they stop.
 _FREE = {"seeds", "description", "stop", "checkpoint_minutes"}
-_SHOWN_DIFFERENCES = 8
 
 
 def default_folder(config: TrainingConfig, scenario: Scenario) -> Path:
@@ -241,15 +238,9 @@ def _check_same(run: Path, wanted: dict[str, Any]) -> None:
         there = _identity(TrainingConfig.model_validate(record["config"]), Scenario.model_validate(record["scenario"]))
     except (ValidationError, KeyError, ValueError) as error:
         raise RunError(f"{run} is not the record of a training run, or of another version: {error}") from error
-    found = list(differences(there, wanted))
-    if found:
-        shown = [f"  {key}: {old} there, {new} here" for key, old, new in found[:_SHOWN_DIFFERENCES]]
-        if len(found) > _SHOWN_DIFFERENCES:
-            shown.append(f"  and {len(found) - _SHOWN_DIFFERENCES} more")
+    if found := differences(there, wanted):
         raise RunError(
-            f"{run.parent} holds another training run, and was not changed. The differences:\n"
-            + "\n".join(shown)
-            + "\n"
+            f"{run.parent} holds another training run, and was not changed. The differences:\n{found}\n"
             "Choose another folder with --out, or omit --out: then every run has its own folder."
         )
 
@@ -263,13 +254,7 @@ def _json(value: Any) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "platform": platform.platform(), "ev_marl": __version__}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"ev_marl": __version__, **versions_of(_PACKAGES)}
 
 
 def _git_revision() -> str | None:
