@@ -28,7 +28,6 @@ class GridDays:
     idle_vm_pu: np.ndarray  # float64 (K, T, N)  without charging; NaN at dead buses and where there is no solution
     idle_line_percent: np.ndarray  # float64 (K, T, M)
     idle_transformer_percent: np.ndarray  # float64 (K, T, K)
-    idle_slack_kw: np.ndarray  # float64 (K, T)
     idle_losses_kw: np.ndarray  # float64 (K, T)
 
     @classmethod
@@ -61,7 +60,6 @@ class GridDays:
             by_day(flow.vm_pu),
             by_day(flow.line_percent),
             by_day(flow.transformer_percent),
-            by_day(flow.slack_kw),
             by_day(flow.losses_kw),
         )
 

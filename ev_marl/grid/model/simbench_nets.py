@@ -45,7 +45,6 @@ class SimbenchProfiles:
     load_profile: np.ndarray  # int64 (L,)  column of each load, −1: it has none
     generator_profile: np.ndarray  # int64 (S,)
     load_names: tuple[str, ...]  # (n,) SimBench's names of the profiles
-    generator_names: tuple[str, ...]  # (m,)
 
 
 def cache_folder() -> Path:
@@ -102,7 +101,6 @@ def _profiles(path: Path) -> SimbenchProfiles:
             file["load_profile"],
             file["generator_profile"],
             tuple(file["load_names"].tolist()),
-            tuple(file["generator_names"].tolist()),
         )
     except FileError as error:
         raise NetworkError(f"{path}: {error}") from error
@@ -147,7 +145,6 @@ def _fill(code: str) -> None:
             "load_profile": load_profile,
             "generator_profile": generator_profile,
             "load_names": np.array(load_names, dtype=np.str_),
-            "generator_names": np.array(generator_names, dtype=np.str_),
         }
         folder = _folder(code)
         folder.mkdir(parents=True, exist_ok=True)

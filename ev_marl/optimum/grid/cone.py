@@ -279,7 +279,7 @@ class GridBlocks:
                     self._charger_place >= 0, self._balance_row[n_kept + np.maximum(self._charger_place, 0)], -1
                 )
                 here = np.flatnonzero(row >= 0)
-                out.append((i * n_rows + row[here], self._reactive_of[step] + here, np.ones(len(here))))
+                out.append((i * n_rows + row[here], self.reactive_columns_of(step)[here], np.ones(len(here))))
         rows, columns, values = (np.concatenate(part) for part in zip(*out, strict=True))
         return rows, columns, values
 
@@ -289,7 +289,7 @@ class GridBlocks:
         share = self.problem.droop.share / self.unit_kva
         starts, columns, values = [0], [], []
         for step in steps.tolist():
-            pairs = self._day.pairs
+            pairs, reactive = self._day.pairs, self.reactive_columns_of(step).tolist()
             for bus in np.flatnonzero(self.most_kw[step] - self.least_kw[step] > 0.0).tolist():
                 powers = np.concatenate(
                     [
@@ -298,7 +298,7 @@ class GridBlocks:
                     ]
                 )
                 for sign in (1.0, -1.0):
-                    columns += [self._reactive_of[step] + bus, *powers.tolist()]
+                    columns += [reactive[bus], *powers.tolist()]
                     values += [sign, *[-share] * len(powers)]
                     starts.append(len(columns))
         n = len(starts) - 1

@@ -55,7 +55,7 @@ class Truth:
         return np.concatenate([stays_of(self.site, track) for track in self.tracks])
 
     @cached_property
-    def grid_limits_kw(self) -> tuple[np.ndarray, np.ndarray]:
+    def group_limits_kw(self) -> tuple[np.ndarray, np.ndarray]:
         """Import and export limits of each group, not clamped, float64, shape (D, T, G) each [kW]."""
         return (
             np.stack([track.import_limit_kw for track in self.tracks]),

@@ -86,7 +86,7 @@ class ForecastOutlook:
         if not self.load_error:
             return self._known.limits_kw(present)
         load_kw = self.base_load_kw(present)
-        import_kw, export_kw = (table[present.day, present.step :] for table in self._truth.grid_limits_kw)
+        import_kw, export_kw = (table[present.day, present.step :] for table in self._truth.group_limits_kw)
         return np.minimum(0.0, -export_kw - load_kw), np.maximum(0.0, import_kw - load_kw)
 
     def base_load_kw(self, present: Present) -> np.ndarray:

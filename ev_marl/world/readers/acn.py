@@ -27,7 +27,6 @@ _CSV_COLUMNS = Columns(
     departure="departure",
     energy="delivered_energy (kWh)",
     requested="requested_energy (kWh)",
-    session="session_id",
 )
 
 
@@ -38,8 +37,8 @@ def read_acn(path: str | Path, *, timezone: str | None = None) -> SessionRecords
     ----------
     path : str or Path
         JSON of the API (`_items`, `_links`, `_meta`) or of the website (`_meta`, `_items`), or CSV with the columns
-        `arrival`, `departure`, `delivered_energy (kWh)`, `station_id` and optionally `requested_energy (kWh)` and
-        `session_id`; `.gz` allowed. Of several `userInputs` the last counts.
+        `arrival`, `departure`, `delivered_energy (kWh)`, `station_id` and optionally
+        `requested_energy (kWh)`; `.gz` allowed. Of several `userInputs` the last counts.
     timezone : str, optional
         IANA name of the local clock at the stations. Left out: what the JSON says, else America/Los_Angeles. Times in
         a CSV without an offset are read as such local times.
@@ -97,7 +96,6 @@ def _item(path: str | Path, k: int, item: Any) -> SessionRecord:
         departure=_time(where, "disconnectTime", item["disconnectTime"]),
         delivered_kwh=_number(where, "kWhDelivered", item["kWhDelivered"]),
         requested_kwh=None if requested is None else _number(where, "kWhRequested", requested),
-        session_id=str(item.get("sessionID", "")),
     )
 
 

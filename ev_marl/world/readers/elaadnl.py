@@ -20,7 +20,7 @@ from ev_marl.world.readers.text import in_utc, read_rows
 
 LOCAL_TIMEZONE = "Europe/Amsterdam"
 
-_COLUMNS = ("TransactionId", "ChargePoint", "UTCTransactionStart", "UTCTransactionStop", "TotalEnergy")
+_COLUMNS = ("ChargePoint", "UTCTransactionStart", "UTCTransactionStop", "TotalEnergy")
 _TIME = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})[ T](\d{1,2}):(\d{2})(?::(\d{2}))?")
 
 
@@ -30,7 +30,7 @@ def read_elaadnl(path: str | Path, *, timezone: str | None = None) -> SessionRec
     Parameters
     ----------
     path : str or Path
-        CSV with the columns `TransactionId`, `ChargePoint`, optionally `Connector`, `UTCTransactionStart`,
+        CSV with the columns `ChargePoint`, optionally `Connector`, `UTCTransactionStart`,
         `UTCTransactionStop`, `TotalEnergy` [kWh]; `.gz` allowed.
     timezone : str, optional
         IANA name of the zone that the times are written in: `Europe/Amsterdam` (the default) or `UTC`. A local time
@@ -66,7 +66,6 @@ def read_elaadnl(path: str | Path, *, timezone: str | None = None) -> SessionRec
                 arrival=arrival,
                 departure=departure,
                 delivered_kwh=delivered_kwh,
-                session_id=row[column["TransactionId"]],
             )
         )
     return sound(records, Path(path).name, LOCAL_TIMEZONE)

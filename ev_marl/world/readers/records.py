@@ -15,7 +15,6 @@ class SessionRecord:
     departure: datetime  # aware, after the arrival
     delivered_kwh: float  # > 0, as metered
     requested_kwh: float | None = None  # what the driver asked for, where known
-    session_id: str = ""
 
 
 @dataclass(frozen=True)

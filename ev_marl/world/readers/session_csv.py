@@ -25,7 +25,6 @@ class Columns(NamedTuple):
     departure: str
     energy: str  # delivered, as metered [kWh]
     requested: str  # what the driver asked for [kWh]; the column, or a field of it, may be missing
-    session: str  # identifier; the column may be missing
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -33,7 +32,7 @@ class Columns(NamedTuple):
         return self[:4]
 
 
-COLUMNS = Columns("station", "arrival", "departure", "energy_kwh", "requested_kwh", "session")
+COLUMNS = Columns("station", "arrival", "departure", "energy_kwh", "requested_kwh")
 
 
 def read_session_csv(path: str | Path, *, timezone: str, columns: Columns = COLUMNS) -> SessionRecords:
@@ -83,7 +82,6 @@ def read_session_csv(path: str | Path, *, timezone: str, columns: Columns = COLU
                 departure=times[1],
                 delivered_kwh=_kwh(where, columns.energy, row[columns.energy], delimiter),
                 requested_kwh=_kwh(where, columns.requested, requested, delimiter) if requested else None,
-                session_id=row.get(columns.session, ""),
             )
         )
     return sound(records, Path(path).name, timezone)
