@@ -1,4 +1,4 @@
-"""What vehicles hold that stay beyond the end of the episode, so that the end gives nothing away.
+"""The value of energy in vehicles that stay beyond the end of the episode, so that discharging them is not free.
 
 Against an even service of their wish, energy that is missing at the end is bought later, and energy that is ahead is
 credited, at one price: so putting off a kWh pays exactly where it is cheaper now than it is said to be later, and
