@@ -429,9 +429,15 @@ def test_departures_are_asked_of_the_outlook(workplace: Setting) -> None:
         observer.fill(simulator.state)
         out = np.zeros((2, len(workplace.site.agents), observer.width), dtype=np.float32)
         observer.observe(out)
-        time_left = [label.endswith("time_left") for label in observer.labels(workplace.site.agents[0])]
-        seen[name] = view.vehicle["deadline_step"][view.connected], out[:, :, time_left].sum()
+        labels = observer.labels(workplace.site.agents[0])
+        time_left, laxity = (
+            out[:, :, [label.endswith(feature) for label in labels]].sum() for feature in ("time_left", "laxity")
+        )
+        seen[name] = view.vehicle["deadline_step"][view.connected], time_left, view.laxity_h[view.connected], laxity
     n_connected = len(seen["true"][0])
     assert n_connected > 5
     np.testing.assert_array_equal(seen["believed"][0], seen["true"][0] + 4)
     assert seen["believed"][1] - seen["true"][1] == pytest.approx(4 * n_connected / simulator.days.n_steps, rel=1e-4)
+    np.testing.assert_array_equal(seen["true"][2], simulator.state.laxity_h[simulator.state.session >= 0])
+    np.testing.assert_allclose(seen["believed"][2], seen["true"][2] + 4 * simulator.days.step_h)
+    assert seen["believed"][3] - seen["true"][3] == pytest.approx(4 * n_connected / simulator.days.n_steps, rel=1e-4)
