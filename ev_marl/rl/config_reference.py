@@ -30,7 +30,7 @@ This is the shipped training file `ippo`:
   here replace those of the other file, mappings are merged, lists are replaced as a whole, and `null` removes a key.
 - **Changes for one run**: `--set ppo.epochs=2 --set neural_network.hidden=[128,128]`, checked like the file.
 - **Same numbers every time**: stop after `days` or `iterations`; how many days fit into `minutes` depends on the
-  machine and on what else it does.
+  machine and its other load.
 - **Editors** complete keys and mark errors, with the first line
   `# yaml-language-server: $schema=training.schema.json` and the schema beside the file (`ev-marl schema --training`).
 

@@ -28,8 +28,8 @@ INTRODUCTION = """# Scenario files
 
 <!-- Generated from ev_marl/scenario/schema/; `make docs` writes it anew. -->
 
-A scenario is one YAML file: what is built at a site, what happens there, and what counts. `ev-marl check FILE` says
-what is wrong with one, all of it at once; `ev-marl describe FILE` shows the site as a tree.
+A scenario is one YAML file: what is built at a site, what happens there, and what counts. `ev-marl check FILE`
+reports all errors of a file at once; `ev-marl describe FILE` shows the site as a tree.
 
 This is the shipped scenario `tiny`:
 
@@ -43,10 +43,10 @@ This is the shipped scenario `tiny`:
   `0.25` and `15 min` the same time. Powers: kW, W, MW. Energies: kWh, Wh, MWh. Times: h, min, s, d. Shares: `0.9` or
   `90 %`. Prices: `0.25 EUR/kWh` or `85 EUR/MWh`, in the scenario's `currency`.
 - **Charging and import are positive**, discharging and export negative.
-- **Paths** are relative to the file that they stand in.
-- **Unknown keys are errors**, so nothing misspelt is ignored.
+- **Paths** are relative to the file that contains them.
+- **Unknown keys are errors**, so misspelt keys are never ignored.
 - **`module:Class`** stands for a class of your own, wherever a table allows it: `my_package.coordinators:Fair`. Its
-  code is run only by those who agree to it, with `--trust`.
+  code runs only if you allow it with `--trust`.
 - **Variants**: `extends: workplace` (the name of a shipped scenario, or a path) takes over another file. Keys written
   here replace those of the other one, mappings are merged, lists are replaced as a whole, and `null` removes a key:
 
@@ -59,9 +59,9 @@ This is the shipped scenario `tiny`:
 
 - **Numbers** are 0, or of a magnitude from {least:g} to {most:g} in the unit that the tables name; anything else is a
   mistake. Days are from {first_day} to {last_day}.
-- **Sizes** are checked before anything is built of them: at most {ports:,} ports, {groups:,} groups and {deepest} of
+- **Sizes** are checked before anything is built: at most {ports:,} ports, {groups:,} groups and {deepest} of
   them below each other, {steps:,} steps, {cells:,} steps times groups, {sessions:,} vehicles in an episode; in a file
-  at most {values:,} values, aliases and merged keys counted as often as they stand.
+  at most {values:,} values, aliases and merged keys counted each time that they occur.
 - **Editors** complete keys and mark errors, with the first line
   `# yaml-language-server: $schema=scenario.schema.json` and the schema beside the file (`ev-marl schema`).
 

@@ -42,7 +42,7 @@ Buses = Annotated[
 
 
 class PandapowerNetwork(Model):
-    """A network that pandapower brings."""
+    """A network that is part of pandapower."""
 
     pandapower: str
     """A function of `pandapower.networks` (`create_cigre_network_lv`) or its short name (`cigre_lv`)."""
@@ -210,7 +210,7 @@ LEAST_PERCENT = 2.0
 
 
 class GridLimits(Model):
-    """What the network may be asked to carry."""
+    """Voltage band and highest loadings of the network."""
 
     voltage: Annotated[list[Annotated[float, NUMBER]], Field(min_length=2, max_length=2)] = [0.90, 1.10]
     """Lowest and highest voltage [p.u.]; EN 50160 allows ±10 %."""
@@ -263,7 +263,7 @@ class Grid(Model):
     pv: AddedPv | None = None
     """Photovoltaic plants on top of the network's own generators."""
     chargers: Chargers = Chargers()
-    """What the chargers do with reactive power; left out: none."""
+    """Reactive power of the chargers; left out: none."""
     limits: GridLimits = GridLimits()
     """Voltage band and highest loadings."""
     coordinator: GridCoordinator = "none"

@@ -48,9 +48,9 @@ class Objective(Model):
     terminal_value: Annotated[
         Annotated[NonNegativePrice, Tag("<plain>")] | Annotated[Literal["auto"], Tag("<auto>")], _LATER
     ] = "auto"
-    """What energy is said to cost after the end of the episode [currency/kWh]. Vehicles that stay are measured against
-    an even service of their wish: what they lack at the end is bought at this price, what they are ahead is credited.
-    `auto`: the mean buying price of the episode; 0: the end counts for nothing."""
+    """Price of energy after the end of the episode [currency/kWh]. Vehicles that stay are compared with an even service
+    of their wish: energy that is missing at the end is bought at this price, additional energy is credited. `auto`: the
+    mean buying price of the episode; 0: energy at the end has no value."""
     overload: NonNegativePrice | None = None
     """Cost of power beyond a limit [currency/kWh of overload]; needed with coordinator `none`, useless with others."""
     setpoint_tracking: SetpointTracking | None = None
