@@ -22,9 +22,14 @@ from ev_marl.planning.outlook import Outlook, OutlookLike, Present, PresentOutlo
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.planning.worth import Worth
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.support.errors import OptionError
 from ev_marl.support.registry import Registry
+from ev_marl.support.values import shown
 from ev_marl.world.track import Track
 from ev_marl.world.world import World
+
+MOST_EXPECTED_DAYS = 1000
+"""Days that a policy may draw to know which vehicles to expect."""
 
 Information = Literal["own", "messages", "site", "future"]
 INFORMATION: dict[str, str] = {
@@ -93,6 +98,14 @@ class SiteView(StationView):
         return Present(
             self.step, self.n_steps, rows, self.lower_kw[rows], self.upper_kw[rows], self.base_load_kw[rows], grid
         )
+
+
+def count_option(policy: str, option: str, value: int, least: int, most: int) -> int:
+    """An option that is a count; an `OptionError` names policy, option, value and bounds where it is outside them."""
+    if not least <= value <= most:
+        allowed = f"a whole number from {least} to {most:,}"
+        raise OptionError(f"policy '{policy}': {option} must be {allowed}, got {shown(value)}")
+    return int(value)
 
 
 def site_view(view: StationView) -> SiteView:

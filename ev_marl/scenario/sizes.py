@@ -12,7 +12,7 @@ from typing import Any
 from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.reading import Document
 from ev_marl.scenario.units import duration
-from ev_marl.support.values import number
+from ev_marl.support.values import number, whole
 
 WARM_UP_H = 168.0
 """Arrivals are drawn from a week before an episode on, for the vehicles that are there when it starts [h]. In every
@@ -47,7 +47,7 @@ def size_problems(document: Document) -> Iterator[Problem]:
             return
         stations = group.get("stations")
         for i, entry in enumerate(stations if isinstance(stations, list) else []):
-            count, ports = (_count(entry, key) for key in ("count", "ports"))
+            count, ports = (count_of(entry, key) for key in ("count", "ports"))
             n_stations += count
             n_ports += count * ports
             if n_ports > MOST_PORTS:
@@ -92,14 +92,31 @@ def _session_problems(document: Document, n_ports: int) -> Iterator[Problem]:
     rate, weekend, stay_scale = (_read(number, said, key, 1.0) for key in keys)
     if horizon_h is None or rate is None or weekend is None or stay_scale is None:
         return
-    days = (horizon_h + warm_up_h(stay_scale)) / 24.0
-    n_sessions = n_ports * rate * max(1.0, weekend) * days
-    if n_sessions > MOST_SESSIONS:
-        message = (
-            f"this makes about {n_sessions:,.0f} vehicles in an episode at {n_ports:,} ports; there may be "
-            f"{MOST_SESSIONS:,}"
-        )
+    message = too_many_vehicles(n_ports, horizon_h, rate, weekend, stay_scale)
+    if message is not None:
         yield document.problem(("sessions", "per_port_per_day"), message)
+
+
+def too_many_vehicles(
+    n_ports: int, horizon_h: float, per_port_per_day: float, weekend_factor: float | None, stay_scale: float
+) -> str | None:
+    """Why nobody should draw the vehicles of an episode and of the time before it; None where they are not too many.
+
+    Parameters
+    ----------
+    n_ports : int
+        Ports of the site.
+    horizon_h : float
+        Length of the episode [h].
+    per_port_per_day, weekend_factor, stay_scale : float
+        The keys of `sessions`.
+    """
+    days = (horizon_h + warm_up_h(stay_scale)) / 24.0
+    n_vehicles = n_ports * per_port_per_day * max(1.0, weekend_factor or 0.0) * days
+    if n_vehicles <= MOST_SESSIONS:
+        return None
+    many = f"about {n_vehicles:,.0f} vehicles in an episode at {n_ports:,} ports"
+    return f"this makes {many}; there may be {MOST_SESSIONS:,}"
 
 
 def warm_up_h(stay_scale: float) -> float:
@@ -122,6 +139,10 @@ def _read(read: Callable[[Any], float], data: dict[str, Any], key: str, default:
         return None
 
 
-def _count(entry: Any, key: str) -> int:
-    value = entry.get(key, 1) if isinstance(entry, dict) else 1
-    return value if isinstance(value, int) and value > 0 else 1
+def count_of(entry: Any, key: str) -> int:
+    """How many of something an entry asks for, read as the schema reads it; 1 where it is no count, which the schema
+    reports."""
+    try:
+        return max(1, whole(entry.get(key, 1))) if isinstance(entry, dict) else 1
+    except ValueError:
+        return 1

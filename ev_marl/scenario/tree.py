@@ -16,7 +16,7 @@ import networkx as nx
 
 from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.reading import Document
-from ev_marl.scenario.sizes import DEEPEST_SITE, groups_of
+from ev_marl.scenario.sizes import DEEPEST_SITE, count_of, groups_of
 from ev_marl.support.registry import did_you_mean
 from ev_marl.support.values import listed, shown
 
@@ -125,11 +125,9 @@ def _stations(groups: list[_Listed]) -> Counter[str]:
     for group in groups:
         stations = group.data.get("stations")
         for entry in stations if isinstance(stations, list) else []:
-            if not isinstance(entry, dict):
-                continue
-            kind, count = entry.get("type"), entry.get("count", 1)
-            if isinstance(kind, str) and isinstance(count, int):
-                counts[kind] += count
+            kind = entry.get("type") if isinstance(entry, dict) else None
+            if isinstance(kind, str):
+                counts[kind] += count_of(entry, "count")
     return counts
 
 

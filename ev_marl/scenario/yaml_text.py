@@ -19,8 +19,8 @@ MOST_BYTES = 10_000_000
 """Largest YAML file."""
 MOST_VALUES = 500_000
 """Most values in a file, aliases and merged keys counted as often as they stand."""
-DEEPEST = 100
-"""Most mappings and lists around each other."""
+DEEPEST = 150
+"""Most mappings and lists around each other: the deepest site, whose groups are a mapping and a list each, fits."""
 MOST_DIGITS = 18
 """Longest whole number: it fits into 64 bits."""
 

@@ -196,7 +196,8 @@ def park(
     Arrival and departure are rounded to the nearest step; every stay lasts one step at least. A vehicle that came
     before the episode is there from step 0. Until then it charged at full power of its port and of its own, taper
     included, and stopped at its wish; what is missing remains its wish. V2G takes it to the reserve, or to what it
-    really arrived with if that was less. Its `ahead_kwh` is what it holds beyond an even service since it came.
+    really arrived with if that was less. Its `ahead_kwh` is what it holds beyond an even service since it came;
+    an even service rises to the wish, or to what full power gives if that is less.
 
     Parameters
     ----------
@@ -232,17 +233,13 @@ def park(
     efficiency = site.charge_efficiency[port]
     on_arrival = visitors.energy_kwh[kept]
     wish = np.minimum(on_arrival + visitors.wanted_kwh[kept], capacity)
-    charged = energy_after(
-        on_arrival,
-        np.maximum(0, -arrival) * step_h,
-        efficiency * np.minimum(site.port_charge_kw[port], vehicle_kw),
-        capacity,
-        taper_time_h(fleet.taper_start[model], capacity, efficiency, vehicle_kw),
-    )
+    rate_kw = efficiency * np.minimum(site.port_charge_kw[port], vehicle_kw)
+    tau_h = taper_time_h(fleet.taper_start[model], capacity, efficiency, vehicle_kw)
+    waited, stay = np.maximum(0, -arrival), departure - arrival
+    charged, most = (energy_after(on_arrival, steps * step_h, rate_kw, capacity, tau_h) for steps in (waited, stay))
     energy = np.minimum(charged, wish)
     reserve = fleet.reserve * capacity
-    waited, stay = np.maximum(0, -arrival), departure - arrival
-    even = on_arrival + (wish - on_arrival) * waited / stay
+    even = on_arrival + (np.minimum(wish, most) - on_arrival) * waited / stay
     sessions = session_table(
         port=port,
         arrival_step=np.maximum(arrival, 0),
@@ -254,7 +251,7 @@ def park(
         discharge_kw=np.where(visitors.is_v2g[kept], vehicle_kw, 0.0),
         taper_start=fleet.taper_start[model],
         reserve_kwh=np.where(arrival < 0, np.minimum(on_arrival, reserve), reserve),
-        ahead_kwh=np.where(arrival < 0, energy - even, 0.0),
+        ahead_kwh=np.maximum(0.0, energy - even),  # full power is never behind; but for rounding
         vehicle=np.array(fleet.names)[model],
     )
     return sessions, turned_away

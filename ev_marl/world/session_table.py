@@ -41,7 +41,8 @@ FIELDS = {
     "ahead_kwh": Field(
         "f8",
         "of energy_kwh, what is beyond an even service since the vehicle came, where that was before the start [kWh]",
-        default=0.0,
+        "0 or more",
+        0.0,
     ),
     "vehicle": Field(f"U{LONGEST_NAME}", "name of the vehicle model", default="vehicle"),
 }

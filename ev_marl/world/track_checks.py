@@ -147,7 +147,7 @@ def _session_values(track: Track) -> list[str]:
     n_ports = len(track.ports)
     port, arrival, departure = s["port"], s["arrival_step"], s["departure_step"]
     energy, wanted, capacity = s["energy_kwh"], s["wanted_kwh"], s["capacity_kwh"]
-    taper, reserve = s["taper_start"], s["reserve_kwh"]
+    taper, reserve, ahead = s["taper_start"], s["reserve_kwh"], s["ahead_kwh"]
     checks = [
         ((port < 0) | (port >= n_ports), lambda k: f"port {port[k]} is out of range; there are {n_ports}"),
         (
@@ -170,6 +170,14 @@ def _session_values(track: Track) -> list[str]:
         (
             reserve > capacity + _ROUNDING_KWH,
             lambda k: f"reserve_kwh {reserve[k]:g} is above capacity_kwh {capacity[k]:g}",
+        ),
+        (
+            ahead > energy + _ROUNDING_KWH,
+            lambda k: f"ahead_kwh {ahead[k]:g} is above energy_kwh {energy[k]:g}, of which it is a part",
+        ),
+        (
+            (ahead > 0.0) & (arrival > 0),
+            lambda k: f"ahead_kwh is {ahead[k]:g}; it must be 0, since the vehicle comes at step {arrival[k]} only",
         ),
     ]
     found = []

@@ -14,7 +14,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from ev_marl.scenario.clock import Clock
+from ev_marl.scenario.problems import ScenarioError
 from ev_marl.scenario.schema import Scenario
+from ev_marl.scenario.sizes import too_many_vehicles
 from ev_marl.site.site import Site
 from ev_marl.site.vehicles import vehicle_mix
 from ev_marl.support.errors import DataError
@@ -68,7 +70,7 @@ class World:
     DataError
         If no day is left between `start` and `until`, or if prices are missing on one of them.
     ScenarioError
-        If the series that it asks for do not exist for its network.
+        If too many vehicles would come, or if the series that it asks for do not exist for its network.
     SiteError
         If no vehicle can charge at the site.
     """
@@ -79,6 +81,7 @@ class World:
         self.site = site if site is not None else Site.from_scenario(scenario)
         self.days = _days(scenario)
         arrays = self.site.arrays
+        self._check_size()
         self.fleet = Fleet.of(vehicle_mix(scenario.vehicles), scenario.vehicles, arrays)
         with scenario.places.blamed("sessions", "model"):
             self._sessions = SESSION_MODELS.make(scenario.sessions.model, scenario.sessions, trust=scenario.trusted)
@@ -136,6 +139,14 @@ class World:
         """
         known = self._day(self._day_of(seed) if day is None else day)
         return self._track(known, seed, no_sessions(), 0, {"scenario": self.scenario.name, "seed": str(seed)})
+
+    def _check_size(self) -> None:
+        """Refuse to draw more vehicles than an episode may have; the site may be another than the scenario's own."""
+        keys = self.scenario.sessions
+        rates = keys.per_port_per_day, keys.weekend_factor, keys.stay_scale
+        message = too_many_vehicles(self.site.arrays.n_ports, self.scenario.horizon, *rates)
+        if message is not None:
+            raise ScenarioError([self.scenario.places.problem(("sessions", "per_port_per_day"), message)])
 
     def _day_of(self, seed: int) -> date:
         return self.days[int(stream(seed, "calendar").integers(len(self.days)))]

@@ -58,7 +58,10 @@ def test_it_is_a_policy():
     check_policy(lambda: make_policy("dual-prices(rounds=2, inertia_per_kwh=0.3, expected_days=0)"))
 
 
-@pytest.mark.parametrize("option", [{"rounds": 0}, {"inertia_per_kwh": 0.0}, {"expected_days": -1}])
+@pytest.mark.parametrize(
+    "option",
+    [{"rounds": 0}, {"rounds": 10**6}, {"inertia_per_kwh": 0.0}, {"expected_days": -1}, {"expected_days": 10**6}],
+)
 def test_wrong_options_are_refused(option):
     with pytest.raises(OptionError, match=next(iter(option))):
         DualPrices(**option)

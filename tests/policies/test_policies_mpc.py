@@ -207,7 +207,8 @@ def test_a_programme_without_optimum_names_step_and_row():
     [
         ("mpc(horizon_h=0)", "horizon_h must be above 0, got 0"),
         ("mpc-perfect(horizon_h=-1)", "policy 'mpc-perfect': horizon_h must be above 0"),
-        ("mpc(expected_days=-1)", "expected_days must be 0 or more, got -1"),
+        ("mpc(expected_days=-1)", "expected_days must be a whole number from 0 to 1,000, got -1"),
+        ("mpc(expected_days=1000000)", "expected_days must be a whole number from 0 to 1,000, got 1000000"),
         ("mpc(waiting_per_kwh_h=-0.1)", "waiting_per_kwh_h must be 0 or more"),
         ("mpc(trust=1.2)", "trust is a share above 0, at most 1, got 1.2"),
         ("mpc(horizon=4)", r"Did you mean 'horizon_h'\?"),

@@ -36,6 +36,8 @@ def test_it_is_a_policy():
     check_policy(Selfish)
     with pytest.raises(OptionError, match="sweeps"):
         make_policy("selfish(sweeps=0)")
+    with pytest.raises(OptionError, match="sweeps must be a whole number from 1 to 1,000, got 1000000"):
+        make_policy("selfish(sweeps=1000000)")
 
 
 def test_who_came_first_keeps_the_cheap_step():

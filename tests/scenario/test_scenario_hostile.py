@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ev_marl.scenario import Problem, ScenarioError, load_scenario, scenario_from_dict
+from ev_marl.scenario import Problem, Scenario, ScenarioError, load_scenario, scenario_from_dict
+from ev_marl.scenario.sizes import DEEPEST_SITE
+from ev_marl.world import World
 
 PLAIN = """\
 name: yard
@@ -141,6 +143,47 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
 def test_a_site_of_too_many_groups(write: Callable[..., Path], site: str) -> None:
     problems = refused(write(f"name: yard\nstart: 2023-05-15\nsite: {site}\n"))
     assert [(problem.line, "that is the most" in problem.message) for problem in problems] == [(3, True)]
+
+
+def _nested(depth: int) -> str:
+    site = "{name: last, stations: [{type: ac, power: 11 kW}]}"
+    for k in range(depth - 1):
+        site = f"{{name: g{k}, groups: [{site}]}}"
+    return f"name: yard\nstart: 2023-05-15\nsite: {site}\n"
+
+
+def test_the_deepest_site_may_be_nested(write: Callable[..., Path]) -> None:
+    assert len(list(load_scenario(write(_nested(DEEPEST_SITE))).site.all_groups())) == DEEPEST_SITE
+    assert "50 groups hang below each other; that is the most" in refused(write(_nested(DEEPEST_SITE + 1)))[0].message
+
+
+COUNTS = {
+    "stations and ports": ("count: 2, ports: 1", "count: 2.0e5, ports: 2.0e5", "site.groups[0].stations[0]"),
+    "vehicles": ("count: 2, ports: 1", "count: 3000.0, ports: 1.0", "sessions.per_port_per_day"),
+    "vehicles of long stays": ("per_port_per_day: 1", "per_port_per_day: 1000, stay_scale: 1000", "sessions."),
+}
+
+
+@pytest.mark.parametrize("case", COUNTS)
+def test_counts_are_bounded_however_they_are_written(write: Callable[..., Path], case: str) -> None:
+    before, after, key = COUNTS[case]
+    text = PLAIN.replace("per_port_per_day: 1", "per_port_per_day: 1000") if case == "vehicles" else PLAIN
+    problem = refused(write(text.replace(before, after)))[0]
+    assert problem.key.startswith(key)
+    assert "may" in problem.message
+
+
+def test_the_names_of_stations_are_taken_however_they_are_counted(write: Callable[..., Path]) -> None:
+    text = PLAIN.replace("count: 2", "count: 2.0").replace("name: lot", "name: ac_1")
+    assert "is the name of a station" in refused(write(text))[0].message
+
+
+def test_a_world_draws_no_more_vehicles_than_an_episode_may_have() -> None:
+    data = load_scenario("tiny").model_dump(exclude_unset=True)
+    data["sessions"]["per_port_per_day"], data["sessions"]["stay_scale"] = 1000.0, 1000.0
+    scenario = Scenario.model_validate(data)  # without the checks of a file
+    with pytest.raises(ScenarioError, match=r"sessions.per_port_per_day: this makes about .* may be 5,000,000"):
+        World(scenario)
 
 
 def test_many_faults_are_told_a_hundred_at_a_time(write: Callable[..., Path]) -> None:

@@ -67,6 +67,12 @@ def test_the_first_day_of_an_episode_draws_what_its_third_would(
     assert np.all(np.abs(first - third) < 0.05 * np.maximum(third, LEAST_LOAD * third.max()))
 
 
+def test_vehicles_that_cannot_get_their_wish_are_not_behind_an_even_service() -> None:
+    world = World(load_scenario("residential-v2g"))
+    for seed in range(20):
+        world.sample(seed).validate(world.site)  # asks for an `ahead_kwh` of 0 or more
+
+
 @pytest.mark.parametrize("model", list(SESSION_MODELS))
 def test_the_warm_up_is_long_enough(model: str) -> None:
     """Of all vehicles that are there at a moment, fewer than 0.2 % came before the warm-up."""

@@ -12,8 +12,9 @@ from typing import ClassVar
 import numpy as np
 
 from ev_marl.planning.booking import LEAST_TRUST, book
-from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
+from ev_marl.policies.base import POLICIES, Episode, Information, StationView, count_option, site_view
 from ev_marl.policies.rules.best_response import best_response
+from ev_marl.scenario.sizes import MOST_STEPS
 from ev_marl.support.errors import OptionError
 
 
@@ -42,11 +43,9 @@ class BookedResponse:
     def __init__(self, factor: float = 1.0, adder_per_kwh: float = 0.0, margin_steps: int = 0) -> None:
         if factor <= 0.0:
             raise OptionError(f"policy 'booked-response': factor must be above 0, got {factor}")
-        if margin_steps < 0:
-            raise OptionError(f"policy 'booked-response': margin_steps must be 0 or more, got {margin_steps}")
         self.factor = float(factor)
         self.adder_per_kwh = float(adder_per_kwh)
-        self.margin_steps = int(margin_steps)
+        self.margin_steps = count_option("booked-response", "margin_steps", margin_steps, 0, MOST_STEPS)
 
     def reset(self, episode: Episode) -> None:
         """Take over the outlook on the base load."""

@@ -13,7 +13,15 @@ import numpy as np
 
 from ev_marl.planning.outlook import Coming, OutlookLike, by_group, checked
 from ev_marl.planning.vehicles import Vehicles
-from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
+from ev_marl.policies.base import (
+    MOST_EXPECTED_DAYS,
+    POLICIES,
+    Episode,
+    Information,
+    StationView,
+    count_option,
+    site_view,
+)
 from ev_marl.policies.messages.grid import GridPrices
 from ev_marl.policies.messages.meter import MeterPrice
 from ev_marl.policies.messages.plan import at_each_place, plan_at_prices
@@ -24,6 +32,8 @@ from ev_marl.support.errors import OptionError
 # Vehicles to come are planned in the first round of a step, and again after so many: their plans change little from one
 # round to the next, but where rounds are many, prices must not move on without their answer.
 ROUNDS_BETWEEN = 5
+MOST_ROUNDS = 10_000
+"""Exchanges in a step; after some hundred, prices hardly move."""
 
 
 def add_up(
@@ -125,12 +135,12 @@ class DualPrices:
     Parameters
     ----------
     rounds : int
-        Exchanges of prices and plans in every step.
+        Exchanges of prices and plans in every step, up to 10,000.
     inertia_per_kwh : float
         Changing the power of a step by a vehicle's whole power costs half of this per kWh; higher values make prices
         steadier and slower [currency/kWh].
     expected_days : int
-        Most days whose vehicles are combined into the vehicles to come; 0: no vehicles to come.
+        Most days whose vehicles are combined into the vehicles to come, up to 1000; 0: no vehicles to come.
     grid : bool
         Whether the network above the site, where a coordinator keeps its limits, is one more node with prices.
     outlook : str or mapping, optional
@@ -150,15 +160,11 @@ class DualPrices:
         grid: bool = True,
         outlook: OutlookLike | None = None,
     ) -> None:
-        if rounds < 1:
-            raise OptionError(f"policy 'dual-prices': rounds must be 1 or more, got {rounds}")
         if not 0.0 < inertia_per_kwh < np.inf:
             raise OptionError(f"policy 'dual-prices': inertia_per_kwh must be above 0, got {inertia_per_kwh}")
-        if expected_days < 0:
-            raise OptionError(f"policy 'dual-prices': expected_days must be 0 or more, got {expected_days}")
-        self.rounds = int(rounds)
+        self.rounds = count_option(self.name, "rounds", rounds, 1, MOST_ROUNDS)
         self.inertia_per_kwh = float(inertia_per_kwh)
-        self.expected_days = int(expected_days)
+        self.expected_days = count_option(self.name, "expected_days", expected_days, 0, MOST_EXPECTED_DAYS)
         self.grid = bool(grid)
         self.outlook = checked(outlook)
 

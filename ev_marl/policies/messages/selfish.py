@@ -9,9 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.planning.outlook import OutlookLike, by_group, checked
-from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
+from ev_marl.policies.base import POLICIES, Episode, Information, StationView, count_option, site_view
 from ev_marl.policies.messages.plan import plan_in_turn
-from ev_marl.support.errors import OptionError
+
+MOST_SWEEPS = 1000
+"""Turns in a step; plans settle after a few."""
 
 
 @POLICIES.register("selfish")
@@ -44,9 +46,7 @@ class Selfish:
     information: Information = "messages"
 
     def __init__(self, sweeps: int = 2, outlook: OutlookLike | None = None) -> None:
-        if sweeps < 1:
-            raise OptionError(f"policy 'selfish': sweeps must be 1 or more, got {sweeps}")
-        self.sweeps = int(sweeps)
+        self.sweeps = count_option("selfish", "sweeps", sweeps, 1, MOST_SWEEPS)
         self.outlook = checked(outlook)
 
     def reset(self, episode: Episode) -> None:

@@ -18,7 +18,16 @@ from ev_marl.objective.wear import BatteryWear
 from ev_marl.planning.outlook import OutlookLike, make_outlook
 from ev_marl.planning.outlook.fleets import fleets
 from ev_marl.planning.programme.check import check_expressions
-from ev_marl.policies.base import POLICIES, Episode, Information, SiteView, StationView, site_view
+from ev_marl.policies.base import (
+    MOST_EXPECTED_DAYS,
+    POLICIES,
+    Episode,
+    Information,
+    SiteView,
+    StationView,
+    count_option,
+    site_view,
+)
 from ev_marl.policies.mpc.ahead import look_ahead
 from ev_marl.policies.mpc.grid import GridAhead
 from ev_marl.site.arrays import SiteArrays
@@ -50,9 +59,7 @@ class _Control:
             raise OptionError(f"policy '{self.name}': waiting_per_kwh_h must be 0 or more, got {waiting_per_kwh_h}")
         if not 0.0 < trust <= 1.0:
             raise OptionError(f"policy '{self.name}': trust is a share above 0, at most 1, got {trust}")
-        if expected_days < 0:
-            raise OptionError(f"policy '{self.name}': expected_days must be 0 or more, got {expected_days}")
-        self.expected_days = int(expected_days)
+        self.expected_days = count_option(self.name, "expected_days", expected_days, 0, MOST_EXPECTED_DAYS)
         self.outlook = outlook
         if outlook is not None and make_outlook(outlook).foresees:
             self.information = "future"
@@ -142,7 +149,7 @@ class Mpc(_Control):
     horizon_h : float, optional
         Length of the plan; by default to the end of the episode [h].
     expected_days : int
-        Most days whose vehicles are combined into the vehicles to come; 0: no vehicles to come.
+        Most days whose vehicles are combined into the vehicles to come, up to 1000; 0: no vehicles to come.
     waiting_per_kwh_h : float
         Saving that is needed to delay a kWh by an hour: a margin for vehicles that come unexpectedly
         [currency/(kWh·h)].

@@ -12,7 +12,8 @@ import numpy as np
 
 from ev_marl.planning.outlook import OutlookLike, checked
 from ev_marl.planning.own_plan import own_plans
-from ev_marl.policies.base import POLICIES, Episode, Information, StationView
+from ev_marl.policies.base import POLICIES, Episode, Information, StationView, count_option
+from ev_marl.scenario.sizes import MOST_STEPS
 from ev_marl.support.errors import OptionError
 
 
@@ -97,12 +98,10 @@ class BestResponse:
     ) -> None:
         if not 0.0 <= trust <= 1.0:
             raise OptionError(f"policy 'best-response': trust is a share between 0 and 1, got {trust}")
-        if margin_steps < 0:
-            raise OptionError(f"policy 'best-response': margin_steps must be 0 or more, got {margin_steps}")
         self.outlook = checked(outlook)
         self.trust = float(trust)
         self.adder_per_kwh = float(adder_per_kwh)
-        self.margin_steps = int(margin_steps)
+        self.margin_steps = count_option("best-response", "margin_steps", margin_steps, 0, MOST_STEPS)
 
     def reset(self, episode: Episode) -> None:
         """Nothing to prepare."""
