@@ -14,7 +14,6 @@ import numpy as np
 
 from ev_marl.checks.sampled import SampledDays
 from ev_marl.env.setup import Setting
-from ev_marl.objective.unmet import REQUIRED
 from ev_marl.scenario import Problem, Scenario
 from ev_marl.scenario.problems import KeyPath, key_text
 from ev_marl.scenario.schema import Group, Stations
@@ -173,9 +172,9 @@ def _check_peak(days: SampledDays) -> Iterator[Finding]:
     scenario = days.setting.scenario
     objective, currency = scenario.objective, scenario.currency
     efficiency, horizon_h = float(days.setting.site.arrays.charge_efficiency.max()), scenario.n_steps * scenario.step
-    unmet = objective.unmet_energy * (REQUIRED if objective.service == "required" else 1.0)
+    unmet = objective.unmet_energy
     worth = horizon_h * (unmet * efficiency + objective.driver_tariff)
-    if 0.0 < objective.peak_power >= worth:
+    if objective.service == "priced" and 0.0 < objective.peak_power >= worth:
         tariff = f", drivers pay {objective.driver_tariff:g}" if objective.driver_tariff else ""
         yield Finding(
             "prices",

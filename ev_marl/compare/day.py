@@ -6,6 +6,7 @@ run in any order, in any process, with the same result.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -64,6 +65,8 @@ class PolicyDay(Record):
     """Time in the policy per step [ms]."""
     simulator_ms: float
     """Time in the simulator and the objective per step [ms]."""
+    unmet_kwh: float = math.nan
+    """Due by the deadlines and not there [kWh]; NaN in results that do not know it."""
     group_kw: tuple[tuple[float, ...], ...]
     """Power of the watched groups, base load included, by group and step [kW]."""
     grid: OnGrid | None = None
@@ -223,6 +226,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
             discharged_kwh=measured.discharged_kwh,
             peak_kw=measured.peak_kw,
             curtailed_kwh=measured.curtailed_kwh,
+            unmet_kwh=measured.unmet_kwh,
             violations=measured.violations,
             violation_kwh=measured.violation_kwh,
             satisfaction=tuple(measured.satisfaction.tolist()),
@@ -276,6 +280,7 @@ class Measured:
     discharged_kwh: float  # metered out of vehicles, >= 0
     peak_kw: float  # highest import of the site, base load included
     curtailed_kwh: float  # |setpoint − granted|: what the coordinator took away
+    unmet_kwh: float  # due by the deadlines and not there
     violations: int  # (step, group) pairs beyond a clamped limit by more than 1e-9 kW
     violation_kwh: float  # energy beyond clamped limits, summed over groups
     satisfaction: np.ndarray  # float64 (S,)  share of the owed energy that was delivered by the deadline [-]
@@ -318,6 +323,7 @@ class Recorder:
         self._charged += flow.step_h * np.maximum(power, 0.0).sum(axis=1)
         self._discharged -= flow.step_h * np.minimum(power, 0.0).sum(axis=1)
         self._curtailed += flow.step_h * np.abs(flow.setpoint_kw - power).sum(axis=1)
+        self._unmet += flow.unmet_kwh.sum(axis=1)
         np.maximum(self._peak, flow.import_kw, out=self._peak)
         excess = np.maximum(flow.group_kw - flow.upper_kw, flow.lower_kw - flow.group_kw)
         beyond = excess > LIMIT_TOLERANCE_KW
@@ -354,6 +360,7 @@ class Recorder:
             discharged_kwh=float(self._discharged[row]),
             peak_kw=float(self._peak[row]),
             curtailed_kwh=float(self._curtailed[row]),
+            unmet_kwh=float(self._unmet[row]),
             violations=int(self._violations[row]),
             violation_kwh=float(self._violation[row]),
             satisfaction=satisfaction,
@@ -366,7 +373,7 @@ class Recorder:
         n_batch = len(flow.granted_kw)
         self._started = True
         self._charged, self._discharged, self._curtailed = np.zeros(n_batch), np.zeros(n_batch), np.zeros(n_batch)
-        self._peak, self._violation = np.zeros(n_batch), np.zeros(n_batch)
+        self._unmet, self._peak, self._violation = np.zeros(n_batch), np.zeros(n_batch), np.zeros(n_batch)
         self._violations = np.zeros(n_batch, dtype=np.int64)
         self._final_kwh = np.full(len(self._simulator.days.stays), np.nan)
         self._group_kw = np.zeros((n_batch, self._simulator.days.n_steps, len(self._watched)))

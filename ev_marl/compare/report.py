@@ -237,6 +237,7 @@ def _day_row(day: DayResult, entry: PolicyDay, its_score: float) -> dict[str, An
         "fairness": entry.fairness,
         "peak_kw": entry.peak_kw,
         "curtailed_kwh": entry.curtailed_kwh,
+        "unmet_kwh": entry.unmet_kwh,
         "violations": entry.violations,
         "violation_kwh": entry.violation_kwh,
         **_grid_columns(entry.grid),

@@ -49,6 +49,8 @@ def columns(comparison: Comparison) -> list[Column]:
     """Every column, in order."""
     money = f"{comparison.currency}/day"
     broken = any(row.violations for row in comparison.table())
+    required = comparison.scenario.objective.service == "required"
+    unmet = Column(("unmet", "kWh/day"), lambda row: number(row.unmet_kwh_per_day, 1), 1)
     return [
         Column(("policy", ""), lambda row: row.label),
         Column(("knows", ""), lambda row: INFORMATION[row.information], 1),
@@ -58,6 +60,7 @@ def columns(comparison: Comparison) -> list[Column]:
         Column(("gap", money), lambda row: number(row.gap_per_day, 2)),
         Column(("cost", money), lambda row: number(row.cost_per_day, 2), 3),
         Column(("energy", "kWh/day"), lambda row: number(row.net_kwh_per_day, 0), 4),
+        *((unmet,) if required else ()),
         Column(("satis-", "fied"), lambda row: percent(row.satisfaction, 0), 1),
         Column(("worst", "10 %"), lambda row: percent(row.satisfaction_worst_tenth, 0), 2),
         Column(("fair-", "ness"), lambda row: number(row.fairness, 2), 6),

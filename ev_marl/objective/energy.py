@@ -13,6 +13,7 @@ import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression, Term
 from ev_marl.objective.meter import mean_price
+from ev_marl.objective.required import Extremes
 from ev_marl.scenario.schema import Metering, Scenario
 from ev_marl.simulation.flow import Flow
 from ev_marl.support.compiled import kernel
@@ -82,6 +83,10 @@ class EnergyCost:
             _cost_at_ports(flow.granted_kw, flow.buy_per_kwh, flow.sell_per_kwh, factor, out)
         else:
             _cost_at_site(flow.granted_kw, flow.base_load_kw, flow.buy_per_kwh, flow.sell_per_kwh, factor, out)
+
+    def largest_per_kwh(self, extremes: Extremes) -> float:
+        """At the largest price."""
+        return self.weight * extremes.price_per_kwh
 
     def expression(self, day: DayModel) -> Expression:
         """weight·Δ·Σ (buy·charge − sell·discharge), or the difference in the site's bill."""

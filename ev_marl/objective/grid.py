@@ -14,6 +14,7 @@ import numpy as np
 
 from ev_marl.grid.loop.flow import GridFlow
 from ev_marl.objective.base import TERMS, DayModel, Expression, GridModel, Term, Variables
+from ev_marl.objective.required import Extremes
 from ev_marl.objective.split import split_cost
 from ev_marl.scenario.schema import Scenario, ShareRule
 from ev_marl.simulation.flow import Flow
@@ -235,6 +236,10 @@ class GridLosses(_PricedEnergy):
         grid = flow.grid
         if grid is not None:
             self._split(flow, grid, grid.losses_kw - grid.idle_losses_kw, out)
+
+    def largest_per_kwh(self, extremes: Extremes) -> float:
+        """The price: no more is lost than is sent."""
+        return self.price_per_kwh
 
     def expression(self, day: DayModel) -> Expression:
         """price·Δ·Σ added losses, from below."""

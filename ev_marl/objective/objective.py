@@ -15,6 +15,7 @@ from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.objective.overload import Overload
 from ev_marl.objective.peak import PeakPower
+from ev_marl.objective.required import Extremes, required_price
 from ev_marl.objective.tariff import DriverTariff
 from ev_marl.objective.terminal import TerminalValue
 from ev_marl.objective.tracking import SetpointTracking
@@ -148,6 +149,11 @@ class Objective:
         for name, options in scenario.objective.extra.items():
             with scenario.places.blamed("objective", "extra", name):
                 terms.append(TERMS.make(name, options=options, trust=scenario.trusted))
+        if scenario.objective.service == "required":
+            with scenario.places.blamed("objective", "service"):
+                others = [term for term in terms if not isinstance(term, UnmetEnergy)]
+                unmet = UnmetEnergy(required_price(others, Extremes.of(scenario)))
+            terms = [unmet if isinstance(term, UnmetEnergy) else term for term in terms]
         return cls(terms, limits_are_hard=coordinator.enforces_limits)
 
     def costs(self, flow: Flow) -> np.ndarray:

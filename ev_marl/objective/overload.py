@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression, Term
+from ev_marl.objective.required import Extremes
 from ev_marl.objective.split import split_cost
 from ev_marl.scenario.schema import Scenario, ShareRule
 from ev_marl.simulation.flow import Flow
@@ -61,6 +62,10 @@ class Overload:
                 cost = self.price_per_kwh * flow.step_h * excess_kw[:, group]
                 split_cost(cost, responsible_kw, site, self.split, part)
                 out += part
+
+    def largest_per_kwh(self, extremes: Extremes) -> float:
+        """The price, in each of the groups around a port."""
+        return self.price_per_kwh * extremes.n_levels
 
     def expression(self, day: DayModel) -> Expression:
         """price·Δ·Σ excess with excess >= power − upper, excess >= lower − power, excess >= 0."""

@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression, Term
+from ev_marl.objective.required import Extremes
 from ev_marl.objective.split import split_cost
 from ev_marl.scenario.schema import Scenario, ShareRule
 from ev_marl.simulation.flow import Flow
@@ -49,6 +50,10 @@ class PeakPower:
         """price·max(0, import − highest import before)."""
         rise_kw = np.maximum(0.0, flow.import_kw - flow.peak_before_kw)
         split_cost(self.price_per_kw * rise_kw, np.maximum(0.0, flow.granted_kw), flow.site, self.split, out)
+
+    def largest_per_kwh(self, extremes: Extremes) -> float:
+        """The price of the power that gives a kWh in one step."""
+        return self.price_per_kw / extremes.step_h
 
     def expression(self, day: DayModel) -> Expression:
         """price·(peak − peak before) with peak >= power + base load in every step, peak >= the one before."""

@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression, Term
+from ev_marl.objective.required import Extremes
 from ev_marl.scenario.schema import Scenario
 from ev_marl.simulation.flow import Flow
 
@@ -41,6 +42,10 @@ class DriverTariff:
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """−price·Δ·p."""
         np.multiply(flow.granted_kw, -self.price_per_kwh * flow.step_h, out=out)
+
+    def largest_per_kwh(self, extremes: Extremes) -> float:
+        """The price."""
+        return self.price_per_kwh
 
     def expression(self, day: DayModel) -> Expression:
         """−price·Δ·Σ (charge − discharge)."""

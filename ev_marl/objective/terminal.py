@@ -15,6 +15,7 @@ import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression, Term
 from ev_marl.objective.energy import EnergyCost
+from ev_marl.objective.required import Extremes
 from ev_marl.objective.tariff import DriverTariff
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
@@ -131,6 +132,10 @@ class TerminalValue:
         """−worth·(energy beyond an even service at the end − that at the start)."""
         worth = self.worth_per_kwh(flow.later_per_kwh[:, None], flow.site.charge_efficiency)
         np.multiply(flow.stock_kwh, -worth, out=out)
+
+    def largest_per_kwh(self, extremes: Extremes) -> float:
+        """What it costs at the meter after the end."""
+        return float(self.at_meter_per_kwh(extremes.price_per_kwh))
 
     def expression(self, day: DayModel) -> Expression:
         """Σ worth·(even − counted), counted <= energy + shortfall, counted <= wish; and what was brought along."""

@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ev_marl.objective.base import TERMS, DayModel, Expression, Term
+from ev_marl.objective.required import Extremes
 from ev_marl.objective.split import split_cost
 from ev_marl.scenario.files import power_series
 from ev_marl.scenario.schema import Scenario, ShareRule
@@ -58,6 +59,12 @@ class SetpointTracking:
         """weight·Δ·(power − target)²."""
         off_kw = flow.group_kw[:, 0] - self.target_kw(flow.step, flow.local_hour)
         split_cost(self.weight * flow.step_h * off_kw**2, np.abs(flow.granted_kw), flow.site, self.split, out)
+
+    def largest_per_kwh(self, extremes: Extremes) -> float:
+        """The slope where the power is furthest from the target."""
+        target_kw = np.asarray(self.target.values)
+        furthest_kw = max((extremes.most_kw - target_kw).max(), (target_kw - extremes.least_kw).max())
+        return float(2.0 * self.weight * furthest_kw)
 
     def expression(self, day: DayModel) -> Expression:
         """weight·Δ·Σ deviation with deviation >= (power − target)², by tangents."""

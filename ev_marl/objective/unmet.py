@@ -16,13 +16,6 @@ from ev_marl.scenario.schema import Scenario
 from ev_marl.simulation.flow import Flow
 from ev_marl.support.compiled import kernel
 
-REQUIRED = 250.0
-"""Factor on the price of unmet energy where service is required [-].
-
-No saving on energy, wear or peaks comes near it, so the least shortfall comes first and the least cost second, for the
-optimum and for policies alike.
-"""
-
 
 @kernel
 def _cost(unmet_kwh: np.ndarray, price_per_kwh: float, out: np.ndarray) -> None:
@@ -49,17 +42,12 @@ class UnmetEnergy:
         self.price_per_kwh = price_per_kwh
 
     @classmethod
-    def required(cls, price_per_kwh: float) -> Self:
-        """The term for a service that must be given wherever it can be: the price times `REQUIRED`."""
-        return cls(REQUIRED * price_per_kwh)
-
-    @classmethod
     def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
-        """With a price above 0; as `required` says where service is required."""
+        """With a price above 0; an endless one where service is required, until all other terms are known."""
         keys = scenario.objective
-        if not keys.unmet_energy > 0:
-            return None
-        return cls.required(keys.unmet_energy) if keys.service == "required" else cls(keys.unmet_energy)
+        if keys.service == "required":
+            return cls(np.inf)
+        return cls(keys.unmet_energy) if keys.unmet_energy > 0 else None
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """price·max(0, due − energy) in the step in which it falls due."""

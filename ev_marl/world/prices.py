@@ -18,12 +18,19 @@ from ev_marl.world.hours import HourGrid, steps_of
 from ev_marl.world.noise import ar1
 from ev_marl.world.readers.prices import PriceSeries, read_prices
 
+FAR = 10.0  # standard deviations, which no normal number exceeds in practice
+
 
 class PriceSource(Protocol):
     """Where the price of each step comes from."""
 
     def draw(self, clock: Clock, hours: HourGrid, rng: np.random.Generator) -> np.ndarray:
         """Price of every step before markup and feed-in, float64, shape (n_steps,) [currency/kWh]."""
+        ...
+
+    @property
+    def largest_per_kwh(self) -> float:
+        """Absolute value that no price exceeds [currency/kWh]."""
         ...
 
 
@@ -60,6 +67,12 @@ class FittedPrices:
         """Price of every step, see `PriceSource.draw`."""
         return steps_of(self.hourly(hours, rng), hours.start_h, clock.step_h, clock.n_steps)
 
+    @property
+    def largest_per_kwh(self) -> float:
+        """The largest mean of an hour, and `FAR` standard deviations of level and noise beyond it."""
+        mean = np.abs(self._profile).max() + np.abs(self._weekend).max()
+        return float(mean + FAR * (self._level[0] + self._noise[0]))
+
 
 class HourlyPrices:
     """One price for each local clock hour, the same every day.
@@ -76,6 +89,11 @@ class HourlyPrices:
     def draw(self, clock: Clock, hours: HourGrid, rng: np.random.Generator) -> np.ndarray:
         """Price of every step, see `PriceSource.draw`."""
         return steps_of(self._by_hour[hours.local_hour], hours.start_h, clock.step_h, clock.n_steps)
+
+    @property
+    def largest_per_kwh(self) -> float:
+        """That of the 24."""
+        return float(np.abs(self._by_hour).max())
 
 
 class FilePrices:
@@ -124,6 +142,11 @@ class FilePrices:
         start_h = offset_h + step * np.arange(first, first + len(prices))
         return steps_of(prices, start_h, clock.step_h, clock.n_steps)
 
+    @property
+    def largest_per_kwh(self) -> float:
+        """That of the file."""
+        return float(np.abs(self.series.per_kwh).max())
+
 
 def price_source(prices: schema.Prices, currency: str) -> PriceSource:
     """The source that a scenario's `prices` names.
@@ -145,3 +168,15 @@ def price_source(prices: schema.Prices, currency: str) -> PriceSource:
 def buy_and_sell(price: np.ndarray, feed_in: float, markup: float) -> tuple[np.ndarray, np.ndarray]:
     """What a kWh costs (price + markup) and earns (price − (1 − feed_in)·|price|), each shape (n_steps,)."""
     return price + markup, price - (1.0 - feed_in) * np.abs(price)
+
+
+def largest_price(prices: schema.Prices, currency: str) -> float:
+    """Absolute value that neither buying nor selling prices exceed on any day [currency/kWh].
+
+    Raises
+    ------
+    DataError
+        As `price_source`.
+    """
+    largest = price_source(prices, currency).largest_per_kwh
+    return max(largest + abs(prices.markup), (2.0 - prices.feed_in) * largest)

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from ev_marl.compare import Comparison, compare
+from ev_marl.compare.day import DayResult
 from ev_marl.compare.figure import draw_report
 from ev_marl.compare.report import command_of, report_markdown, summary_csv, write_report
 from ev_marl.compare.table import columns, prices_table, print_table
@@ -135,3 +136,23 @@ def test_files_are_written(comparison: Comparison) -> None:
     assert [path.name for path in files] == ["results.parquet", "summary.csv", "report.md", "report.png"]
     assert all(path.stat().st_size > 100 for path in files)
     assert not list(comparison.folder.glob(".*.part"))
+
+
+def test_where_service_is_required_the_least_shortfall_comes_first(comparison: Comparison, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("extends: tiny\nname: mine\nobjective: {service: required}\n")
+    found = compare(file, ["idle", "llf"], 2, out=tmp_path / "run", workers=1, report=False)
+    rows = {row.policy: row for row in found.table()}
+    assert list(rows)[-1] == "idle"
+    assert rows["idle"].unmet_kwh_per_day > 10.0
+    assert rows["idle"].costs_per_day["unmet_energy"] == pytest.approx(88.0 * rows["idle"].unmet_kwh_per_day)
+    assert "unmet" in _printed(found, 100)
+    assert "unmet" not in _printed(comparison, 200)
+    served = tuple(_with_unmet(day, {"idle": 0.0, "llf": 0.2, "uncontrolled": 0.1}) for day in found.days)
+    ranked = replace(found, days=served).table()
+    assert [row.policy for row in ranked] == ["optimum", "idle", "uncontrolled", "llf"]
+
+
+def _with_unmet(day: DayResult, unmet_kwh: dict[str, float]) -> DayResult:
+    policies = [one.model_copy(update={"unmet_kwh": unmet_kwh.get(one.policy, 0.0)}) for one in day.policies]
+    return day.model_copy(update={"policies": tuple(policies)})

@@ -39,7 +39,8 @@ class Objective(Model):
     [currency/kWh]."""
     service: Literal["priced", "required"] = "priced"
     """`priced`: energy may stay unmet at its price. `required`: the least possible shortfall comes first, the least
-    cost second; `unmet_energy` then counts 250 times, for the optimum and for policies alike."""
+    cost second; the price of unmet energy is then 100 times the most that a kWh can cost or earn under all other terms,
+    for the optimum and for policies alike, and `unmet_energy` is not read."""
     driver_tariff: NonNegativePrice = 0.0
     """What drivers pay for each kWh that their vehicle takes, less what it feeds back; a return is then the operator's
     profit [currency/kWh]."""
@@ -73,9 +74,8 @@ class Objective(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Objective:
-        if self.service == "required" and not self.unmet_energy:
-            raise ValueError("`service: required` counts `unmet_energy` 250 times: give it a price above 0")
         weights = (self.energy_cost, self.unmet_energy, self.driver_tariff, self.battery_wear, self.peak_power)
-        if not any(weights) and self.overload is None and self.setpoint_tracking is None and not self.extra:
+        counts = any(weights) or self.service == "required" or bool(self.extra)
+        if not counts and self.overload is None and self.setpoint_tracking is None:
             raise ValueError("nothing counts; give at least one term a weight above 0")
         return self
