@@ -145,7 +145,7 @@ def test_where_service_is_required_the_least_shortfall_comes_first(comparison: C
     rows = {row.policy: row for row in found.table()}
     assert list(rows)[-1] == "idle"
     assert rows["idle"].unmet_kwh_per_day > 10.0
-    assert rows["idle"].costs_per_day["unmet_energy"] == pytest.approx(88.0 * rows["idle"].unmet_kwh_per_day)
+    assert rows["idle"].costs_per_day["unmet_energy"] == pytest.approx(92.0 * rows["idle"].unmet_kwh_per_day)
     assert "unmet" in _printed(found, 100)
     assert "unmet" not in _printed(comparison, 200)
     served = tuple(_with_unmet(day, {"idle": 0.0, "llf": 0.2, "uncontrolled": 0.1}) for day in found.days)
