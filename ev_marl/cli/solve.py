@@ -36,16 +36,11 @@ def command(
     from ev_marl.env.actions import ActionCoder
     from ev_marl.env.setup import Setting
     from ev_marl.optimum import solve_day
-    from ev_marl.world import Track
 
     if out is not None:
         check_new(out, overwrite=None)
     setting = Setting.of(scenario, coordinator=coordinator, trust=trust)
-    if track is None:
-        day = setting.world.sample(seed)
-    else:
-        day = Track.load(track)
-        day.validate(setting.site)
+    day = setting.world.sample(seed) if track is None else setting.world.load(track)
     levels = ActionCoder(setting.site, setting.scenario.action).levels
     solution = solve_day(setting, day, solver=solver, levels=levels)
     prices = shadow_prices(day, solution, top)

@@ -24,13 +24,12 @@ from ev_marl.optimum import check_bound
 from ev_marl.scenario import Scenario, as_scenario
 from ev_marl.scenario.schema.policies import policy_name
 from ev_marl.simulation.coordinators import make_coordinator
-from ev_marl.site import Site
 from ev_marl.site.describe import limits_line
 from ev_marl.support.errors import RunError, TrustError, how_to_install
 from ev_marl.support.registry import is_own_code
 from ev_marl.world.seeds import Split
-from ev_marl.world.track import Track
 from ev_marl.world.track_files import track_paths
+from ev_marl.world.world import World
 
 DEFAULT_POLICIES = (
     "uncontrolled",
@@ -131,7 +130,7 @@ def compare(
     setting = Setting.of(resolved)
     if ray is not None:
         _ray_workers()
-    files = () if tracks is None else track_files(tracks, setting.site)
+    files = () if tracks is None else track_files(tracks, setting.world)
     days = len(files) or days
     source = "" if isinstance(scenario, Scenario) else str(scenario)
     manifest = Manifest.of(resolved, chosen, seed, split, source, files)
@@ -163,7 +162,7 @@ def compare(
     return comparison
 
 
-def track_files(paths: Sequence[str | Path], site: Site) -> tuple[Path, ...]:
+def track_files(paths: Sequence[str | Path], world: World) -> tuple[Path, ...]:
     """Track files, and those of folders in the order of their names.
 
     Raises
@@ -171,13 +170,12 @@ def track_files(paths: Sequence[str | Path], site: Site) -> tuple[Path, ...]:
     RunError
         If one is named twice, or they differ in the number or the length of their steps.
     TrackError
-        If there is none, or one cannot be read or does not fit the site.
+        If there is none, or one cannot be read or does not fit the scenario.
     """
     found: dict[str, Path] = {}
     lengths: dict[tuple[int, float], Path] = {}
     for file in track_paths(list(map(Path, paths))):
-        track = Track.load(file)
-        track.validate(site)
+        track = world.load(file)
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         if content in found:
             raise RunError(f"{file} and {found[content]} are the same day")

@@ -11,15 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from ev_marl.site import Site
 from ev_marl.support.errors import ArgumentError, TrackError
-from ev_marl.world import Track
+from ev_marl.support.registry import did_you_mean
+from ev_marl.support.values import shown
+from ev_marl.world import Track, World
 
 
-def check_count(name: str, value: Any) -> int:
-    """A whole number of 1 or more."""
+def check_count(name: str, value: Any, most: int | None = None) -> int:
+    """A whole number of 1 or more, up to `most`."""
     if not _whole(value) or value < 1:
         raise ArgumentError(f"{name} is {value!r}; it must be a whole number, 1 or more")
+    if most is not None and value > most:
+        raise ArgumentError(f"{name} is {shown(value)}; it may be {most:,} here")
     return int(value)
 
 
@@ -32,13 +35,14 @@ def check_seed(seed: Any) -> int | None:
     return int(seed)
 
 
-def chosen_track(options: Any, site: Site) -> Track | None:
-    """The track that the options of a reset ask for; other keys are left to others.
+def chosen_track(options: Any, world: World) -> Track | None:
+    """The track that the options of a reset ask for. Other keys are left to others, as PettingZoo asks, but a mistyped
+    `track` is refused.
 
     Raises
     ------
     TrackError
-        If it does not fit the site.
+        If it does not fit the scenario.
     """
     if options is None:
         return None
@@ -46,23 +50,26 @@ def chosen_track(options: Any, site: Site) -> Track | None:
         raise ArgumentError(
             f"options must be a mapping, such as {{'track': track}} for a day of your own, or None; got {options!r}"
         )
+    for key in options:
+        if key != "track" and (near := did_you_mean(str(key), ["track"])):
+            raise ArgumentError(f"options: no key {shown(key)}.{near}")
     track = options.get("track")
-    return None if track is None else _fitting(track, site, "options['track']")
+    return None if track is None else _fitting(track, world, "options['track']")
 
 
-def check_tracks(tracks: Any, site: Site) -> list[Track]:
-    """At least one track, all fitting the site.
+def check_tracks(tracks: Any, world: World) -> list[Track]:
+    """At least one track, all fitting the scenario.
 
     Raises
     ------
     TrackError
-        If there is none, or one does not fit the site.
+        If there is none, or one does not fit the scenario.
     """
     if isinstance(tracks, str) or not isinstance(tracks, Sequence):
         raise ArgumentError(f"tracks must be a sequence of Track, or None; got {type(tracks).__name__}")
     if not tracks:
         raise TrackError("tracks is empty: give at least one, or leave it out")
-    return [_fitting(track, site, f"tracks[{k}]") for k, track in enumerate(tracks)]
+    return [_fitting(track, world, f"tracks[{k}]") for k, track in enumerate(tracks)]
 
 
 def check_days(day: Any, n_envs: int, n_days: int) -> np.ndarray:
@@ -76,10 +83,13 @@ def check_days(day: Any, n_envs: int, n_days: int) -> np.ndarray:
     return chosen.astype(np.int64)
 
 
-def _fitting(track: Any, site: Site, name: str) -> Track:
+def _fitting(track: Any, world: World, name: str) -> Track:
     if not isinstance(track, Track):
         raise TrackError(f"{name} must be a Track, got {type(track).__name__}")
-    track.validate(site)
+    try:
+        world.check(track)
+    except TrackError as error:
+        raise TrackError(f"{name}: {error}") from error
     return track
 
 

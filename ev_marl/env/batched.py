@@ -26,6 +26,11 @@ from ev_marl.simulation.flow import Flow
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.world import Track
 
+MOST_DAYS = 1_000_000
+"""Days in a pool."""
+MOST_OBSERVED_AT_ONCE = 2_000_000_000
+"""Numbers that the agents of all rows observe together, 8 GB."""
+
 
 @dataclass(slots=True)
 class StepInfo:
@@ -96,7 +101,7 @@ class BatchedEnv(Built):
         trust: bool = False,
         copy: bool = False,
     ) -> None:
-        self.n_envs, self.n_days = check_count("n_envs", n_envs), check_count("n_days", n_days)
+        self.n_envs, self.n_days = check_count("n_envs", n_envs), check_count("n_days", n_days, MOST_DAYS)
         setting = Setting.of(scenario, coordinator=coordinator, trust=trust)
         self.setting = setting
         self.refresh = refresh
@@ -105,11 +110,12 @@ class BatchedEnv(Built):
         self.ports = self.site.ports
         self.cost_names = self.objective.names
         self.tracks: list[Track] = []
-        self._given = None if tracks is None else check_tracks(tracks, self.site)
+        self._given = None if tracks is None else check_tracks(tracks, self.world)
         self._seed = check_seed(seed)
         self._copy = copy
         self._interface = Interface(setting.scenario, setting.site, setting.objective, observation, action)
         width = self._interface.observer.width
+        check_count("n_envs", n_envs, MOST_OBSERVED_AT_ONCE // max(1, len(self.agents) * width))
         self.single_observation_space: spaces.Box = self._interface.observer.space
         self.single_action_space = self._interface.actions.joint_space
         self.state_space: spaces.Box = self._interface.observer.state_space
@@ -167,7 +173,7 @@ class BatchedEnv(Built):
         tracks : sequence of Track
             At least one.
         """
-        self._given = check_tracks(tracks, self.site)
+        self._given = check_tracks(tracks, self.world)
         if self._rng is None:
             self._rng = np.random.default_rng(self._seed)
         self._fill_pool()

@@ -119,7 +119,7 @@ class DayChoice:
 
     def __init__(self, world: World, tracks: Any = None) -> None:
         self._world = world
-        self._tracks = None if tracks is None else check_tracks(tracks, world.site)
+        self._tracks = None if tracks is None else check_tracks(tracks, world)
         self._next = 0
         self._rng = np.random.default_rng()
 
@@ -136,12 +136,12 @@ class DayChoice:
         Raises
         ------
         ArgumentError
-            If seed or options are of a wrong kind.
+            If seed or options are of a wrong kind, or `track` is mistyped.
         TrackError
-            If the given track does not fit the site.
+            If the given track does not fit the scenario.
         """
         seed = check_seed(seed)
-        given = chosen_track(options, self._world.site)
+        given = chosen_track(options, self._world)
         if seed is not None:
             self._rng = np.random.default_rng(seed)
         if given is not None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ev_marl.env.batched import BatchedEnv
 from ev_marl.env.setup import Setting
 from ev_marl.objective import Objective
 from ev_marl.optimum.grid.problem import GridProblem
@@ -26,6 +27,7 @@ from ev_marl.planning.programme.cuts import BOTH_KW2
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import OptionError
+from ev_marl.support.values import shown
 from ev_marl.world.track import Track
 
 
@@ -70,7 +72,11 @@ def solve_day(
     if track is None:
         track = getattr(inner, "track", None)
     if not isinstance(track, Track):
-        raise OptionError("solve_day needs a day: reset the environment first, or give a track: solve_day(day, track)")
+        many = isinstance(inner, BatchedEnv)
+        remedy = "name one of its days: solve_day(env, env.tracks[0])" if many else "reset the environment first"
+        raise OptionError(f"solve_day needs a day: {remedy}, or give a track: solve_day(day, track)")
+    if track.currency != setting.scenario.currency:
+        setting.world.check(track)  # it says what differs
     grid = None if setting.grid is None else GridProblem.of(setting.grid, track)
     return solve(
         setting.site,
@@ -140,10 +146,12 @@ def solve(
     ObjectiveError
         If a term has no expression.
     OptionError
-        If the track is of a site on a network, and `grid` is left out.
+        If the track is of a site on a network, and `grid` is left out; or if `time_limit` is no time.
     SolverError
         If the solver is not available, or fails for another reason than the time limit.
     """
+    if isinstance(time_limit, bool) or not isinstance(time_limit, int | float) or not time_limit >= 0.0:
+        raise OptionError(f"time_limit is {shown(time_limit)}; it must be a number of seconds, 0 or more")
     arrays = site.arrays if isinstance(site, Site) else site
     grid = network_of(track, grid)
     begin = time.perf_counter()

@@ -117,7 +117,8 @@ class Plan:
             raise PlanError(f"{path}: a plan of version {version}; this program reads version {VERSION}")
         sizes = [described.get(name, "") for name in ("n_steps", "n_ports")]
         if not all(re.fullmatch("[0-9]{1,9}", size) for size in sizes):
-            raise PlanError(f"{path}: n_steps and n_ports are {' and '.join(map(shown, sizes))}, not whole numbers")
+            told = " and ".join(map(shown, sizes))
+            raise PlanError(f"{path}: n_steps and n_ports are {told}; expected whole numbers of up to 9 digits")
         n_steps, n_ports = map(int, sizes)
         if table.num_rows != n_steps * n_ports:
             raise PlanError(f"{path}: {table.num_rows} rows, but {n_steps} steps of {n_ports} ports")

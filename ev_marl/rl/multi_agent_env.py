@@ -106,8 +106,8 @@ class RllibEnv(MultiAgentEnv):  # type: ignore[misc]  # Ray's types are skipped
         observations, infos : dict
             By agent.
         """
-        if options is None or options.get("track") is None:
-            options = {"track": self._days.next(seed)}
+        if options is None or (isinstance(options, Mapping) and options.get("track") is None):
+            options = {**(options or {}), "track": self._days.next(seed)}
         result: tuple[dict[str, np.ndarray], Infos] = self.env.reset(options=options)
         return result
 
@@ -237,7 +237,7 @@ class _Days:
         if not tracks:
             raise TrackError("env_config: there is no day to play: give at least one track, or n of 1 or more")
         for track in tracks:
-            track.validate(self._world.site)
+            self._world.check(track)
         self._fixed = tuple(tracks)
 
     def keep_share(self, n_workers: int) -> None:

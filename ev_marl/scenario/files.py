@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from ev_marl.scenario.schema import PowerByHour, PowerFile
 from ev_marl.scenario.series import Series
 from ev_marl.support.errors import DataError
 from ev_marl.support.files import FileError, read_text
-from ev_marl.support.values import in_range
+from ev_marl.support.values import read_number
 
 MOST_BYTES = 200_000_000
 
@@ -117,12 +116,6 @@ class Table:
 
 def _number(path: Path, row: int, column: str, text: str | None) -> float:
     try:
-        value = float(text or "")
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise DataError(f"file {path}, column '{column}', row {row}: {text or 'nothing'!r} is not a finite number")
-    try:
-        return in_range(value, text)
+        return read_number(text or "")
     except ValueError as error:
         raise DataError(f"file {path}, column '{column}', row {row}: {error}") from error

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from ev_marl.support.values import MOST, in_range, number, shown, whole
+from ev_marl.support.values import MOST, WRITTEN, in_range, number, shown, whole
 
 LONGEST_H = 1e5
 """Longest duration, eleven years [h]."""
@@ -22,8 +22,8 @@ LONGEST_TEXT = 100
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2199, 12, 31)
 """First and last day that a scenario may name."""
 
-_TEXT = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")
-_DECIMAL_COMMA = re.compile(r"^\s*[-+]?\d+,\d")
+_TEXT = re.compile(rf"^\s*({WRITTEN})\s*(.*?)\s*$")
+_DECIMAL_COMMA = re.compile(r"^\s*[-+]?[0-9]+,[0-9]")
 _CURRENCY = re.compile(r"^([A-Z]{3})/(\w+)$")
 
 Units = Mapping[str, tuple[int, int]]  # unit -> (times, over): exact, where a factor such as 1/60 or 0.01 is not

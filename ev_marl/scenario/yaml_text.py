@@ -195,6 +195,9 @@ class _Builder:
             if not isinstance(key, yaml.ScalarNode):
                 self._problem(key, path, "a key must be text; this one is a mapping or a list")
                 continue
+            if key.tag != _TAG + "str":
+                self._problem(key, path, f"found the key {shown(key.value)}, which is no text; write it in quotes")
+                continue
             name, below = self._scalar(key, path), (*path, key.value)
             if name in first:
                 message = f"this key stands here twice, first in line {first[name]}"

@@ -364,6 +364,8 @@ class Simulator:
         days, flow, step = self.days, frame.flow, state.step
         if step >= days.n_steps:
             raise RuntimeError("the episode is over; reset the simulator")
+        if setpoint_kw.dtype.kind not in "biuf":
+            raise ActionError(f"setpoints are {setpoint_kw.dtype}; they must be numbers, float64 [kW]")
         if setpoint_kw.shape != state.lo_kw.shape:
             raise ActionError(f"setpoints have shape {setpoint_kw.shape}; allowed is {state.lo_kw.shape}")
         if _clip(setpoint_kw, state.ports, flow.setpoint_kw):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 LEAST, MOST = 1e-9, 1e9
 """A number is 0, or of a magnitude between these, in its documented unit. Others are typing errors, and would give sums
 and quotients that are not finite."""
+
+WRITTEN = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+"""How numbers are written in files of every kind: 12, -0.5, 1e3."""
+_WRITTEN = re.compile(WRITTEN)
 
 
 def in_range(number: float, found: object, documented: str = "", most: float = MOST) -> float:
@@ -39,6 +44,13 @@ def in_range(number: float, found: object, documented: str = "", most: float = M
         unit = f" [{documented}]" if documented else ""
         raise ValueError(f"found {shown(found)}; expected 0, or a magnitude from {LEAST:g} to {most:g}{unit}")
     return value
+
+
+def read_number(text: str) -> float:
+    """A number written as `WRITTEN`, in range; else ValueError."""
+    if not _WRITTEN.fullmatch(text.strip()):
+        raise ValueError(f"found {shown(text)}; expected a number")
+    return in_range(float(text), text)
 
 
 def number(value: object) -> float:

@@ -160,15 +160,15 @@ class Track:
         track.validate(site)
         return track
 
-    def validate(self, site: Site | None = None) -> None:
-        """Check everything about the track, and that it belongs to `site` where one is given.
+    def validate(self, site: Site | None = None, currency: str | None = None) -> None:
+        """Check everything about the track, and where they are given, that it fits site and currency.
 
         Raises
         ------
         TrackError
             With every fault found, one a line.
         """
-        problems = track_checks.problems(self, site)
+        problems = track_checks.problems(self, site, currency)
         if problems:
             listed = "\n".join(f"  - {problem}" for problem in problems)
             raise TrackError(f"the track has {len(problems)} fault{'s' * (len(problems) > 1)}:\n{listed}")

@@ -27,7 +27,7 @@ _ROUNDING_KWH = 1e-9  # an energy may exceed the capacity by so much, for sums t
 _LISTED = 5  # faults of one kind that are listed one by one
 
 
-def problems(track: Track, site: Site | None = None) -> list[str]:
+def problems(track: Track, site: Site | None = None, currency: str | None = None) -> list[str]:
     """Every fault of a track.
 
     Parameters
@@ -36,8 +36,12 @@ def problems(track: Track, site: Site | None = None) -> list[str]:
         To be checked.
     site : Site, optional
         Site that it should belong to.
+    currency : str, optional
+        Currency that its prices should be in.
     """
     found = _frame(track)
+    if currency is not None and track.currency != currency:
+        found.append(f"its prices are in {track.currency}, the scenario counts in {currency} (key `currency`)")
     if site is not None:
         found += _names("ports", track.ports, site.ports) + _names("groups", track.groups, site.groups)
     if track.grid is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -19,7 +20,7 @@ from ev_marl.scenario.schema import Scenario
 from ev_marl.scenario.sizes import too_many_vehicles
 from ev_marl.site.site import Site
 from ev_marl.site.vehicles import vehicle_mix
-from ev_marl.support.errors import DataError
+from ev_marl.support.errors import DataError, TrackError
 from ev_marl.world.hours import HourGrid
 from ev_marl.world.loads import LoadDay, SiteLoads
 from ev_marl.world.parking import Fleet, draw_visitors, park
@@ -147,6 +148,31 @@ class World:
         message = too_many_vehicles(self.site.arrays.n_ports, self.scenario.horizon, *rates)
         if message is not None:
             raise ScenarioError([self.scenario.places.problem(("sessions", "per_port_per_day"), message)])
+
+    def check(self, track: Track) -> None:
+        """Check that a track is sound, and fits the site and the currency of the scenario.
+
+        Raises
+        ------
+        TrackError
+            With every fault found, one a line.
+        """
+        track.validate(self.site, self.scenario.currency)
+
+    def load(self, path: str | Path) -> Track:
+        """Read a track from a file that fits the site and the currency of the scenario.
+
+        Raises
+        ------
+        TrackError
+            If it cannot be read, or does not fit; the message names the file.
+        """
+        track = Track.load(path)
+        try:
+            self.check(track)
+        except TrackError as error:
+            raise TrackError(f"{path}: {error}") from error
+        return track
 
     def _day_of(self, seed: int) -> date:
         return self.days[int(stream(seed, "calendar").integers(len(self.days)))]

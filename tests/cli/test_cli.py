@@ -274,6 +274,8 @@ def test_solve_proves_a_day_and_writes_its_plan(tmp_path: Path) -> None:
     foreign = run("solve", "workplace", "--track", day)
     assert foreign.exit_code == 1
     assert "Traceback" not in foreign.output
+    dollars = Track.load(day).replace(currency="USD").save(tmp_path / "dollars.json")
+    assert "its prices are in USD, the scenario counts in EUR" in run("solve", "tiny", "--track", dollars).stderr
     assert run("solve", "tiny", "--solver", "no_such_solver").exit_code == 1
 
 

@@ -62,6 +62,10 @@ def test_days_that_do_not_go_together(days: Path, tmp_path: Path) -> None:
     Setting.of("residential-v2g").world.sample(0).save(tmp_path / "other.json")
     with pytest.raises(TrackError):
         run(tmp_path / "other.json")
+    dollars = tmp_path / "dollars.json"
+    Setting.of("tiny").world.sample(0).replace(currency="USD").save(dollars)
+    with pytest.raises(TrackError, match=r"dollars\.json: (?s:.*)in USD, the scenario counts in EUR"):
+        run(dollars)
     assert not (tmp_path / "run").exists()
 
 

@@ -54,6 +54,12 @@ def test_numbers_of_a_batch(name: str) -> None:
         ev_marl.BatchedEnv("tiny", **({"n_envs": 2} | {name: "2"}))
 
 
+@pytest.mark.parametrize("name", ["n_envs", "n_days"])
+def test_a_batch_has_a_size_that_can_be_held(name: str) -> None:
+    with pytest.raises(ArgumentError, match=rf"{name} is 1000000000; it may be [\d,]+ here"):
+        ev_marl.BatchedEnv("tiny", **({"n_envs": 2} | {name: 10**9}))
+
+
 @pytest.mark.parametrize("face", ["parallel", "aec", "central"])
 @pytest.mark.parametrize("options", [5, "track", [1]])
 def test_options_are_a_mapping(face: str, options: Any) -> None:

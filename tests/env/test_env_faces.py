@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import ev_marl
-from ev_marl.support.errors import TrackError
+from ev_marl.env.setup import Setting
+from ev_marl.support.errors import ArgumentError, TrackError
 
 SCENARIOS = ["tiny", "workplace", "residential-v2g"]
 
@@ -169,6 +170,22 @@ def test_a_day_of_ones_own() -> None:
         env.reset(options={"track": "monday"})
     with pytest.raises(TrackError):
         env.reset(options={"track": ev_marl.parallel_env("workplace").world.sample(0)})
+
+
+@pytest.mark.parametrize("make", [ev_marl.parallel_env, ev_marl.env, ev_marl.central_env])
+def test_a_mistyped_option_and_another_currency_are_refused(make) -> None:
+    env = make("tiny")
+    day = env.unwrapped.world.sample(77)
+    with pytest.raises(ArgumentError, match=r"options: no key 'trak'. Did you mean 'track'\?"):
+        env.reset(options={"trak": day})
+    dollars = day.replace(currency="USD")
+    told = r"its prices are in USD, the scenario counts in EUR \(key `currency`\)"
+    with pytest.raises(TrackError, match=rf"options\['track'\].*\n.*{told}"):
+        env.reset(options={"track": dollars})
+    with pytest.raises(TrackError, match=rf"tracks\[1\].*\n.*{told}"):
+        make("tiny", tracks=[day, dollars])
+    with pytest.raises(TrackError, match=told):
+        ev_marl.solve_day(Setting.of("tiny"), dollars)
 
 
 def test_a_day_of_another_length() -> None:

@@ -121,6 +121,10 @@ def test_any_face_of_a_day_can_be_solved(face: str) -> None:
     env = getattr(ev_marl, face)("tiny")
     with pytest.raises(OptionError, match="reset the environment first"):
         solve_day(env)
+    batch = ev_marl.BatchedEnv("tiny", 2, n_days=2)
+    batch.reset()
+    with pytest.raises(OptionError, match=r"solve_day\(env, env.tracks\[0\]\)"):
+        solve_day(batch)
     env.reset(seed=3)
     ours, theirs = solve_day(env), solve_day(env.unwrapped.setting, env.unwrapped.track)
     assert ours.bound == theirs.bound

@@ -18,7 +18,7 @@ from ev_marl.optimum.model import PyomoDay
 from ev_marl.optimum.search import Search
 from ev_marl.planning.programme.rows import Rows
 from ev_marl.scenario.series import Series
-from ev_marl.support.errors import ObjectiveError, SolverError
+from ev_marl.support.errors import ObjectiveError, OptionError, SolverError
 
 
 @pytest.mark.parametrize("seed", [2, 5, 13, 77])
@@ -70,6 +70,12 @@ def test_a_missing_solver_is_an_error_that_says_how_to_get_one(name: str, capfd:
     with pytest.raises(SolverError, match=rf"'{name}' is not available.*installed.*'highs' comes with"):
         solve(*one_port_day([0.1]), money(), solver=name)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("time_limit", ["x", -1.0, float("nan"), None, True])
+def test_a_time_limit_that_is_no_time_is_refused(time_limit) -> None:
+    with pytest.raises(OptionError, match=r"time_limit is .*; it must be a number of seconds, 0 or more"):
+        solve(*one_port_day([0.30], wanted_kwh=5.0), money(), time_limit=time_limit)
 
 
 def test_without_time_there_is_still_a_bound_and_the_certificate_says_why_it_is_loose() -> None:

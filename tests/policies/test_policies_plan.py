@@ -62,6 +62,9 @@ def test_what_is_no_plan_is_refused(tmp_path):
     pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"version": b"9"}), other)
     with pytest.raises(PlanError, match="version 9"):
         Plan.load(other)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"n_steps": b"1000000000"}), other)
+    with pytest.raises(PlanError, match="'1000000000' and '4'; expected whole numbers of up to 9 digits"):
+        Plan.load(other)
     pq.write_table(table.slice(0, 7), other)
     with pytest.raises(PlanError, match="7 rows, but 5 steps of 4 ports"):
         Plan.load(other)

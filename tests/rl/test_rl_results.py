@@ -29,13 +29,7 @@ def test_all_cases_are_there_with_three_seeds() -> None:
     assert sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file()) < 2_000_000
 
 
-AWAITED = pytest.mark.xfail(reason="scored on days whose parked vehicles held other energies; to be trained anew")
-TRAINED_ANEW = ("residential-v2g-nearest", "workplace-nearest")
-
-
-@pytest.mark.parametrize(
-    "name", [name if name in TRAINED_ANEW else pytest.param(name, marks=AWAITED) for name in SHIPPED]
-)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_policy_scores_what_was_written_down(name: str, tmp_path: Path) -> None:
     """The same days, and on them the same returns, as when it was trained."""
     record = json.loads((RESULTS / name / "run.json").read_text())

@@ -356,8 +356,9 @@ def test_days_that_do_not_exist(tmp_path: Path) -> None:
     [
         ("kw\n1\n2\n", "has 2 rows; the horizon has 96 steps"),
         ("kw\n" + "5\n" * 95 + "-5\n", "a limit cannot be below zero"),
-        ("kw\n" + "5\n" * 95 + "five\n", "row 97: 'five' is not a finite number"),
-        ("kw\n" + "5\n" * 95 + "nan\n", "row 97: 'nan' is not a finite number"),
+        ("kw\n" + "5\n" * 95 + "five\n", "row 97: found 'five'; expected a number"),
+        ("kw\n" + "5\n" * 95 + "1_0\n", "row 97: found '1_0'; expected a number"),
+        ("kw\n" + "5\n" * 95 + "nan\n", "row 97: found 'nan'; expected a number"),
         ("time,kw\n" + "1,5\n" * 96, "has the columns time, kw; say which with `column:`"),
         ("", "say which with `column:`"),
     ],

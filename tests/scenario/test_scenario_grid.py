@@ -403,8 +403,8 @@ def test_series_of_the_wrong_elements(part: str, write: Write) -> None:
     misspelt = [f"{names[0]}s", *names[1:]]
     assert f"has no column '{names[0]}'. Did you mean '{names[0]}s'?" in told(misspelt)
     assert f"Each of the {len(names)} elements needs one, by name; 1 are missing" in told(misspelt)
-    assert f"column '{names[0]}', row 2: 'much' is not a finite number" in told([*names], "much")
-    assert f"column '{names[0]}', row 2: 'nan' is not a finite number" in told([*names], "nan")
+    assert f"column '{names[0]}', row 2: found 'much'; expected a number" in told([*names], "much")
+    assert f"column '{names[0]}', row 2: found 'nan'; expected a number" in told([*names], "nan")
     assert f"columns that belong to no element: {names[0]}s" in told(misspelt)
     assert f"Did you mean '{names[1]}.kvar'?" in told([*names, f"{names[1]}.kvr"])
     near = f"has the column '{names[1]}s.kvar', and there is no such element. Did you mean '{names[1]}.kvar'?"

@@ -268,3 +268,5 @@ def test_setpoints_of_another_shape_are_refused() -> None:
     simulator.reset()
     with pytest.raises(ActionError, match=r"have shape \(2, .*allowed is \(1, "):
         simulator.step(np.zeros((2, site.arrays.n_ports)))
+    with pytest.raises(ActionError, match="setpoints are object; they must be numbers"):
+        simulator.step(np.full((1, site.arrays.n_ports), None))

@@ -261,8 +261,13 @@ def test_blank_prices_of_entsoe_are_missing(data: Path, tmp_path: Path, blank: s
     ("text", "message"),
     [
         ("time,price\n2023-01-01,1\n", "unknown header time, price; known are ENTSO-E"),
-        ("datetime_utc,price_eur_per_mwh\n2023-01-01T00:00:00Z,dear\n", "csv:2: 'dear' is not a price"),
-        ("datetime_utc,price_eur_per_mwh\n2023-01-01T00:00:00Z,inf\n", "csv:2: found 'inf'; expected a finite number"),
+        (
+            "datetime_utc,price_eur_per_mwh\n2023-01-01T00:00:00Z,dear\n",
+            "csv:2: price: found 'dear'; expected a number",
+        ),
+        ("datetime_utc,price_eur_per_mwh\n2023-01-01T00:00:00Z,1_0\n", "csv:2: price: found '1_0'; expected a number"),
+        ("datetime_utc,price_eur_per_mwh\n2023-01-01T00:00:00Z,١٢\n", "csv:2: price: found '١٢'; expected a number"),
+        ("datetime_utc,price_eur_per_mwh\n2023-01-01T00:00:00Z,inf\n", "csv:2: price: found 'inf'; expected a number"),
         ("datetime_utc,price_eur_per_mwh\nnoon,1\n", "csv:2: 'noon' is not a time"),
         ("datetime_utc,price_eur_per_mwh\n", "has no price"),
         (

@@ -53,14 +53,11 @@ def command(
     from ev_marl.cli.grid.with_grid import with_grid
     from ev_marl.env.setup import Setting
     from ev_marl.grid.studies.unbalanced_day import read_phases, unbalanced_day
-    from ev_marl.world import Track
 
     given = None if phases is None else read_phases(phases)
     loaded, grid = with_grid(scenario, grid_coordinator, trust=trust)
     setting = Setting.of(loaded)
-    chosen = None if track is None else Track.load(track)
-    if chosen is not None:
-        chosen.validate(setting.site)
+    chosen = None if track is None else setting.world.load(track)
     result = unbalanced_day(
         setting,
         policy,

@@ -14,7 +14,7 @@ from typing import Any
 from ev_marl.scenario.clock import zone_of
 from ev_marl.support.errors import DataError
 from ev_marl.support.files import FileError, parse_json
-from ev_marl.support.values import in_range, shown
+from ev_marl.support.values import number, read_number, shown
 from ev_marl.world.readers.records import SessionRecord, SessionRecords, sound
 from ev_marl.world.readers.session_csv import Columns, read_session_csv
 from ev_marl.world.readers.text import in_utc, read_text
@@ -110,6 +110,6 @@ def _time(where: str, name: str, text: Any) -> datetime:
 
 def _number(where: str, name: str, value: Any) -> float:
     try:
-        return in_range(float(value), value)
-    except (TypeError, ValueError, OverflowError):
+        return read_number(value) if isinstance(value, str) else number(value)
+    except ValueError:
         raise DataError(f"{where}: {name} is {shown(value)}, not a number of kWh") from None

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from ev_marl.scenario.clock import zone_of
 from ev_marl.support.errors import DataError
-from ev_marl.support.values import in_range
+from ev_marl.support.values import read_number
 from ev_marl.world.readers.records import SessionRecord, SessionRecords, sound
 from ev_marl.world.readers.text import in_utc, read_rows
 
@@ -56,7 +56,7 @@ def read_elaadnl(path: str | Path, *, timezone: str | None = None) -> SessionRec
             departure = _time(where, row[column["UTCTransactionStop"]], zone, fold=1)
         energy = row[column["TotalEnergy"]]
         try:
-            delivered_kwh = in_range(float(energy.replace(",", ".")), energy)
+            delivered_kwh = read_number(energy.replace(",", "."))
         except ValueError:
             raise DataError(f"{where}: TotalEnergy is {energy!r}, not a number") from None
         connector = f"/{row[column['Connector']]}" if "Connector" in column else ""

@@ -20,7 +20,7 @@ import numpy as np
 
 from ev_marl.scenario.choices import Fill
 from ev_marl.support.errors import DataError
-from ev_marl.support.values import in_range, listed
+from ev_marl.support.values import listed, read_number
 from ev_marl.world.readers.text import in_utc, read_rows
 
 # Names of clocks in ENTSO-E headers and times, as zones that have those clock changes.
@@ -238,13 +238,9 @@ def _price(path: str | Path, line: int, text: str) -> float:
     if text.casefold() in _MISSING:
         return math.nan
     try:
-        price = float(text)
-    except ValueError:
-        raise DataError(f"{path}:{line}: {text!r} is not a price") from None
-    try:
-        return in_range(price, text)
+        return read_number(text)
     except ValueError as error:
-        raise DataError(f"{path}:{line}: {error}") from error
+        raise DataError(f"{path}:{line}: price: {error}") from error
 
 
 def _regular(path: str | Path, rows: list[_Row], currency: str, fill: Fill | None) -> PriceSeries:

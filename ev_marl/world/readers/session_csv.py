@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ev_marl.scenario.clock import zone_of
 from ev_marl.support.errors import DataError
-from ev_marl.support.values import in_range
+from ev_marl.support.values import read_number
 from ev_marl.world.readers.records import SessionRecord, SessionRecords, sound
 from ev_marl.world.readers.text import in_utc, read_rows, read_text
 
@@ -89,6 +89,6 @@ def read_session_csv(path: str | Path, *, timezone: str, columns: Columns = COLU
 
 def _kwh(where: str, name: str, text: str, delimiter: str) -> float:
     try:
-        return in_range(float(text.replace(",", ".") if delimiter == ";" else text), text)
-    except (ValueError, OverflowError):
+        return read_number(text.replace(",", ".") if delimiter == ";" else text)
+    except ValueError:
         raise DataError(f"{where}: {name} is {text!r}, not a number of kWh") from None
