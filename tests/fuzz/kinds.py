@@ -34,6 +34,7 @@ from ev_marl.grid.solvers.base import Injections
 from ev_marl.grid.solvers.newton import NewtonBackend
 from ev_marl.grid.solvers.pandapower_backend import PandapowerBackend
 from ev_marl.grid.solvers.zbus import ZBusBackend
+from ev_marl.optimum import solve_day
 from ev_marl.policies import make_policy, rollout
 from ev_marl.policies.plan import Plan, PlanPolicy
 from ev_marl.rl.config import load_training, shipped_trainings
@@ -41,7 +42,7 @@ from ev_marl.scenario import shipped_scenarios
 from ev_marl.scenario.files import read_column
 from ev_marl.scenario.schema.grid import Grid
 from ev_marl.site import Site
-from ev_marl.support.errors import TrackError
+from ev_marl.support.errors import EvMarlError, TrackError
 from ev_marl.world import Track, World, import_tracks
 from ev_marl.world.readers.prices import read_prices
 
@@ -62,7 +63,7 @@ site:
     - name: lot
       import_limit: {by_hour: [10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9]}
       stations:
-        - {type: ac, count: 2, ports: 2, power: 11 kW, station_power: 15 kW, efficiency: 90 %}
+        - {type: ac, count: 2.0, ports: 2, power: 11 kW, station_power: 15 kW, efficiency: 90 %}
         - {type: bidi, current: 16 A, phases: 3, v2g: true, discharge_power: 5 kW}
     - {name: hall, export_limit: 5 kW, stations: [{type: dc, power: 50 kW}]}
 sessions: {model: elaadnl/workplace, per_port_per_day: 2, stay_scale: 1.1}
@@ -77,8 +78,16 @@ coordinator: {name: nearest, options: {weights: [1, 1, 2, 1, 1, 1]}}
 objective: {unmet_energy: 0.4 EUR/kWh, battery_wear: 0.03, peak_power: 0.1 EUR/kW, split: equal}
 observation: [identity, clock, {prices: 3 h}, ports, {block: demand, options: {hours: 3}}, plans, headroom]
 action: {bid: {says: [adder, trust], trust: booked, hold_steps: 2}}
-policies: [uncontrolled, "best-response(trust=0.8)"]
+policies: [uncontrolled, "best-response(trust=0.8)", "dual-prices(rounds=3, expected_days=2)", "selfish(sweeps=1)"]
 """
+SPECS = (
+    "best-response(trust=0.8, margin_steps=1)",
+    "booked-response(factor=1.5, margin_steps=1)",
+    "dual-prices(rounds=3, expected_days=2)",
+    "mpc(horizon_h=6, expected_days=3, outlook={'prices': 'present'})",
+    "price-threshold(charge_share=0.3)",
+    "selfish(sweeps=2)",
+)
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,14 @@ def _setting() -> Setting:
 
 @cache
 def _track() -> Track:
-    return _setting().world.sample(3)
+    """A day with vehicles that were there before it, ahead of an even service, and with some that stay beyond it."""
+    scenario = _setting().scenario
+    long = scenario.sessions.model_copy(update={"stay_scale": 4.0, "per_port_per_day": 2.0})
+    track = World(scenario.model_copy(update={"sessions": long}), _setting().site).sample(9)
+    sessions = track.sessions
+    assert (sessions["ahead_kwh"] > 0.0).any()
+    assert (sessions["departure_step"] > track.n_steps).any()
+    return track
 
 
 def _saved(save: Callable[[Path], object], suffix: str) -> bytes:
@@ -149,12 +165,30 @@ def _scratch() -> Path:
 def _read_track(file: Path) -> None:
     track = Track.load(file)
     try:
-        track.validate(_setting().site)
+        _setting().world.check(track)
     except TrackError:
         return  # of another site: it says what differs, and whoever asks knows which file it was
     if track.n_steps <= 200:
         result = rollout(_setting().simulator([track]), _setting().objective, make_policy("llf"), [track])
         assert np.isfinite(result.team).all(), "a return is no number"
+        solution = solve_day(_setting(), track)
+        scale = max(1.0, abs(solution.bound), abs(solution.achieved))
+        assert np.isfinite([solution.bound, solution.achieved]).all(), "a bound is no number"
+        for earned in (solution.achieved, float(result.team[0])):
+            assert earned <= solution.bound + 1e-6 * scale, "a bound that is no bound"
+
+
+def _read_spec(file: Path) -> None:
+    """A policy that is taken can be played, unless it asks for much work."""
+    try:
+        policy = make_policy(file.read_text("utf-8", "replace"))
+        if max(getattr(policy, name, 0) for name in ("rounds", "sweeps", "expected_days")) <= 20:
+            result = rollout(
+                _setting().simulator([_track()]), _setting().objective, policy, [_track()], world=_setting().world
+            )
+            assert np.isfinite(result.team).all(), "a return is no number"
+    except EvMarlError:
+        return  # there is no file in the user's view: the message names policy and option
 
 
 def _spoil_parquet(rng: np.random.Generator, content: bytes) -> bytes:
@@ -374,6 +408,7 @@ KINDS = {
         Kind(
             "weights", ".npz", lambda: [(_policy_folder()[0] / "weights.npz").read_bytes()], spoil_bytes, _read_policy
         ),
+        Kind("policy-spec", ".txt", lambda: [spec.encode() for spec in SPECS], spoil_text, _read_spec, n_short=30),
         Kind("graphml", ".graphml", lambda: [_saved(_setting().site.write_graphml, ".graphml")], TEXT, _read_site),
         Kind("series", ".csv", lambda: [SERIES.encode()], TEXT, _read_series),
         Kind("prices", ".csv", lambda: [text.encode() for text in (PRICES, ENTSOE, EMBER)], TEXT, _import("prices")),
