@@ -14,10 +14,12 @@ import numpy as np
 
 from ev_marl.checks.sampled import SampledDays
 from ev_marl.env.setup import Setting
+from ev_marl.planning.programme.check import check_expressions
 from ev_marl.scenario import Problem, Scenario
 from ev_marl.scenario.problems import KeyPath, key_text
 from ev_marl.scenario.schema import Group, Stations
 from ev_marl.site.vehicles import vehicle_mix
+from ev_marl.support.errors import ObjectiveError
 
 MANY_AT_THE_START = 1 / 3  # of the ports
 FEWER_ELSEWHERE = 1 / 2  # of those at the start: another start hour is worth naming
@@ -232,6 +234,17 @@ def check_meter(days: SampledDays) -> Iterator[Finding]:
         )
 
 
+def check_plans(days: SampledDays) -> Iterator[Finding]:
+    """Terms that cannot be planned with."""
+    setting = days.setting
+    try:
+        with_grid = setting.grid is not None
+        check_expressions(setting.objective, setting.site.arrays, "the cooperative optimum", with_grid=with_grid)
+    except ObjectiveError as error:
+        message = f"{error}. Without it, `solve`, `compare` and policies that plan refuse the scenario"
+        yield Finding("plans", ("objective",), message, {})
+
+
 def check_power_flow(days: SampledDays) -> Iterator[Finding]:
     """A network whose power flow has no solution even without charging."""
     network = days.setting.grid
@@ -253,6 +266,7 @@ CHECKS: tuple[Callable[[SampledDays], Iterator[Finding]], ...] = (
     check_prices,
     check_overload,
     check_meter,
+    check_plans,
     check_power_flow,
 )
 

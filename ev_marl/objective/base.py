@@ -189,12 +189,24 @@ def expression_of(term: Term, day: DayModel) -> Expression:
     Raises
     ------
     ObjectiveError
-        If the term has none, so that nothing can be planned with it.
+        If the term has none, so that nothing can be planned with it; if it fails; or if it is no single expression. The
+        message names the term.
     """
-    expression = term.expression(day)
-    if expression is None:
+    try:
+        expression = term.expression(day)
+        total = None if expression is None else day.linear([], []) + expression
+    except ObjectiveError:
+        raise
+    except Exception as error:  # of anybody's code
+        raise ObjectiveError(f"objective term '{term.name}': its expression cannot be stated: {error}") from error
+    if total is None:
         raise ObjectiveError(
             f"objective term '{term.name}' has no expression, so there is neither a cooperative bound with it nor a "
             "plan: leave it out, or give it an `expression`"
+        )
+    if shape := getattr(total, "shape", ()):
+        raise ObjectiveError(
+            f"objective term '{term.name}': its expression has shape {shape}; one expression for all steps is needed: "
+            "use `sum(...)` or `day.linear(...)`"
         )
     return expression

@@ -165,7 +165,12 @@ class Days:
 
 
 def stays_of(site: SiteArrays, track: Track) -> np.ndarray:
-    """Stays of a track, in its order.
+    """Stays of a track, in its order; see `stays_of_sessions`."""
+    return stays_of_sessions(site, track.sessions, track.n_steps, track.step_h)
+
+
+def stays_of_sessions(site: SiteArrays, sessions: np.ndarray, n_steps: int, step_h: float) -> np.ndarray:
+    """Stays of sessions, in their order.
 
     What is due is the wish, or the energy that full power from arrival to departure gives if that is less. For a
     session that lasts longer than the horizon, it is the least energy at the end of the horizon from which full power
@@ -176,17 +181,21 @@ def stays_of(site: SiteArrays, track: Track) -> np.ndarray:
     ----------
     site : SiteArrays
         Ratings and efficiencies of the ports.
-    track : Track
-        The day.
+    sessions : SESSION, shape (n_sessions,)
+        What a track has of them.
+    n_steps : int
+        Steps of the episode.
+    step_h : float
+        Length of a step [h].
 
     Returns
     -------
     STAY, shape (n_sessions,)
     """
-    stays = np.empty(len(track.sessions), dtype=STAY)
+    stays = np.empty(len(sessions), dtype=STAY)
     for name in STAY.names or ():
         if name in (SESSION.names or ()):
-            stays[name] = track.sessions[name]
+            stays[name] = sessions[name]
     port, capacity_kwh = stays["port"], stays["capacity_kwh"]
     stays["charge_efficiency"] = efficiency = site.charge_efficiency[port]
     stays["discharge_efficiency"] = site.discharge_efficiency[port]
@@ -194,14 +203,14 @@ def stays_of(site: SiteArrays, track: Track) -> np.ndarray:
     stays["charge_kw"] = np.minimum(site.port_charge_kw[port], stays["charge_kw"])
     stays["discharge_kw"] = np.minimum(site.port_discharge_kw[port], stays["discharge_kw"])
     stays["floor_kwh"] = np.minimum(stays["energy_kwh"], stays["reserve_kwh"])
-    stays["deadline_step"] = np.minimum(stays["departure_step"], track.n_steps)
-    set_rates(stays, track.step_h)
+    stays["deadline_step"] = np.minimum(stays["departure_step"], n_steps)
+    set_rates(stays, step_h)
     rate_kw = stays["rate_kw"]
     steps = stays["departure_step"] - stays["arrival_step"]
-    most = energy_after(stays["energy_kwh"], steps * track.step_h, rate_kw, capacity_kwh, tau_h)
+    most = energy_after(stays["energy_kwh"], steps * step_h, rate_kw, capacity_kwh, tau_h)
     stays["wish_kwh"] = wish = np.minimum(stays["energy_kwh"] + stays["wanted_kwh"], most)
-    beyond = np.maximum(0, stays["departure_step"] - track.n_steps)
-    reachable = energy_before(wish, beyond * track.step_h, rate_kw, capacity_kwh, tau_h)
+    beyond = np.maximum(0, stays["departure_step"] - n_steps)
+    reachable = energy_before(wish, beyond * step_h, rate_kw, capacity_kwh, tau_h)
     stays["due_kwh"] = np.where(beyond > 0, reachable, wish)
     from_kwh = stays["energy_kwh"] - stays["ahead_kwh"]
     stays["even_kwh"] = np.where(beyond > 0, wish - (wish - from_kwh) * beyond / steps, wish)

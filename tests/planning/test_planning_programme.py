@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from ev_marl.optimum.linear_program import LinearProgram
 from ev_marl.optimum.model import PyomoDay
 from ev_marl.planning.outlook.ahead import Ahead
 from ev_marl.planning.programme.arrays import ArrayDay
+from ev_marl.planning.programme.check import check_expressions
 from ev_marl.planning.programme.cuts import TaperCuts
 from ev_marl.planning.programme.expression import Linear
 from ev_marl.planning.programme.receding import Program
@@ -197,6 +199,54 @@ def test_what_cannot_be_planned_with_is_said_before_anything_runs(name: str) -> 
             watch=lambda *_: steps.append(1),
         )
     assert not steps
+
+
+class OnlyWithVehicles:
+    """A term whose expression is wrong as soon as there is a vehicle."""
+
+    name = "riddle"
+
+    def __init__(self, wrong: Any) -> None:
+        self.wrong = wrong
+
+    def cost(self, flow, out):
+        pass
+
+    def expression(self, day):
+        return self.wrong(day) if len(day.sessions) else 0.0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda day: None, "'riddle' has no expression"),
+        (lambda day: "cheap", "'riddle': its expression cannot be stated"),
+        (lambda day: 2.0 * day.charge, r"'riddle': its expression has shape \(\d+,\)"),
+        (
+            lambda day: sum(day.variables("x", [0.0], [np.inf])),
+            "'riddle': its expression cannot be stated: variables 'x'",
+        ),
+    ],
+)
+def test_what_fails_only_with_vehicles_is_said_before_anything_runs(wrong: Any, message: str) -> None:
+    site, track = random_day(0)
+    objective = Objective([EnergyCost(), OnlyWithVehicles(wrong)])
+    with pytest.raises(ObjectiveError, match=message):
+        check_expressions(objective, site.arrays, "the test")
+    with pytest.raises(ObjectiveError, match=message):
+        solve(site, track, objective)
+    check_expressions(Objective([EnergyCost(), OnlyWithVehicles(lambda day: sum(day.charge))]), site.arrays, "the test")
+
+
+def test_a_cost_that_is_no_number_names_its_term_and_step() -> None:
+    class Broken(OnlyWithVehicles):
+        def cost(self, flow, out):
+            out[:, 0] = np.nan if flow.step == 3 else 0.0
+
+    site, track = random_day(0)
+    simulator = Simulator(site.arrays, make_coordinator("nearest"), [track])
+    with pytest.raises(ObjectiveError, match="'riddle', step 3: its cost is nan"):
+        rollout(simulator, Objective([EnergyCost(), Broken(None)]), make_policy("llf"), [track])
 
 
 def test_a_comparison_says_at_once_what_has_no_bound(tmp_path) -> None:
