@@ -22,6 +22,8 @@ from ev_marl.site.vehicles import vehicle_mix
 from ev_marl.support.errors import ObjectiveError
 
 MANY_AT_THE_START = 1 / 3  # of the ports
+SMALL_PU = 0.001  # a voltage that nobody would notice [p.u.]
+FAR_ABOVE = 100.0  # a price so much higher leaves no room for another
 FEWER_ELSEWHERE = 1 / 2  # of those at the start: another start hour is worth naming
 
 
@@ -137,6 +139,7 @@ def check_limits(days: SampledDays) -> Iterator[Finding]:
             f"{most:.1f} kW, the limit is {least:g} kW or more",
             {"limit_kw": least, "possible_kw": most, "days": n_days},
         )
+    yield from _check_export(days, paths)
     objective = days.setting.scenario.objective
     coupled = days.setting.grid is not None or objective.peak_power > 0.0 or objective.setpoint_tracking is not None
     if not coupled and not (uncontrolled_kw > limit_kw).any():
@@ -150,14 +153,44 @@ def check_limits(days: SampledDays) -> Iterator[Finding]:
         )
 
 
+def _check_export(days: SampledDays, paths: dict[str, KeyPath]) -> Iterator[Finding]:
+    """Export limits above what all ports can discharge and what the base load exports."""
+    site, n_days = days.setting.site.arrays, len(days.tracks)
+    limit_kw = np.array([track.export_limit_kw for track in days.tracks]).min(axis=(0, 1))
+    base_kw = np.array([track.base_load_kw for track in days.tracks]).min(axis=(0, 1))
+    for g, name in enumerate(days.setting.site.groups):
+        ports = slice(site.group_first_port[g], site.group_end_port[g])
+        least, most = float(limit_kw[g]), float(site.port_discharge_kw[ports].sum()) + max(0.0, -float(base_kw[g]))
+        if name in paths and most < least < np.inf:
+            yield Finding(
+                "limits",
+                (*paths[name], "export_limit"),
+                "the limit never binds: all ports at full discharging power and the highest export of the base load on "
+                f"{n_days} days come to {most:.1f} kW, the limit is {least:g} kW or more",
+                {"limit_kw": least, "possible_kw": most, "days": n_days},
+            )
+
+
 def check_prices(days: SampledDays) -> Iterator[Finding]:
     """A price that is higher or lower than the cost of every alternative."""
     objective, currency = days.setting.scenario.objective, days.setting.scenario.currency
     buy = np.stack([track.buy_per_kwh for track in days.tracks])
     yield from _check_peak(days)
     yield from _check_wear(days)
+    yield from _check_tariff(days)
+    yield from _check_tracking(days)
+    yield from _check_voltage(days)
     later, least, most = objective.terminal_value, float(buy.min()), float(buy.max())
-    if isinstance(later, float) and later > 0.0 and not least <= later <= most:
+    if isinstance(later, float) and later > 0.0 and "terminal_value" not in days.setting.objective.names:
+        key, why = ("unmet_energy", "no price if unmet") if objective.energy_cost else ("energy_cost", "no price")
+        yield Finding(
+            "prices",
+            ("objective", "terminal_value"),
+            f"{later:g} {currency}/kWh has no effect: with `{key}: 0`, energy has {why}, so it has no value at the end "
+            f"either; give `{key}` a value above 0, or remove this key",
+            {"terminal_per_kwh": later},
+        )
+    elif isinstance(later, float) and later > 0.0 and not least <= later <= most:
         above = later > most
         yield Finding(
             "prices",
@@ -212,12 +245,86 @@ def _check_wear(days: SampledDays) -> Iterator[Finding]:
         )
 
 
+def _check_tariff(days: SampledDays) -> Iterator[Finding]:
+    """A tariff above the highest cost of a kWh."""
+    scenario = days.setting.scenario
+    objective, currency = scenario.objective, scenario.currency
+    most = max(float(track.buy_per_kwh.max()) for track in days.tracks)
+    dearest = objective.battery_wear + objective.energy_cost * most
+    if objective.driver_tariff > max(0.0, dearest):
+        yield Finding(
+            "prices",
+            ("objective", "driver_tariff"),
+            f"drivers pay {objective.driver_tariff:g} {currency}/kWh, and a kWh never costs more than {dearest:.3f} "
+            f"{currency}: charging pays in every hour, also beyond the wish",
+            {"tariff_per_kwh": objective.driver_tariff, "dearest_per_kwh": dearest},
+        )
+
+
+def _check_tracking(days: SampledDays) -> Iterator[Finding]:
+    """A weight of tracking at which one vehicle off the target costs more than leaving it uncharged."""
+    scenario, site = days.setting.scenario, days.setting.site.arrays
+    objective, currency = scenario.objective, scenario.currency
+    if objective.setpoint_tracking is None or objective.service == "required":
+        return
+    weight, power_kw = objective.setpoint_tracking.weight, float(site.port_charge_kw.min())
+    off, worth = weight * power_kw, objective.unmet_energy * float(site.charge_efficiency.max())
+    worth += objective.driver_tariff
+    if off > worth:
+        yield Finding(
+            "prices",
+            ("objective", "setpoint_tracking"),
+            f"one port at full power, {power_kw:g} kW off the target, costs {off:.2f} {currency} for each kWh, more "
+            f"than a missing kWh, {worth:.2f} {currency}: the optimum follows the target and leaves vehicles uncharged",
+            {"tracking_per_kwh": off, "worth_per_kwh": worth},
+        )
+
+
+def _check_voltage(days: SampledDays) -> Iterator[Finding]:
+    """A price of voltage deviation above all that charging is worth."""
+    scenario, site = days.setting.scenario, days.setting.site.arrays
+    objective, currency = scenario.objective, scenario.currency
+    worth = objective.unmet_energy * float((site.port_charge_kw * site.charge_efficiency).sum())
+    small = SMALL_PU * objective.voltage_deviation
+    if small > worth:
+        yield Finding(
+            "prices",
+            ("objective", "voltage_deviation"),
+            f"{SMALL_PU:g} p.u. beyond the band at one bus for one hour costs {small:g} {currency}, more than the "
+            f"unmet energy if no port charges in that hour, {worth:.2f} {currency}: the band is then a limit",
+            {"small_per_h": small, "worth_per_h": worth},
+        )
+
+
 def check_overload(days: SampledDays) -> Iterator[Finding]:
     """A price of overload with a coordinator that enforces limits."""
     coordinator, price = days.setting.coordinator, days.setting.scenario.objective.overload
     if price is not None and coordinator.enforces_limits:
         message = f"coordinator `{coordinator.name}` never allows overload; remove this key, or use `none`"
         yield Finding("overload", ("objective", "overload"), message, {"overload_per_kwh": price})
+    elif price is not None:
+        yield from _check_overload_price(days, price)
+
+
+def _check_overload_price(days: SampledDays, price: float) -> Iterator[Finding]:
+    """A price of overload below what moving a kWh within a day can save, or far above what a kWh is worth."""
+    scenario = days.setting.scenario
+    objective, currency = scenario.objective, scenario.currency
+    saved = objective.energy_cost * max(float(np.ptp(track.buy_per_kwh)) for track in days.tracks)
+    worth = max(saved, objective.unmet_energy + objective.driver_tariff)
+    numbers = {"overload_per_kwh": price, "saved_per_kwh": saved, "worth_per_kwh": worth}
+    if price < saved:
+        message = (
+            f"{price:g} {currency}/kWh is less than moving a kWh within a day can save, {saved:.3f} {currency}: "
+            "exceeding the limits is cheaper than keeping them"
+        )
+        yield Finding("overload", ("objective", "overload"), message, numbers)
+    elif price > FAR_ABOVE * worth and objective.service == "priced":
+        message = (
+            f"{price:g} {currency}/kWh is more than {FAR_ABOVE:g} times what a kWh is worth, {worth:.3f} {currency}: "
+            "overload dominates every reward; a coordinator that keeps the limits has the same effect"
+        )
+        yield Finding("overload", ("objective", "overload"), message, numbers)
 
 
 def check_meter(days: SampledDays) -> Iterator[Finding]:

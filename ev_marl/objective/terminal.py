@@ -95,7 +95,8 @@ class TerminalValue:
     def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
         """Where the end, energy and unmet energy have a price; beside the terms that the scenario has."""
         keys = scenario.objective
-        priced = keys.terminal_value and keys.energy_cost > 0 and keys.unmet_energy > 0
+        served = keys.unmet_energy > 0 or keys.service == "required"
+        priced = keys.terminal_value and keys.energy_cost > 0 and served
         return cls.beside(beside, keys.terminal_value) if priced else None
 
     def worth_per_kwh(self, later_per_kwh: np.ndarray | float, charge_efficiency: np.ndarray) -> np.ndarray:

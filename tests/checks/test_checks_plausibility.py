@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 from builders import playable_scenarios
 
 from ev_marl.checks import CHECKS, Finding, SampledDays, findings
+from ev_marl.checks.plausibility import check_plans, check_prices
 from ev_marl.env.setup import Setting
+from ev_marl.objective import Objective
 from ev_marl.scenario import ScenarioError, load_scenario
 from ev_marl.world.track import Track
 
@@ -74,7 +77,7 @@ def test_unmet_energy_cheaper_than_a_delivered_kwh(write: Write) -> None:
     assert findings(write("objective: {unmet_energy: 0.46 EUR/kWh}")) == []
 
 
-STATIONS = "site: {{name: yard, import_limit: 12 kW, export_limit: 10 kW, groups: null, stations: [{}]}}"
+STATIONS = "site: {{name: yard, import_limit: 12 kW, export_limit: null, groups: null, stations: [{}]}}"
 
 
 def test_stations_that_the_mix_cannot_use(write: Write) -> None:
@@ -138,7 +141,8 @@ def test_a_limit_that_never_binds(write: Write) -> None:
 
 
 def test_nothing_to_share(write: Write) -> None:
-    wide = "site: {import_limit: null, groups: [{name: yard, stations: [{type: ac, count: 3, power: 11 kW}]}]}"
+    yard = "{name: yard, stations: [{type: ac, count: 3, power: 11 kW}]}"
+    wide = f"site: {{import_limit: null, export_limit: null, groups: [{yard}]}}"
     found = only(findings(write(wide)), "limits")
     assert found.key == "site"
     assert 11.0 <= found.numbers["highest_kw"] <= 33.0
@@ -197,3 +201,70 @@ def test_a_meter_that_pays_more_for_selling_than_for_buying(write: Write) -> Non
     assert finding.key == "metering"
     assert finding.numbers == {"share_of_steps": 1.0}
     assert not [found for found in findings(write(f"metering: port\n{prices}")) if found.check == "meter"]
+
+
+def test_an_export_limit_that_never_binds(write: Write) -> None:
+    found = only(findings(write("site: {export_limit: 5000 kW}")), "limits")
+    assert found.key == "site.export_limit"
+    assert found.numbers == {"limit_kw": 5000.0, "possible_kw": 11.0, "days": 20}  # one port with V2G
+    assert findings(write("site: {export_limit: 11 kW}")) == []
+
+
+def test_a_tariff_above_the_cost_of_every_kwh(write: Write) -> None:
+    found = only(findings(write("objective: {driver_tariff: 5 EUR/kWh}")), "prices")
+    assert found.key == "objective.driver_tariff"
+    assert found.numbers == pytest.approx({"tariff_per_kwh": 5.0, "dearest_per_kwh": 0.40 + 0.02})
+    assert findings(write("objective: {driver_tariff: 0.42 EUR/kWh}")) == []
+
+
+def test_tracking_that_leaves_vehicles_uncharged(write: Write) -> None:
+    found = only(findings(write("objective: {setpoint_tracking: {weight: 50, target: 5 kW}}")), "prices")
+    assert found.key == "objective.setpoint_tracking"
+    assert found.numbers == pytest.approx({"tracking_per_kwh": 50.0 * 11.0, "worth_per_kwh": 0.60 * 0.93})
+    assert findings(write("objective: {setpoint_tracking: {weight: 0.05, target: 5 kW}}")) == []
+
+
+def test_a_price_of_overload_that_is_next_to_nothing_or_dominates(write: Write) -> None:
+    numbers = {"saved_per_kwh": 0.40 - 0.10, "worth_per_kwh": 0.60}
+    for price, said in ((1e-6, "cheaper than keeping them"), (1e5, "overload dominates every reward")):
+        found = only(findings(write(f"coordinator: none\nobjective: {{overload: {price:.6f} EUR/kWh}}")), "overload")
+        assert found.key == "objective.overload"
+        assert found.numbers == pytest.approx({"overload_per_kwh": price, **numbers})
+        assert said in found.message
+    for fine in (0.31, 59.0):
+        assert findings(write(f"coordinator: none\nobjective: {{overload: {fine} EUR/kWh}}")) == []
+
+
+def test_a_price_of_voltage_that_makes_the_band_a_limit() -> None:
+    pytest.importorskip("pandapower")
+    street = load_scenario("street-lv")
+    for price, n_found in ((1e6, 1), (1e3, 0)):
+        objective = street.objective.model_copy(update={"voltage_deviation": price})
+        days = SampledDays.of(Setting.of(street.model_copy(update={"objective": objective})), 1)
+        found = [finding for finding in check_prices(days) if finding.key == "objective.voltage_deviation"]
+        assert len(found) == n_found
+
+
+@pytest.mark.parametrize("key", ["energy_cost", "unmet_energy"])
+def test_a_terminal_value_that_has_no_effect(write: Write, key: str) -> None:
+    found = findings(write(f"objective: {{terminal_value: 0.3 EUR/kWh, {key}: 0, battery_wear: 0}}"))
+    about = only([one for one in found if one.check == "prices"], "prices")
+    assert about.key == "objective.terminal_value"
+    assert f"has no effect: with `{key}: 0`" in about.message
+    assert about.numbers == {"terminal_per_kwh": 0.3}
+
+
+def test_a_term_that_cannot_be_planned_with() -> None:
+    class Puzzle:
+        name = "puzzle"
+
+        def cost(self, flow: Any, out: np.ndarray) -> None: ...
+
+        def expression(self, day: Any) -> str | float:
+            return "cheap" if len(day.sessions) else 0.0
+
+    setting = Setting.of("tiny")
+    setting = replace(setting, objective=Objective([*setting.objective.terms, Puzzle()]))
+    (found,) = check_plans(SampledDays.of(setting, 1))
+    assert found.check == "plans"
+    assert "objective term 'puzzle': its expression cannot be stated" in found.message
