@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from ev_marl.env.setup import Setting
-from ev_marl.planning.outlook import KINDS, ExpectedOutlook, make_outlook
+from ev_marl.planning.outlook import ExpectedOutlook, make_outlook
 from ev_marl.planning.outlook.mismatch import mismatches
-from ev_marl.policies import Policy, make_policy, rollout
+from ev_marl.policies import Policy, Rollout, make_policy, rollout
 from ev_marl.policies.base import ForeseeingPolicy, PlanningPolicy
+from ev_marl.policies.foresight import looks_at
 from ev_marl.policies.make import read_learned
 from ev_marl.support.errors import RunError
 from ev_marl.support.registry import did_you_mean
@@ -68,10 +69,10 @@ def unexpected(setting: Setting, policies: Sequence[str], files: Sequence[Path])
 
 def _expects(setting: Setting, policy: Policy) -> bool:
     """Whether a policy uses expectations from the scenario's models for more than prices."""
-    if not isinstance(policy, ForeseeingPolicy) or policy.information == "own":
+    if not isinstance(policy, ForeseeingPolicy):
         return False
     of = make_outlook(setting.scenario.outlook, policy.outlook).of
-    asked = (of[kind] for kind in KINDS if kind != "prices")
+    asked = (of[kind] for kind in looks_at(policy, setting.objective, with_grid=setting.grid is not None))
     return any(isinstance(outlook, ExpectedOutlook) and outlook.tracks is None for outlook in asked)
 
 
@@ -88,7 +89,7 @@ def choose_baseline(
         Those of the comparison.
     wanted : str
         One of them; or `best`: of those that were not learned and know only their own station (or exchange messages,
-        where a learned one does), the one with the highest mean return over the validation days.
+        where a learned one does), without foresight, the one with the highest mean return over the validation days.
     seed : int
         Of the comparison; the validation days are derived from it.
     days : int
@@ -109,24 +110,28 @@ def choose_baseline(
     learned_specs = [spec for name in policies if (spec := read_learned(name)) is not None]
     known = {"own", *(make_policy(str(spec.seeds()[0])).information for spec in learned_specs)} & {"own", "messages"}
     candidates = [name for name in policies if read_learned(name) is None and make_policy(name).information in known]
-    if not candidates:
-        raise RunError("no policy that was not learned knows only its own station: name the baseline")
     tracks = [setting.world.sample(day) for day in day_seeds(seed, days, "validation")]
-    means = {name: float(team_returns(setting, name, tracks, seed).mean()) for name in candidates}
+    played = {name: _played(setting, name, tracks, seed) for name in candidates}
+    # Whether a policy has foresight depends on the outlook that it uses.
+    means = {name: float(found.team.mean()) for name, found in played.items() if found.information in known}
+    if not means:
+        raise RunError("no policy that was not learned knows only its own station: name the baseline")
     best = max(means, key=lambda name: means[name])
     kind = "own-station policies" if known == {"own"} else "policies of own station or messages"
-    return best, f"best of {len(candidates)} {kind} on {days} validation days"
+    return best, f"best of {len(means)} {kind} on {days} validation days"
 
 
 def team_returns(setting: Setting, policy: str, tracks: Sequence[Track], seed: int) -> np.ndarray:
     """Team return of a policy on many days at once, one batch row each, float64, shape (n_days,) [currency]."""
-    simulator = setting.simulator(tracks)
-    result = rollout(
-        simulator,
+    return _played(setting, policy, tracks, seed).team
+
+
+def _played(setting: Setting, policy: str, tracks: Sequence[Track], seed: int) -> Rollout:
+    return rollout(
+        setting.simulator(tracks),
         setting.objective,
         make_policy(policy),
         tracks,
         seed=policy_seed(seed, policy),
         world=setting.world,
     )
-    return result.team

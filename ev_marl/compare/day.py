@@ -219,7 +219,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
         ms_per_step = 1000.0 / track.n_steps
         return PolicyDay(
             policy=label,
-            information=policy.information,
+            information=result.information,
             team_return=float(result.team[0]),
             costs={name: float(cost[0]) for name, cost in result.costs.items()},
             charged_kwh=measured.charged_kwh,

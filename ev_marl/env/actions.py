@@ -17,9 +17,10 @@ from gymnasium import spaces
 
 from ev_marl.planning.booking import LEAST_TRUST, book
 from ev_marl.planning.outlook import ComposedOutlook, Present
+from ev_marl.planning.outlook import Kind as OutlookKind
 from ev_marl.planning.own_plan import own_plans
 from ev_marl.planning.vehicles import Vehicles
-from ev_marl.planning.worth import Worth, own_prices
+from ev_marl.planning.worth import OWN_PRICES, Worth, own_prices
 from ev_marl.scenario import scenario_value
 from ev_marl.scenario.schema import Action, Bid, BidOptions, Levels, Scenario
 from ev_marl.scenario.schema.action import ActionName
@@ -158,6 +159,11 @@ class ActionCoder:
     ) -> ActionCoder:
         """The actions that a scenario asks for, or `kind` instead."""
         return cls(site, scenario.action if kind is None else kind, worth)
+
+    @property
+    def looks_at(self) -> set[OutlookKind]:
+        """Kinds of later values that the power of an answer depends on: those of own plans, for bids."""
+        return set(OWN_PRICES) if self.kind == "bid" else set()
 
     def look(self, outlook: ComposedOutlook) -> None:
         """Keep the outlook that own plans ask for prices."""

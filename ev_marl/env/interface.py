@@ -14,7 +14,7 @@ import numpy as np
 from ev_marl.env.actions import ActionCoder, ActionLike
 from ev_marl.env.observations import BlockLike, Observer
 from ev_marl.objective import Objective
-from ev_marl.planning.outlook import Truth, make_outlook
+from ev_marl.planning.outlook import Kind, Truth, make_outlook
 from ev_marl.planning.worth import Worth
 from ev_marl.scenario import Scenario
 from ev_marl.simulation.simulator import Simulator
@@ -82,6 +82,11 @@ class Interface:
         if self.running is None:
             raise RuntimeError("there is no simulator before the first reset; call reset() first")
         return self.running
+
+    @property
+    def looks_at(self) -> set[Kind]:
+        """Kinds of later values in what agents observe, and in what their answers mean."""
+        return self.observer.looks_at | self.actions.looks_at
 
     def attach(self, simulator: Simulator, world: World | None = None) -> None:
         """Observe this simulator from now on; call it again when the simulator has new days.

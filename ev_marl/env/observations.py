@@ -17,7 +17,7 @@ from ev_marl.env.blocks import BLOCKS, Feature, ObservationBlock, Scope
 from ev_marl.env.blocks.base import LookingAhead, OnGrid, Weighing
 from ev_marl.env.rows import Run, append_run, copy_rows, copy_runs, row_plan
 from ev_marl.grid.loop.loop import GridLoop
-from ev_marl.planning.outlook import ComposedOutlook
+from ev_marl.planning.outlook import KINDS, ComposedOutlook, Kind
 from ev_marl.planning.worth import Worth
 from ev_marl.scenario import scenario_value
 from ev_marl.scenario.schema import BlockOptions, PricesBlock, Scenario
@@ -229,6 +229,11 @@ class Observer:
         for table in self._tables:
             if isinstance(table.block, Weighing):
                 table.block.weigh(worth)
+
+    @property
+    def looks_at(self) -> set[Kind]:
+        """Kinds of later values that are shown."""
+        return {kind for block in self._looking_ahead for kind in getattr(block, "looks_at", KINDS)}
 
     def load(self, days: Days, outlook: ComposedOutlook, grid: GridLoop | None) -> None:
         """Pass the new days of the simulator to the blocks, with the stays from the outlook.

@@ -16,7 +16,7 @@ from ev_marl.objective.tariff import DriverTariff
 from ev_marl.objective.terminal import TerminalValue, in_battery_per_kwh
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
-from ev_marl.planning.outlook import Outlook, Present
+from ev_marl.planning.outlook import Kind, Outlook, Present
 from ev_marl.scenario.schema import Metering
 from ev_marl.support.compiled import kernel
 
@@ -103,6 +103,10 @@ class Worth:
         np.multiply(sell_per_kwh, self.energy_weight, out=energy[1])
         energy -= self.tariff_per_kwh
         return energy
+
+
+OWN_PRICES: tuple[Kind, ...] = ("prices", "base_load")
+"""What `own_prices` asks of the outlook."""
 
 
 def own_prices(outlook: Outlook, present: Present, worth: Worth) -> tuple[np.ndarray, np.ndarray]:

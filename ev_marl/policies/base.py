@@ -3,6 +3,8 @@
 A decentralised policy ("own") decides for each port from the information of its station: its vehicles, the published
 prices, the clock. With "messages", stations also exchange numbers with the groups above them in every step. A central
 policy ("site") knows the limits and every other port. One with "future" is given the whole track.
+Whoever looks ahead with an outlook that foresees more than prices knows the future, whatever else it knows: that is
+found by `ev_marl.policies.foresight`.
 A view holds all ports at once, because arrays are fast; a decentralised policy computes each station's columns from
 that station's columns only, and `ev_marl.testing.check_policy` verifies it.
 """
@@ -146,7 +148,11 @@ class ForeseeingPolicy(Protocol):
 
 @runtime_checkable
 class Policy(Protocol):
-    """Decides the setpoints of all ports, step by step."""
+    """Decides the setpoints of all ports, step by step.
+
+    An attribute `looks_at` says which kinds of later values it uses, `()` for none. A policy without it counts as using
+    all that it is told, see `ev_marl.policies.foresight`.
+    """
 
     name: str
     information: Information

@@ -12,11 +12,12 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
 
+from ev_marl.planning.outlook import Kind
 from ev_marl.policies.base import Episode, Information, ObservationView
 from ev_marl.scenario.schema import Action, Block
 from ev_marl.support.errors import OptionError
@@ -114,6 +115,8 @@ class LearnedPolicy:
     source : str
         Where it comes from, for messages.
     """
+
+    looks_at: ClassVar[tuple[Kind, ...]] = ()  # besides its observation
 
     def __init__(self, description: PolicyFile, networks: Mapping[str, FullyConnected], source: str) -> None:
         self.description = description

@@ -18,12 +18,14 @@ from ev_marl.planning.worth import Worth, own_prices
 from ev_marl.policies.base import (
     Episode,
     ForeseeingPolicy,
+    Information,
     ObservationView,
     ObservingPolicy,
     Policy,
     SiteView,
     StationView,
 )
+from ev_marl.policies.foresight import known_to
 from ev_marl.simulation.battery import laxity_of_vehicles
 from ev_marl.simulation.days import vehicles_at
 from ev_marl.simulation.flow import Flow
@@ -43,6 +45,7 @@ class Rollout:
     costs: dict[str, np.ndarray]  # name of term -> float64 (B,)  summed over steps and agents [currency]
     act_seconds: float  # time spent in the policy
     step_seconds: float  # time spent in the simulator
+    information: Information  # what the policy knew, with its outlook
 
     @property
     def team(self) -> np.ndarray:
@@ -145,22 +148,33 @@ def _outlook(simulator: Simulator, policy: Policy | ObservingPolicy, world: Worl
     return outlook
 
 
-def _eyes(
-    simulator: Simulator,
-    objective: Objective,
-    policy: Policy | ObservingPolicy,
-    outlook: ComposedOutlook,
-    world: World | None,
-) -> Callable[[], Any]:
-    """A function that makes the policy's view of the coming step."""
+def _interface(
+    simulator: Simulator, objective: Objective, policy: Policy | ObservingPolicy, world: World | None
+) -> Interface | None:
+    """What a policy observes and answers by; None for one that is given a view."""
     if not isinstance(policy, ObservingPolicy):
-        worth = Worth.of(objective)
-        return lambda: make_view(simulator, objective, policy, outlook, worth)
+        return None
     if world is None:
         raise PolicyError(f"policy '{policy.name}' decides on observations: give the rollout `world=`")
     scenario = world.scenario  # code that the policy's file names runs only if the scenario is trusted
     interface = Interface(scenario, world.site, objective, policy.observation, policy.action, trust=scenario.trusted)
     interface.attach(simulator, world)
+    return interface
+
+
+def _eyes(
+    simulator: Simulator,
+    objective: Objective,
+    policy: Policy | ObservingPolicy,
+    outlook: ComposedOutlook,
+    interface: Interface | None,
+) -> Callable[[], Any]:
+    """A function that makes the policy's view of the coming step."""
+    if not isinstance(policy, ObservingPolicy):
+        worth = Worth.of(objective)
+        return lambda: make_view(simulator, objective, policy, outlook, worth)
+
+    assert interface is not None  # made for such a policy
 
     def look() -> ObservationView:
         interface.refresh()
@@ -208,7 +222,7 @@ def rollout(
     Returns
     -------
     Rollout
-        Returns by agent, costs by term.
+        Returns by agent, costs by term, and what the policy knew.
 
     Raises
     ------
@@ -239,7 +253,8 @@ def rollout(
     totals = np.zeros((len(objective.terms), len(tracks)))
     costs_of_step = Costs(len(objective.terms), len(tracks), simulator.site)
     act_seconds = step_seconds = 0.0
-    look = _eyes(simulator, objective, policy, outlook, world)
+    interface = _interface(simulator, objective, policy, world)
+    look = _eyes(simulator, objective, policy, outlook, interface)
     while not simulator.done:
         begin = time.perf_counter()
         setpoint_kw = policy.act(look())
@@ -255,4 +270,10 @@ def rollout(
             raise _not_finite(objective, costs, flow.step)
         if watch is not None:
             watch(flow, rewards, costs)
-    return Rollout(returns, dict(zip(objective.names, totals, strict=True)), act_seconds, step_seconds)
+    return Rollout(
+        returns,
+        dict(zip(objective.names, totals, strict=True)),
+        act_seconds,
+        step_seconds,
+        known_to(policy, outlook, objective, interface, with_grid=simulator.grid is not None),
+    )

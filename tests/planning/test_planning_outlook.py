@@ -337,9 +337,6 @@ def test_a_policy_may_have_an_outlook_of_its_own(workplace: Setting) -> None:
 
     perfect = earned("mpc-perfect")
     assert earned("mpc(outlook='known', waiting_per_kwh_h=0.0)") == perfect
-    assert make_policy("mpc(outlook='known')").information == "future"
-    assert make_policy("mpc(outlook='forecast')").information == "site"
-    assert make_policy("mpc(outlook={'prices': 'known'})").information == "site"
     assert earned("mpc(outlook={'vehicles': 'present'})") == earned("mpc(expected_days=0)")
     assert earned("mpc(outlook='forecast')") <= perfect
 

@@ -89,7 +89,7 @@ class Weighing(Protocol):
 
 @runtime_checkable
 class LookingAhead(Protocol):
-    """A block that shows the outlook on later steps."""
+    """A block that shows the outlook on later steps: the kinds of its attribute `looks_at`, without it all kinds."""
 
     def look(self, outlook: ComposedOutlook) -> None:
         """Take over the outlook; called before each `load`, when the outlook has the days."""

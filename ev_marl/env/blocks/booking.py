@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
 from ev_marl.planning.booking import book
-from ev_marl.planning.outlook import ComposedOutlook, Present
+from ev_marl.planning.outlook import ComposedOutlook, Kind, Present
 from ev_marl.planning.vehicles import Vehicles
-from ev_marl.planning.worth import Worth, own_prices
+from ev_marl.planning.worth import OWN_PRICES, Worth, own_prices
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.state import State
 from ev_marl.site import Site
@@ -21,6 +23,7 @@ class Booking:
     name = "booking"
     scope: Scope = "port"
     static = False
+    looks_at: ClassVar[tuple[Kind, ...]] = OWN_PRICES
 
     def __init__(self) -> None:
         self._worth = Worth(1.0, 0.0, 0.0)

@@ -6,13 +6,15 @@ more if it has to wait.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Feature, Scope
-from ev_marl.planning.outlook import ComposedOutlook, Present
+from ev_marl.planning.outlook import ComposedOutlook, Kind, Present
 from ev_marl.planning.own_plan import MERITS, own_plans
 from ev_marl.planning.vehicles import Vehicles
-from ev_marl.planning.worth import Worth, own_prices
+from ev_marl.planning.worth import OWN_PRICES, Worth, own_prices
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.state import State
 from ev_marl.site import Site
@@ -50,6 +52,7 @@ class Plans:
     name = "plans"
     scope: Scope = "port"
     static = False
+    looks_at: ClassVar[tuple[Kind, ...]] = OWN_PRICES
 
     def __init__(self, trust: float = 1.0, scale_per_kwh: float = 0.1) -> None:
         if not 0.0 <= trust <= 1.0 or scale_per_kwh <= 0.0:

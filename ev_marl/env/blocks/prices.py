@@ -7,11 +7,12 @@ one is held.
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
 from ev_marl.env.blocks.base import BLOCKS, Exogenous, Feature, with_end
-from ev_marl.planning.outlook import ComposedOutlook
+from ev_marl.planning.outlook import ComposedOutlook, Kind
 from ev_marl.scenario.sizes import MOST_AHEAD_H
 from ev_marl.simulation.days import Days
 from ev_marl.site import Site
@@ -32,6 +33,7 @@ class Prices(Exogenous):
     """
 
     name = "prices"
+    looks_at: ClassVar[tuple[Kind, ...]] = ("prices",)
 
     def __init__(self, hours: float = 12.0, scale_per_kwh: float = 0.25, most: float = 4.0) -> None:
         if hours < 0 or scale_per_kwh <= 0 or most <= 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,11 @@ class ComposedOutlook:
     @property
     def foresees(self) -> bool:
         """Whether the true future of anything besides prices is known without error; prices may be published."""
-        return any(self.of[kind].foresees for kind in KINDS if kind != "prices")
+        return self.foresees_any(kind for kind in KINDS if kind != "prices")
+
+    def foresees_any(self, kinds: Iterable[Kind]) -> bool:
+        """Whether the true future of one of these kinds is known without error."""
+        return any(self.of[kind].foresees for kind in kinds)
 
     def knows(self, kind: Kind) -> bool:
         """Whether a kind is known, so that the value expected of a step never changes."""

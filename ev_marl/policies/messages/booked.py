@@ -12,6 +12,8 @@ from typing import ClassVar
 import numpy as np
 
 from ev_marl.planning.booking import LEAST_TRUST, book
+from ev_marl.planning.outlook import Kind, OutlookLike, checked
+from ev_marl.planning.worth import OWN_PRICES
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, count_option, site_view
 from ev_marl.policies.rules.best_response import best_response
 from ev_marl.scenario.sizes import MOST_STEPS
@@ -34,15 +36,26 @@ class BookedResponse:
         Added to this step's price; below 0 charges earlier than the plan alone would [currency/kWh].
     margin_steps : int
         Number of steps before the deadline at which the plan ends.
+    outlook : str or mapping, optional
+        Outlook of the stations on later prices, and on the base load where energy is billed at the site's meter, as the
+        scenario's key `outlook`; keys that it does not have are those of the scenario.
     """
 
     name = "booked-response"
     information: Information = "messages"
+    looks_at: ClassVar[tuple[Kind, ...]] = OWN_PRICES
     TUNABLE: ClassVar = {"adder_per_kwh": (-0.1, 0.1), "factor": (0.4, 1.6), "margin_steps": (0, 8)}
 
-    def __init__(self, factor: float = 1.0, adder_per_kwh: float = 0.0, margin_steps: int = 0) -> None:
+    def __init__(
+        self,
+        factor: float = 1.0,
+        adder_per_kwh: float = 0.0,
+        margin_steps: int = 0,
+        outlook: OutlookLike | None = None,
+    ) -> None:
         if factor <= 0.0:
             raise OptionError(f"policy 'booked-response': factor must be above 0, got {factor}")
+        self.outlook = checked(outlook)
         self.factor = float(factor)
         self.adder_per_kwh = float(adder_per_kwh)
         self.margin_steps = count_option("booked-response", "margin_steps", margin_steps, 0, MOST_STEPS)

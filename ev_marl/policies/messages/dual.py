@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ev_marl.planning.outlook import Coming, OutlookLike, by_group, checked
+from ev_marl.planning.outlook import KINDS, Coming, Kind, OutlookLike, by_group, checked
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.policies.base import (
     MOST_EXPECTED_DAYS,
@@ -150,6 +150,7 @@ class DualPrices:
 
     name = "dual-prices"
     information: Information = "messages"
+    looks_at: ClassVar[tuple[Kind, ...]] = KINDS
     TUNABLE: ClassVar = {"inertia_per_kwh": (0.02, 0.5)}
 
     def __init__(

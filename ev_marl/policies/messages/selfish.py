@@ -6,9 +6,11 @@ any more, it is an equilibrium of the game in which the limits are shared and ha
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
-from ev_marl.planning.outlook import OutlookLike, by_group, checked
+from ev_marl.planning.outlook import Kind, OutlookLike, by_group, checked
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, count_option, site_view
 from ev_marl.policies.messages.plan import plan_in_turn
 
@@ -44,6 +46,7 @@ class Selfish:
 
     name = "selfish"
     information: Information = "messages"
+    looks_at: ClassVar[tuple[Kind, ...]] = ("prices", "limits", "base_load")
 
     def __init__(self, sweeps: int = 2, outlook: OutlookLike | None = None) -> None:
         self.sweeps = count_option("selfish", "sweeps", sweeps, 1, MOST_SWEEPS)

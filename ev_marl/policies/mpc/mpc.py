@@ -15,7 +15,7 @@ from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.tariff import DriverTariff
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
-from ev_marl.planning.outlook import OutlookLike, make_outlook
+from ev_marl.planning.outlook import KINDS, Kind, OutlookLike, checked
 from ev_marl.planning.outlook.fleets import fleets
 from ev_marl.planning.programme.check import check_expressions
 from ev_marl.policies.base import (
@@ -42,6 +42,7 @@ class _Control:
 
     name: str
     information: Information
+    looks_at: ClassVar[tuple[Kind, ...]] = KINDS
 
     def __init__(
         self,
@@ -60,9 +61,7 @@ class _Control:
         if not 0.0 < trust <= 1.0:
             raise OptionError(f"policy '{self.name}': trust is a share above 0, at most 1, got {trust}")
         self.expected_days = count_option(self.name, "expected_days", expected_days, 0, MOST_EXPECTED_DAYS)
-        self.outlook = outlook
-        if outlook is not None and make_outlook(outlook).foresees:
-            self.information = "future"
+        self.outlook = checked(outlook)
         self.grid = bool(grid)
         self.trust = float(trust)
         self.horizon_h = None if horizon_h is None else float(horizon_h)

@@ -10,8 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ev_marl.planning.outlook import OutlookLike, checked
+from ev_marl.planning.outlook import Kind, OutlookLike, checked
 from ev_marl.planning.own_plan import own_plans
+from ev_marl.planning.worth import OWN_PRICES
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, count_option
 from ev_marl.scenario.sizes import MOST_STEPS
 from ev_marl.support.errors import OptionError
@@ -87,6 +88,7 @@ class BestResponse:
 
     name = "best-response"
     information: Information = "own"
+    looks_at: ClassVar[tuple[Kind, ...]] = OWN_PRICES
     TUNABLE: ClassVar = {"adder_per_kwh": (-0.1, 0.1), "trust": (0.2, 1.0), "margin_steps": (0, 8)}
 
     def __init__(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
+from ev_marl.planning.outlook import Kind
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView
 from ev_marl.policies.rules.needs import latest_energy_kwh, power_towards_kw
 
@@ -20,6 +23,7 @@ class AsLateAsPossible:
 
     name = "as-late-as-possible"
     information: Information = "own"
+    looks_at: ClassVar[tuple[Kind, ...]] = ()
 
     def reset(self, episode: Episode) -> None:
         """Nothing to prepare."""

@@ -6,8 +6,11 @@ only charge: sums never fall, so no export limit binds.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
+from ev_marl.planning.outlook import Kind
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
 from ev_marl.policies.rules.needs import power_for_wish_kw
 from ev_marl.site.tree import take_room
@@ -68,6 +71,7 @@ class RoundRobin:
 
     name = "round-robin"
     information: Information = "site"
+    looks_at: ClassVar[tuple[Kind, ...]] = ()
 
     def reset(self, episode: Episode) -> None:
         """Queue the ports in the order of their numbers."""
@@ -93,6 +97,7 @@ class EarliestDeadlineFirst:
 
     name = "edf"
     information: Information = "site"
+    looks_at: ClassVar[tuple[Kind, ...]] = ()
 
     def reset(self, episode: Episode) -> None:
         """Nothing to prepare."""
@@ -114,6 +119,7 @@ class LeastLaxityFirst:
 
     name = "llf"
     information: Information = "site"
+    looks_at: ClassVar[tuple[Kind, ...]] = ()
 
     def reset(self, episode: Episode) -> None:
         """Nothing to prepare."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
+from ev_marl.planning.outlook import Kind
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView
 from ev_marl.policies.rules.needs import power_for_wish_kw
 
@@ -14,6 +17,7 @@ class Idle:
 
     name = "idle"
     information: Information = "own"
+    looks_at: ClassVar[tuple[Kind, ...]] = ()
 
     def reset(self, episode: Episode) -> None:
         """Nothing to prepare."""
@@ -33,6 +37,7 @@ class Uncontrolled:
 
     name = "uncontrolled"
     information: Information = "own"
+    looks_at: ClassVar[tuple[Kind, ...]] = ()
 
     def reset(self, episode: Episode) -> None:
         """Nothing to prepare."""
@@ -48,6 +53,7 @@ class Random:
 
     name = "random"
     information: Information = "own"
+    looks_at: ClassVar[tuple[Kind, ...]] = ()
 
     def reset(self, episode: Episode) -> None:
         """Take the episode's random numbers."""

@@ -6,6 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from ev_marl.planning.outlook import Kind
+from ev_marl.planning.worth import OWN_PRICES
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView
 from ev_marl.policies.rules.needs import latest_energy_kwh, power_for_wish_kw, power_towards_kw
 from ev_marl.support.compiled import kernel
@@ -70,6 +72,7 @@ class PriceThreshold:
 
     name = "price-threshold"
     information: Information = "own"
+    looks_at: ClassVar[tuple[Kind, ...]] = OWN_PRICES
     TUNABLE: ClassVar = {"charge_share": (0.0, 1.0), "discharge_share": (0.0, 1.0)}
 
     def __init__(self, charge_share: float = 0.2, discharge_share: float = 0.1) -> None:
