@@ -54,6 +54,25 @@ def test_what_differs_is_told_with_numbers(folder: Path) -> None:
     assert unit
 
 
+def halved_stays(track: Track) -> Track:
+    sessions = track.sessions.copy()
+    stay = sessions["departure_step"] - sessions["arrival_step"]
+    sessions["departure_step"] = sessions["arrival_step"] + np.maximum(1, stay // 2)
+    return track.replace(sessions=sessions)
+
+
+def test_stays_prices_and_limits_that_differ_are_told() -> None:
+    world = Setting.of("workplace").world
+    tracks = [world.sample(seed) for seed in day_seeds(5, 8, "test")]
+    edits = {
+        "EUR/kWh": lambda track: track.replace(buy_per_kwh=4.0 * track.buy_per_kwh),
+        "h of stay": halved_stays,
+        "kW of import limits": lambda track: track.replace(import_limit_kw=0.5 * track.import_limit_kw),
+    }
+    for unit, edit in edits.items():
+        assert any(f" {unit}, " in line for line in mismatches(world, [edit(track) for track in tracks])), unit
+
+
 def test_a_comparison_warns_where_somebody_expects_what_the_models_say(folder: Path, tmp_path: Path) -> None:
     def run(name: str, scenario: object, policies: list[str]) -> str:
         return notes(compare(scenario, policies, out=tmp_path / name, tracks=[folder], workers=1))  # type: ignore[arg-type]
