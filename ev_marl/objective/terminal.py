@@ -139,11 +139,15 @@ class TerminalValue:
         return float(self.at_meter_per_kwh(extremes.price_per_kwh))
 
     def expression(self, day: DayModel) -> Expression:
-        """Σ worth·(even − counted), counted <= energy + shortfall, counted <= wish; and what was brought along."""
+        """Σ worth·(even − counted), counted <= energy + shortfall, counted <= wish; and what was brought along.
+
+        A plan that ends before the episode values what it leaves in vehicles that stay in the same way, or it would
+        give their energy away; what an even service would have delivered by then is a constant, and is left out.
+        """
         stays, worth = day.sessions, self.worth_per_kwh(day.later_per_kwh, day.sessions["charge_efficiency"])
         there = (stays["arrival_step"] == 0) & (day.first_step == 0)
         total = float((worth * stays["ahead_kwh"])[there].sum())
-        stay_on = (stays["departure_step"] > day.n_steps) & (day.last_pair >= 0) & day.ends
+        stay_on = (stays["departure_step"] > day.n_steps) & (day.last_pair >= 0)
         session = np.flatnonzero(stay_on & (worth > 0.0))
         place = np.full(len(stays), -1)
         place[day.owed_sessions] = np.arange(len(day.owed_sessions))
@@ -152,5 +156,6 @@ class TerminalValue:
         owed = place[session] >= 0
         day.at_least("terminal", held[~owed] - counted[~owed], 0.0)
         day.at_least("terminal", held[owed] + day.shortfall[place[session[owed]]] - counted[owed], 0.0)
-        total += float((worth * stays["even_kwh"])[session].sum())
+        if day.ends:
+            total += float((worth * stays["even_kwh"])[session].sum())
         return day.linear(counted, -worth[session], total)

@@ -153,6 +153,32 @@ def test_mpc_with_the_truth_earns_the_bound(seed: int) -> None:
     assert earned == pytest.approx(solve(site, track, objective).bound, rel=1e-3, abs=2e-3)
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_plan_that_ends_before_the_episode_gives_no_energy_away(seed: int) -> None:
+    setting = Setting.of("residential-v2g")
+    tracks = [setting.world.sample(seed)]
+
+    def played(spec: str) -> tuple[float, float]:
+        """Team return, and energy fed back [kWh]."""
+        back_kwh: list[float] = []
+        result = rollout(
+            setting.simulator(tracks),
+            setting.objective,
+            make_policy(spec),
+            tracks,
+            watch=lambda flow, _, __: back_kwh.append(-float(np.minimum(0.0, flow.granted_kw).sum()) * flow.step_h),
+        )
+        return float(result.team[0]), sum(back_kwh)
+
+    whole, whole_kwh = played("mpc-perfect")
+    uncontrolled, _ = played("uncontrolled")
+    for horizon_h in (4, 1):
+        earned, back_kwh = played(f"mpc-perfect(horizon_h={horizon_h})")
+        assert back_kwh < whole_kwh + 5.0
+        assert uncontrolled < earned <= whole + 1e-6
+        assert earned > whole + 0.15 * (uncontrolled - whole)
+
+
 @pytest.mark.parametrize("name", playable_scenarios())
 def test_the_optimum_takes_next_to_nothing_out_of_vehicles_that_stay(name: str) -> None:
     """Energy below that at the start or arrival, at the mean price, is under 2 % of what the optimum gains."""
