@@ -177,12 +177,15 @@ class Track:
         """A copy with other values for the named fields, not checked; see `validate`.
 
         Its `source` lists under `edited` which fields were edited, now and before, unless a `source` is among the
-        changes: that says itself where the track comes from. `turned_away` stays what it was.
+        changes: that says itself where the track comes from. With other sessions nobody is known to be turned away,
+        so `turned_away` is 0 unless it is among the changes. `dataclasses.replace` does none of this: use this method.
         """
         if "source" not in changes:
             edited = {*self.source.get("edited", "").split(", "), *changes}
             named = ", ".join(entry.name for entry in fields(self) if entry.name in edited)
             changes["source"] = {**self.source, "edited": named} if named else self.source
+        if "sessions" in changes:
+            changes.setdefault("turned_away", 0)
         return replace(self, **changes)
 
     def with_prices(

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ev_marl.env.setup import Setting
 from ev_marl.scenario.schema import Scenario
 from ev_marl.scenario.series import Series
 from ev_marl.site.site import Site
@@ -337,10 +338,10 @@ def test_a_track_that_was_edited_says_so(world: World, tmp_path: Path, suffix: s
     assert drawn.source == {"scenario": "here", "seed": "7"}
     edited = drawn.with_sessions(no_sessions()).with_prices(0.2, 0.1).with_prices(0.3)
     assert edited.source == {"scenario": "here", "seed": "7", "edited": "sessions, buy_per_kwh, sell_per_kwh"}
-    assert edited.turned_away == 3
+    assert edited.turned_away == 0  # of the sessions that were replaced
     loaded = Track.load(edited.save(tmp_path / f"day{suffix}"))
     assert loaded.source == edited.source
-    assert loaded.turned_away == 3
+    assert loaded.turned_away == 0
     assert loaded.replace(step_h=0.5).source["edited"] == "step_h, sessions, buy_per_kwh, sell_per_kwh"
     assert "edited" not in drawn.source
 
@@ -388,3 +389,10 @@ def test_limits_with_base_load(site: Site) -> None:
     assert track.upper_kw[:, 1].tolist() == [0.0, 80.0]
     assert track.unavoidable_overload_kw[:, 1].tolist() == [10.0, 0.0]
     assert track.lower_kw[:, 1].tolist() == [-math.inf, -math.inf]
+
+
+def test_other_sessions_turn_nobody_away() -> None:
+    drawn = Setting.of("tiny").world.sample(7).replace(turned_away=3)
+    assert drawn.replace(buy_per_kwh=2.0 * drawn.buy_per_kwh).turned_away == 3
+    assert drawn.replace(sessions=drawn.sessions[:1]).turned_away == 0
+    assert drawn.replace(sessions=drawn.sessions[:1], turned_away=2).turned_away == 2
