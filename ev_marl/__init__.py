@@ -6,6 +6,13 @@ Gymnasium environments are registered here, since neither registry looks for plu
 
 from __future__ import annotations
 
+import os
+import sys
+
+_STARTED = sys.argv[:1] == ["-m"] and bool({"ev_marl", "-mev_marl"} & set(sys.orig_argv))
+if _STARTED and not sys.flags.safe_path and __path__[0] != os.path.join(sys.path[0], "ev_marl"):
+    del sys.path[0]  # `python -m ev_marl`: the current folder, which may be a stranger's
+
 import importlib
 from typing import TYPE_CHECKING, Any
 

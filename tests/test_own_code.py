@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ev_marl
+from ev_marl.checks import checked_setting
 from ev_marl.compare import compare, rerun_day
 from ev_marl.compare.study import load_study
 from ev_marl.env.setup import Setting
+from ev_marl.planning.outlook import make_outlook
 from ev_marl.policies import make_policy, rollout
 from ev_marl.rl.config import load_training
 from ev_marl.scenario import ScenarioError, load_scenario, scenario_from_dict
-from ev_marl.support.errors import EvMarlError, TrustError
+from ev_marl.scenario.problems import key_text
+from ev_marl.support.errors import EvMarlError, OptionError, TrustError
 from ev_marl.world import World
 
 EVIL = "from pathlib import Path\nPath(__file__).with_name('harm').touch()\n\n\nclass Own:\n    pass\n"
@@ -178,3 +183,68 @@ def test_the_folder_of_a_learned_policy(tmp_path: Path, evil: Callable[[], bool]
     with pytest.raises(TrustError, match="'evil:Own' is custom code"):
         rollout(setting.simulator([track]), setting.objective, policy, [track], world=setting.world)
     assert not evil()
+
+
+NESTED = {
+    "in text": ("policies: [\"best-response(outlook='evil:Own')\"]", "policies[0]"),
+    "by kind": ("policies: [llf, \"mpc(outlook={'prices': 'evil:Own'})\"]", "policies[1]"),
+    "with options": ("policies: [\"dual-prices(outlook={'base_load': {'name': 'evil:Own'}})\"]", "policies[0]"),
+    "as bytes": ("policies: [\"mpc(outlook={'name': b'evil:Own'})\"]", "policies[0]"),
+    "of a coordinator": ("coordinator: {name: nearest, options: {inner: ['evil:Own']}}", "coordinator"),
+    "of a block": ("observation: [{block: clock, options: {'evil:Own': 1}}]", "observation[0]"),
+    "of an outlook": ("outlook: {prices: {name: forecast, options: {of: {name: 'evil:Own'}}}}", "outlook.prices"),
+}
+
+
+@pytest.mark.parametrize("case", NESTED)
+def test_code_named_in_options_is_named_and_not_run(case: str, tmp_path: Path, evil: Callable[[], bool]) -> None:
+    text, key = NESTED[case]
+    file = tmp_path / "theirs.yaml"
+    file.write_text(f"extends: tiny\n{text}\n")
+    assert [(key_text(path), name) for path, name in load_scenario(file).own_code()] == [(key, "evil:Own")]
+    for call in (checked_setting, Setting.of, partial(compare, days=1, out=tmp_path / "run", workers=1)):
+        with pytest.raises(ScenarioError, match=r"'evil:Own' is custom code"):
+            call(file)
+    assert not evil()
+
+
+def test_trust_goes_with_a_policy_into_its_options(evil: Callable[[], bool]) -> None:
+    spec = "best-response(outlook='evil:Own')"
+    with pytest.raises(TrustError, match="'evil:Own' in its options is custom code"):
+        make_policy(spec, trust=False)
+    with pytest.raises(TrustError, match="is custom code"):
+        make_outlook({"prices": "evil:Own"}, trust=False)
+    assert not evil()
+    with pytest.raises(OptionError, match="outlook 'evil:Own' is none"):
+        make_policy(spec)
+    assert evil()
+
+
+def test_options_in_a_study_and_in_a_run(tmp_path: Path, evil: Callable[[], bool]) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text("name: theirs\npolicies: [\"best-response(outlook='evil:Own')\"]\ncases: [{scenario: tiny}]\n")
+    with pytest.raises(ScenarioError, match=r"policies\[0\]: 'evil:Own' is custom code"):
+        load_study(study)
+    done = compare("tiny", ["llf"], days=1, out=tmp_path / "run", workers=1, report=False)
+    manifest = json.loads((done.folder / "manifest.json").read_text())
+    for change in ({"policies": ["mpc(outlook='evil:Own')"]}, {"places": {"llf": "evil:Own"}}):
+        (done.folder / "manifest.json").write_text(json.dumps(manifest | change))
+        with pytest.raises(TrustError, match="'evil:Own'"):
+            rerun_day(done.folder, 0)
+    assert not evil()
+
+
+def test_python_m_does_not_look_into_the_current_folder(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    info = theirs / "evil-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Name: evil\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[ev_marl.coordinators]\nnearest2 = evil:Own\n")
+    for name in ("queue", "evil", "gymnasium", "typer"):
+        (theirs / f"{name}.py").write_text(EVIL)
+    (theirs / "s.yaml").write_text("extends: tiny\ncoordinator: nearest2\n")
+    command = [sys.executable, "-m", "ev_marl", "check", "s.yaml"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(ev_marl.__path__[0]).parent)}
+    done = subprocess.run(command, cwd=theirs, env=environment, capture_output=True, text=True, check=False)
+    assert "no coordinator is called 'nearest2'" in done.stderr
+    assert not (theirs / "harm").exists()

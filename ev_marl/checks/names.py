@@ -6,6 +6,7 @@ A scenario file comes in; its setting goes out, or all errors with file, line, k
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,16 @@ from ev_marl.env.setup import Setting
 from ev_marl.grid.solvers.base import BACKENDS
 from ev_marl.objective import TERMS
 from ev_marl.planning.outlook import KINDS, OUTLOOKS
-from ev_marl.policies import POLICIES
+from ev_marl.policies import make_policy
+from ev_marl.policies.make import members
 from ev_marl.scenario import Problem, load_scenario
 from ev_marl.scenario.checks import unknown_name
 from ev_marl.scenario.grid_checks import WITHOUT_GRID
 from ev_marl.scenario.problems import KeyPath
 from ev_marl.scenario.reading import Document
 from ev_marl.scenario.schema import Objective
-from ev_marl.scenario.schema.policies import policy_name
 from ev_marl.simulation.coordinators import COORDINATORS
-from ev_marl.support.errors import NetworkError
+from ev_marl.support.errors import EvMarlError, NetworkError, TrustError
 from ev_marl.world.sessions import SESSION_MODELS
 
 
@@ -45,7 +46,7 @@ def checked_setting(name_or_path: str | Path, *, trust: bool = False) -> Setting
     ScenarioError
         If there is anything wrong; all problems of the text at once, each with file, line and key.
     """
-    setting = Setting.of(load_scenario(name_or_path, trust=trust, also=name_problems))
+    setting = Setting.of(load_scenario(name_or_path, trust=trust, also=partial(plug_in_problems, trust=trust)))
     Interface(setting.scenario, setting.site, setting.objective)
     track = setting.world.sample(0)
     with setting.scenario.places.blamed("coordinator"):
@@ -55,8 +56,16 @@ def checked_setting(name_or_path: str | Path, *, trust: bool = False) -> Setting
     return setting
 
 
-def name_problems(document: Document) -> Iterator[Problem]:
-    """Names of plug-ins that are in no registry, or that need a network in a scenario without one."""
+def plug_in_problems(document: Document, *, trust: bool) -> Iterator[Problem]:
+    """Plug-ins that are in no registry or need a network in a scenario without one, and policies that cannot be made.
+
+    Parameters
+    ----------
+    document : Document
+        The file.
+    trust : bool
+        Whether policies may be made that are custom code, or name some in their options.
+    """
     coordinator: KeyPath = ("coordinator",)
     is_mapping = isinstance(document.value(coordinator, None), dict)
     yield from unknown_name(document, (*coordinator, "name") if is_mapping else coordinator, COORDINATORS)
@@ -73,9 +82,13 @@ def name_problems(document: Document) -> Iterator[Problem]:
         if without_grid and not unknown and name in BLOCKS and getattr(BLOCKS.get(name), "needs_grid", False):
             yield document.problem(path, WITHOUT_GRID)
     for i, policy in enumerate(_entries(document, "policies")):
-        name = policy_name(policy) if isinstance(policy, str) else ""
-        if name:  # a learned policy is named by its folder
-            yield from unknown_name(document, ("policies", i), POLICIES, name)
+        try:
+            for member in members(policy) if isinstance(policy, str) else ():
+                make_policy(member, trust=trust)
+        except TrustError:
+            pass  # the scenario names all custom code itself
+        except EvMarlError as error:
+            yield document.problem(("policies", i), str(error))
     extra = document.value(("objective", "extra"), None)
     for name in extra if isinstance(extra, dict) else ():
         if name not in Objective.model_fields:  # else it is reported that it stands in the wrong place

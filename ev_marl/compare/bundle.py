@@ -25,10 +25,9 @@ from ev_marl.policies.learned import DESCRIPTION, WEIGHTS
 from ev_marl.policies.make import read_learned
 from ev_marl.scenario import Scenario
 from ev_marl.scenario.reading import PLUG_IN_KEYS
-from ev_marl.scenario.schema.policies import policy_name
+from ev_marl.scenario.schema.policies import policy_code
 from ev_marl.support.errors import RunError
 from ev_marl.support.package import FOLDER
-from ev_marl.support.registry import is_own_code
 
 CODE = "code"  # folder of the bundle that goes onto the import path
 LARGEST_PACKAGE_MB = 50.0
@@ -140,7 +139,7 @@ def _own_packages(work: Work) -> Iterator[Path]:
     """Top-level module file or package folder of every module:Class that is not installed."""
     installed = tuple({Path(sysconfig.get_path(key)) for key in ("stdlib", "purelib", "platlib")})
     scenario = Scenario.model_validate_json(work.scenario)
-    named = [*(name for _, name in scenario.own_code()), *filter(is_own_code, map(policy_name, work.policies))]
+    named = {name for _, name in scenario.own_code()}.union(*map(policy_code, work.policies))
     for top in {name.partition(":")[0].partition(".")[0] for name in named} - {"ev_marl"}:
         spec = importlib.util.find_spec(top)
         if spec is None:

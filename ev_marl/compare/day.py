@@ -129,6 +129,7 @@ class Work:
     places: tuple[tuple[str, str], ...] = ()  # where the learned ones among them are, as `rllib:/absolute/path`
     track_files: tuple[tuple[int, str], ...] = ()  # day seeds that stand for a track file, and its absolute path
     trusted: bool = False  # whether code that the scenario names may run
+    policies_trusted: bool = False  # whether code that the policies name may run
 
     @property
     def setting(self) -> Setting:
@@ -137,7 +138,7 @@ class Work:
 
     def policy(self, name: str) -> Policy:
         """A new policy, wherever this process runs."""
-        return make_policy(dict(self.places).get(name, name))
+        return make_policy(dict(self.places).get(name, name), trust=self.policies_trusted)
 
     def track(self, seed: int) -> Track:
         """The day of a seed: drawn, or read from its file."""

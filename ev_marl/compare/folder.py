@@ -20,14 +20,14 @@ from pydantic import Field, ValidationError, model_validator
 
 from ev_marl.compare.day import OPTIMUM, DayResult, Work, run_day
 from ev_marl.compare.records import Record
-from ev_marl.policies.make import read_learned
+from ev_marl.policies.make import members, read_learned
 from ev_marl.scenario import Scenario
 from ev_marl.scenario.reading import PLUG_IN_KEYS
-from ev_marl.scenario.schema.policies import policy_name
-from ev_marl.support.errors import RunError
+from ev_marl.scenario.schema.policies import policy_code
+from ev_marl.support.errors import RunError, UnknownNameError
 from ev_marl.support.files import is_empty, remove_parts, write_atomically
 from ev_marl.support.package import __version__
-from ev_marl.support.registry import is_own_code, own_class
+from ev_marl.support.registry import own_class
 from ev_marl.support.values import listed
 from ev_marl.world.seeds import Split, day_seeds
 from ev_marl.world.track_files import track_paths
@@ -85,7 +85,7 @@ class Manifest(Record):
     ) -> Manifest:
         """The manifest of a run that starts now."""
         resolved = scenario.model_dump(mode="json")
-        named = [*(name for _, name in scenario.own_code()), *map(policy_name, policies)]
+        named = {name for _, name in scenario.own_code()}.union(*map(policy_code, policies))
         entries = expanded(policies)
         runs = tuple(dict.fromkeys(name for members in entries.values() for name in members))
         learned = {name: spec for name in runs if (spec := read_learned(name)) is not None}
@@ -97,7 +97,7 @@ class Manifest(Record):
                     path: hashlib.sha256(Path(path).read_bytes()).hexdigest()
                     for path in sorted({str(file) for path in named_files(resolved) for file in files_of(Path(path))})
                 },
-                **{name: _source_hash(name) for name in sorted(set(filter(is_own_code, named)))},
+                **{name: _source_hash(name) for name in sorted(named)},
                 **{name: spec.digest() for name, spec in learned.items()},
             },
             policies=runs,
@@ -141,11 +141,19 @@ class Manifest(Record):
         """Eight letters that stand for the identity."""
         return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:8]
 
-    def work(self, *, trust: bool) -> Work:
-        """What its days share; `trust`: whether code that the scenario names may be run."""
+    def work(self, *, trust: bool, trust_policies: bool) -> Work:
+        """What its days share.
+
+        Parameters
+        ----------
+        trust : bool
+            Whether code that the scenario names may be run.
+        trust_policies : bool
+            Whether code that the policies name may be run.
+        """
         files = tuple(zip(self.day_seeds(len(self.tracks)), self.track_files, strict=True))
         scenario = json.dumps(self.scenario, sort_keys=True)
-        return Work(scenario, self.policies, tuple(self.places.items()), files, trust)
+        return Work(scenario, self.policies, tuple(self.places.items()), files, trust, trust_policies)
 
 
 def finish_day(folder: Path, work: Work, index: int, seed: int) -> None:
@@ -165,7 +173,7 @@ def finish_day(folder: Path, work: Work, index: int, seed: int) -> None:
 
 def day_failure(folder: Path, work: Work, index: int, seed: int, error: BaseException) -> RunError:
     """Why a run stops when a day fails, and how to repeat that day."""
-    own = work.trusted or any(is_own_code(policy_name(policy)) for policy in work.policies)
+    own = work.trusted or any(map(policy_code, work.policies))
     trust = ", trust=True" if own else ""
     return RunError(
         f"day {index} (seed {seed}) failed: {type(error).__name__}: {error}\n"
@@ -182,11 +190,7 @@ def expanded(policies: Sequence[str]) -> dict[str, tuple[str, ...]]:
     OptionError
         If a learned policy is not where it is said to be.
     """
-    specs = {name: read_learned(name) for name in policies}
-    return {
-        name if spec is None else str(spec): (name,) if spec is None else tuple(map(str, spec.seeds()))
-        for name, spec in specs.items()
-    }
+    return {str(read_learned(name) or name): members(name) for name in policies}
 
 
 class RunFolder:
@@ -363,8 +367,11 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _source_hash(name: str) -> str:
-    """SHA-256 of the file that a plug-in's module is read from; empty where it has none."""
-    origin = getattr(inspect.getmodule(own_class(f"'{name}'", name, trust=True)), "__file__", None)
+    """SHA-256 of the file that a plug-in's module is read from; empty where it has none, or is no such thing."""
+    try:
+        origin = getattr(inspect.getmodule(own_class(f"'{name}'", name, trust=True)), "__file__", None)
+    except UnknownNameError:
+        return ""  # a text in an option that only looks like code; otherwise there is an error when it is needed
     return hashlib.sha256(Path(origin).read_bytes()).hexdigest() if origin else ""
 
 

@@ -22,11 +22,9 @@ from ev_marl.compare.workers import run_all
 from ev_marl.env.setup import Setting
 from ev_marl.optimum import check_bound
 from ev_marl.scenario import Scenario, as_scenario
-from ev_marl.scenario.schema.policies import policy_name
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.site.describe import limits_line
-from ev_marl.support.errors import RunError, TrustError, how_to_install
-from ev_marl.support.registry import is_own_code
+from ev_marl.support.errors import RunError, how_to_install
 from ev_marl.world.seeds import Split
 from ev_marl.world.track_files import track_paths
 from ev_marl.world.world import World
@@ -142,7 +140,7 @@ def compare(
     folder = RunFolder(Path(out) if out is not None else default_folder(manifest), manifest)
     seeds = manifest.day_seeds(days)
     missing = folder.missing(seeds)
-    work = manifest.work(trust=resolved.trusted)
+    work = manifest.work(trust=resolved.trusted, trust_policies=True)
     with progress_bar(f"{resolved.name}: {days} days", days - len(missing), days, progress) as advance:
         try:
             if ray is None:
@@ -210,10 +208,10 @@ def rerun_day(folder: str | Path, index: int, *, trust: bool = False) -> DayResu
         If it names some, and `trust` is not given.
     """
     manifest = read_manifest(Path(folder))
-    own = [name for name in map(policy_name, manifest.policies) if is_own_code(name)]
-    if own and not trust:
-        raise TrustError(f"{folder}: policy '{own[0]}' is custom code; if you trust it, allow it with trust=True")
-    return run_day(manifest.work(trust=trust), index, manifest.day_seeds(index + 1)[index])
+    work = manifest.work(trust=trust, trust_policies=trust)
+    for name in work.policies:
+        work.policy(name)  # an error comes before the day is solved
+    return run_day(work, index, manifest.day_seeds(index + 1)[index])
 
 
 def _ray_workers() -> ModuleType:

@@ -14,21 +14,19 @@ from pydantic import Field, model_validator
 
 from ev_marl.compare.baseline import BEST
 from ev_marl.compare.day import UNCONTROLLED
-from ev_marl.compare.folder import expanded
 from ev_marl.compare.tuning import ranges_of
 from ev_marl.policies import make_policy
-from ev_marl.policies.make import read_learned
+from ev_marl.policies.make import members, read_learned
 from ev_marl.scenario import Scenario, ScenarioError, load_scenario
 from ev_marl.scenario.base import FileModel, Model, fault
 from ev_marl.scenario.loader import validate_document
 from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.reading import Document, read_document
 from ev_marl.scenario.schema import CoordinatorChoice, Name
-from ev_marl.scenario.schema.policies import policy_name
+from ev_marl.scenario.schema.policies import PolicyText, policies_of, policy_code
 from ev_marl.scenario.units import WHOLE, Count
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.support.errors import EvMarlError
-from ev_marl.support.registry import is_own_code
 
 TUNED = ", tuned"
 
@@ -42,9 +40,9 @@ class Case(Model):
     """Name of a shipped scenario, or a YAML file."""
     coordinator: CoordinatorChoice | None = None
     """Instead of the scenario's."""
-    policies: tuple[str, ...] = ()
+    policies: tuple[PolicyText, ...] = ()
     """Policies of this case besides those of the study."""
-    learned: dict[str, str] = Field(default_factory=dict)
+    learned: dict[str, PolicyText] = Field(default_factory=dict)
     """Learned policies: what each is called in the tables, and `rllib:PATH` or `central:PATH`."""
 
     def load(self, *, trust: bool) -> Scenario:
@@ -72,9 +70,9 @@ class Study(FileModel):
     """Training days on which constants are tuned."""
     seed: Annotated[int, Field(ge=0), WHOLE] = 0
     """Which days."""
-    policies: Annotated[tuple[str, ...], Field(min_length=1)]
+    policies: Annotated[tuple[PolicyText, ...], Field(min_length=1)]
     """Policies of every case: names, `name(option=...)`, or module:Class."""
-    tune: tuple[str, ...] = ()
+    tune: tuple[PolicyText, ...] = ()
     """Policies that join with their constants tuned for each case, as `ev-marl tune` does."""
     baseline: str = BEST
     """The policy that the learned ones are measured against; `best`: of those that were not learned and know
@@ -91,18 +89,14 @@ class Study(FileModel):
             raise fault("cases", f"two cases are called '{twice}'; give each a name")
         return self
 
-    def own_code(self) -> list[tuple[KeyPath, str]]:
-        """Every module:Class that the study itself names, and at which key."""
-        named: list[tuple[KeyPath, str]] = [
-            *((("policies", i), policy_name(policy)) for i, policy in enumerate(self.policies)),
-            *((("tune", i), policy_name(policy)) for i, policy in enumerate(self.tune)),
-        ]
+    def plug_ins(self) -> Iterator[tuple[KeyPath, object]]:
+        """Everything in the study itself that can name code: plug-ins with their options, and the key of each."""
+        yield from policies_of(("policies",), self.policies)
+        yield from policies_of(("tune",), self.tune)
         for i, case in enumerate(self.cases):
-            chosen = case.coordinator
-            if chosen is not None:
-                named.append((("cases", i, "coordinator"), chosen if isinstance(chosen, str) else chosen.name))
-            named += [(("cases", i, "policies", k), policy_name(policy)) for k, policy in enumerate(case.policies)]
-        return [(path, name) for path, name in named if is_own_code(name)]
+            yield ("cases", i, "coordinator"), case.coordinator
+            yield from policies_of(("cases", i, "policies"), case.policies)
+            yield from ((("cases", i, "learned", name), policy_code(spec)) for name, spec in case.learned.items())
 
     @staticmethod
     def case_name(case: Case) -> str:
@@ -147,9 +141,9 @@ def load_study(path: str | Path, *, trust: bool = False) -> Study:
 def _problems(study: Study, document: Document) -> Iterator[Problem]:
     """What is wrong with the scenarios and policies that are named."""
     for i, name in enumerate(study.policies):
-        yield from _policy_problems(document, ("policies", i), name, "plain")
+        yield from _policy_problems(study, document, ("policies", i), name, "plain")
     for i, name in enumerate(study.tune):
-        yield from _policy_problems(document, ("tune", i), name, "tuned")
+        yield from _policy_problems(study, document, ("tune", i), name, "tuned")
     for i, case in enumerate(study.cases):
         here: KeyPath = ("cases", i)
         try:
@@ -159,9 +153,9 @@ def _problems(study: Study, document: Document) -> Iterator[Problem]:
         except EvMarlError as error:
             yield document.problem((*here, "coordinator"), str(error))
         for k, name in enumerate(case.policies):
-            yield from _policy_problems(document, (*here, "policies", k), name, "plain")
+            yield from _policy_problems(study, document, (*here, "policies", k), name, "plain")
         for label, name in case.learned.items():
-            yield from _policy_problems(document, (*here, "learned", label), name, "learned")
+            yield from _policy_problems(study, document, (*here, "learned", label), name, "learned")
         known = study.rows(case, {name: name for name in study.tune})
         if study.baseline not in (BEST, *known):
             message = f"found '{study.baseline}'; expected {BEST}, or one of {', '.join(known)}"
@@ -169,15 +163,14 @@ def _problems(study: Study, document: Document) -> Iterator[Problem]:
 
 
 def _policy_problems(
-    document: Document, path: KeyPath, name: str, kind: Literal["plain", "tuned", "learned"]
+    study: Study, document: Document, path: KeyPath, name: str, kind: Literal["plain", "tuned", "learned"]
 ) -> Iterator[Problem]:
     try:
         if kind == "learned" and read_learned(name) is None:
             yield document.problem(path, f"found '{name}'; expected rllib:PATH or central:PATH")
             return
-        for members in expanded([name]).values():
-            for member in members:
-                make_policy(member)
+        for member in members(name):
+            make_policy(member, trust=study.trusted)
         if kind == "tuned":
             ranges_of(name, {})
     except EvMarlError as error:

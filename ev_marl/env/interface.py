@@ -66,7 +66,7 @@ class Interface:
         self.observer = Observer.from_scenario(scenario, site, observation, trust=trust)
         self.observer.weigh(worth)
         self.actions = ActionCoder.from_scenario(scenario, site, action, worth)
-        self.outlook = make_outlook(scenario.outlook)
+        self.outlook = make_outlook(scenario.outlook, trust=scenario.trusted)
         self._n_agents = len(site.agents)
         self.running: Simulator | None = None
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.loop.setup import grid_loop
 from ev_marl.objective import Objective
+from ev_marl.planning.outlook import outlook_problems
 from ev_marl.scenario import Scenario, ScenarioError, as_scenario
 from ev_marl.scenario.problems import Places
 from ev_marl.simulation.coordinators import Coordinator, make_coordinator
@@ -50,7 +51,8 @@ class Setting:
         ------
         ScenarioError
             If the scenario has faults, all are listed; if the network that it names cannot be opened or solved; if it
-            names custom code and is not trusted; or if the coordinator lets limits be broken at no cost.
+            names custom code and is not trusted; if an outlook does not take its options; or if the coordinator lets
+            limits be broken at no cost.
         ArgumentError
             If scenario or coordinator are of a wrong kind.
         """
@@ -58,6 +60,9 @@ class Setting:
             raise ArgumentError(f"scenario is {scenario!r}; it must be the name of a scenario, a path or a Scenario")
         loaded = as_scenario(scenario, trust=trust)
         loaded.check_trust()
+        problems = list(outlook_problems(loaded))
+        if problems:
+            raise ScenarioError(problems)
         site = Site.from_scenario(loaded)
         if coordinator is None:
             with loaded.places.blamed("coordinator"):

@@ -5,7 +5,6 @@ A learned policy is named by the folder of its training result, `rllib:PATH` or 
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
 import re
@@ -17,19 +16,15 @@ from typing import Any, get_args
 
 from ev_marl.policies.base import POLICIES, Information, Policy
 from ev_marl.policies.learned import DESCRIPTION, WEIGHTS, load_policy
-from ev_marl.scenario.schema.policies import LEARNED
+from ev_marl.scenario.schema.policies import LEARNED, PolicySpec, read_policy
 from ev_marl.support.errors import OptionError, PolicyError
 from ev_marl.support.registry import construct, did_you_mean
 
-SPEC = re.compile(r"\s*(?P<name>[^\s(),=]+)\s*(?:\((?P<options>.*)\)\s*)?", re.DOTALL)
 KINDS = dict(zip(LEARNED, ("decentralised", "central"), strict=True))
-_LEARNED = re.compile(
-    r"(?P<kind>rllib|central):(?P<path>'[^']+'|\"[^\"]+\"|[^(),'\"]+?)\s*(?P<options>\(.*\))?", re.DOTALL
-)
 _SEED = re.compile(r"seed_(\d+)")
 
 
-def make_policy(spec: str | Mapping[str, Any]) -> Policy:
+def make_policy(spec: str | Mapping[str, Any], *, trust: bool = True) -> Policy:
     """Make a policy from its name.
 
     Parameters
@@ -38,6 +33,9 @@ def make_policy(spec: str | Mapping[str, Any]) -> Policy:
         A registered name, `module:Class`, which is imported, or the folder of a learned policy as `rllib:PATH` or, if
         it controls the whole site, `central:PATH`; with options as `best-response(trust=0.85)` (numbers, True, quoted
         text) or as a mapping `{name: best-response, options: {trust: 0.85}}`.
+    trust : bool
+        Whether custom code that it names, itself or in its options, may be imported; false if it comes from a file that
+        is not trusted.
 
     Returns
     -------
@@ -52,6 +50,8 @@ def make_policy(spec: str | Mapping[str, Any]) -> Policy:
         If the text cannot be read, or if the policy does not take these options; the message lists those that exist.
     PolicyError
         If what stands behind the name is not a policy.
+    TrustError
+        If it names custom code, and `trust` is false.
 
     Examples
     --------
@@ -59,9 +59,21 @@ def make_policy(spec: str | Mapping[str, Any]) -> Policy:
     0.85
     """
     name, options = _read_text(spec) if isinstance(spec, str) else _read_mapping(spec)
-    policy = name.load(options) if isinstance(name, LearnedSpec) else POLICIES.make(name, options=options, trust=True)
+    policy = name.load(options) if isinstance(name, LearnedSpec) else POLICIES.make(name, options=options, trust=trust)
     _check(str(name), policy)
     return policy
+
+
+def members(spec: str) -> tuple[str, ...]:
+    """What runs for a policy: the training seeds of a learned one, anything else as it is.
+
+    Raises
+    ------
+    OptionError
+        If the text cannot be read, or if a learned policy is not where it is said to be.
+    """
+    learned = read_learned(spec)
+    return (spec,) if learned is None else tuple(map(str, learned.seeds()))
 
 
 def _check(name: str, policy: object) -> None:
@@ -120,33 +132,8 @@ def split_specs(text: str) -> list[str]:
 
 
 def _read_text(text: str) -> tuple[str | LearnedSpec, dict[str, Any]]:
-    learned = read_learned(text)
-    if learned is not None:
-        return learned, _read_options(text, learned.options[1:-1])
-    match = SPEC.fullmatch(text)
-    if match is None:
-        raise OptionError(f"policy {text!r}: write name or name(option=value, ...)")
-    return match["name"], _read_options(text, match["options"] or "")
-
-
-def _read_options(text: str, inside: str) -> dict[str, Any]:
-    try:
-        call = ast.parse(f"options({inside})", mode="eval").body
-    except SyntaxError as error:
-        raise OptionError(
-            f"policy {text!r}: cannot read the options ({error.msg}); write name(option=value, ...)"
-        ) from None
-    if not isinstance(call, ast.Call) or call.args or any(keyword.arg is None for keyword in call.keywords):
-        raise OptionError(f"policy {text!r}: every option needs its name, as in name(option=value, ...)")
-    options = {}
-    for keyword in call.keywords:
-        try:
-            options[str(keyword.arg)] = ast.literal_eval(keyword.value)
-        except ValueError:
-            raise OptionError(
-                f"policy {text!r}: the value of {keyword.arg} is not a number, True, False, None or quoted text"
-            ) from None
-    return options
+    spec = read_policy(text)
+    return _learned(spec) or spec.name, spec.options
 
 
 def _read_mapping(spec: Mapping[str, Any]) -> tuple[str | LearnedSpec, dict[str, Any]]:
@@ -255,12 +242,9 @@ def read_learned(spec: str) -> LearnedSpec | None:
     OptionError
         If it begins like one but has no path.
     """
-    text = spec.strip()
-    match = _LEARNED.fullmatch(text)
-    if match is None:
-        kind, colon, _ = text.partition(":")
-        if colon and kind in KINDS:
-            raise OptionError(f"policy {spec!r}: write {kind}:PATH, or {kind}:'PATH' around brackets and commas")
-        return None
-    path = match["path"].strip("'\"")
-    return LearnedSpec(match["kind"], Path(os.path.normpath(path)), match["options"] or "")
+    return _learned(read_policy(spec)) if spec.strip().partition(":")[0] in KINDS else None
+
+
+def _learned(spec: PolicySpec) -> LearnedSpec | None:
+    options = f"({spec.written})" if spec.written else ""
+    return None if spec.path is None else LearnedSpec(spec.name, Path(os.path.normpath(spec.path)), options)

@@ -19,7 +19,7 @@ import pyarrow as pa
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView
 from ev_marl.scenario.sizes import MOST_CELLS
 from ev_marl.support.compiled import kernel
-from ev_marl.support.errors import PlanError
+from ev_marl.support.errors import OptionError, PlanError
 from ev_marl.support.files import FileError
 from ev_marl.support.parquet import read_table, write_table
 from ev_marl.support.values import MOST, listed, shown
@@ -183,6 +183,8 @@ class PlanPolicy:
 
     Raises
     ------
+    OptionError
+        If it is given none of these.
     PlanError
         From `reset`, if steps, ports or rows of the episode are not those of the plans.
     """
@@ -193,7 +195,10 @@ class PlanPolicy:
     def __init__(self, plan: Plan | str | Path | Sequence[Plan]) -> None:
         if isinstance(plan, str | Path):
             plan = Plan.load(plan)
-        self.plans: tuple[Plan, ...] = (plan,) if isinstance(plan, Plan) else tuple(plan)
+        plans = (plan,) if isinstance(plan, Plan) else plan
+        if not isinstance(plans, Sequence) or not plans or not all(isinstance(one, Plan) for one in plans):
+            raise OptionError(f"policy 'plan': plan is {shown(plan)}; give a Plan, its Parquet file, or one Plan a row")
+        self.plans: tuple[Plan, ...] = tuple(plans)
 
     def reset(self, episode: Episode) -> None:
         """Check the plans against the episode."""

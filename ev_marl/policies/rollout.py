@@ -143,6 +143,7 @@ def _not_finite(objective: Objective, costs: np.ndarray, step: int) -> Objective
 def _outlook(simulator: Simulator, policy: Policy | ObservingPolicy, world: World | None) -> ComposedOutlook:
     """The outlook of the scenario, with the keys that the policy sets itself."""
     own = policy.outlook if isinstance(policy, ForeseeingPolicy) else None
+    # Both were checked before: the scenario by its world, the policy's own by `make_policy`.
     outlook = make_outlook(None if world is None else world.scenario.outlook, own)
     outlook.begin(Truth.of(simulator), world)
     return outlook

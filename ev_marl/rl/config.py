@@ -20,11 +20,10 @@ from ev_marl.scenario.loader import validate_document
 from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.reading import Document, find_file, merge, read_document, read_setting
 from ev_marl.scenario.schema import NAME_PATTERN, Action, Block, Levels
-from ev_marl.scenario.schema.observation import blocks_named
+from ev_marl.scenario.schema.observation import blocks_of
 from ev_marl.scenario.units import NUMBER, WHOLE, Count
 from ev_marl.simulation.coordinators import COORDINATORS
 from ev_marl.support.package import shipped_files
-from ev_marl.support.registry import is_own_code
 
 WHAT = "training file"
 _OTHERS = "study"  # names of the other files in that folder begin with this
@@ -278,10 +277,10 @@ class TrainingConfig(FileModel):
         if self.sampling.days is not None:
             raise fault("sampling.days", "the pipeline `stock` plays new days only; remove this")
 
-    def own_code(self) -> list[tuple[KeyPath, str]]:
-        """Every module:Class that it names, and at which key."""
-        named = [*blocks_named(self.observation or ()), (("coordinator",), self.coordinator or "")]
-        return [(path, name) for path, name in named if is_own_code(name)]
+    def plug_ins(self) -> Iterator[tuple[KeyPath, object]]:
+        """Everything in it that can name code: plug-ins with their options, and the key of each."""
+        yield from blocks_of(self.observation or ())
+        yield ("coordinator",), self.coordinator
 
     @property
     def days_per_batch(self) -> int:

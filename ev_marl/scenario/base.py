@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, PrivateAttr
 from pydantic_core import PydanticCustomError
 
 from ev_marl.scenario.problems import KeyPath, Places, ScenarioError
+from ev_marl.support.registry import own_code_in
 
 
 class Model(BaseModel):
@@ -37,9 +39,13 @@ class FileModel(Model):
         self._places, self._trusted = places, trust
         return self
 
-    def own_code(self) -> list[tuple[KeyPath, str]]:
-        """Every module:Class that it names, and at which key."""
+    def plug_ins(self) -> Iterator[tuple[KeyPath, object]]:
+        """Everything in it that can name code: plug-ins with their options, and the key of each."""
         raise NotImplementedError
+
+    def own_code(self) -> list[tuple[KeyPath, str]]:
+        """Every module:Class that it names, options included, and at which key."""
+        return [(path, name) for path, said in self.plug_ins() for name in dict.fromkeys(own_code_in(said))]
 
     def check_trust(self) -> None:
         """Refuse code that nobody agreed to run, before any of it is imported.

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Annotated, Any, Generic, TypeVar, cast, get_origin
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ev_marl.support.errors import EvMarlError, OptionError, TrustError, UnknownNameError
 from ev_marl.support.values import number, shown, whole
@@ -118,7 +118,7 @@ class Registry(Generic[T]):
         options : mapping, optional
             Keyword arguments, as in a file.
         trust : bool
-            See `get`.
+            See `get`; also of custom code that the options name, at any depth: a plug-in may make others from them.
 
         Raises
         ------
@@ -128,7 +128,11 @@ class Registry(Generic[T]):
             If it does not have these options, or if the result is not of this kind.
         """
         what = f"{self.kind} {shown(name)}"
-        made = construct(what, self.get(name, trust=trust), options or {}, *given)
+        factory = self.get(name, trust=trust)
+        nested = None if trust else next(own_code_in(options), None)
+        if nested is not None:
+            raise TrustError(_not_trusted(f"{what}: '{nested}' in its options"))
+        made = construct(what, factory, options or {}, *given)
         lacking = [member for member in self._members if not hasattr(made, member)]
         if lacking:
             raise OptionError(f"{what} is none: {type(made).__name__} lacks {', '.join(lacking)}")
@@ -166,9 +170,7 @@ def own_class(what: str, name: str, *, trust: bool) -> type:
     if not is_own_code(name):
         raise UnknownNameError(f"{what}: write custom code as module:Class, such as my_module:MyClass")
     if not trust:
-        raise TrustError(
-            f"{what} is custom code; if you trust it, allow it with --trust (command line) or trust=True (Python)"
-        )
+        raise TrustError(_not_trusted(what))
     here = os.getcwd()
     if here not in sys.path:
         sys.path.append(here)
@@ -180,9 +182,28 @@ def own_class(what: str, name: str, *, trust: bool) -> type:
     return found
 
 
+def _not_trusted(what: str) -> str:
+    return f"{what} is custom code; if you trust it, allow it with --trust (command line) or trust=True (Python)"
+
+
 def is_own_code(name: str) -> bool:
     """Whether a name is written as module:Class."""
     return _OWN_CODE.match(name) is not None
+
+
+def own_code_in(value: object) -> Iterator[str]:
+    """Every module:Class in plain data or a model: the value itself, or keys and values in it, at any depth."""
+    if isinstance(value, str | bytes):
+        text = value if isinstance(value, str) else value.decode(errors="replace")
+        if is_own_code(text):
+            yield text
+    elif isinstance(value, BaseModel | Mapping):
+        for key, inner in dict(value).items():
+            yield from own_code_in(key)
+            yield from own_code_in(inner)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for inner in value:
+            yield from own_code_in(inner)
 
 
 def _loaded(what: str, load: Callable[[], Any], searched: str = "") -> Any:

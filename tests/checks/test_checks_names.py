@@ -38,6 +38,7 @@ def test_every_unknown_name_at_once_and_beside_other_faults(tmp_path: Path) -> N
         (5, "sessions.model"),
         (6, "policies[1]"),
         (6, "policies[2]"),
+        (6, "policies[3]"),
         (7, "objective.extra.night_bonus"),
         (8, "horizn"),
     ]
@@ -89,3 +90,38 @@ def test_a_coordinator_that_lets_limits_be_broken_needs_their_price(tmp_path: Pa
     file.write_text("extends: tiny\nname: mine\ncoordinator: none\nobjective: {overload: 2 EUR/kWh}\n")
     assert not checked_setting(file).coordinator.enforces_limits
     assert ev_marl.parallel_env(load_scenario(file)).agents == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        ("mpc(", "write name or name"),
+        ("", "write name or name"),
+        ("mpc(nope=3)", "nope"),
+        ("mpc(trust=0.5)(grid=False)", "cannot read the options"),
+        ("mpc(trust=3)", "trust is a share above 0"),
+        ("mpc(outlook=5)", "outlook 5 is none: write a name such as 'forecast'"),
+        ("plan(plan=3)", "plan is 3; give a Plan, its Parquet file"),
+        ("rllib:nosuch", "there is no folder nosuch"),
+    ],
+)
+def test_policies_are_made_with_their_options(tmp_path: Path, policy: str, message: str) -> None:
+    (found,) = faults(tmp_path, f'policies: [llf, "{policy}"]')
+    assert found[:2] == (3, "policies[1]")
+    assert message in found[2]
+
+
+@pytest.mark.parametrize(
+    ("outlook", "key", "message"),
+    [
+        ("{prices: {name: forecast, options: {price_error: -1}}}", "outlook.prices", "price_error must be 0 or more"),
+        ("{name: expected, options: {tracks: nosuch}}", "outlook", "nosuch: there is no such file"),
+        ("{name: expected, options: {tracks: /dev}}", "outlook", "no track files"),
+        ("{tracks: /dev}", "outlook.tracks", "no track files"),
+        ("{limits: {name: known, options: {x: 1}}}", "outlook.limits", "It takes no options"),
+    ],
+)
+def test_outlooks_are_made_with_their_options(tmp_path: Path, outlook: str, key: str, message: str) -> None:
+    (found,) = faults(tmp_path, f"outlook: {outlook}")
+    assert found[:2] == (3, key)
+    assert message in found[2]

@@ -76,7 +76,9 @@ def _work(folder: Path, package: str, monkeypatch: pytest.MonkeyPatch) -> Work:
     np.savez(learned / "weights.npz", **arrays)  # type: ignore[arg-type]
     Setting.of(scenario).world.sample(4).save(folder / "day.parquet")
     policies = ("edf", "selfish", "dual-prices", f"{package}.gentle:Gentle", f"rllib:{learned}")
-    return Manifest.of(scenario, policies, seed=0, tracks=[folder / "day.parquet"]).work(trust=True)
+    return Manifest.of(scenario, policies, seed=0, tracks=[folder / "day.parquet"]).work(
+        trust=True, trust_policies=True
+    )
 
 
 def test_a_day_elsewhere_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

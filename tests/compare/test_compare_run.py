@@ -227,14 +227,16 @@ def test_a_day_that_fails_is_named_and_can_be_repeated(tmp_path: Path) -> None:
 
 def test_a_failing_day_in_another_process_is_named(whole: Comparison, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", whole.manifest)
-    broken = Work(whole.manifest.work(trust=True).scenario, ("no-such-policy",))
+    broken = Work(whole.manifest.work(trust=True, trust_policies=True).scenario, ("no-such-policy",))
     with pytest.raises(RunError, match=r"day [12] .* failed: UnknownNameError"):
         workers._run_parallel(partial(finish_day, folder.path, broken), [(1, 5), (2, 6)], 1, lambda: None)
 
 
 def test_a_worker_that_dies_is_an_error(whole: Comparison, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", whole.manifest)
-    deadly = Work(whole.manifest.work(trust=True).scenario, (f"{__name__}:Dies",))
+    deadly = Work(
+        whole.manifest.work(trust=True, trust_policies=True).scenario, (f"{__name__}:Dies",), policies_trusted=True
+    )
     with pytest.raises(RunError, match="ended unexpectedly"):
         workers._run_parallel(partial(finish_day, folder.path, deadly), [(1, 5)], 1, lambda: None)
 

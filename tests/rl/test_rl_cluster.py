@@ -193,7 +193,7 @@ def test_ray_is_not_asked_where_nothing_answers(tmp_path: Path, monkeypatch: pyt
 
 
 def test_another_machine_must_have_the_same_code() -> None:
-    work = Manifest.of(load_scenario("tiny"), ("edf",), seed=0).work(trust=False)
+    work = Manifest.of(load_scenario("tiny"), ("edf",), seed=0).work(trust=False, trust_policies=False)
     bundle = Bundle.of(work)
     (seed,) = day_seeds(0, 1)
     with pytest.raises(RunError, match=r"not that of the machine that asks, other \(version 0\.0\.1\)"):

@@ -4,7 +4,7 @@ from ev_marl.planning.outlook.base import KINDS, OUTLOOKS, Coming, Kind, Outlook
 from ev_marl.planning.outlook.expected import ExpectedOutlook
 from ev_marl.planning.outlook.forecast import ForecastOutlook
 from ev_marl.planning.outlook.known import KnownOutlook
-from ev_marl.planning.outlook.make import ComposedOutlook, OutlookLike, checked, make_outlook
+from ev_marl.planning.outlook.make import ComposedOutlook, OutlookLike, checked, make_outlook, outlook_problems
 from ev_marl.planning.outlook.present import PresentOutlook
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "by_group",
     "checked",
     "make_outlook",
+    "outlook_problems",
 ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.planning.outlook.base import OUTLOOKS, Coming, Present, Rows, Truth, states
 from ev_marl.planning.outlook.drawn import Sample, sample_of_folder, sample_of_models
 from ev_marl.planning.outlook.present import PresentOutlook
+from ev_marl.world.track_files import track_paths
 from ev_marl.world.world import World
 
 
@@ -22,11 +25,18 @@ class ExpectedOutlook:
     ----------
     tracks : str, optional
         Folder of track files, or one file, to use instead of drawn days; tracks that are being played are left out.
+
+    Raises
+    ------
+    TrackError
+        If there are no track files.
     """
 
     foresees = False
 
     def __init__(self, tracks: str | None = None) -> None:
+        if tracks is not None:
+            track_paths([Path(tracks)])  # the files are read when a day begins; that there are some is known now
         self.tracks = tracks
 
     def begin(self, truth: Truth, world: World | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,12 @@ import numpy as np
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.planning.outlook.base import KINDS, OUTLOOKS, Coming, Kind, Outlook, Present, Rows, Truth
 from ev_marl.planning.outlook.known import KnownOutlook
-from ev_marl.scenario import scenario_value
+from ev_marl.scenario import Scenario, scenario_value
+from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.schema import OutlookByKind, OutlookOptions
-from ev_marl.support.errors import OptionError
+from ev_marl.scenario.schema.outlook import outlooks_of
+from ev_marl.support.errors import EvMarlError, OptionError
+from ev_marl.support.values import shown
 from ev_marl.world.world import World
 
 OutlookLike = str | OutlookOptions | OutlookByKind | Mapping[str, Any] | Outlook
@@ -92,7 +95,7 @@ class ComposedOutlook:
         return self.of["grid"].grid_loads(present, n_steps)
 
 
-def make_outlook(*choices: OutlookLike | None) -> ComposedOutlook:
+def make_outlook(*choices: OutlookLike | None, trust: bool = True) -> ComposedOutlook:
     """Make an outlook.
 
     By default prices are known and all other kinds are expected. Later choices replace earlier ones, kind by kind; None
@@ -104,15 +107,19 @@ def make_outlook(*choices: OutlookLike | None) -> ComposedOutlook:
         A registered name or `module:Class`, which is imported, with options as
         `{name: forecast, options: {price_error: 0.05}}`, for every kind that it covers; or a mapping from kinds to
         these.
+    trust : bool
+        Whether custom code that the choices name may be imported; false if they come from a file that is not trusted.
 
     Raises
     ------
     UnknownNameError
         If there is no such outlook; the message lists those that exist.
     OptionError
-        If an outlook does not have these options, or does not cover a kind for which it is named.
+        If a choice is no outlook, does not have these options, or does not cover a kind for which it is named.
     ScenarioError
         If a mapping is not allowed in a scenario file.
+    TrustError
+        If it names custom code, and `trust` is false.
     """
     named = [_read(choice) for choice in (USUAL, *choices)]
     tracks = [choice.tracks for choice in named if isinstance(choice, OutlookByKind) and choice.tracks is not None]
@@ -120,7 +127,7 @@ def make_outlook(*choices: OutlookLike | None) -> ComposedOutlook:
 
     def make(source: str | OutlookOptions | Outlook) -> Outlook:
         if id(source) not in made:
-            made[id(source)] = _construct(source, tracks[-1] if tracks else None)
+            made[id(source)] = _construct(source, tracks[-1] if tracks else None, trust)
         return made[id(source)]
 
     of: dict[Kind, Outlook] = {}
@@ -142,6 +149,22 @@ def checked(choice: OutlookLike | None) -> OutlookLike | None:
     return choice
 
 
+def outlook_problems(scenario: Scenario) -> Iterator[Problem]:
+    """What is wrong with the outlooks of a scenario and their options, each at its key."""
+    chosen: list[tuple[KeyPath, OutlookLike]] = [
+        (path, OutlookByKind.model_validate({path[1]: source}) if len(path) > 1 else source)
+        for path, source in outlooks_of(scenario.outlook)
+    ]
+    if isinstance(scenario.outlook, OutlookByKind) and scenario.outlook.tracks is not None:
+        options = {"tracks": scenario.outlook.tracks}
+        chosen.append((("outlook", "tracks"), OutlookOptions(name=EXPECTED, options=options)))
+    for path, choice in chosen:
+        try:
+            make_outlook(choice, trust=scenario.trusted)
+        except EvMarlError as error:
+            yield scenario.places.problem(path, str(error))
+
+
 def _called(choice: OutlookByKind, kind: Kind) -> str:
     source = getattr(choice, kind)
     return f"outlook '{source if isinstance(source, str) else source.name}'"
@@ -156,10 +179,18 @@ def _read(choice: OutlookLike | None) -> str | OutlookOptions | OutlookByKind | 
     return choice
 
 
-def _construct(source: str | OutlookOptions | Outlook, tracks: str | None) -> Outlook:
-    if not isinstance(source, str | OutlookOptions):
-        return source
-    name, options = (source, {}) if isinstance(source, str) else (source.name, dict(source.options))
-    if name == EXPECTED and tracks is not None:
-        options.setdefault("tracks", tracks)
-    return OUTLOOKS.make(name, options=options, trust=True)
+def _construct(source: str | OutlookOptions | Outlook, tracks: str | None, trust: bool) -> Outlook:
+    if isinstance(source, str | OutlookOptions):
+        name, options = (source, {}) if isinstance(source, str) else (source.name, dict(source.options))
+        if name == EXPECTED and tracks is not None:
+            options.setdefault("tracks", tracks)
+        what, made = f"outlook {shown(name)}", OUTLOOKS.make(name, options=options, trust=trust)
+    else:
+        what, made = f"outlook {shown(source)}", source
+    methods = [*METHODS.values()]
+    if not all(hasattr(made, needed) for needed in ("begin", "foresees")) or not any(hasattr(made, m) for m in methods):
+        raise OptionError(
+            f"{what} is none: write a name such as 'forecast' or a mapping as of the scenario's key `outlook`, or give "
+            f"an object with `begin`, `foresees` and at least one of {', '.join(methods)}"
+        )
+    return made

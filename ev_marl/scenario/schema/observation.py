@@ -34,8 +34,6 @@ Block = Annotated[
 ]
 
 
-def blocks_named(blocks: Sequence[str | PricesBlock | BlockOptions]) -> Iterator[tuple[KeyPath, str]]:
-    """Names of observation blocks, and the key of each."""
-    for i, block in enumerate(blocks):
-        if not isinstance(block, PricesBlock):
-            yield ("observation", i), block if isinstance(block, str) else block.block
+def blocks_of(blocks: Sequence[Block]) -> Iterator[tuple[KeyPath, Block]]:
+    """Observation blocks, and the key of each."""
+    return ((("observation", i), block) for i, block in enumerate(blocks))

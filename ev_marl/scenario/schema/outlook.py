@@ -44,19 +44,15 @@ class OutlookByKind(Model):
     day that is played is never one of those that its own expectations come from."""
 
 
-def outlooks_named(outlook: str | OutlookOptions | OutlookByKind) -> Iterator[tuple[KeyPath, str]]:
-    """Names of outlooks, and the key of each."""
+def outlooks_of(outlook: str | OutlookOptions | OutlookByKind) -> Iterator[tuple[KeyPath, str | OutlookOptions]]:
+    """The outlooks that are chosen, and the key of each."""
     if not isinstance(outlook, OutlookByKind):
-        yield ("outlook",), _name(outlook)
+        yield ("outlook",), outlook
         return
     for kind in OutlookByKind.model_fields:
         source = getattr(outlook, kind)
         if kind != "tracks" and source is not None:
-            yield ("outlook", kind), _name(source)
-
-
-def _name(source: str | OutlookOptions) -> str:
-    return source if isinstance(source, str) else source.name
+            yield ("outlook", kind), source
 
 
 def _tag(value: object) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -14,16 +15,16 @@ from ev_marl.scenario.schema.action import Action
 from ev_marl.scenario.schema.coordinator import CoordinatorChoice, CoordinatorOptions
 from ev_marl.scenario.schema.grid import Grid
 from ev_marl.scenario.schema.objective import Objective
-from ev_marl.scenario.schema.observation import Block, blocks_named
-from ev_marl.scenario.schema.outlook import OutlookByKind, OutlookChoice, outlooks_named
+from ev_marl.scenario.schema.observation import Block, blocks_of
+from ev_marl.scenario.schema.outlook import OutlookByKind, OutlookChoice, outlooks_of
 from ev_marl.scenario.schema.patterns import CURRENCY_PATTERN, Name
-from ev_marl.scenario.schema.policies import policy_name
+from ev_marl.scenario.schema.policies import PolicyText, policies_of
 from ev_marl.scenario.schema.prices import PriceConstant, Prices
 from ev_marl.scenario.schema.sessions import Sessions
 from ev_marl.scenario.schema.site import Group
 from ev_marl.scenario.schema.vehicles import Vehicles
 from ev_marl.scenario.units import Day, Duration, PositiveDuration
-from ev_marl.support.registry import is_own_code
+from ev_marl.support.registry import own_code_in
 
 Metering = Literal["site", "port"]
 """Where energy is billed: at the site's connection, or at each port by a contract of its own."""
@@ -80,24 +81,20 @@ class Scenario(FileModel):
     """What observations, plans and policies expect of the rest of an episode: `known` (the truth), `present` (no
     change), `expected` (from the scenario's models), `forecast` (the truth with an error that grows with lead time), or
     module:Class; one for all kinds of values, or by kind. Default: prices are known, all other kinds are expected."""
-    policies: Annotated[list[str], Field(min_length=1)] | None = None
+    policies: Annotated[list[PolicyText], Field(min_length=1)] | None = None
     """Policies that `ev-marl compare` runs if the command names none: names, `name(option=...)`, or module:Class;
     default: the usual ones."""
 
-    def own_code(self) -> list[tuple[KeyPath, str]]:
-        """Every module:Class that the scenario names, and at which key."""
-        chosen = self.coordinator
-        named: list[tuple[KeyPath, str]] = [
-            (("sessions", "model"), self.sessions.model),
-            (("coordinator",), chosen if isinstance(chosen, str) else chosen.name),
-            *((("objective", "extra", name), name) for name in self.objective.extra),
-            *blocks_named(self.observation),
-            *outlooks_named(self.outlook),
-            *((("policies", i), policy_name(policy)) for i, policy in enumerate(self.policies or ())),
-        ]
+    def plug_ins(self) -> Iterator[tuple[KeyPath, object]]:
+        """Everything in it that can name code: plug-ins with their options, and the key of each."""
+        yield ("sessions", "model"), self.sessions.model
+        yield ("coordinator",), self.coordinator
+        yield from ((("objective", "extra", name), {name: options}) for name, options in self.objective.extra.items())
+        yield from blocks_of(self.observation)
+        yield from outlooks_of(self.outlook)
+        yield from policies_of(("policies",), self.policies or ())
         if self.grid is not None:
-            named.append((("grid", "backend"), self.grid.backend))
-        return [(path, name) for path, name in named if is_own_code(name)]
+            yield ("grid", "backend"), self.grid.backend
 
     def with_coordinator(self, chosen: str | CoordinatorOptions) -> Scenario:
         """The same scenario under another coordinator, one that the caller chose and so agreed to.
@@ -109,7 +106,7 @@ class Scenario(FileModel):
         """
         self.check_trust()
         options = CoordinatorOptions(name=chosen) if isinstance(chosen, str) else chosen
-        trust = self.trusted or is_own_code(options.name)
+        trust = self.trusted or any(own_code_in(options))
         return self.model_copy(update={"coordinator": options}).read_from(self.places, trust=trust)
 
     @field_validator("timezone")
