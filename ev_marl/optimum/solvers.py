@@ -146,6 +146,9 @@ class HighsSolver:
         spent = 0.0 if mixed else self._highs.getRunTime()
         self._highs.setOptionValue("time_limit", spent + max(0.0, time_limit))
         self._highs.run()
+        if self._highs.getModelStatus() == highspy.HighsModelStatus.kUnknown:
+            self._highs.clearSolver()  # the basis of the round before led nowhere: once more without it
+            self._highs.run()
         if not self._program.n_columns:
             return Answer(np.zeros(0), np.zeros(0), -math.inf, True, False, "optimal")
         status, info, solution = self._highs.getModelStatus(), self._highs.getInfo(), self._highs.getSolution()

@@ -81,7 +81,7 @@ class TaperCuts:
 
         The point is where the two nearest tangents cross, about half-way between their energies: F bends with
         F'' = −F'/(rate·τ), so the crossing of tangents that are 2h apart lies h²·|F''|/2 above F. The new ones divide
-        this range evenly.
+        this range evenly, into no more parts than the tolerance needs: tangents close together are hard to solve with.
         """
         excess_kwh = self.excess_kwh(x)
         which = np.flatnonzero(excess_kwh > tolerance_kwh)
@@ -95,8 +95,10 @@ class TaperCuts:
             np.minimum(at_kwh, bends_kwh - rate_kw * self._hours)[:, None],
             np.maximum(at_kwh, bends_kwh)[:, None],
         )
-        shares = np.linspace(-1.0, 1.0, TAPER_TANGENTS + 2)[1:-1]
-        energies_kwh = (at_kwh[:, None] + half_kwh[:, None] * shares).clip(*bend).clip(least_kwh, most_kwh)
+        most = TAPER_TANGENTS // 2  # on each side
+        sides = np.ceil(0.5 * np.sqrt(excess_kwh[which] / tolerance_kwh)).clip(1, most)[:, None]
+        places = np.arange(-most, most + 1).clip(-sides, sides) / (sides + 1)
+        energies_kwh = (at_kwh[:, None] + half_kwh[:, None] * places).clip(*bend).clip(least_kwh, most_kwh)
         new = np.diff(energies_kwh, axis=1, prepend=-np.inf) > 0.0
         return np.repeat(which, new.sum(axis=1)), energies_kwh[new]
 
