@@ -147,9 +147,13 @@ def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def _single_threaded() -> Iterator[None]:
-    """Let processes that start now use one thread each: numerical libraries read the environment when they load."""
-    kept = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    """Let processes that start now use one thread each: numerical libraries read the environment when they load.
+
+    Nor do they import modules of the current folder in place of those of Python.
+    """
+    names = (*_THREAD_VARIABLES, "PYTHONSAFEPATH")
+    kept = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
     try:
         yield
     finally:
