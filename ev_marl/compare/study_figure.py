@@ -80,6 +80,7 @@ def _draw_case(axes: Axes, case: CaseResult, most: int) -> None:
     axes.set_yticks(range(len(rows))[::-1], [fold(name, LONGEST_LABEL) for name in rows])
     axes.set_ylim(len(rows) - most - 0.7, len(rows) - 0.3)
     axes.set_xlim(lowest - 0.05, 1.22)
+    axes.set_xticks(np.arange(math.ceil(5.0 * lowest), 6) / 5.0)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %".replace("-", "−")))
     axes.set_title(case.name, loc="left", fontsize=11, fontweight="bold", color=INK)
     axes.grid(axis="x", color=PALE, linewidth=0.6)
