@@ -8,12 +8,11 @@ by the cost of the shared limits.
 
 from __future__ import annotations
 
-import highspy
 import numpy as np
 from scipy import sparse
 
 from ev_marl.optimum.linear_program import LinearProgram
-from ev_marl.support.highs import make_highs
+from ev_marl.support.highs import make_highs, pass_linear_program
 
 _TOGETHER = 20  # vehicles in one small program
 _MOST_ITERATIONS = 100_000  # of the simplex method in one program
@@ -77,22 +76,12 @@ def _solve_part(
     inside = place[part.indices] >= 0
     counts = np.concatenate([[0], np.cumsum(inside)])[part.indptr]
     highs = make_highs(presolve="off", simplex_iteration_limit=_MOST_ITERATIONS)
-    highs.passModel(
-        len(columns),
-        len(rows),
-        int(counts[-1]),
-        int(highspy.MatrixFormat.kRowwise),
-        int(highspy.ObjSense.kMinimize),
-        0.0,
+    pass_linear_program(
+        highs,
         cost[columns],
-        program.lower[columns],
-        program.upper[columns],
-        program.row_lower[rows] - drawn,
-        program.row_upper[rows] - drawn,
-        counts.astype(np.int32),
-        place[part.indices[inside]].astype(np.int32),
-        part.data[inside],
-        np.zeros(len(columns), dtype=np.int32),  # none is an integer
+        (program.lower[columns], program.upper[columns]),
+        (program.row_lower[rows] - drawn, program.row_upper[rows] - drawn),
+        (counts, place[part.indices[inside]], part.data[inside]),
     )
     highs.run()
     solution = highs.getSolution()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Self
 
@@ -39,9 +40,9 @@ class FileModel(Model):
         self._places, self._trusted = places, trust
         return self
 
+    @abstractmethod
     def plug_ins(self) -> Iterator[tuple[KeyPath, object]]:
         """Everything in it that can name code: plug-ins with their options, and the key of each."""
-        raise NotImplementedError
 
     def own_code(self) -> list[tuple[KeyPath, str]]:
         """Every module:Class that it names, options included, and at which key."""

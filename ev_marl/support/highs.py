@@ -6,6 +6,9 @@ Options come in, a solver without a model goes out. Both call HiGHS directly, wi
 from __future__ import annotations
 
 import highspy
+import numpy as np
+
+Bounds = tuple[np.ndarray, np.ndarray]
 
 
 class _Silent(highspy.Highs):
@@ -49,3 +52,46 @@ def make_highs(**options: bool | int | float | str) -> highspy.Highs:
         if highs.setOptionValue(option, value) != highspy.HighsStatus.kOk:
             raise ValueError(f"HiGHS has no option '{option}' that could be {value!r}")
     return highs
+
+
+def pass_linear_program(
+    highs: highspy.Highs,
+    cost: np.ndarray,
+    columns: Bounds,
+    rows: Bounds,
+    entries: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> highspy.HighsStatus:
+    """Give HiGHS a linear programme to minimise, by rows.
+
+    Parameters
+    ----------
+    highs : highspy.Highs
+        The solver.
+    cost : float64, shape (n_columns,)
+        Cost of each column.
+    columns, rows : pair of float64, shape (n_columns,) and (n_rows,)
+        Lower and upper bounds.
+    entries : starts (n_rows + 1,), columns (Z,), values (Z,)
+        Coefficients in compressed rows.
+
+    Returns
+    -------
+    highspy.HighsStatus
+        kError if HiGHS does not take it.
+    """
+    starts, column, values = entries
+    return highs.passModel(
+        len(cost),
+        len(starts) - 1,
+        len(values),
+        int(highspy.MatrixFormat.kRowwise),
+        int(highspy.ObjSense.kMinimize),
+        0.0,
+        cost,
+        *columns,
+        *rows,
+        starts.astype(np.int32),
+        column.astype(np.int32),
+        values,
+        np.zeros(len(cost), dtype=np.int32),  # none is an integer
+    )

@@ -19,7 +19,7 @@ from ev_marl.simulation.flow import Flow
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import ConformanceError
-from ev_marl.support.highs import make_highs
+from ev_marl.support.highs import make_highs, pass_linear_program
 from ev_marl.testing.asserting import calling, loaded_days, require, require_same, require_unchanged
 from ev_marl.testing.cases import small_site
 from ev_marl.world.track import Track
@@ -220,23 +220,8 @@ def _value(day: ArrayDay, played: _Played, row: int, where: str) -> float:
         return day.offset
     highs = make_highs(presolve="off")
     rows = day.rows
-    highs.passModel(
-        day.n_columns,
-        len(rows),
-        len(rows.values),
-        int(highspy.MatrixFormat.kRowwise),
-        int(highspy.ObjSense.kMinimize),
-        0.0,
-        day.cost,
-        x_lower,
-        x_upper,
-        rows.lower,
-        rows.upper,
-        rows.starts.astype(np.int32),
-        rows.columns.astype(np.int32),
-        rows.values,
-        np.zeros(day.n_columns, dtype=np.int32),
-    )
+    entries = rows.starts, rows.columns, rows.values
+    pass_linear_program(highs, day.cost, (x_lower, x_upper), (rows.lower, rows.upper), entries)
     for _ in range(MOST_ROUNDS):
         highs.run()
         status = highs.getModelStatus()

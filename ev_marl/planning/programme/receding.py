@@ -20,7 +20,7 @@ from ev_marl.planning.programme.limits import FurtherRows, PowerRows
 from ev_marl.planning.programme.rows import Rows
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import SolverError
-from ev_marl.support.highs import make_highs
+from ev_marl.support.highs import make_highs, pass_linear_program
 
 MOST_ROUNDS = 50  # of adding tangents; each brings the curves closer
 CONVEX_TOLERANCE = 1e-4  # relative, of convex costs that are kept by tangents [-]
@@ -154,23 +154,8 @@ class Program:
         if not np.isfinite(cost).all():  # HiGHS would treat it as a number
             raise SolverError("a price is not finite, so there is no optimum")
         self._highs = make_highs(presolve="off")  # presolving takes longer than it saves
-        status = self._highs.passModel(
-            day.n_columns,
-            len(rows),
-            len(rows.values),
-            int(highspy.MatrixFormat.kRowwise),
-            int(highspy.ObjSense.kMinimize),
-            0.0,
-            cost,
-            day.lower,
-            day.upper,
-            rows.lower,
-            rows.upper,
-            rows.starts.astype(np.int32),
-            rows.columns.astype(np.int32),
-            rows.values,
-            np.zeros(day.n_columns, dtype=np.int32),  # none is an integer
-        )
+        bounds, entries = (rows.lower, rows.upper), (rows.starts, rows.columns, rows.values)
+        status = pass_linear_program(self._highs, cost, (day.lower, day.upper), bounds, entries)
         if status == highspy.HighsStatus.kError:
             raise SolverError("HiGHS does not take the programme: a limit or an energy is not a number")
 
