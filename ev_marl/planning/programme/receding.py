@@ -25,6 +25,7 @@ from ev_marl.support.highs import make_highs, pass_linear_program
 MOST_ROUNDS = 50  # of adding tangents; each brings the curves closer
 CONVEX_TOLERANCE = 1e-4  # relative, of convex costs that are kept by tangents [-]
 _LOWER, _BASIC = int(highspy.HighsBasisStatus.kLower), int(highspy.HighsBasisStatus.kBasic)
+_DUAL, _PRIMAL = 1, 4  # of HiGHS's option `simplex_strategy`
 _STATUSES = np.array([highspy.HighsBasisStatus(value) for value in range(5)], dtype=object)
 _NO_KEY = -1  # of rows that the next step does not have
 _ODD = 0x9E3779B97F4A7C15 - 2**64  # spreads keys over all bits
@@ -168,6 +169,8 @@ class Program:
         basis.col_status = _statuses(self._day.column_key, start.column_key, start.column_status, _LOWER)
         basis.row_status = _statuses(np.concatenate(self._row_keys), start.row_key, start.row_status, _BASIC)
         self._highs.setBasis(basis)
+        # What is left of the last plan nearly keeps the rows of this step, but there are other costs and tangents.
+        self._highs.setOptionValue("simplex_strategy", _PRIMAL)
 
     def start(self) -> Start | None:
         """Where the programme of the next step starts; None if this one has no variables."""
@@ -189,7 +192,9 @@ class Program:
             self._highs.run()
             if self._highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
                 self._highs.clearSolver()  # once more, without where it started from
+                self._highs.setOptionValue("simplex_strategy", _DUAL)
                 self._highs.run()
+            self._highs.setOptionValue("simplex_strategy", _DUAL)  # added rows leave a basis that is dual feasible
             status = self._highs.getModelStatus()
             if status != highspy.HighsModelStatus.kOptimal:
                 raise SolverError(f"HiGHS found no optimum: {self._highs.modelStatusToString(status).lower()}")
