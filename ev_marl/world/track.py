@@ -7,7 +7,7 @@ scenario it came from.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 
 from ev_marl.scenario.clock import Clock
 from ev_marl.support.errors import TrackError
-from ev_marl.world import handmade, track_checks, track_files
+from ev_marl.world import handmade, track_checks, track_edits, track_files
 from ev_marl.world.grid_day import GridDay
 from ev_marl.world.session_table import session_table
 
@@ -44,6 +44,15 @@ class Track:
     grid: GridDay | None = None  # other loads and generators on the network above, if there is one
     turned_away: int = 0  # vehicles that found no free port
     source: dict[str, str] = field(default_factory=dict)  # where it came from: scenario, seed, file, imputations, edits
+    told: Mapping[str, Any] = field(
+        default_factory=dict, repr=False
+    )  # kept by itself: the content that `source` tells of
+
+    def __post_init__(self) -> None:
+        """A copy with the same `source` and other content was edited, and its `source` says so."""
+        if self.told and self.told["source"] is self.source:
+            object.__setattr__(self, "source", track_edits.marked(self))
+        object.__setattr__(self, "told", {**track_edits.content(self), "source": self.source})
 
     @property
     def n_steps(self) -> int:
@@ -80,7 +89,8 @@ class Track:
         """Whether both hold the same data, bit for bit; `source`, where they came from, is not compared."""
         if not isinstance(other, Track):
             return NotImplemented
-        return _same(self, other, without=("source",))
+        mine, theirs = track_edits.content(self), track_edits.content(other)
+        return all(track_edits.same(value, theirs[name]) for name, value in mine.items())
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -178,14 +188,10 @@ class Track:
 
         Its `source` lists under `edited` which fields were edited, now and before, unless a `source` is among the
         changes: that says itself where the track comes from. With other sessions nobody is known to be turned away,
-        so `turned_away` is 0 unless it is among the changes. `dataclasses.replace` does none of this: use this method.
+        so `turned_away` is 0 unless it is among the changes; `dataclasses.replace` does not do that.
         """
-        if "source" not in changes:
-            edited = {*self.source.get("edited", "").split(", "), *changes}
-            named = ", ".join(entry.name for entry in fields(self) if entry.name in edited)
-            changes["source"] = {**self.source, "edited": named} if named else self.source
-        if "sessions" in changes:
-            changes.setdefault("turned_away", 0)
+        if "sessions" in changes and "turned_away" not in changes:
+            changes |= {"turned_away": 0, "told": {**changes.get("told", self.told), "turned_away": 0}}
         return replace(self, **changes)
 
     def with_prices(
@@ -233,6 +239,8 @@ class Track:
     def load(cls, path: str | Path) -> Track:
         """Read a track from a `.parquet` or `.json` file.
 
+        What was edited by hand is listed in `source`, as by `replace`: its digest in the file does not fit.
+
         Raises
         ------
         TrackError
@@ -241,33 +249,21 @@ class Track:
         """
         content = track_files.read(Path(path))
         grid = GridDay(**content.pop("grid")) if "grid" in content else None
+        digests = content.pop("digests")
         try:
             sessions = session_table(**content.pop("sessions"))
             track = cls(sessions=sessions, grid=grid, **content)
             track.validate()
         except TrackError as error:
             raise TrackError(f"{path}: {error}") from error
-        return track
+        found = track_edits.digests(track) if digests else {}
+        edited = {name: getattr(track, name) for name in found if digests.get(name, found[name]) != found[name]}
+        if not edited:
+            return track
+        told = {name: value for name, value in track.told.items() if name not in edited}
+        return track.replace(told=told, **edited)
 
 
 @lru_cache(maxsize=1024)
 def _clock(start: datetime, timezone: str, step_h: float, n_steps: int) -> Clock:
     return Clock(start, timezone, step_h, n_steps)
-
-
-def _same(one: Track, other: Track, without: tuple[str, ...] = ()) -> bool:
-    for entry in fields(one):
-        if entry.name in without:
-            continue
-        mine, theirs = getattr(one, entry.name), getattr(other, entry.name)
-        if isinstance(mine, np.ndarray):
-            if not (np.shape(mine) == np.shape(theirs) and mine.dtype == theirs.dtype):
-                return False
-            if mine.tobytes() != theirs.tobytes():
-                return False
-        elif isinstance(mine, datetime):
-            if mine.astimezone(UTC) != theirs.astimezone(UTC):
-                return False
-        elif mine != theirs:
-            return False
-    return True

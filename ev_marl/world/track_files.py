@@ -2,7 +2,8 @@
 
 Parquet: one row per step, with prices and one column per group and quantity (`base_load_kw/lot_north`); the column
 `sessions` lists the sessions that arrive in the step; all else is JSON in the schema's metadata. JSON: one object with
-the same names, `null` where a limit is infinite. Both begin with format and version.
+the same names, `null` where a limit is infinite. Both begin with format and version, and have a digest of each field,
+so that an edit by hand is found. A file that is written by hand needs no `digests`.
 
 Where there is a network, its loads and generators are columns too (`grid_load_kw/house 3`), with their names in the
 metadata; in JSON they stand below `grid`.
@@ -24,7 +25,7 @@ from ev_marl.support.errors import TrackError
 from ev_marl.support.files import FileError, parse_json, read_text, write_atomically
 from ev_marl.support.parquet import read_table, write_table
 from ev_marl.support.values import shown
-from ev_marl.world import handmade
+from ev_marl.world import handmade, track_edits
 from ev_marl.world.session_table import FIELDS, LONGEST_NAME, SESSION
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def write(track: Track, path: Path, overwrite: bool) -> Path:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Content of a track file: the fields of `Track`, with `sessions` and `grid` as dicts; see `Track.load`."""
+    """Content of a track file, its `digests`, and the fields of `Track`, `sessions` and `grid` as dicts."""
     readers = {".parquet": _read_parquet, ".json": _read_json}
     if path.suffix not in readers:
         raise TrackError(f"{path}: a track file ends in .parquet or .json, not in '{path.suffix}'")
@@ -100,6 +101,7 @@ def _frame(track: Track) -> dict[str, Any]:
         "groups": list(track.groups),
         "turned_away": track.turned_away,
         "source": track.source,
+        "digests": track_edits.digests(track),
     }
 
 
@@ -123,7 +125,9 @@ def _check_frame(frame: Any, path: Path) -> dict[str, Any]:
         "groups": list,
         "turned_away": int,
         "source": dict,
+        "digests": dict,
     }
+    frame = {"digests": {}, **frame}
     for name, kind in types.items():
         value = frame[name]
         parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
@@ -142,6 +146,7 @@ def _check_frame(frame: Any, path: Path) -> dict[str, Any]:
         "groups": tuple(frame["groups"]),
         "turned_away": frame["turned_away"],
         "source": frame["source"],
+        "digests": frame["digests"],
     }
 
 

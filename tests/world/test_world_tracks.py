@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 import math
+import pickle
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -344,6 +347,56 @@ def test_a_track_that_was_edited_says_so(world: World, tmp_path: Path, suffix: s
     assert loaded.turned_away == 0
     assert loaded.replace(step_h=0.5).source["edited"] == "step_h, sessions, buy_per_kwh, sell_per_kwh"
     assert "edited" not in drawn.source
+
+
+def test_a_copy_by_the_standard_library_is_marked_too(world: World) -> None:
+    drawn = world.sample(7)
+    edited = dataclasses.replace(drawn, buy_per_kwh=drawn.buy_per_kwh + 1.0)
+    assert edited.source == {**drawn.source, "edited": "buy_per_kwh"}
+    again = dataclasses.replace(copy.deepcopy(pickle.loads(pickle.dumps(edited))), step_h=0.5)
+    assert again.source["edited"] == "step_h, buy_per_kwh"
+    assert dataclasses.replace(drawn, buy_per_kwh=drawn.buy_per_kwh.copy()).source == drawn.source
+    assert dataclasses.replace(drawn, step_h=0.5, source={"kind": "mine"}).source == {"kind": "mine"}
+
+
+def test_a_json_file_that_was_edited_by_hand_is_marked(world: World, tmp_path: Path) -> None:
+    drawn = world.sample(7).replace(turned_away=3, source={"scenario": "here", "edited": "currency"})
+    stored = json.loads(drawn.save(tmp_path / "drawn.json").read_text())
+    path = tmp_path / "day.json"
+
+    def loaded(**changes: object) -> Track:
+        path.write_text(json.dumps(stored | changes))
+        return Track.load(path)
+
+    assert loaded().source == loaded(start="2023-05-15T00:00+02:00").source == drawn.source
+    prices = [*stored["buy_per_kwh"][:-1], 0.125]
+    marked = loaded(buy_per_kwh=prices, step_h=0.125)
+    assert marked.source == {"scenario": "here", "edited": "step_h, currency, buy_per_kwh"}
+    assert marked.turned_away == 3
+    assert Track.load(marked.save(path, overwrite=True)).source == marked.source
+    fewer = loaded(sessions=stored["sessions"][1:])
+    assert fewer.source["edited"] == "currency, sessions"
+    assert fewer.turned_away == 0  # of sessions that are not known
+    assert loaded(digests={}, buy_per_kwh=prices).source == drawn.source  # as one that was written by hand
+    with pytest.raises(TrackError, match="the field digests is"):
+        loaded(digests={"sessions": 3})
+
+
+def test_a_parquet_file_that_was_edited_by_hand_is_marked(world: World, tmp_path: Path) -> None:
+    drawn = world.sample(7)
+    path = drawn.save(tmp_path / "day.parquet")
+    table = pq.read_table(path)
+    column = table.column_names.index("sell_per_kwh")
+    pq.write_table(table.set_column(column, "sell_per_kwh", pa.array(np.full(drawn.n_steps, 0.5))), path)
+    assert Track.load(path).source == {**drawn.source, "edited": "sell_per_kwh"}
+
+
+def test_digests_do_not_depend_on_how_numbers_are_written(world: World, tmp_path: Path) -> None:
+    whole = world.sample(7).replace(step_h=1, base_load_kw=np.full((world.scenario.n_steps, 3), -0.0), source={})
+    path = whole.save(tmp_path / "day.json")
+    assert Track.load(path).source == {}
+    path.write_text(path.read_text().replace("-0.0", "0"))
+    assert Track.load(path).source == {}
 
 
 def test_rows_with_faults_are_all_listed(site: Site) -> None:
