@@ -215,7 +215,7 @@ def test_trust_goes_with_a_policy_into_its_options(evil: Callable[[], bool]) -> 
     with pytest.raises(TrustError, match="is custom code"):
         make_outlook({"prices": "evil:Own"}, trust=False)
     assert not evil()
-    with pytest.raises(OptionError, match="outlook 'evil:Own' is none"):
+    with pytest.raises(OptionError, match="outlook 'evil:Own' is not a valid outlook"):
         make_policy(spec)
     assert evil()
 

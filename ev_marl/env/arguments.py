@@ -22,7 +22,7 @@ def check_count(name: str, value: Any, most: int | None = None) -> int:
     if not _whole(value) or value < 1:
         raise ArgumentError(f"{name} is {value!r}; it must be a whole number, 1 or more")
     if most is not None and value > most:
-        raise ArgumentError(f"{name} is {shown(value)}; it may be {most:,} here")
+        raise ArgumentError(f"{name} is {shown(value)}; it may be at most {most:,} here")
     return int(value)
 
 

@@ -50,6 +50,9 @@ class Answer:
     status: str  # its status as text
 
 
+_NOTHING_TO_SOLVE = Answer(np.zeros(0), np.zeros(0), -math.inf, True, False, "optimal")  # of a day without vehicles
+
+
 class Solver(Protocol):
     """Solves one programme repeatedly while rows and columns are added."""
 
@@ -141,6 +144,8 @@ class HighsSolver:
 
     def solve(self, time_limit: float) -> Answer:
         """Solve the program as it stands."""
+        if not self._program.n_columns:
+            return _NOTHING_TO_SOLVE
         mixed = bool(self._program.binary.any())
         # HiGHS counts the time of all its linear programs together, but starts anew for every mixed-integer search.
         spent = 0.0 if mixed else self._highs.getRunTime()
@@ -149,8 +154,6 @@ class HighsSolver:
         if self._highs.getModelStatus() == highspy.HighsModelStatus.kUnknown:
             self._highs.clearSolver()  # the basis of the round before led nowhere: once more without it
             self._highs.run()
-        if not self._program.n_columns:
-            return Answer(np.zeros(0), np.zeros(0), -math.inf, True, False, "optimal")
         status, info, solution = self._highs.getModelStatus(), self._highs.getInfo(), self._highs.getSolution()
         has_point = info.primal_solution_status == int(highspy.SolutionStatus.kSolutionStatusFeasible)
         return Answer(
@@ -197,6 +200,8 @@ class PyomoSolver:
 
     def solve(self, time_limit: float) -> Answer:
         """Solve the program as it stands."""
+        if not self._program.n_columns:
+            return _NOTHING_TO_SOLVE
         constraints, model = self._program.complete_model(), self._program.model
         with capture_output():
             try:

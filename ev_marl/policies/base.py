@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -103,8 +104,8 @@ class SiteView(StationView):
 
 
 def count_option(policy: str, option: str, value: int, least: int, most: int) -> int:
-    """An option that is a count; an `OptionError` names policy, option, value and bounds where it is outside them."""
-    if not least <= value <= most:
+    """An option that is a count; an `OptionError` names policy, option, value and bounds where it is none of these."""
+    if not isinstance(value, Integral | float) or value % 1 or not least <= value <= most:
         allowed = f"a whole number from {least} to {most:,}"
         raise OptionError(f"policy '{policy}': {option} must be {allowed}, got {shown(value)}")
     return int(value)

@@ -135,7 +135,7 @@ class Registry(Generic[T]):
         made = construct(what, factory, options or {}, *given)
         lacking = [member for member in self._members if not hasattr(made, member)]
         if lacking:
-            raise OptionError(f"{what} is none: {type(made).__name__} lacks {', '.join(lacking)}")
+            raise OptionError(f"{what} is not a valid {self.kind}: {type(made).__name__} lacks {', '.join(lacking)}")
         return made
 
 

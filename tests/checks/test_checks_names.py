@@ -100,7 +100,7 @@ def test_a_coordinator_that_lets_limits_be_broken_needs_their_price(tmp_path: Pa
         ("mpc(nope=3)", "nope"),
         ("mpc(trust=0.5)(grid=False)", "cannot read the options"),
         ("mpc(trust=3)", "trust is a share above 0"),
-        ("mpc(outlook=5)", "outlook 5 is none: write a name such as 'forecast'"),
+        ("mpc(outlook=5)", "outlook 5 is not a valid outlook: write a name such as 'forecast'"),
         ("plan(plan=3)", "plan is 3; give a Plan, its Parquet file"),
         ("rllib:nosuch", "there is no folder nosuch"),
     ],

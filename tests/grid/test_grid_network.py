@@ -108,7 +108,7 @@ def test_a_code_is_no_path(name: str) -> None:
 
 
 def test_an_option_that_is_too_large() -> None:
-    with pytest.raises(NetworkError, match=r"n_branches is 1000000000; it may be 10,000"):
+    with pytest.raises(NetworkError, match=r"n_branches is 1000000000; it may be at most 10,000"):
         Network.of(Grid(network={"pandapower": "kerber_dorfnetz", "options": {"n_branches": 10**9}}), ["x"])
 
 

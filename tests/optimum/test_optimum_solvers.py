@@ -34,6 +34,14 @@ def test_another_solver_agrees(seed: int) -> None:
         assert abs(theirs.certificate.primal_value - theirs.certificate.dual_value) <= 1e-8 * scale
 
 
+def test_another_solver_solves_a_day_without_vehicles() -> None:
+    site, track = one_port_day([0.3, 0.1])
+    empty = track.replace(sessions=track.sessions[:0])
+    ours, theirs = (solve(site, empty, money(), solver=name) for name in ("highs", "appsi_highs"))
+    assert ours.bound == theirs.bound == theirs.achieved == 0.0
+    assert theirs.certificate.exact
+
+
 def test_another_solver_with_binaries_says_whose_bound_it_is() -> None:
     day = one_port_day([-0.6] * 3, energy_kwh=50, wanted_kwh=0, capacity_kwh=60, discharge_kw=8.0, efficiency=0.9)
     ours, theirs = (solve(*day, money(), solver=name) for name in ("highs", "appsi_highs"))

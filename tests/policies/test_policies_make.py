@@ -43,6 +43,7 @@ def test_options_as_text_as_mapping_and_by_class():
         ("best-response(0.8)", OptionError, "every option needs its name"),
         ("best-response(**{'trust': 1})", OptionError, "every option needs its name"),
         ("best-response(trust=high)", OptionError, "the value of trust is not a number"),
+        ("best-response(trust=0.5, trust=0.7)", OptionError, "trust is given twice"),
         ("best-response(trust=", OptionError, "write name or name"),
         ("best-response(trust=)", OptionError, "cannot read the options"),
         ("", OptionError, "write name or name"),

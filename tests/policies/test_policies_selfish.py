@@ -38,6 +38,9 @@ def test_it_is_a_policy():
         make_policy("selfish(sweeps=0)")
     with pytest.raises(OptionError, match="sweeps must be a whole number from 1 to 1,000, got 1000000"):
         make_policy("selfish(sweeps=1000000)")
+    with pytest.raises(OptionError, match=r"sweeps must be a whole number from 1 to 1,000, got 1\.5"):
+        Selfish(sweeps=1.5)
+    assert Selfish(sweeps=np.int64(3)).sweeps == 3
 
 
 def test_who_came_first_keeps_the_cheap_step():

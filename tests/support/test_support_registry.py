@@ -105,7 +105,7 @@ def test_own_code_that_is_none(name: str, message: str, tmp_path: Path, monkeypa
         ("red", {"share": True}, "colour 'red': share: found true; expected a number"),
         ("red", {"layers": 1.5}, r"colour 'red': layers: found 1\.5; expected a whole number"),
         ("red", {"tone": "none"}, r"colour 'red': 'no such tone' \(LookupError\)|colour 'red': no such tone"),
-        ("json:JSONDecoder", {}, "colour 'json:JSONDecoder' is none: JSONDecoder lacks mixed, name"),
+        ("json:JSONDecoder", {}, "colour 'json:JSONDecoder' is not a valid colour: JSONDecoder lacks mixed, name"),
     ],
 )
 def test_what_does_not_go(name: str, options: dict[str, object], message: str) -> None:

@@ -51,7 +51,7 @@ def _check_options(name: str, options: dict[str, Any]) -> None:
     for key, value in options.items():
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, int | float) and not abs(part) <= LARGEST_OPTION:
-                raise NetworkError(f"network '{name}': {key} is {shown(part)}; it may be {LARGEST_OPTION:,}")
+                raise NetworkError(f"network '{name}': {key} is {shown(part)}; it may be at most {LARGEST_OPTION:,}")
 
 
 @lru_cache(maxsize=8)

@@ -190,7 +190,7 @@ def _construct(source: str | OutlookOptions | Outlook, tracks: str | None, trust
     methods = [*METHODS.values()]
     if not all(hasattr(made, needed) for needed in ("begin", "foresees")) or not any(hasattr(made, m) for m in methods):
         raise OptionError(
-            f"{what} is none: write a name such as 'forecast' or a mapping as of the scenario's key `outlook`, or give "
-            f"an object with `begin`, `foresees` and at least one of {', '.join(methods)}"
+            f"{what} is not a valid outlook: write a name such as 'forecast' or a mapping as of the scenario's key "
+            f"`outlook`, or give an object with `begin`, `foresees` and at least one of {', '.join(methods)}"
         )
     return made

@@ -71,8 +71,10 @@ def _read_options(text: str, inside: str) -> dict[str, Any]:
         raise OptionError(f"policy {text!r}: cannot read the options; write name(option=value, ...)")
     if call.args or any(keyword.arg is None for keyword in call.keywords):
         raise OptionError(f"policy {text!r}: every option needs its name, as in name(option=value, ...)")
-    options = {}
+    options: dict[str, Any] = {}
     for keyword in call.keywords:
+        if keyword.arg in options:
+            raise OptionError(f"policy {text!r}: {keyword.arg} is given twice; give it once")
         try:
             options[str(keyword.arg)] = ast.literal_eval(keyword.value)
         except (ValueError, TypeError, RecursionError, MemoryError):
