@@ -95,9 +95,10 @@ class Face(Built):
 
     def _run(self, setpoint_kw: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
         """Run one step: rewards (1, A), costs (n_terms, 1, A) until the next step, and whether the episode is over."""
-        flow = self.simulator.step(setpoint_kw)
-        rewards, costs = self.objective.evaluate(flow, self._costs)
-        self._interface.refresh()
+        setting, interface = self.setting, self._interface
+        flow = interface.simulator.step(setpoint_kw)
+        rewards, costs = setting.objective.evaluate(flow, self._costs)
+        interface.refresh()
         if self._history is not None:
             self._history.add(flow, rewards)
         return rewards, costs, flow.last or flow.step + 1 >= self.max_cycles

@@ -108,9 +108,9 @@ class Interface:
         self.observer.fill(self.simulator.state)
 
     def observations(self) -> np.ndarray:
-        """What every agent observes, float32, shape (n_batch, n_agents, width)."""
+        """What every agent observes, as of the last `refresh`, float32, shape (n_batch, n_agents, width)."""
         observer = self.observer
-        out = np.empty((self.simulator.n_batch, self._n_agents, observer.width), dtype=np.float32)
+        out = np.empty((observer.n_batch, self._n_agents, observer.width), dtype=np.float32)
         observer.observe(out)
         return out
 

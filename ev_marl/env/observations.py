@@ -103,6 +103,8 @@ class Observer:
 
     Attributes
     ----------
+    n_batch : int
+        Rows of the last `fill`, 0 before the first.
     width : int
         Numbers in an agent's observation.
     space : gymnasium.spaces.Box
@@ -141,7 +143,7 @@ class Observer:
         # Asking a block what it can do takes a fifth of a reset's time: once is enough.
         self._looking_ahead = [block for block in blocks if isinstance(block, LookingAhead)]
         self._on_grid = [(block.name, block) for block in blocks if isinstance(block, OnGrid)]
-        self._n_batch = 0
+        self.n_batch = 0
 
     @classmethod
     def from_scenario(
@@ -259,14 +261,14 @@ class Observer:
 
     def fill(self, state: State) -> None:
         """Update all tables to the coming step."""
-        if self._n_batch != state.n_batch:
+        if self.n_batch != state.n_batch:
             self._allocate(state)
         for block, view in self._moving:
             block.fill(state, view)
 
     def observe(self, out: np.ndarray) -> None:
         """Write the observations of all agents, as of the last `fill`, to `out`, shape (n_batch, n_agents, width)."""
-        copy_rows(self._memory, self._plan, self._rows, self._n_batch, out.reshape(-1))
+        copy_rows(self._memory, self._plan, self._rows, self.n_batch, out.reshape(-1))
 
     def observe_state(self, out: np.ndarray) -> None:
         """Write every number once, as of the last `fill`, to `out`, float32, shape (n_batch, n_features)."""
@@ -280,7 +282,7 @@ class Observer:
 
     def _allocate(self, state: State) -> None:
         """Make the buffer for another number of rows, fill its constant parts, and compute the runs."""
-        n_batch = self._n_batch = state.n_batch
+        n_batch = self.n_batch = state.n_batch
         self._memory = np.zeros(n_batch * self.n_features, dtype=np.float32)
         self._moving = self._views(static=False)
         for block, view in self._views(static=True):
@@ -300,15 +302,15 @@ class Observer:
         views = []
         for table in self._tables:
             if table.block.static == static:
-                base = self._n_batch * table.first
-                shape = (self._n_batch, table.n_rows, len(table.features))
-                views.append((table.block, self._memory[base : base + self._n_batch * table.size].reshape(shape)))
+                base = self.n_batch * table.first
+                shape = (self.n_batch, table.n_rows, len(table.features))
+                views.append((table.block, self._memory[base : base + self.n_batch * table.size].reshape(shape)))
         return views
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy of a view is no view of the copied buffer: make the views again."""
         self.__dict__.update(state)
-        if self._n_batch:
+        if self.n_batch:
             self._moving = self._views(static=False)
 
     def _families(self) -> tuple[np.ndarray, int]:
@@ -334,7 +336,7 @@ class Observer:
         first, end = self.site.arrays.station_first_port[a : a + 2].tolist()
         for table in self._tables:
             width = len(table.features)
-            base = self._n_batch * table.first
+            base = self.n_batch * table.first
             if table.block.scope in scopes:
                 rows = {"site": [0], "station": [a], "group": self._chains[a], "port": range(first, end)}
                 for k, row in enumerate(rows[table.block.scope]):

@@ -30,17 +30,17 @@ class SiteArrays:
     group_end_port: np.ndarray  # int64 (G,)  group g has ports [first[g], end[g])
     group_depth: np.ndarray  # int64 (G,)  0 at the root
 
-    @property
+    @cached_property
     def n_ports(self) -> int:
         """P."""
         return len(self.port_charge_kw)
 
-    @property
+    @cached_property
     def n_stations(self) -> int:
         """A."""
         return len(self.station_group)
 
-    @property
+    @cached_property
     def n_groups(self) -> int:
         """G."""
         return len(self.group_parent)

@@ -179,9 +179,10 @@ def _grant(
     n_batch, n_ports = setpoint_kw.shape
     n_groups = lower_kw.shape[1]
     group_parent, port_group = above[:n_groups], above[n_groups:]
-    total_kw = np.empty(n_groups)
-    work = np.empty((3, n_groups))
-    interval = np.empty((2, n_ports))
+    memory = np.empty(4 * n_groups + 2 * n_ports)  # allocated once: that takes as long as ten ports
+    total_kw = memory[:n_groups]
+    work = memory[n_groups : 4 * n_groups].reshape((3, n_groups))
+    interval = memory[4 * n_groups :].reshape((2, n_ports))
     for b in range(n_batch):
         for p in range(n_ports):
             granted_kw[b, p] = setpoint_kw[b, p]
@@ -229,9 +230,10 @@ class Nearest:
 
     def grant(self, request: Request, out: np.ndarray) -> None:
         """Write the granted powers to `out`, float64, shape (n_batch, n_ports) [kW]."""
-        site = request.site
-        weight = _alike(site.n_ports) if self._weight is None else self._weight
-        if weight.shape[1] != site.n_ports:
+        site, weight = request.site, self._weight
+        if weight is None:
+            weight = _alike(site.n_ports)
+        elif weight.shape[1] != site.n_ports:
             raise SiteError(
                 f"coordinator 'nearest' has {weight.shape[1]} weights, but the site has {site.n_ports} ports"
             )
