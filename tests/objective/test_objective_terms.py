@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ev_marl.objective import TERMS, Costs, Objective, expression_of
+from ev_marl.objective.base import BuiltIn
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.objective import BUILT_IN
 from ev_marl.objective.overload import Overload
@@ -20,6 +22,7 @@ from ev_marl.objective.terminal import TerminalValue
 from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
+from ev_marl.scenario import load_scenario
 from ev_marl.scenario.schema import Objective as ObjectiveKeys
 from ev_marl.scenario.series import Series
 from ev_marl.simulation.coordinators import make_coordinator
@@ -191,3 +194,22 @@ def test_every_key_below_objective_is_read_by_one_term() -> None:
     shared = ["split", "extra"]  # how costs are split, and terms of one's own
     assert sorted([*declared, *shared]) == sorted(ObjectiveKeys.model_fields)
     assert {term.name for term in BUILT_IN} <= set(TERMS)
+
+
+class Noting:
+    """Notes which attributes of an object are read."""
+
+    def __init__(self, noted: object) -> None:
+        self.noted, self.read = noted, set[str]()
+
+    def __getattr__(self, name: str) -> object:
+        self.read.add(name)
+        return getattr(self.noted, name)
+
+
+@pytest.mark.parametrize("term", BUILT_IN, ids=lambda term: term.name)
+def test_a_term_reads_the_keys_that_it_declares(term: type[BuiltIn]) -> None:
+    scenario, keys = load_scenario("tiny"), Noting(ObjectiveKeys())
+    seen = SimpleNamespace(objective=keys, billed_at=scenario.billed_at, grid=None, n_steps=scenario.n_steps)
+    term.of(seen, [EnergyCost(), UnmetEnergy(0.4)])
+    assert keys.read >= set(term.keys)
