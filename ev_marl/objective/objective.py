@@ -58,7 +58,8 @@ def _sum_by_agent(costs: np.ndarray, first_port: np.ndarray, agent_costs: np.nda
 
 
 @kernel
-def _negative_sum(costs: np.ndarray, counts: np.ndarray, rewards: np.ndarray) -> None:
+def _negative_sum(costs: np.ndarray, counts: np.ndarray, rewards: np.ndarray) -> bool:
+    """Rewards of the agents; false if any is not finite."""
     total = rewards.reshape(-1)
     first = True
     for i in range(len(costs)):
@@ -74,6 +75,10 @@ def _negative_sum(costs: np.ndarray, counts: np.ndarray, rewards: np.ndarray) ->
                 total[j] -= term[j]
     if first:
         total[:] = 0.0
+    finite = True
+    for j in range(len(total)):
+        finite &= np.isfinite(total[j])
+    return finite
 
 
 class Costs:
@@ -180,6 +185,11 @@ class Objective:
             Minus the sum of the agent's costs, a new array [currency].
         costs : float64, shape (n_terms, n_batch, n_agents)
             Costs by term, those of `into` [currency].
+
+        Raises
+        ------
+        ObjectiveError
+            If a cost is not finite; the message names term, step, row and port.
         """
         if into is None:
             into = Costs(len(self.terms), len(flow.granted_kw), flow.site)
@@ -188,8 +198,18 @@ class Objective:
         if costs is not into.by_port:
             _sum_by_agent(into.by_port, flow.site.station_first_port, costs)
         rewards = np.empty(costs.shape[1:])
-        _negative_sum(costs, into.counts, rewards)
+        if not _negative_sum(costs, into.counts, rewards):
+            self._refuse(into.by_port, flow.step)
         return rewards, costs
+
+    def _refuse(self, costs: np.ndarray, step: int) -> None:
+        """Raise the error for costs with a sum that is not finite, shape (n_terms, n_batch, n_ports)."""
+        size = np.where(np.isnan(costs), np.inf, np.abs(costs))
+        term, row, port = np.unravel_index(int(np.argmax(size)), costs.shape)
+        raise ObjectiveError(
+            f"objective term '{self.names[term]}', step {step}: its cost is {costs[term, row, port]} at row {row}, "
+            f"port {port}; `cost` must write a finite number for each port"
+        )
 
     def _fill(self, flow: Flow, costs: Costs) -> None:
         """Compute what is due; what was due before and is not any more is cleared once."""

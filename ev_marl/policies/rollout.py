@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +29,7 @@ from ev_marl.simulation.battery import laxity_of_vehicles
 from ev_marl.simulation.days import vehicles_at
 from ev_marl.simulation.flow import Flow
 from ev_marl.simulation.simulator import Simulator
-from ev_marl.support.errors import ObjectiveError, PolicyError
+from ev_marl.support.errors import PolicyError
 from ev_marl.world.track import Track
 from ev_marl.world.world import World
 
@@ -131,15 +130,6 @@ def _check(setpoint_kw: np.ndarray, simulator: Simulator, policy: Policy | Obser
         )
 
 
-def _not_finite(objective: Objective, costs: np.ndarray, step: int) -> ObjectiveError:
-    """The error for the first term whose cost is not finite."""
-    term = int(np.argwhere(~np.isfinite(costs))[0, 0])
-    return ObjectiveError(
-        f"objective term '{objective.names[term]}', step {step}: its cost is {costs[term].sum()}; `cost` must write a "
-        "finite number for each port"
-    )
-
-
 def _outlook(simulator: Simulator, policy: Policy | ObservingPolicy, world: World | None) -> ComposedOutlook:
     """The outlook of the scenario, with the keys that the policy sets itself."""
     own = policy.outlook if isinstance(policy, ForeseeingPolicy) else None
@@ -230,7 +220,7 @@ def rollout(
     PolicyError
         If the policy's setpoints have the wrong shape or are not finite; the message names policy, step and port.
     ObjectiveError
-        If a cost is not finite; the message names term and step.
+        If a cost is not finite, see `Objective.evaluate`.
     """
     simulator.load(tracks)
     simulator.reset(np.arange(len(tracks)))
@@ -267,8 +257,6 @@ def rollout(
         step_seconds += time.perf_counter() - decided
         returns += rewards
         totals += costs.sum(axis=2)
-        if not math.isfinite(totals.sum()):
-            raise _not_finite(objective, costs, flow.step)
         if watch is not None:
             watch(flow, rewards, costs)
     return Rollout(

@@ -13,8 +13,12 @@ import numpy as np
 import pytest
 
 import ev_marl
+from ev_marl.env.aec import env as aec_env
 from ev_marl.env.setup import Setting
-from ev_marl.support.errors import ArgumentError, TrackError
+from ev_marl.scenario import load_scenario
+from ev_marl.scenario.loader import scenario_from_dict
+from ev_marl.simulation.flow import Flow
+from ev_marl.support.errors import ArgumentError, ObjectiveError, TrackError
 
 SCENARIOS = ["tiny", "workplace", "residential-v2g"]
 
@@ -129,6 +133,41 @@ FINGERPRINT = (
     "            h.update(a.encode() + observations[a].tobytes() + repr((rewards[a], infos[a])).encode())\n"
     "print(h.hexdigest())\n"
 )
+
+
+class Riddle:
+    """A term of the user's own whose cost is not always a number."""
+
+    name = "riddle"
+
+    def cost(self, flow: Flow, out: np.ndarray) -> None:
+        out[:, 1] = np.nan if flow.step == 3 else 1.0
+
+    def expression(self, day: object) -> None:
+        return None
+
+
+@pytest.mark.parametrize("face", ["parallel", "aec", "central", "batched"])
+def test_a_cost_that_is_no_number_is_refused_by_every_face(face: str) -> None:
+    plain = load_scenario("tiny").model_dump(exclude_unset=True)
+    scenario = scenario_from_dict(plain | {"objective": {"extra": {f"{__name__}:Riddle": {}}}}, trust=True)
+
+    def step(env: Any) -> None:
+        if face == "parallel":
+            env.step({agent: env.action_space(agent).sample() for agent in env.agents})
+        elif face == "aec":
+            for agent in env.agents:
+                env.step(env.action_space(agent).sample())
+        else:
+            env.step(np.zeros((2, len(env.ports))) if face == "batched" else env.action_space.sample())
+
+    make: Any = {"parallel": ev_marl.parallel_env, "aec": aec_env, "central": ev_marl.central_env}.get(face)
+    env: Any = make(scenario) if make else ev_marl.BatchedEnv(scenario, 2)
+    env.reset(seed=0)
+    for _ in range(3):
+        step(env)
+    with pytest.raises(ObjectiveError, match="'riddle', step 3: its cost is nan at row 0, port 1"):
+        step(env)
 
 
 def test_the_same_seed_gives_the_same_numbers_in_every_process() -> None:
