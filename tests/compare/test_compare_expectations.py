@@ -11,10 +11,11 @@ from ev_marl.compare import compare
 from ev_marl.compare.report import report_markdown
 from ev_marl.compare.table import notes, prices_table
 from ev_marl.env.setup import Setting
-from ev_marl.planning.outlook.mismatch import mismatches
+from ev_marl.planning.outlook.mismatch import DAYS, SEED, mismatches
 from ev_marl.scenario import load_scenario, scenario_value
 from ev_marl.world.seeds import day_seeds
 from ev_marl.world.track import Track
+from ev_marl.world.world import World
 
 
 def sparser(track: Track) -> Track:
@@ -52,6 +53,15 @@ def test_what_differs_is_told_with_numbers(folder: Path) -> None:
     assert float(told) == pytest.approx(here, abs=0.05)
     assert float(expectation.split()[0]) == pytest.approx(expected, rel=0.1)
     assert unit
+
+
+def test_a_single_drawn_day_with_vehicles_says_nothing_of_their_stays() -> None:
+    tiny = Setting.of("tiny")
+    sessions = tiny.scenario.sessions.model_copy(update={"per_port_per_day": 0.005})
+    world = World(tiny.scenario.model_copy(update={"sessions": sessions}))
+    drawn = [world.sample(seed) for seed in day_seeds(SEED, DAYS, "train")]
+    assert sum(len(track.sessions) > 0 for track in drawn) == 1
+    assert not any("h of stay" in line for line in mismatches(world, [tiny.world.sample(1)]))
 
 
 def halved_stays(track: Track) -> Track:
