@@ -43,12 +43,15 @@ class Clock:
         Length of a step [h].
     n_steps : int
         Number of steps T.
+    first_step : int
+        Step of the episode that the first of these steps is, negative before the episode.
     """
 
     start: datetime
     timezone: str
     step_h: float
     n_steps: int
+    first_step: int = 0
 
     @cached_property
     def local_times(self) -> list[datetime]:
@@ -71,6 +74,11 @@ class Clock:
     def day_of_year(self) -> np.ndarray:
         """Local day of the year (1..366) of each step, int64, shape (n_steps,)."""
         return np.array([time.timetuple().tm_yday for time in self.local_times])
+
+    def before(self, n_steps: int) -> Clock:
+        """The last `n_steps` steps before these."""
+        start = self.start.astimezone(UTC) - timedelta(hours=n_steps * self.step_h)
+        return Clock(start, self.timezone, self.step_h, n_steps, self.first_step - n_steps)
 
     @property
     def horizon_h(self) -> float:

@@ -40,7 +40,7 @@ class Series:
         return cls((float(value),))
 
     def at(self, clock: Clock) -> np.ndarray:
-        """Values at every step of `clock`, float64, shape (n_steps,).
+        """Values at every step of `clock`, float64, shape (n_steps,); before an episode, a series by step repeats.
 
         Raises
         ------
@@ -52,6 +52,8 @@ class Series:
         values = np.asarray(self.values, dtype=np.float64)
         if self.kind == "by_hour":
             return values[clock.local_hour.astype(np.int64)]
+        if clock.first_step < 0:
+            return values[np.arange(clock.first_step, clock.first_step + clock.n_steps) % len(values)]
         if len(values) != clock.n_steps:
             raise SiteError(f"a series by step needs {clock.n_steps} values, one per step, and has {len(values)}")
         return values.copy()

@@ -24,6 +24,7 @@ from ev_marl.world.noise import ar1
 NOISE_TIME_H = 2.0  # after this time, deviations from a profile have decayed to 1/e; assumption
 LEAST_CLEARNESS = 0.1  # PV under the darkest sky over PV under a clear one; assumption
 CLEARNESS_SHAPE = (1.2, 1.0)  # of the beta distribution above that least value (mean clearness 0.59); assumption
+MEAN_CLEARNESS = LEAST_CLEARNESS + (1.0 - LEAST_CLEARNESS) * CLEARNESS_SHAPE[0] / sum(CLEARNESS_SHAPE)
 _SAMPLE_H = 1.0 / 12.0  # PV of a step is the mean of samples at most this far apart
 
 
@@ -79,6 +80,16 @@ class SiteLoads:
         days = np.array([time.toordinal() for time in clock.local_times], dtype=np.int64)
         clear = [(g, clear_sky_kw(pv, clock)) for g, pv in self._pvs]
         return LoadDay(fixed, profiles, clear, days - days[0])
+
+    def mean(self, day: LoadDay) -> np.ndarray:
+        """Base load of everything below each group without noise and at mean clearness, shape (T, G) [kW]."""
+        base = day.fixed_kw.copy()
+        for g, mean, _ in day.profiles:
+            base[:, g] += mean
+        for g, clear in day.clear_sky:
+            base[:, g] -= MEAN_CLEARNESS * clear
+        add_up_columns(base.T, self._parent)
+        return base
 
     def draw(
         self, day: LoadDay, step_h: float, load_rng: np.random.Generator, pv_rng: np.random.Generator

@@ -14,11 +14,13 @@ import numpy as np
 
 from ev_marl.scenario import schema
 from ev_marl.site.arrays import SiteArrays
-from ev_marl.site.charge_curve import energy_after, taper_time_h
+from ev_marl.site.charge_curve import charging_gain, energy_after, taper_time_h
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import SiteError
 from ev_marl.world.session_table import session_table
 from ev_marl.world.sessions import LEAST_SOC_ON_ARRIVAL
+
+ROUNDING_KWH = 1e-9  # a wish that lacks so little is met
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,72 @@ def _assign_ports(
                 n_free[k] -= 1
 
 
+@kernel
+def _charge_within(
+    room_kw: np.ndarray,
+    group_parent: np.ndarray,
+    step_h: float,
+    arrival_step: np.ndarray,
+    departure_step: np.ndarray,
+    group: np.ndarray,
+    efficiency: np.ndarray,
+    rate_kw: np.ndarray,
+    capacity_kwh: np.ndarray,
+    tau_h: np.ndarray,
+    wish_kwh: np.ndarray,
+    energy_kwh: np.ndarray,
+) -> np.ndarray:
+    """Charge vehicles at full power up to their wish in the K steps before the episode, within the room of all groups.
+
+    A group that lacks room gives all vehicles below it the same share of the power that they would have drawn.
+
+    Parameters
+    ----------
+    room_kw : float64, shape (K, n_groups)
+        Most that vehicles below each group may draw; steps are counted back from the episode, −1 is the last [kW].
+    energy_kwh : float64, shape (n,)
+        On arrival, or at the first of the K steps for a vehicle that came before it; written: at the end of the last.
+
+    Other vehicle columns are of shape (n,), in order of arrival.
+
+    Returns
+    -------
+    bool, shape (n,)
+        Whether a vehicle got less than full power in some step.
+    """
+    n_steps, n_groups = room_kw.shape
+    curtailed = np.zeros(len(energy_kwh), dtype=np.bool_)
+    gain_kwh = np.empty(len(energy_kwh))
+    charging = np.empty(len(energy_kwh), dtype=np.int64)
+    total_kw, share = np.empty(n_groups), np.empty(n_groups)
+    n_come, n_charging = 0, 0
+    for step in range(-n_steps, 0):
+        while n_come < len(arrival_step) and arrival_step[n_come] <= step:
+            charging[n_charging] = n_come
+            n_charging += 1
+            n_come += 1
+        total_kw[:] = 0.0
+        n_before, n_charging = n_charging, 0
+        for i in charging[:n_before]:
+            missing_kwh = wish_kwh[i] - energy_kwh[i]
+            if departure_step[i] > step and missing_kwh > 0.0:
+                charging[n_charging] = i
+                n_charging += 1
+                gain = charging_gain(energy_kwh[i], step_h, rate_kw[i], capacity_kwh[i], tau_h[i])
+                gain_kwh[i] = min(gain, missing_kwh)
+                total_kw[group[i]] += gain_kwh[i] / (efficiency[i] * step_h)
+        for g in range(n_groups - 1, -1, -1):
+            share[g] = min(1.0, room_kw[step, g] / total_kw[g]) if total_kw[g] > 0.0 else 1.0
+            if g > 0:
+                total_kw[group_parent[g]] += share[g] * total_kw[g]
+        for g in range(1, n_groups):
+            share[g] *= share[group_parent[g]]
+        for i in charging[:n_charging]:
+            energy_kwh[i] += share[group[i]] * gain_kwh[i]
+            curtailed[i] |= share[group[i]] < 1.0
+    return curtailed
+
+
 def park(
     fleet: Fleet,
     visitors: Visitors,
@@ -190,14 +258,16 @@ def park(
     n_steps: int,
     rng: np.random.Generator,
     preferred: np.ndarray | None = None,
+    room_kw: np.ndarray | None = None,
 ) -> tuple[np.ndarray, int]:
     """Sessions of one episode, and how many vehicles it turned away.
 
     Arrival and departure are rounded to the nearest step; every stay lasts one step at least. A vehicle that came
     before the episode is there from step 0. Until then it charged at full power of its port and of its own, taper
-    included, and stopped at its wish; what is missing remains its wish. V2G takes it to the reserve, or to what it
-    really arrived with if that was less. Its `ahead_kwh` is what it holds beyond an even service since it came;
-    an even service rises to the wish, or to what full power gives if that is less.
+    included, and stopped at its wish; what is missing remains its wish. Where the vehicles together would have drawn
+    more than `room_kw`, they shared it. V2G takes a vehicle to the reserve, or to what it really arrived with if that
+    was less. Its `ahead_kwh` is what it holds beyond an even service since it came; an even service rises to the wish,
+    or to what full power gives if that is less.
 
     Parameters
     ----------
@@ -215,6 +285,9 @@ def park(
         Chooses among free ports.
     preferred : int64, shape (n,), optional
         Port that each vehicle takes if it is free, −1: any.
+    room_kw : float64, shape (K, n_groups), optional
+        Most that vehicles below each group may draw in the last K steps before the episode; left out, and before these
+        steps, there is no limit [kW].
     """
     n = len(arrival_h)
     arrival = np.rint(arrival_h / step_h).astype(np.int64)
@@ -225,33 +298,44 @@ def park(
     _assign_ports(arrival, departure, takes_dc, wish, rng.random(n), site.port_is_dc, port)
     turned_away = int(np.count_nonzero((port < 0) & (arrival >= 0) & (arrival < n_steps)))
 
-    kept = np.flatnonzero((port >= 0) & (departure > 0) & (arrival < n_steps))
-    kept = kept[np.lexsort((port[kept], np.maximum(arrival[kept], 0)))]
-    port, arrival, departure, model = port[kept], arrival[kept], departure[kept], visitors.model[kept]
+    n_before = 0 if room_kw is None else len(room_kw)
+    parked = np.flatnonzero((port >= 0) & (departure > -n_before) & (arrival < n_steps))
+    port, arrival, departure, model = port[parked], arrival[parked], departure[parked], visitors.model[parked]
     capacity = fleet.capacity_kwh[model]
     vehicle_kw = np.where(site.port_is_dc[port], fleet.dc_kw[model], fleet.ac_kw[model])
     efficiency = site.charge_efficiency[port]
-    on_arrival = visitors.energy_kwh[kept]
-    wish = np.minimum(on_arrival + visitors.wanted_kwh[kept], capacity)
+    on_arrival = visitors.energy_kwh[parked]
+    wish = np.minimum(on_arrival + visitors.wanted_kwh[parked], capacity)
     rate_kw = efficiency * np.minimum(site.port_charge_kw[port], vehicle_kw)
     tau_h = taper_time_h(fleet.taper_start[model], capacity, efficiency, vehicle_kw)
+
+    def after(steps: np.ndarray) -> np.ndarray:
+        return energy_after(on_arrival, steps * step_h, rate_kw, capacity, tau_h)
+
     waited, stay = np.maximum(0, -arrival), departure - arrival
-    charged, most = (energy_after(on_arrival, steps * step_h, rate_kw, capacity, tau_h) for steps in (waited, stay))
-    energy = np.minimum(charged, wish)
+    energy = np.minimum(after(waited), wish)
+    behind = np.zeros(len(parked), dtype=np.bool_)  # less was charged than at full power
+    if room_kw is not None:
+        held = np.minimum(after(np.maximum(0, -arrival - n_before)), wish)
+        vehicles = arrival, departure, site.port_group[port], efficiency, rate_kw, capacity, tau_h, wish
+        behind = _charge_within(room_kw, site.group_parent, step_h, *vehicles, held) & (held < wish - ROUNDING_KWH)
+        energy = np.where(behind, held, energy)
+    even = on_arrival + (np.minimum(wish, after(stay)) - on_arrival) * waited / stay
     reserve = fleet.reserve * capacity
-    even = on_arrival + (np.minimum(wish, most) - on_arrival) * waited / stay
-    sessions = session_table(
-        port=port,
-        arrival_step=np.maximum(arrival, 0),
-        departure_step=departure,
-        energy_kwh=energy,
-        wanted_kwh=wish - energy,
-        capacity_kwh=capacity,
-        charge_kw=vehicle_kw,
-        discharge_kw=np.where(visitors.is_v2g[kept], vehicle_kw, 0.0),
-        taper_start=fleet.taper_start[model],
-        reserve_kwh=np.where(arrival < 0, np.minimum(on_arrival, reserve), reserve),
-        ahead_kwh=np.maximum(0.0, energy - even),  # full power is never behind; but for rounding
-        vehicle=np.array(fleet.names)[model],
-    )
-    return sessions, turned_away
+    columns = {
+        "port": port,
+        "arrival_step": np.maximum(arrival, 0),
+        "departure_step": departure,
+        "energy_kwh": energy,
+        "wanted_kwh": wish - energy,
+        "capacity_kwh": capacity,
+        "charge_kw": vehicle_kw,
+        "discharge_kw": np.where(visitors.is_v2g[parked], vehicle_kw, 0.0),
+        "taper_start": fleet.taper_start[model],
+        "reserve_kwh": np.where(arrival < 0, np.minimum(on_arrival, reserve), reserve),
+        "ahead_kwh": np.where(behind, energy - even, np.maximum(0.0, energy - even)),  # behind by rounding alone: 0
+        "vehicle": np.array(fleet.names)[model],
+    }
+    kept = np.flatnonzero(departure > 0)
+    kept = kept[np.lexsort((port[kept], columns["arrival_step"][kept]))]
+    return session_table(**{name: column[kept] for name, column in columns.items()}), turned_away

@@ -40,9 +40,9 @@ FIELDS = {
     "reserve_kwh": Field("f8", "V2G never takes the battery below this [kWh]", "0 or more", 0.0),
     "ahead_kwh": Field(
         "f8",
-        "of energy_kwh, what is beyond an even service since the vehicle came, where that was before the start [kWh]",
-        "0 or more",
-        0.0,
+        "energy_kwh less what an even service since the vehicle came would have given, where that was before the start "
+        "[kWh]",
+        default=0.0,
     ),
     "vehicle": Field(f"U{LONGEST_NAME}", "name of the vehicle model", default="vehicle"),
 }

@@ -176,11 +176,11 @@ def _session_values(track: Track) -> list[str]:
             lambda k: f"reserve_kwh {reserve[k]:g} is above capacity_kwh {capacity[k]:g}",
         ),
         (
-            ahead > energy + _ROUNDING_KWH,
-            lambda k: f"ahead_kwh {ahead[k]:g} is above energy_kwh {energy[k]:g}, of which it is a part",
+            ~((energy - ahead >= -_ROUNDING_KWH) & (energy - ahead <= capacity + _ROUNDING_KWH)) & np.isfinite(energy),
+            lambda k: f"ahead_kwh is {ahead[k]:g}: energy_kwh less that, an even service, must be 0 to capacity_kwh",
         ),
         (
-            (ahead > 0.0) & (arrival > 0),
+            (ahead != 0.0) & (arrival > 0),
             lambda k: f"ahead_kwh is {ahead[k]:g}; it must be 0, since the vehicle comes at step {arrival[k]} only",
         ),
     ]

@@ -6,6 +6,7 @@ the same day (clock, limits, mean loads) is kept.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from ev_marl.scenario.clock import Clock
 from ev_marl.scenario.problems import ScenarioError
 from ev_marl.scenario.schema import Scenario
-from ev_marl.scenario.sizes import too_many_vehicles
+from ev_marl.scenario.sizes import MOST_CELLS, MOST_STEPS, too_many_vehicles
 from ev_marl.site.site import Site
 from ev_marl.site.vehicles import vehicle_mix
 from ev_marl.support.errors import DataError, TrackError
@@ -33,6 +34,7 @@ from ev_marl.world.track import Track
 if TYPE_CHECKING:
     from ev_marl.world.grid_loads import GridLoads, GridMean
 
+LIMITED_H = 24.0  # in so many hours before the start, charging is within the limits; assumption
 KNOWN_DAYS = 400  # days that are kept, so that they can be drawn again quickly
 
 
@@ -47,6 +49,7 @@ class _Day:
     export_limit_kw: np.ndarray  # float64 (T, G)
     loads: LoadDay
     grid: GridMean | None
+    room_before_kw: np.ndarray | None  # float64 (K, G)  most that vehicles could draw before the start; None: any power
 
 
 class World:
@@ -124,6 +127,7 @@ class World:
             scenario.step,
             scenario.n_steps,
             stream(seed, "ports"),
+            room_kw=known.room_before_kw,
         )
         source = {"scenario": scenario.name, "seed": str(seed)}
         return self._track(known, seed, sessions, turned_away, source)
@@ -194,8 +198,20 @@ class World:
                 export_limit_kw,
                 self._loads.on(clock, episode_hours),
                 None if self._grid is None else self._grid.on(clock, episode_hours),
+                self._room_before_kw(clock),
             )
         return self._known_days[day]
+
+    def _room_before_kw(self, clock: Clock) -> np.ndarray | None:
+        """What import limits less mean base load left to vehicles before a start, shape (K, G); None without limits."""
+        n_groups = len(self.site.groups)
+        before = clock.before(min(math.ceil(LIMITED_H / clock.step_h), MOST_STEPS, MOST_CELLS // n_groups))
+        limit_kw = self.site.limits(before)[0]
+        if np.isinf(limit_kw).all():
+            return None
+        hours = HourGrid.around(before.start, before.timezone, 0.0, before.horizon_h)
+        room: np.ndarray = np.maximum(0.0, limit_kw - self._loads.mean(self._loads.on(before, hours)))
+        return room
 
     def _grid_loads(self) -> GridLoads | None:
         """Other loads and generators on the network above the site, if it has one."""

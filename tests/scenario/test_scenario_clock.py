@@ -62,6 +62,14 @@ def test_constant_and_stepwise_series() -> None:
         Series((1.0, 2.0), "by_step").at(clock)
 
 
+def test_the_steps_before_an_episode() -> None:
+    """Four hours before midnight: by the clock, and by repeating values that are given by step."""
+    clock = Clock(local_midnight(2023, 5, 15), ZONE, 1.0, 3).before(4)
+    assert [time.hour for time in clock.local_times] == [20, 21, 22, 23]
+    assert Series(tuple(range(24)), "by_hour").at(clock).tolist() == [20.0, 21.0, 22.0, 23.0]
+    assert Series((1.0, 2.0, 3.0), "by_step").at(clock).tolist() == [3.0, 1.0, 2.0, 3.0]
+
+
 @pytest.mark.parametrize(("values", "kind"), [((1.0, 2.0), "constant"), ((1.0,) * 23, "by_hour")])
 def test_series_of_the_wrong_length(values: tuple[float, ...], kind: str) -> None:
     with pytest.raises(ValueError, match="value"):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from ev_marl.scenario import ScenarioError
 from ev_marl.scenario.schema import (
     Group,
+    LimitByHour,
     PriceConstant,
     Scenario,
     Sessions,
@@ -106,6 +107,34 @@ def test_a_vehicle_there_at_the_start_has_charged_at_full_power_since_it_came(sc
     assert track.sessions["reserve_kwh"][0] == pytest.approx(target - 40.0, abs=1e-12) == min(target - 40.0, 50.0)
 
 
+def test_a_vehicle_there_at_the_start_had_what_the_limits_left_to_it(scenario: Make) -> None:
+    """From 18 to 21, 3 kW less a base load of 1 kW: 3 h of 2 kW, then 3 h of 4 kW, at 90 %."""
+    sys.modules["tests_world_models"] = sys.modules[__name__]
+    limit = LimitByHour(by_hour=[3.0 if 18 <= hour < 21 else 20.0 for hour in range(24)])
+    site = Group(
+        name="grid", import_limit=limit, base_load=1.0, stations=[Stations(type="ac", power=11, efficiency=0.9)]
+    )
+    fleet = Vehicles(mix=[Vehicle(name="only", capacity=100, ac_power=4)])
+    made = scenario(sessions=Sessions(model="tests_world_models:OneBefore"), vehicles=fleet, site=site, step=0.5)
+    world = World(made)
+    (vehicle,) = world.sample(0).sessions
+    assert vehicle["wanted_kwh"] == pytest.approx(40.0 - 0.9 * 18.0)
+    # An even service of the 8 h * 4 kW * 0.9 that it can get would have given 6/8 of them by now: it is behind.
+    assert vehicle["ahead_kwh"] == pytest.approx(0.9 * (18.0 - 24.0))
+    world.sample(0).validate(world.site)
+
+
+def test_vehicles_there_at_the_start_have_shared_what_a_group_had(scenario: Make) -> None:
+    """Two of 4 kW below a lot with 6 kW, a third below the site with 9 kW: (3, 3, 3) kW, 6 h long, at 90 %."""
+    sys.modules["tests_world_models"] = sys.modules[__name__]
+    lot = Group(name="lot", import_limit=6.0, stations=[Stations(type="ac", count=2, power=11, efficiency=0.9)])
+    other = Stations(type="dc", supply="dc", power=3, efficiency=0.9)
+    site = Group(name="grid", import_limit=9.0, groups=[lot], stations=[other])
+    fleet = Vehicles(mix=[Vehicle(name="only", capacity=100, ac_power=4, dc_power=50)])
+    made = scenario(sessions=Sessions(model="tests_world_models:ThreeBefore"), vehicles=fleet, site=site, step=0.5)
+    assert World(made).sample(0).sessions["wanted_kwh"] == pytest.approx(40.0 - 6.0 * 3.0 * 0.9)
+
+
 def test_a_vehicle_there_at_the_start_stopped_at_its_wish(scenario: Make) -> None:
     sys.modules["tests_world_models"] = sys.modules[__name__]
     sessions = Sessions(model="tests_world_models:OneBefore", energy_scale=0.5)
@@ -125,6 +154,15 @@ class OneBefore:
         self, hours: HourGrid, n_ports: int, arrivals: np.random.Generator, stays: np.random.Generator
     ) -> Arrivals:
         return Arrivals(np.array([-6.0]), np.array([8.0]), np.array([40.0]))
+
+
+class ThreeBefore(OneBefore):
+    """Three like it."""
+
+    def draw(
+        self, hours: HourGrid, n_ports: int, arrivals: np.random.Generator, stays: np.random.Generator
+    ) -> Arrivals:
+        return Arrivals(np.full(3, -6.0), np.full(3, 8.0), np.full(3, 40.0))
 
 
 class Crowd(OneBefore):

@@ -36,18 +36,36 @@ def uncontrolled_load_kw(setting: Setting, tracks: list[Track]) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("name", "n_days"),
-    [("residential-v2g", 100), ("workplace", 150), ("depot-100", 40)],
+    ("name", "n_days", "per_port_per_day", "start_hour"),
+    [
+        ("residential-v2g", 100, None, None),
+        ("workplace", 150, None, None),
+        ("depot-100", 40, None, None),
+        # Limits bind before the start: at full power since arrival, the first two hours would be 5 and 7 % too low,
+        ("workplace", 100, None, 10.0),
+        # 14 and 23 % too low,
+        ("workplace", 100, 3.0, 9.0),
+        # or the load before noon 25 % too low.
+        ("depot-100", 40, None, 20.0),
+    ],
 )
 def test_the_first_day_of_an_episode_draws_what_its_third_would(
-    name: str, n_days: int, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    n_days: int,
+    per_port_per_day: float | None,
+    start_hour: float | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Hour by hour within 5 %: one-day episodes against the third days of three-day ones with the very same vehicles.
 
     The long episodes begin two days earlier. The short ones are warmed up two days longer, so that both draw the same
     vehicles from the same seed, and all that differs is what the vehicles there at the start hold.
     """
-    scenario = load_scenario(name).model_copy(update={"grid": None})
+    scenario = load_scenario(name)
+    changes = {"start_hour": start_hour} if start_hour is not None else {}
+    if per_port_per_day is not None:
+        changes["sessions"] = scenario.sessions.model_copy(update={"per_port_per_day": per_port_per_day})
+    scenario = scenario.model_copy(update=changes)
     setting = Setting.of(scenario)
     one_day = World(scenario, setting.site)
     three_days = World(scenario.model_copy(update={"horizon": (DAYS_BEFORE + 1) * scenario.horizon}), setting.site)
