@@ -246,7 +246,7 @@ def load_policy(folder: str | Path) -> LearnedPolicy:
     """
     path = Path(folder)
     if not is_file(path / DESCRIPTION) or not is_file(path / WEIGHTS):
-        raise OptionError(f"{path} is no learned policy: it has no {DESCRIPTION} with {WEIGHTS} beside it")
+        raise OptionError(f"{path} is not a learned policy: it has no {DESCRIPTION} with {WEIGHTS} beside it")
     try:
         description = PolicyFile.model_validate_json(read_bytes(path / DESCRIPTION, MOST_BYTES))
         TypeAdapter(list[Block]).validate_python(description.observation)

@@ -225,7 +225,7 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         content = parse_json(read_text(path, MOST_BYTES))
         if not isinstance(content, dict):
-            raise FileError("this is no JSON object")
+            raise FileError("this is not a JSON object")
     except FileError as error:
         raise RunError(f"{path}: {error}; delete it and run the same command again") from error
     return content

@@ -104,7 +104,7 @@ def _extra_problems(document: Document) -> Iterator[Problem]:
     extra = document.value(("objective", "extra"), None)
     for name in extra if isinstance(extra, dict) else ():
         if name in Objective.model_fields:
-            message = f"`{name}` is no term of your own; write it under `objective:` itself"
+            message = f"`{name}` is not a custom term; write it directly under `objective:`"
             yield document.problem(("objective", "extra", name), message)
 
 

@@ -79,7 +79,7 @@ class Quantity:
             match = _TEXT.match(value) if len(value) <= LONGEST_TEXT else None
             if match is None or match[2][:1] in (",", "."):
                 comma = "; decimals have a point" if _DECIMAL_COMMA.match(value) else ""
-                raise ValueError(f"found {shown(value)}, which is no quantity{comma}; expected {self._allowed()}")
+                raise ValueError(f"found {shown(value)}, which is not a quantity{comma}; expected {self._allowed()}")
             times, over = self._factor(match[2], value)
             return in_range(float(match[1]) * times / over, value, self.documented, self.most)
         return in_range(value, value, self.documented, self.most)

@@ -1,7 +1,7 @@
 """YAML text as plain data, with the line of every key: the one reading of scalars and documents.
 
 Only what the YAML tags of null, Booleans, numbers and text mean is understood; anything else is a problem with its
-line. How much a text may hold is bounded before it is built, aliases and merged keys counted as often as they stand.
+line. How much a text may hold is bounded before it is built, aliases and merged keys counted each time that they occur.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ev_marl.support.values import shown
 MOST_BYTES = 10_000_000
 """Largest YAML file."""
 MOST_VALUES = 500_000
-"""Most values in a file, aliases and merged keys counted as often as they stand."""
+"""Most values in a file, aliases and merged keys counted each time that they occur."""
 DEEPEST = 150
 """Most mappings and lists around each other: the deepest site, whose groups are a mapping and a list each, fits."""
 MOST_DIGITS = 18
@@ -126,7 +126,7 @@ def _too_deep(file: str, line: int) -> ScenarioError:
 
 
 def _too_much(file: str, line: int) -> ScenarioError:
-    message = f"there are more than {MOST_VALUES:,} values in this file, aliases counted as often as they stand"
+    message = f"there are more than {MOST_VALUES:,} values in this file, each alias counted each time that it occurs"
     return ScenarioError([Problem(file, line, "", message)])
 
 
@@ -196,11 +196,11 @@ class _Builder:
                 self._problem(key, path, "a key must be text; this one is a mapping or a list")
                 continue
             if key.tag != _TAG + "str":
-                self._problem(key, path, f"found the key {shown(key.value)}, which is no text; write it in quotes")
+                self._problem(key, path, f"found the key {shown(key.value)}, which is not text; write it in quotes")
                 continue
             name, below = self._scalar(key, path), (*path, key.value)
             if name in first:
-                message = f"this key stands here twice, first in line {first[name]}"
+                message = f"this key occurs twice, first in line {first[name]}"
                 self._problem(key, below, message)
             first.setdefault(name, self._at(key))
             self._note(key, below)

@@ -168,7 +168,7 @@ def read_arrays(path: Path, most: int = 2 * 10**9) -> dict[str, np.ndarray]:
     except FileError:
         raise
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
-        raise FileError(f"this is no file of arrays, or it is damaged: {error}") from error
+        raise FileError(f"this is not a file of arrays, or it is damaged: {error}") from error
     return arrays
 
 

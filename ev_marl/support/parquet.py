@@ -43,7 +43,7 @@ def read_table(path: Path, most_rows: int) -> tuple[pa.Table, dict[str, str]]:
     except FileError:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise FileError(f"this is no Parquet file, or it is damaged: {error}") from error
+        raise FileError(f"this is not a Parquet file, or it is damaged: {error}") from error
     return table, told
 
 

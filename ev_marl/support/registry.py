@@ -178,7 +178,7 @@ def own_class(what: str, name: str, *, trust: bool) -> type:
     searched = f" (searched: installed packages, then {here})"
     found = _loaded(what, lambda: getattr(importlib.import_module(module), attribute), searched)
     if not isinstance(found, type):
-        raise UnknownNameError(f"{what} is no class, but {shown(found)}")
+        raise UnknownNameError(f"{what} is not a class, but {shown(found)}")
     return found
 
 

@@ -47,7 +47,7 @@ def problems(track: Track, site: Site | None = None, currency: str | None = None
     if track.grid is not None:
         found += grid_day_problems(track.grid, track.n_steps, None if site is None else site.network)
     if track.sessions.ndim != 1 or track.sessions.dtype != SESSION:
-        found.append("sessions are no table of the dtype SESSION; make them with session_table(...)")
+        found.append("sessions are not a table of the dtype SESSION; make them with session_table(...)")
     else:
         with np.errstate(invalid="ignore"):  # comparisons with nan or inf are what is being looked for
             found += _session_values(track)

@@ -96,7 +96,7 @@ def test_a_file_imports_nothing_of_its_own(
     stored = json.loads(path.read_text())
     stored["_object"][key] = value
     path.write_text(json.dumps(stored).replace("\\\\u005f", "\\u005f"))
-    with pytest.raises(NetworkError, match=r"this is no pandapower network: it names the (module|file)"):
+    with pytest.raises(NetworkError, match=r"this is not a pandapower network: it names the (module|file)"):
         Network.of(Grid(network={"file": str(path)}), ["Bus R11"])
     assert not (tmp_path / "harmed").exists()
 
@@ -269,10 +269,10 @@ def test_unknown_networks(choice: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("net.json", "not json", "this is no pandapower network"),
-        ("net.json", "{}", "this is no pandapower network"),
-        ("net.json", "[1]", "this is no pandapower network"),
-        ("net.json", '{"bus": 3}', "this is no pandapower network"),
+        ("net.json", "not json", "this is not a pandapower network"),
+        ("net.json", "{}", "this is not a pandapower network"),
+        ("net.json", "[1]", "this is not a pandapower network"),
+        ("net.json", '{"bus": 3}', "this is not a pandapower network"),
         ("net.p", "", "pickle is not opened"),
         ("net.json", None, "there is no such file"),
     ],

@@ -77,7 +77,7 @@ class Writing(ZBusBackend):
     ("backend", "message"),
     [
         (cases.Shifted, "voltages differ by"),
-        (cases.Reused, "vm_pu is no new array"),
+        (cases.Reused, "vm_pu is not a new array"),
         (cases.Coupled, "depends on the order of the batch"),
         (cases.Deaf, r"taps \{1: 1\}: does not agree"),
         (Blind, "flags `converged` differ"),

@@ -55,7 +55,7 @@ def test_what_is_no_plan_is_refused(tmp_path):
         Plan.load(other)
     text = tmp_path / "text.parquet"
     text.write_text("hello")
-    with pytest.raises(PlanError, match="this is no Parquet file"):
+    with pytest.raises(PlanError, match="this is not a Parquet file"):
         Plan.load(text)
     some_plan().save(tmp_path / "plan.parquet")
     table = pq.read_table(tmp_path / "plan.parquet")

@@ -130,7 +130,7 @@ def test_a_policy_of_another_site_is_refused(tmp_path: Path) -> None:
     simulator = Simulator(setting.site.arrays, setting.coordinator, [track])
     with pytest.raises(OptionError, match=r"trained on 'tiny' with observations of \d+ numbers; this site gives \d+"):
         rollout(simulator, setting.objective, load_policy(tmp_path), [track], world=setting.world)
-    with pytest.raises(OptionError, match=r"no learned policy: it has no policy\.json"):
+    with pytest.raises(OptionError, match=r"not a learned policy: it has no policy\.json"):
         load_policy(tmp_path / "elsewhere")
     (tmp_path / "policy.json").write_text('{"format": 2}')
     with pytest.raises(OptionError, match=r"policy\.json: format"):

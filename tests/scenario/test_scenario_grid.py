@@ -275,7 +275,7 @@ OPENED = {
         "network: cigre_lv",
         "network: {file: empty.json}",
         "grid.network",
-        ["empty.json: this is no pandapower network"],
+        ["empty.json: this is not a pandapower network"],
     ),
     "bus of the site": (
         "bus: Bus R18",

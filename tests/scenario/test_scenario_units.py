@@ -45,9 +45,9 @@ BAD = [
     (units.Power, "-5 kW", "greater than or equal to 0"),
     (units.Power, "22 KW", "found '22 KW' with the unit 'KW'. Did you mean 'kW'? Allowed: kW, W, MW"),
     (units.Power, "22 kWh", "Allowed: kW, W, MW"),
-    (units.Power, "much", "found 'much', which is no quantity; expected a number [kW] or text such as '22 kW'"),
+    (units.Power, "much", "found 'much', which is not a quantity; expected a number [kW] or text such as '22 kW'"),
     (units.Power, "1,5 kW", "decimals have a point"),
-    (units.Power, "1.5.2 kW", "no quantity"),
+    (units.Power, "1.5.2 kW", "not a quantity"),
     (units.Power, True, "found true; expected a number [kW]"),
     (units.Power, None, "found nothing; expected a number [kW]"),
     (units.Power, [1], "found [1]"),
@@ -99,7 +99,7 @@ def test_a_number_as_text_is_the_number(value: float) -> None:
 @given(st.floats().filter(lambda value: not (value == 0.0 or LEAST <= abs(value) <= MOST)))
 def test_numbers_beyond_all_sense_are_told(value: float) -> None:
     for written in (value, f"{value!r}", f"{value!r} kW"):
-        with pytest.raises(ValueError, match=r"expected 0, or a magnitude|a finite number|no quantity"):
+        with pytest.raises(ValueError, match=r"expected 0, or a magnitude|a finite number|not a quantity"):
             units.power(written)
 
 

@@ -61,7 +61,7 @@ def test_arrays_that_are_none(tmp_path: Path, member: bytes) -> None:
     file = tmp_path / "arrays.npz"
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("a.npy", member)
-    with pytest.raises(FileError, match="no file of arrays, or it is damaged"):
+    with pytest.raises(FileError, match="not a file of arrays, or it is damaged"):
         read_arrays(file)
 
 

@@ -80,8 +80,8 @@ def test_own_code_is_imported_only_by_agreement() -> None:
         (":Class", "write custom code as module:Class"),
         ("module:", "write custom code as module:Class"),
         ("a:b:c", "write custom code as module:Class"),
-        ("sys:exit", "is no class"),
-        ("os:system", "is no class"),
+        ("sys:exit", "is not a class"),
+        ("os:system", "is not a class"),
     ],
 )
 def test_own_code_that_is_none(name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,7 +183,7 @@ def test_a_faulty_parquet_file_names_file_and_field(track: Track, tmp_path: Path
     with pytest.raises(TrackError, match="is not a track file"):
         Track.load(path)
     path.write_text("no parquet")
-    with pytest.raises(TrackError, match="this is no Parquet file"):
+    with pytest.raises(TrackError, match="this is not a Parquet file"):
         Track.load(path)
 
 
@@ -245,7 +245,7 @@ def test_a_table_of_sessions_needs_columns_of_one_length_and_of_their_kinds(trac
         session_table(**{**columns, "vehicle": ["n" * 65] * len(track.sessions)})
     with pytest.raises(TrackError, match=r"missing columns \['port'\], unknown columns \['prot'\]"):
         session_table(**{{"port": "prot"}.get(name, name): values for name, values in columns.items()})
-    with pytest.raises(TrackError, match="no table of the dtype SESSION"):
+    with pytest.raises(TrackError, match="not a table of the dtype SESSION"):
         track.replace(sessions=track.sessions["port"]).validate()
 
 

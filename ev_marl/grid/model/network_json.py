@@ -54,7 +54,7 @@ def read_network(path: Path) -> Any:
             raise ValueError("it has no buses")
         found = faults(net)
     except Exception as error:
-        raise NetworkError(f"{path}: this is no pandapower network: {error}") from error
+        raise NetworkError(f"{path}: this is not a pandapower network: {error}") from error
     if found:
         raise NetworkError(f"{path}: {shortened(found)}")
     return net

@@ -30,7 +30,7 @@ def faults(net: Any) -> list[str]:
     """
     kinds = _column_kinds()
     found = [f"table '{name}' is missing, or no table" for name in kinds if not _is_table(net.get(name))]
-    found += [f"'{name}' is no table" for name in net if name.startswith("res_") and not _is_table(net[name])]
+    found += [f"'{name}' is not a table" for name in net if name.startswith("res_") and not _is_table(net[name])]
     if found:
         return found
     for name, columns in kinds.items():

@@ -102,7 +102,7 @@ def _check_form(flow: PowerFlow, network: Network, n_states: int, what: str) -> 
         array = getattr(flow, field.name)
         shape = (n_states, widths[field.name]) if field.name in widths else (n_states,)
         kind = kinds.get(field.name, np.dtype(np.float64))
-        _require(isinstance(array, np.ndarray), f"{what}: {field.name} is no array")
+        _require(isinstance(array, np.ndarray), f"{what}: {field.name} is not an array")
         _require(array.shape == shape, f"{what}: {field.name} has shape {array.shape}, expected {shape}")
         _require(array.dtype == kind, f"{what}: {field.name} is {array.dtype}, expected {kind}")
     _check_flags(flow, what)
@@ -122,7 +122,7 @@ def _check_rows(backend: GridBackend, states: Injections, flow: PowerFlow, batch
     order = np.random.default_rng(0).permutation(states.n_batch)
     other = backend.solve(states.rows(order))
     for name, values in before.items():
-        _require(not np.shares_memory(getattr(other, name), getattr(flow, name)), f"{what}: {name} is no new array")
+        _require(not np.shares_memory(getattr(other, name), getattr(flow, name)), f"{what}: {name} is not a new array")
         _require(np.array_equal(getattr(flow, name), values, equal_nan=True), f"{what}: a later call changed {name}")
         _require_same(getattr(other, name), values[order], batch, f"{what}: {name} depends on the order of the batch")
     for row in range(0, states.n_batch, 5):
@@ -170,7 +170,7 @@ def _check_taps(
             taps = {k: int(row.tap_pos) + (1 if row.tap_pos < row.tap_max else -1)}
             break
     moved = backend.with_taps(taps)
-    _require(isinstance(moved, GridBackend), f"{what}: with_taps gave {moved!r}, which is no backend")
+    _require(isinstance(moved, GridBackend), f"{what}: with_taps gave {moved!r}, which is not a backend")
     agrees(moved, reference.with_taps(taps), few, f", taps {taps}")
     _require(moved.spec.buses == network.spec.buses, f"{what}: with_taps changed the spec's names")
     after = backend.solve(few)

@@ -175,7 +175,7 @@ def port_phases(site: Site, given: Mapping[str, str], connection: Connection = "
         if station not in site.agents:
             raise DataError(f"there is no station '{station}'.{did_you_mean(station, list(site.agents))}")
         if name not in (*PHASES, "abc"):
-            raise DataError(f"station '{station}': phase '{name}' is none of a, b, c, abc")
+            raise DataError(f"station '{station}': phase '{name}' is not one of a, b, c, abc")
     station_group = arrays.station_group[arrays.port_station]
     turn = np.zeros(arrays.n_groups, dtype=np.int64)
     phase = np.empty(arrays.n_ports, dtype=np.int64)

@@ -78,7 +78,7 @@ def test_unbalanced_puts_both_side_by_side(tmp_path: Path) -> None:
         assert expected in " ".join(result.stdout.split())
     phases = tmp_path / "phases.csv"
     phases.write_text("station,phase\nhome_0,x\n")
-    assert "none of a, b, c" in run("grid", "unbalanced", "street-lv", "--phases", phases).stderr
+    assert "not one of a, b, c" in run("grid", "unbalanced", "street-lv", "--phases", phases).stderr
     phases.write_text("station,phase\nhomme_0,a\n")
     assert "Did you mean 'home_0'" in run("grid", "unbalanced", "street-lv", "--phases", phases).stderr
 
