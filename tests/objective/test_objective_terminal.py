@@ -196,13 +196,16 @@ def test_the_optimum_takes_next_to_nothing_out_of_vehicles_that_stay(name: str) 
     assert taken < 0.02 * gain
 
 
-@pytest.mark.parametrize("name", ["residential-v2g", "workplace"])
-def test_two_episodes_of_a_day_cost_what_one_of_two_days_costs(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "n_pairs"), [("residential-v2g", 4), ("workplace", 4), ("depot-100", 10), ("highway", 4), ("tiny", 4)]
+)
+def test_two_episodes_of_a_day_cost_what_one_of_two_days_costs(name: str, n_pairs: int) -> None:
+    """Within 3 % over all pairs of days; a single pair of `depot-100` differs by up to 11 %."""
     longer = load_scenario(name).model_dump(exclude_unset=True) | {"horizon": 48.0}
     both, day = Setting.of(Scenario.model_validate(longer)), Setting.of(name)
     no_energy = np.zeros(day.site.arrays.n_ports)
     totals = {"optimum": np.zeros(2), "uncontrolled": np.zeros(2)}
-    for seed in range(4):
+    for seed in range(n_pairs):
         track = both.world.sample(seed)
         for who, total in totals.items():
 
