@@ -17,9 +17,20 @@ from ev_marl.world.track import Track
 from ev_marl.world.track_checks import grid_day_problems
 
 
+def of_step(by_day: np.ndarray, rows: np.ndarray | slice, step: int) -> np.ndarray:
+    """by_day[rows, step], two to three times as fast where the days of a step lie side by side; see `step_by_step`."""
+    of_days: np.ndarray = by_day[:, step]
+    return of_days[rows] if isinstance(rows, slice) else of_days.take(rows, axis=0)
+
+
+def step_by_step(by_day: np.ndarray) -> np.ndarray:
+    """The same array, shape (K, T, ...), with the days of a step side by side in memory."""
+    return np.ascontiguousarray(by_day.swapaxes(0, 1)).swapaxes(0, 1)
+
+
 @dataclass(frozen=True)
 class GridDays:
-    """K days of T steps on one network."""
+    """K days of T steps on one network; in memory, the days of a step lie side by side."""
 
     load_kw: np.ndarray  # float64 (K, T, L)  site loads included
     load_kvar: np.ndarray  # float64 (K, T, L)
@@ -50,13 +61,13 @@ class GridDays:
         flow = backend.solve(idle)
 
         def by_day(values: np.ndarray) -> np.ndarray:
-            return values.reshape(n_days, n_steps, *values.shape[1:])
+            return step_by_step(values.reshape(n_days, n_steps, *values.shape[1:]))
 
         return cls(
-            load_kw,
-            load_kvar,
-            generator_kw,
-            generator_kvar,
+            step_by_step(load_kw),
+            step_by_step(load_kvar),
+            step_by_step(generator_kw),
+            step_by_step(generator_kvar),
             by_day(flow.vm_pu),
             by_day(flow.line_percent),
             by_day(flow.transformer_percent),
@@ -68,10 +79,10 @@ class GridDays:
     ) -> Injections:
         """State of a step with some charging; `rows` picks the day of each batch row."""
         return Injections(
-            self.load_kw[rows, step],
-            self.load_kvar[rows, step],
-            self.generator_kw[rows, step],
-            self.generator_kvar[rows, step],
+            of_step(self.load_kw, rows, step),
+            of_step(self.load_kvar, rows, step),
+            of_step(self.generator_kw, rows, step),
+            of_step(self.generator_kvar, rows, step),
             charger_kw,
             charger_kvar,
         )

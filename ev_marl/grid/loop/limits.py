@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ev_marl.grid.loop.days import of_step
 from ev_marl.grid.model.spec import NetworkSpec
 from ev_marl.grid.solvers.base import PowerFlow
 from ev_marl.scenario.schema.grid import GridLimits
@@ -47,6 +48,11 @@ class Bounds:
         return Bounds(
             self.lowest_pu[which], self.highest_pu[which], self.line_percent[which], self.transformer_percent[which]
         )
+
+    def of_step(self, rows: np.ndarray | slice, step: int) -> Bounds:
+        """Those of a step, where these are of days, (K, T, ...)."""
+        by_day = (self.lowest_pu, self.highest_pu, self.line_percent, self.transformer_percent)
+        return Bounds(*(of_step(values, rows, step) for values in by_day))
 
     def stacked_excess(self, flow: PowerFlow) -> np.ndarray:
         """How far each quantity is beyond its limit in units of its tolerance, shape (B, 2N + M + K).

@@ -292,7 +292,7 @@ class GridLoop:
             idle = self.taps.solve(now.tap, self.days.injections(now.rows, now.step, none, none))
             return Bounds.widened(self.limits, idle.vm_pu, idle.line_percent, idle.transformer_percent)
         if self._widened[now.step]:
-            return self._tables.rows((now.rows, now.step))
+            return self._tables.of_step(now.rows, now.step)
         if n_batch not in self._plain:
             self._plain[n_batch] = Bounds.plain(self.limits, n_batch, self.spec)
         return self._plain[n_batch]
