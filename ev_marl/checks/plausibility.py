@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ev_marl.checks.sampled import SampledDays
+from ev_marl.checks.sampled import FIRST_H, SampledDays
 from ev_marl.env.setup import Setting
 from ev_marl.planning.programme.check import check_expressions
 from ev_marl.scenario import Problem, Scenario
@@ -24,6 +24,7 @@ from ev_marl.support.errors import ObjectiveError
 MANY_AT_THE_START = 1 / 3  # of the ports
 SMALL_PU = 0.001  # a voltage that nobody would notice [p.u.]
 FAR_ABOVE = 100.0  # a price so much higher leaves no room for another
+WRONG_START = 0.05  # of the energy of the first hours
 FEWER_ELSEWHERE = 1 / 2  # of those at the start: another start hour is worth naming
 
 
@@ -110,7 +111,7 @@ def check_stations(days: SampledDays) -> Iterator[Finding]:
 
 
 def check_start(days: SampledDays) -> Iterator[Finding]:
-    """Many vehicles at the start of an episode, if another start hour has few."""
+    """Many vehicles at the start of an episode, if another start hour has few; a network that would limit them."""
     start, n_ports = days.start, days.setting.site.arrays.n_ports
     if start.vehicles > MANY_AT_THE_START * n_ports and start.fewest < FEWER_ELSEWHERE * start.vehicles:
         yield Finding(
@@ -119,6 +120,16 @@ def check_start(days: SampledDays) -> Iterator[Finding]:
             f"{start}. There are {n_ports} ports. Charging before the start is assumed, not simulated; "
             f"with `start_hour: {int(start.fewest_at[:2])} h` less is assumed",
             {"vehicles": start.vehicles, "ports": n_ports, "fewest": start.fewest},
+        )
+    too_much_kwh, first_kwh = days.network_before_start
+    if too_much_kwh > WRONG_START * first_kwh:
+        yield Finding(
+            "start",
+            ("start_hour",),
+            "the network limits uncontrolled charging in the hours before the start, which is not simulated: vehicles "
+            f"there at {start.local_time} have {too_much_kwh:.0f} kWh more than they would, and all draw "
+            f"{first_kwh:.0f} kWh in the first {FIRST_H:g} h. Fewest vehicles are there at {start.fewest_at}",
+            {"too_much_kwh": too_much_kwh, "first_kwh": first_kwh},
         )
 
 

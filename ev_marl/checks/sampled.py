@@ -5,6 +5,7 @@ A setting comes in; a `SampledDays` goes out: tracks, present vehicles by hour, 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +23,11 @@ from ev_marl.simulation.simulator import Simulator
 from ev_marl.world.track import Track
 
 N_DAYS = 20
+N_DAYS_ON_NETWORK = 4  # days of which power flows are solved
+FIRST_H = 3.0  # the first hours of an episode [h]
+
+
+_ANY_OBJECTIVE = Objective([UnmetEnergy(1.0)])  # uncontrolled charging does not use it
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,40 @@ class SampledDays:
         return Start(len(self.tracks), f"{first:%H:%M}", vehicles, fewest, f"{hour:02d}:00")
 
     @cached_property
+    def network_before_start(self) -> tuple[float, float]:
+        """Energy that vehicles there at the start have too much, as the network did not limit them; means over days.
+
+        It is taken from the end of the days, at the same clock time, with uncontrolled charging.
+
+        Returns
+        -------
+        too_much_kwh, first_kwh : float
+            That energy, and what all vehicles draw in the first hours of an episode [kWh]; both 0 where there is no
+            network, and for days of other than 24 hours.
+        """
+        setting, tracks = self.setting, self.tracks[:N_DAYS_ON_NETWORK]
+        n_steps, step_h = tracks[0].n_steps, tracks[0].step_h
+        if setting.grid is None or not math.isclose(n_steps * step_h, 24.0):
+            return 0.0, 0.0
+
+        def play(simulator: Simulator) -> tuple[np.ndarray, float]:
+            """What batteries hold at the end, (K, P), and what vehicles draw in the first hours [kWh]."""
+            drawn_kwh, held_kwh = np.zeros(n_steps), np.zeros((len(tracks), len(tracks[0].ports)))
+
+            def watch(flow: Flow, rewards: np.ndarray, costs: np.ndarray) -> None:
+                drawn_kwh[flow.step] = flow.granted_kw.sum() * step_h / len(tracks)
+                held_kwh[:] = flow.energy_kwh
+
+            rollout(simulator, _ANY_OBJECTIVE, Uncontrolled(), tracks, watch=watch)
+            return held_kwh, float(drawn_kwh[: round(FIRST_H / step_h)].sum())
+
+        alone_kwh, _ = play(Simulator(setting.site.arrays, setting.coordinator, tracks))
+        held_kwh, first_kwh = play(setting.simulator(tracks))
+        stays = [track.sessions["port"][track.sessions["departure_step"] > n_steps] for track in tracks]
+        more_kwh = [(alone_kwh - held_kwh)[k, ports].sum() for k, ports in enumerate(stays)]
+        return float(np.mean(more_kwh)), first_kwh
+
+    @cached_property
     def uncontrolled_kw(self) -> np.ndarray:
         """Load of each group with uncontrolled charging and no limits, base load included, shape (K, T, G) [kW]."""
         loads: list[np.ndarray] = []
@@ -80,8 +120,7 @@ class SampledDays:
             loads.append(flow.group_kw + flow.base_load_kw)
 
         simulator = Simulator(self.setting.site.arrays, NoCoordinator(), self.tracks)
-        any_objective = Objective([UnmetEnergy(1.0)])  # uncontrolled charging does not use it
-        rollout(simulator, any_objective, Uncontrolled(), self.tracks, watch=watch)
+        rollout(simulator, _ANY_OBJECTIVE, Uncontrolled(), self.tracks, watch=watch)
         return np.stack(loads, axis=1)
 
     @cached_property

@@ -102,6 +102,19 @@ def test_many_vehicles_at_the_start() -> None:
     assert "`start_hour: 1" in found.message  # in the early afternoon
 
 
+@pytest.mark.skipif("street-lv" not in playable_scenarios(), reason="needs the extra `grid`")
+def test_a_network_that_limits_charging_before_the_start() -> None:
+    """At 22:00 the street is at its limits, at noon it is not."""
+    street = load_scenario("street-lv")
+    found = [
+        finding for finding in findings(street.model_copy(update={"start_hour": 22.0})) if "network" in finding.message
+    ]
+    assert only(found, "start").key == "start_hour"
+    numbers = found[0].numbers
+    assert 0.05 * numbers["first_kwh"] < numbers["too_much_kwh"] < numbers["first_kwh"]
+    assert f"{numbers['too_much_kwh']:.0f} kWh more than they would" in found[0].message
+
+
 def test_who_is_there_is_counted_by_the_hour() -> None:
     """One from 0 to 5, one from 2 beyond the end, one from 22: one at the start, fewest (one) at 0, 1 and 5 to 21."""
     rows = [
