@@ -176,6 +176,7 @@ class PyomoDay(Programme):
         spread evenly over its range.
         """
         bounds = ExpressionBoundsVisitor()
+        expression = expression if isinstance(expression, np.ndarray) else _vector([expression])
         least, most = np.array([bounds.walk_expression(one) for one in expression], dtype=np.float64).reshape(-1, 2).T
         argument = self.variables(f"{name} argument", least, most)
         self.equal(f"{name} argument", expression - argument, 0.0)
@@ -228,8 +229,8 @@ class PyomoDay(Programme):
 
     def _add_rows(self, name: str, expression: Expression, bound: float | Numbers, *, same: bool) -> None:
         """expression >= bound, or = bound for equalities."""
-        if not isinstance(expression, np.ndarray):
-            least = float(np.asarray(bound))
+        if not isinstance(expression, np.ndarray):  # Pyomo gives a single one also for a vector of one
+            least = float(np.asarray(bound).item())
             self._add_row(name, least, expression, least if same else None)
             return
         every = np.broadcast_to(np.asarray(bound, dtype=np.float64), expression.shape)

@@ -7,6 +7,7 @@ import pytest
 from optimum_cases import money, one_port_day
 
 from ev_marl.objective import Objective
+from ev_marl.objective.base import DayModel, Expression
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.overload import Overload
 from ev_marl.objective.peak import PeakPower
@@ -14,6 +15,7 @@ from ev_marl.objective.tracking import SetpointTracking
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.optimum import looseness_of_levels, shadow_price_interval, solve
 from ev_marl.scenario.series import Series
+from ev_marl.simulation.flow import Flow
 from ev_marl.site.charge_curve import energy_after
 
 
@@ -107,6 +109,41 @@ def test_a_demand_charge_spreads_the_power() -> None:
     solution = solve(*one_port_day([0.20, 0.20], base_load_kw=3.0), objective)
     assert solution.bound == pytest.approx(-(10 * 0.20 + 8.0), rel=1e-9)
     assert solution.achieved == pytest.approx(solution.bound, rel=1e-9)
+
+
+def test_a_day_of_one_step_pays_its_peak() -> None:
+    """8 of the 10 kWh fit below the limit, beside 2 kW of base load."""
+    objective = Objective([EnergyCost(), UnmetEnergy(10.0), PeakPower(1.0)])
+    solution = solve(*one_port_day([0.20], base_load_kw=2.0, import_limit_kw=10.0), objective)
+    assert solution.bound == pytest.approx(-(8 * 0.20 + 2 * 10.0 + 10.0), rel=1e-9)
+    assert solution.achieved == pytest.approx(solution.bound, rel=1e-9)
+
+
+class Unevenness:
+    """Squared distance of the power in every step from a power that the plan chooses."""
+
+    name = "unevenness"
+
+    def cost(self, flow: Flow, out: np.ndarray) -> None:
+        """Not used."""
+
+    def expression(self, day: DayModel) -> Expression:
+        """Σ (power − chosen)²."""
+        (chosen,) = day.variables("chosen", [-100.0], [100.0])
+        away = day.variables("away", np.zeros(day.n_steps), np.full(day.n_steps, 1e5))
+        step = np.arange(day.n_steps)
+        power = day.group_power(np.zeros_like(step), step)
+        day.above_convex("unevenness", away, chosen - power, lambda kw: kw**2, lambda kw: 2.0 * kw)
+        return day.linear(away, np.ones(day.n_steps))
+
+
+@pytest.mark.parametrize("n_steps", [1, 2])
+def test_a_convex_cost_of_one_variable_and_the_power_of_every_step(n_steps: int) -> None:
+    objective = Objective([EnergyCost(), UnmetEnergy(1.0), Unevenness()])
+    solution = solve(*one_port_day([0.20, 0.10][:n_steps]), objective)
+    # 10 kWh: at once, or x in the first step where 2·(x − 5)² + 0.1·x is least.
+    cost = 10 * 0.20 if n_steps == 1 else 10 * 0.10 + 2 * 0.025**2 + 0.1 * (5 - 0.025)
+    assert solution.bound == pytest.approx(-cost, rel=2e-6)
 
 
 def test_tracking_meets_its_target_between_two_wishes() -> None:

@@ -202,6 +202,14 @@ def test_a_programme_without_optimum_names_step_and_row():
         rollout(simulator, money(), Mpc(), [fine, broken])
 
 
+def test_a_plan_for_vehicles_to_which_nothing_is_due_costs_nothing():
+    site = two_lots((1, 1))
+    track = day(site, [(0, 0, 3, 20.0, 0.0, 60.0, 10.0)], buy=[0.1] * 4)
+    objective = Objective([UnmetEnergy(1.0)])
+    simulator = Simulator(site.arrays, make_coordinator("nearest"), [track])
+    assert rollout(simulator, objective, Mpc(), [track]).team[0] == 0.0
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [

@@ -92,7 +92,7 @@ class ArrayDay(Programme):
         self.rows = Rows.stack(self._rows)
         self.column_key, self.row_key = np.concatenate(self._column_keys), np.concatenate(self._row_keys)
         self.lower, self.upper = np.concatenate(self._lower), np.concatenate(self._upper)
-        self.cost: np.ndarray = np.bincount(total.column, total.value, minlength=self._n_columns)
+        self.cost: np.ndarray = np.bincount(total.column, total.value, minlength=self._n_columns).astype(np.float64)
         self.offset = float(total.constant)
         first, second, weight = (np.concatenate(parts) for parts in zip(*self._exclusive, strict=True))
         self.exclusive = ExclusiveCuts(first, second, self.upper[first], self.upper[second], weight)
