@@ -21,7 +21,9 @@ from ev_marl.support.errors import OptionError, PolicyError
 from ev_marl.support.registry import construct, did_you_mean
 
 KINDS = dict(zip(LEARNED, ("decentralised", "central"), strict=True))
-_SEED = re.compile(r"seed_(\d+)")
+SEED_FOLDER = "seed_{}"
+"""Folder of a training seed in that of a training result."""
+_SEED = re.compile(SEED_FOLDER.format(r"(\d+)"))
 
 
 def make_policy(spec: str | Mapping[str, Any], *, trust: bool = True) -> Policy:

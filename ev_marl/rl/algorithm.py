@@ -16,7 +16,7 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LI
 
 from ev_marl.policies.learned import SITE, Layers
 from ev_marl.rl.config import TrainingConfig
-from ev_marl.rl.face import STATION, TrainingFace, modules_of
+from ev_marl.rl.face import STATION, TrainingFace
 from ev_marl.rl.learner import ActorCritic, ArraysToTrainBatch, LevelValues
 from ev_marl.rl.multi_agent_env import register
 from ev_marl.rl.replay import ReplayDQN, ReplayLearner
@@ -228,6 +228,3 @@ class _Connector:
 
     def __call__(self, observation_space: Any, action_space: Any) -> ArraysToTrainBatch:
         return ArraysToTrainBatch(observation_space, action_space, **self._options)
-
-
-__all__ = ["algorithm_config", "build", "modules_of"]

@@ -32,6 +32,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ev_marl.compare.folder import differences, versions_of
+from ev_marl.policies.make import SEED_FOLDER
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.scenario import Scenario
 from ev_marl.support.errors import RunError, TrustError
@@ -104,7 +105,7 @@ class TrainingFolder:
 
     def seed(self, seed: int) -> SeedFolder:
         """The folder of one training seed."""
-        folder = self.path / f"seed_{seed}"
+        folder = self.path / SEED_FOLDER.format(seed)
         folder.mkdir(exist_ok=True)
         return SeedFolder(folder)
 
