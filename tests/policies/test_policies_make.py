@@ -67,6 +67,13 @@ def test_a_list_is_split_outside_brackets_and_quotes():
     ]
 
 
+@pytest.mark.parametrize("spec", ["mpc(" + 100_000 * "a", "rllib:" + 100_000 * "(", f"mpc({100_000 * 'a'})"])
+def test_an_error_shows_the_beginning_of_a_long_text(spec):
+    with pytest.raises(OptionError, match=spec[:6].replace("(", r"\(")) as caught:
+        make_policy(spec)
+    assert len(str(caught.value)) < 300
+
+
 @pytest.mark.parametrize("spec", [*OWN, *SITE, "best-response(trust=0.7, adder_per_kwh=-0.02, margin_steps=3)"])
 def test_every_policy_passes_the_check(spec):
     check_policy(lambda: make_policy(spec))

@@ -13,6 +13,7 @@ from pydantic import AfterValidator
 from ev_marl.scenario.problems import KeyPath
 from ev_marl.support.errors import OptionError
 from ev_marl.support.registry import own_code_in
+from ev_marl.support.values import shown
 
 LEARNED = ("rllib", "central")
 """What stands before the colon of a learned policy's folder, which is no module."""
@@ -51,12 +52,12 @@ def read_policy(text: str) -> PolicySpec:
     if colon and kind in LEARNED:
         match = _LEARNED.fullmatch(stripped)
         if match is None:
-            raise OptionError(f"policy {text!r}: write {kind}:PATH, or {kind}:'PATH' around brackets and commas")
+            raise OptionError(f"policy {shown(text)}: write {kind}:PATH, or {kind}:'PATH' around brackets and commas")
         written = (match["options"] or "")[1:-1]
         return PolicySpec(kind, match["path"].strip("'\""), _read_options(text, written), written)
     match = _SPEC.fullmatch(text)
     if match is None:
-        raise OptionError(f"policy {text!r}: write name or name(option=value, ...)")
+        raise OptionError(f"policy {shown(text)}: write name or name(option=value, ...)")
     written = match["options"] or ""
     return PolicySpec(match["name"], None, _read_options(text, written), written)
 
@@ -66,20 +67,22 @@ def _read_options(text: str, inside: str) -> dict[str, Any]:
         call = ast.parse(f"options({inside})", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         why = error.msg if isinstance(error, SyntaxError) else error
-        raise OptionError(f"policy {text!r}: cannot read the options ({why}); write name(option=value, ...)") from None
+        raise OptionError(
+            f"policy {shown(text)}: cannot read the options ({why}); write name(option=value, ...)"
+        ) from None
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-        raise OptionError(f"policy {text!r}: cannot read the options; write name(option=value, ...)")
+        raise OptionError(f"policy {shown(text)}: cannot read the options; write name(option=value, ...)")
     if call.args or any(keyword.arg is None for keyword in call.keywords):
-        raise OptionError(f"policy {text!r}: every option needs its name, as in name(option=value, ...)")
+        raise OptionError(f"policy {shown(text)}: every option needs its name, as in name(option=value, ...)")
     options: dict[str, Any] = {}
     for keyword in call.keywords:
         if keyword.arg in options:
-            raise OptionError(f"policy {text!r}: {keyword.arg} is given twice; give it once")
+            raise OptionError(f"policy {shown(text)}: {keyword.arg} is given twice; give it once")
         try:
             options[str(keyword.arg)] = ast.literal_eval(keyword.value)
         except (ValueError, TypeError, RecursionError, MemoryError):
             raise OptionError(
-                f"policy {text!r}: the value of {keyword.arg} is not a number, True, False, None or quoted text"
+                f"policy {shown(text)}: the value of {keyword.arg} is not a number, True, False, None or quoted text"
             ) from None
     return options
 
