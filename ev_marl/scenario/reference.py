@@ -43,7 +43,8 @@ This is the shipped scenario `tiny`:
   `0.25` and `15 min` the same time. Powers: kW, W, MW. Energies: kWh, Wh, MWh. Times: h, min, s, d. Shares: `0.9` or
   `90 %`. Prices: `0.25 EUR/kWh` or `85 EUR/MWh`, in the scenario's `currency`.
 - **Charging and import are positive**, discharging and export negative.
-- **Paths** are relative to the file that contains them.
+- **Paths** are relative to the file that contains them; those in the options of a plug-in, and in `policies`, are
+  relative to the current folder.
 - **Unknown keys are errors**, so misspelt keys are never ignored.
 - **`module:Class`** stands for a class of your own, wherever a table allows it: `my_package.coordinators:Fair`. Its
   code runs only if you allow it with `--trust`.
