@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import fields, replace
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
-from ev_marl.planning.outlook import PresentOutlook
+from ev_marl.planning.outlook import KINDS, Kind, Outlook, PresentOutlook
+from ev_marl.planning.outlook.make import METHODS
 from ev_marl.policies.base import Episode, Information, Policy, StationView, site_view
 from ev_marl.policies.rollout import make_view
 from ev_marl.simulation.coordinators.proportional import Proportional
@@ -28,9 +29,10 @@ def check_policy(factory: Callable[[], Policy], *, n_batch: int = 3, seed: int =
     """Check a policy on days of a small site.
 
     It must have a name and say what information it needs; return finite float64 setpoints of shape
-    (n_batch, n_ports); not write to its view; and decide the same again with the same random numbers. If it says
-    "own", a station's setpoints must not change when everything that other stations know is exchanged; if it says
-    "messages", not when that of stations is, and of their groups, with which it shares no limited group.
+    (n_batch, n_ports); not write to its view; ask its outlook for no kinds of values but prices and those of its
+    attribute `looks_at`, if it has one; and decide the same again with the same random numbers. If it says "own", a
+    station's setpoints must not change when everything that other stations know is exchanged; if it says "messages",
+    not when that of stations is, and of their groups, with which it shares no limited group.
 
     Parameters
     ----------
@@ -64,10 +66,25 @@ def check_policy(factory: Callable[[], Policy], *, n_batch: int = 3, seed: int =
         _check_messages(factory, n_batch, seed)
 
 
-def _episode(policy: Policy, site: SiteArrays, tracks: list[Track], seed: int) -> Episode:
+class _Asked:
+    """An outlook that notes which kinds of values are asked of it."""
+
+    def __init__(self, outlook: Outlook) -> None:
+        self._outlook = outlook
+        self.kinds: set[Kind] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        self.kinds.update(kind for kind, method in METHODS.items() if method == name)
+        return getattr(self._outlook, name)
+
+
+def _outlook(policy: Policy, site: SiteArrays, tracks: list[Track]) -> Outlook:
+    return PresentOutlook() if policy.information == "own" else outlook_on(site, tracks, policy)
+
+
+def _episode(policy: Policy, site: SiteArrays, tracks: list[Track], seed: int, outlook: Outlook) -> Episode:
     future = tracks if policy.information == "future" else None
     rng = np.random.default_rng(seed)
-    outlook = PresentOutlook() if policy.information == "own" else outlook_on(site, tracks, policy)
     return Episode(site, len(tracks), tracks[0].n_steps, tracks[0].step_h, rng, future, outlook=outlook)
 
 
@@ -78,7 +95,8 @@ def _recorded_episode(
     objective = Objective([EnergyCost(), UnmetEnergy(0.4), BatteryWear(0.03)])
     simulator = Simulator(site, Proportional(), tracks)
     simulator.reset(np.arange(len(tracks)))
-    policy.reset(_episode(policy, site, tracks, seed))
+    asked = _Asked(_outlook(policy, site, tracks))
+    policy.reset(_episode(policy, site, tracks, seed, asked))
     outlook = outlook_on(site, tracks, policy)
     views, decided = [], []
     while not simulator.done:
@@ -96,6 +114,8 @@ def _recorded_episode(
             require(same, f"{where}: it wrote to view.{field.name}")
         decided.append(setpoint_kw.copy())
         simulator.step(setpoint_kw)
+    hidden = sorted(asked.kinds - {*getattr(policy, "looks_at", KINDS), "prices"})
+    require(not hidden, f"policy '{policy.name}' asks its outlook for {', '.join(hidden)}; add that to `looks_at`")
     return views, decided
 
 
@@ -103,7 +123,7 @@ def _decisions(
     policy: Policy, views: list[StationView], site: SiteArrays, tracks: list[Track], seed: int
 ) -> list[np.ndarray]:
     """What a new policy decides on recorded views."""
-    policy.reset(_episode(policy, site, tracks, seed))
+    policy.reset(_episode(policy, site, tracks, seed, _outlook(policy, site, tracks)))
     return [policy.act(deepcopy(view)).copy() for view in views]
 
 

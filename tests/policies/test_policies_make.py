@@ -161,6 +161,20 @@ class KnowsAll(Wrong):
     information = "everything"
 
 
+class LooksSecretly(Wrong):
+    information = "site"
+    looks_at = ("limits",)
+
+    def reset(self, episode):
+        self.outlook_of_the_site = episode.outlook
+
+    def act(self, view):
+        present = site_view(view).present()
+        self.outlook_of_the_site.limits_kw(present)
+        self.outlook_of_the_site.base_load_kw(present)
+        return super().act(view)
+
+
 class NoReset:
     name = "no-reset"
     information = "own"
@@ -177,6 +191,7 @@ class NoReset:
         (SinglePrecision, "setpoints are float64, got float32"),
         (OwnDice, "decided otherwise with the same random numbers"),
         (KnowsAll, "information is one of"),
+        (LooksSecretly, "asks its outlook for base_load; add that to `looks_at`"),
         (NoReset, "lacks name, information, reset or act"),
     ],
 )
