@@ -44,9 +44,10 @@ def problems_of(error: ValidationError, root: type[BaseModel], document: Documen
 
 
 def _problem(details: ErrorDetails, root: type[BaseModel], document: Document) -> Problem:
-    path, model = _follow(details["loc"], root)
+    of_key = details["loc"][-1:] == ("[key]",)  # how pydantic says that a mapping has a wrong key
+    path, model = _follow(details["loc"][:-1] if of_key else details["loc"], root)
     context = details.get("ctx", {})
-    value = document.value(path, details["input"])
+    value = details["input"] if of_key else document.value(path, details["input"])
     found = f"found {shown(value)}"
     match details["type"]:
         case "extra_forbidden":

@@ -20,6 +20,7 @@ ALTERNATIVES = (
     "model",
     "constant",
     "by_hour",
+    "time_of_use",
     "csv",
     "profile",
     "levels",

@@ -1,8 +1,8 @@
 """The whole clock hours around an episode, counted in hours elapsed since its start.
 
-Session and price models speak of local hours, weekends and quarters; an episode is a sequence of steps of elapsed time.
-This grid relates the two, clock changes included: a day of 23 hours lacks one local hour, a day of 25 hours has one
-twice.
+Session and price models speak of local hours, weekends, months and quarters; an episode is a sequence of steps of
+elapsed time. This grid relates the two, clock changes included: a day of 23 hours lacks one local hour, a day of 25
+hours has one twice.
 """
 
 from __future__ import annotations
@@ -23,11 +23,16 @@ class HourGrid:
     start_h: np.ndarray  # float64 (N,)  start of each hour, elapsed since the start of the episode [h]
     local_hour: np.ndarray  # int64 (N,)  0..23
     weekend: np.ndarray  # int64 (N,)  1 on a Saturday or Sunday, else 0
-    quarter: np.ndarray  # int64 (N,)  0..3
+    month: np.ndarray  # int64 (N,)  0..11
     day: np.ndarray  # int64 (N,)  local calendar day, 0 for the first of the grid
 
     def __len__(self) -> int:
         return len(self.start_h)
+
+    @property
+    def quarter(self) -> np.ndarray:
+        """Quarter of the year, int64, shape (N,), 0..3."""
+        return self.month // 3
 
     @classmethod
     def around(cls, start: datetime, timezone: str, first_h: float, last_h: float) -> HourGrid:
@@ -55,7 +60,7 @@ class HourGrid:
             start_h=offset_h + np.arange(n_hours, dtype=np.float64),
             local_hour=np.array([time.hour for time in times], dtype=np.int64),
             weekend=np.array([time.weekday() >= 5 for time in times], dtype=np.int64),
-            quarter=np.array([(time.month - 1) // 3 for time in times], dtype=np.int64),
+            month=np.array([time.month - 1 for time in times], dtype=np.int64),
             day=np.array(dates, dtype=np.int64) - dates[0],
         )
 

@@ -1,4 +1,4 @@
-"""Energy prices of an episode: drawn from a fitted model, given by the scenario, or read from a file.
+"""Energy prices of an episode: drawn from a fitted model, given by the scenario or a tariff, or read from a file.
 
 A scenario's price entry comes in; day-ahead prices per step go out, and from them what a kWh costs and earns.
 """
@@ -12,6 +12,7 @@ import numpy as np
 
 from ev_marl.scenario import schema
 from ev_marl.scenario.clock import Clock
+from ev_marl.scenario.schema.prices import hours_of
 from ev_marl.support.errors import DataError
 from ev_marl.world.calibration import figures
 from ev_marl.world.hours import HourGrid, steps_of
@@ -74,26 +75,46 @@ class FittedPrices:
         return float(mean + FAR * (self._level[0] + self._noise[0]))
 
 
-class HourlyPrices:
-    """One price for each local clock hour, the same every day.
+class CalendarPrices:
+    """One price for each month, kind of day and local clock hour, the same every year.
 
     Parameters
     ----------
-    by_hour : sequence of float
-        24 prices [currency/kWh].
+    table : array_like, broadcastable to (12, 2, 24)
+        Prices by month, weekday (0) or weekend (1), and clock hour [currency/kWh].
     """
 
-    def __init__(self, by_hour: list[float]) -> None:
-        self._by_hour = np.asarray(by_hour, dtype=np.float64)
+    def __init__(self, table: np.typing.ArrayLike) -> None:
+        self._table = np.broadcast_to(np.asarray(table, dtype=np.float64), (12, 2, 24))
 
     def draw(self, clock: Clock, hours: HourGrid, rng: np.random.Generator) -> np.ndarray:
         """Price of every step, see `PriceSource.draw`."""
-        return steps_of(self._by_hour[hours.local_hour], hours.start_h, clock.step_h, clock.n_steps)
+        prices = self._table[hours.month, hours.weekend, hours.local_hour]
+        return steps_of(prices, hours.start_h, clock.step_h, clock.n_steps)
 
     @property
     def largest_per_kwh(self) -> float:
-        """That of the 24."""
-        return float(np.abs(self._by_hour).max())
+        """That of the table."""
+        return float(np.abs(self._table).max())
+
+
+def _tariff(prices: schema.PriceTimeOfUse, currency: str) -> CalendarPrices:
+    """The table of a tariff, of the package or of the scenario."""
+    periods = prices.time_of_use
+    if isinstance(periods, str):
+        known = figures("tariffs")[periods]
+        if known["currency"] != currency:
+            raise DataError(
+                f"the tariff {periods} is in {known['currency']}, the scenario counts in {currency}; set `currency`"
+            )
+        periods = schema.PriceTimeOfUse(time_of_use=known["days"]).time_of_use
+        assert not isinstance(periods, str)
+    table = np.empty((12, 2, 24))
+    for month, weekend in np.ndindex(12, 2):
+        hours = next(period.hours for period in periods if period.fits(month + 1, bool(weekend)))
+        for span, price in hours.items():
+            table[month, weekend, hours_of(span)] = price
+    return CalendarPrices(table)
 
 
 class FilePrices:
@@ -154,14 +175,16 @@ def price_source(prices: schema.Prices, currency: str) -> PriceSource:
     Raises
     ------
     DataError
-        If a price file cannot be read, lacks an hour, or is in another currency.
+        If a price file cannot be read, lacks an hour, or is in another currency, as a named tariff may be.
     """
     if isinstance(prices, schema.PriceModel):
         return FittedPrices(prices.model)
     if isinstance(prices, schema.PriceConstant):
-        return HourlyPrices([prices.constant] * 24)
+        return CalendarPrices(prices.constant)
     if isinstance(prices, schema.PriceByHour):
-        return HourlyPrices(prices.by_hour)
+        return CalendarPrices(prices.by_hour)
+    if isinstance(prices, schema.PriceTimeOfUse):
+        return _tariff(prices, currency)
     return FilePrices(read_prices(prices.csv, area=prices.area, fill=prices.fill), currency)
 
 

@@ -171,6 +171,42 @@ CASES = {
         "prices.model",
         ["nl/2032", "Did you mean 'nl/20", "nl/2019, nl/2022, nl/2023"],
     ),
+    "hours of a tariff without a price": (
+        "prices: {constant: 0.25 EUR/kWh}",
+        "prices: {time_of_use: [{hours: {0-23: 0.30 EUR/kWh, 8-10: 0.20}}]}",
+        "prices.time_of_use[0].hours",
+        ["2 for hour 8, 2 for hour 9, none for hour 23", "8-12: 0.25"],
+    ),
+    "days of a tariff without a price": (
+        "prices: {constant: 0.25 EUR/kWh}",
+        "prices: {time_of_use: [{days: weekends, hours: {0-24: 0.30}}]}",
+        "prices.time_of_use",
+        ["no entry fits weekdays of month 1"],
+    ),
+    "days of a tariff that never count": (
+        "prices: {constant: 0.25 EUR/kWh}",
+        "prices: {time_of_use: [{hours: {0-24: 0.30}}, {months: [6], hours: {0-24: 0.40}}]}",
+        "prices.time_of_use",
+        ["entry 2 never counts"],
+    ),
+    "no hours of a tariff": (
+        "prices: {constant: 0.25 EUR/kWh}",
+        "prices: {time_of_use: [{hours: {0-25: 0.30}}]}",
+        "prices.time_of_use[0].hours.0-25",
+        ["found '0-25'", "clock hours such as 8-12"],
+    ),
+    "a price of a tariff in another currency": (
+        "prices: {constant: 0.25 EUR/kWh}",
+        "prices: {time_of_use: [{hours: {0-24: 0.30 USD/kWh}}]}",
+        "prices.time_of_use[0].hours.0-24",
+        ["0.30 USD/kWh", "EUR"],
+    ),
+    "unknown tariff": (
+        "prices: {constant: 0.25 EUR/kWh}",
+        "prices: {time_of_use: sce_tou_ev_4}",
+        "prices.time_of_use",
+        ["'sce_tou_ev_4'", "sce_tou_ev_4_march_2019"],
+    ),
     "another currency": (
         "  unmet_energy: 0.40 EUR/kWh",
         "  unmet_energy: 0.40 USD/kWh",

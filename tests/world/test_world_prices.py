@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ev_marl.scenario.schema import PriceByHour, PriceConstant, PriceFile, PriceModel, Scenario
+from ev_marl.scenario.schema import PriceByHour, PriceConstant, PriceFile, PriceModel, PriceTimeOfUse, Scenario
 from ev_marl.support.errors import DataError
 from ev_marl.world.readers.prices import read_prices
 from ev_marl.world.world import World
@@ -39,6 +39,50 @@ def test_nobody_earns_by_buying_and_selling_at_once(scenario: Make, model: str) 
 def test_constant(scenario: Make) -> None:
     track = World(scenario(prices=PriceConstant(constant=0.21))).sample(0)
     assert set(track.buy_per_kwh) == set(track.sell_per_kwh) == {0.21}
+
+
+def hourly(make: Make, day: date, prices: PriceTimeOfUse) -> list[float]:
+    entries = {"start": day, "timezone": "America/Los_Angeles", "currency": "USD", "step": 1.0}
+    return World(make(prices=prices, **entries)).sample(0).buy_per_kwh.tolist()
+
+
+def test_the_tariff_of_the_adaptive_charging_networks(scenario: Make) -> None:
+    """Prices as acnportal 0.3.3 has them for SCE TOU-EV-4: from 0, 8, 12, 18, 23 h on weekdays."""
+    prices = PriceTimeOfUse(time_of_use="sce_tou_ev_4_march_2019")
+    summer = [0.05623] * 8 + [0.0925] * 4 + [0.26668] * 6 + [0.0925] * 5 + [0.05623]
+    winter = [0.06087] * 8 + [0.07492] * 4 + [0.0869] * 6 + [0.07492] * 5 + [0.06087]
+    assert hourly(scenario, date(2018, 9, 28), prices) == summer  # a Friday
+    assert hourly(scenario, date(2018, 9, 29), prices) == [0.05623] * 24
+    assert hourly(scenario, date(2018, 10, 1), prices) == winter
+    assert hourly(scenario, date(2019, 5, 31), prices) == winter
+    assert hourly(scenario, date(2019, 6, 1), prices) == [0.05623] * 24  # a Saturday
+    assert hourly(scenario, date(2019, 3, 2), prices) == [0.06087] * 24
+    month = World(
+        scenario(
+            prices=prices,
+            start=date(2018, 9, 1),
+            horizon=720.0,
+            step=1 / 12,
+            currency="USD",
+            timezone="America/Los_Angeles",
+        )
+    ).surroundings(0)
+    day = np.array([*[[0.05623] * 24] * 2, *[summer] * 5])[np.arange(30) % 7]
+    assert month.buy_per_kwh.tolist() == np.repeat(day.ravel(), 12).tolist()
+    with pytest.raises(DataError, match="sce_tou_ev_4_march_2019 is in USD, the scenario counts in EUR"):
+        World(scenario(prices=prices))
+
+
+def test_the_first_entry_of_a_tariff_that_fits_a_day_counts(scenario: Make) -> None:
+    entries = [
+        {"months": [12, 1, 2], "days": "weekdays", "hours": {"22-6": 0.1, "6-22": 0.4}},
+        {"days": "weekends", "hours": {"0-24": 0.2}},
+        {"hours": {"0-12": 0.3, "12-24": 0.35}},
+    ]
+    prices = PriceTimeOfUse(time_of_use=entries)
+    assert hourly(scenario, date(2023, 12, 1), prices) == [0.1] * 6 + [0.4] * 16 + [0.1] * 2
+    assert hourly(scenario, date(2023, 12, 2), prices) == [0.2] * 24
+    assert hourly(scenario, date(2023, 3, 1), prices) == [0.3] * 12 + [0.35] * 12
 
 
 @pytest.mark.parametrize(

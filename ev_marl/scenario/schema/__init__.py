@@ -11,7 +11,15 @@ from ev_marl.scenario.schema.objective import Objective, SetpointTracking, Share
 from ev_marl.scenario.schema.observation import Block, BlockOptions, PricesBlock
 from ev_marl.scenario.schema.outlook import OutlookByKind, OutlookChoice, OutlookOptions, OutlookSource
 from ev_marl.scenario.schema.patterns import CURRENCY_PATTERN, NAME_PATTERN, TYPE_PATTERN, Name
-from ev_marl.scenario.schema.prices import PriceByHour, PriceConstant, PriceFile, PriceModel, Prices
+from ev_marl.scenario.schema.prices import (
+    PriceByHour,
+    PriceConstant,
+    PriceFile,
+    PriceModel,
+    Prices,
+    PriceTimeOfUse,
+    TariffDays,
+)
 from ev_marl.scenario.schema.scenario import Metering, Scenario
 from ev_marl.scenario.schema.series import LimitByHour, LimitSeries, PowerByHour, PowerFile, PowerSeries
 from ev_marl.scenario.schema.sessions import Sessions
@@ -50,6 +58,7 @@ __all__ = [
     "PriceConstant",
     "PriceFile",
     "PriceModel",
+    "PriceTimeOfUse",
     "Prices",
     "PricesBlock",
     "Pv",
@@ -58,6 +67,7 @@ __all__ = [
     "SetpointTracking",
     "ShareRule",
     "Stations",
+    "TariffDays",
     "Vehicle",
     "Vehicles",
 ]
