@@ -26,8 +26,8 @@ def write(folder: Path, text: str, name: str = "file.csv") -> Path:
 # ---- ACN-Data ----
 
 
-@pytest.mark.parametrize("name", ["acn_api.json", "acn_website.json", "acn.csv"])
-def test_acn_in_its_three_forms(data: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["acn_api.json", "acn_api.csv", "acn_website.json", "acn.csv"])
+def test_acn_in_its_forms(data: Path, name: str) -> None:
     sessions = read_acn(data / name)
     assert sessions.timezone == "America/Los_Angeles"
     assert [record.station for record in sessions.records] == ["CA-301", "CA-302", "CA-301", "CA-302"]
@@ -36,7 +36,7 @@ def test_acn_in_its_three_forms(data: Path, name: str) -> None:
     first = sessions.records[0]
     assert first.arrival == datetime(2019, 5, 1, 15, 0, tzinfo=UTC)
     assert first.departure - first.arrival == timedelta(hours=8.5)
-    assert sessions.notes == (() if name.endswith("csv") else ("left out 1 sessions without energy",))
+    assert sessions.notes == (() if name == "acn.csv" else ("left out 1 sessions without energy",))
 
 
 def test_acn_gzipped(data: Path, tmp_path: Path) -> None:
@@ -68,6 +68,11 @@ def test_acn_local_times_without_offset(tmp_path: Path) -> None:
             "arrival,departure,delivered_energy (kWh),station_id\n2019-05-01,2019-05-02\n",
             "csv:2: 2 fields, the header has 4",
         ),
+        (
+            "connectionTime,disconnectTime,kWhDelivered,spaceID,userInputs\n2019-05-01,2019-05-02,1,A,{\n",
+            r"csv:2: userInputs: .*is not JSON",
+        ),
+        ("connectionTime,kWhDelivered\n2019-05-01,1\n", r"csv:2: connectionTime, disconnectTime, kWhDelivered are"),
         ("", "is empty"),
         ("{", "is not JSON"),
         ("{}", "has no list `_items`"),

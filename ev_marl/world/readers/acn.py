@@ -1,7 +1,7 @@
-"""ACN-Data: charging sessions of Caltech, JPL and Office001 (Lee, Li, Low 2019), in the three forms it comes in.
+"""ACN-Data: charging sessions of Caltech, JPL and Office001 (Lee, Li, Low 2019), in the forms it comes in.
 
-The JSON of the API or of the website, or a CSV table of sessions, comes in; `SessionRecords` go out. The form is
-detected from the contents.
+The JSON of the API or of the website, a CSV table with the API's fields, or a CSV table of sessions comes in;
+`SessionRecords` go out. The form is detected from the contents.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ev_marl.support.files import FileError, parse_json
 from ev_marl.support.values import number, read_number, shown
 from ev_marl.world.readers.records import SessionRecord, SessionRecords, sound
 from ev_marl.world.readers.session_csv import Columns, read_session_csv
-from ev_marl.world.readers.text import in_utc, read_text
+from ev_marl.world.readers.text import in_utc, read_rows, read_text
 
 DEFAULT_TIMEZONE = "America/Los_Angeles"  # all three sites are in California
 
@@ -36,12 +36,12 @@ def read_acn(path: str | Path, *, timezone: str | None = None) -> SessionRecords
     Parameters
     ----------
     path : str or Path
-        JSON of the API (`_items`, `_links`, `_meta`) or of the website (`_meta`, `_items`), or CSV with the columns
-        `arrival`, `departure`, `delivered_energy (kWh)`, `station_id` and optionally
-        `requested_energy (kWh)`; `.gz` allowed. Of several `userInputs` the last counts.
+        JSON of the API (`_items`, `_links`, `_meta`) or of the website (`_meta`, `_items`); CSV with the same fields
+        as columns, `userInputs` as JSON; or CSV with the columns `arrival`, `departure`, `delivered_energy (kWh)`,
+        `station_id` and optionally `requested_energy (kWh)`; `.gz` allowed. Of several `userInputs` the last counts.
     timezone : str, optional
-        IANA name of the local clock at the stations. Left out: what the JSON says, else America/Los_Angeles. Times in
-        a CSV without an offset are read as such local times.
+        IANA name of the local clock at the stations. Left out: what the fields say, else America/Los_Angeles. Times of
+        the second CSV without an offset are read as such local times; others without an offset are UTC.
 
     Raises
     ------
@@ -50,11 +50,14 @@ def read_acn(path: str | Path, *, timezone: str | None = None) -> SessionRecords
     """
     text = read_text(path)
     if text.lstrip()[:1] in ("{", "["):
-        return _read_json(path, text, timezone)
+        return _records(path, _json_items(path, text), timezone)
+    if "connectionTime" in text.lstrip().partition("\n")[0]:
+        return _records(path, _csv_items(path), timezone)
     return read_session_csv(path, timezone=timezone or DEFAULT_TIMEZONE, columns=_CSV_COLUMNS)
 
 
-def _read_json(path: str | Path, text: str, timezone: str | None) -> SessionRecords:
+def _json_items(path: str | Path, text: str) -> list[tuple[str, Any]]:
+    """Every session with its place, for messages."""
     try:
         content = parse_json(text)
     except FileError as error:
@@ -62,8 +65,28 @@ def _read_json(path: str | Path, text: str, timezone: str | None) -> SessionReco
     items = content if isinstance(content, list) else content.get("_items") if isinstance(content, dict) else None
     if not isinstance(items, list):
         raise DataError(f"{path}: has no list `_items` of sessions")
-    records = [_item(path, k, item) for k, item in enumerate(items)]
-    zones = {_zone(path, k, item["timezone"]) for k, item in enumerate(items) if item.get("timezone")}
+    return [(f"{path}: _items[{k}]", item) for k, item in enumerate(items)]
+
+
+def _csv_items(path: str | Path) -> list[tuple[str, Any]]:
+    """The same of a table; empty fields are left out."""
+    header, rows = read_rows(path)
+    items = []
+    for line, fields in rows:
+        where = f"{path}:{line}"
+        item: dict[str, Any] = {name: field for name, field in zip(header, fields, strict=False) if field}
+        if "userInputs" in item:
+            try:
+                item["userInputs"] = parse_json(item["userInputs"])
+            except FileError as error:
+                raise DataError(f"{where}: userInputs: {error}") from error
+        items.append((where, item))
+    return items
+
+
+def _records(path: str | Path, items: list[tuple[str, Any]], timezone: str | None) -> SessionRecords:
+    records = [_item(where, item) for where, item in items]
+    zones = {_zone(where, item["timezone"]) for where, item in items if item.get("timezone")}
     if timezone is None and len(zones) > 1:
         raise DataError(
             f"{path}: sessions of several time zones ({', '.join(sorted(zones))}); choose one with `timezone`"
@@ -71,15 +94,14 @@ def _read_json(path: str | Path, text: str, timezone: str | None) -> SessionReco
     return sound(records, Path(path).name, timezone or next(iter(zones), DEFAULT_TIMEZONE))
 
 
-def _zone(path: str | Path, k: int, name: object) -> str:
+def _zone(where: str, name: object) -> str:
     try:
         return zone_of(name).key
     except ValueError as error:
-        raise DataError(f"{path}: _items[{k}]: timezone: {error}") from error
+        raise DataError(f"{where}: timezone: {error}") from error
 
 
-def _item(path: str | Path, k: int, item: Any) -> SessionRecord:
-    where = f"{path}: _items[{k}]"
+def _item(where: str, item: Any) -> SessionRecord:
     needed = ("connectionTime", "disconnectTime", "kWhDelivered")
     if not isinstance(item, dict) or any(name not in item for name in needed):
         raise DataError(f"{where}: {', '.join(needed)} are needed")
@@ -100,12 +122,14 @@ def _item(path: str | Path, k: int, item: Any) -> SessionRecord:
 
 
 def _time(where: str, name: str, text: Any) -> datetime:
-    """A time like `Wed, 01 May 2019 08:18:44 GMT`."""
-    try:
-        time = parsedate_to_datetime(text if isinstance(text, str) else "")
-    except (TypeError, ValueError, OverflowError):
-        raise DataError(f"{where}: {name} is {shown(text)}, not a time like Wed, 01 May 2019 08:18:44 GMT") from None
-    return in_utc(f"{where}: {name}", text, time)
+    """A time like `Wed, 01 May 2019 08:18:44 GMT` or `2019-05-01 01:18:44-07:00`."""
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            time = read(text if isinstance(text, str) else "")
+        except (TypeError, ValueError, OverflowError):
+            continue
+        return in_utc(f"{where}: {name}", text, time)
+    raise DataError(f"{where}: {name} is {shown(text)}, not a time like Wed, 01 May 2019 08:18:44 GMT")
 
 
 def _number(where: str, name: str, value: Any) -> float:
