@@ -38,6 +38,10 @@ def site_of(group_parent: Sequence[int], port_group: Sequence[int]) -> SiteArray
         group_first_port=first,
         group_end_port=first + inside.sum(axis=1),
         group_depth=depth,
+        current_weight=np.zeros((0, 2, n_ports)),
+        current_limit_a=np.zeros(0),
+        current_group=np.zeros(0, dtype=np.int64),
+        current_base_weight=np.zeros((0, 2)),
     )
 
 
@@ -57,6 +61,7 @@ def request_of(
         lower_kw=rows(lower),
         upper_kw=rows(upper),
         laxity_h=np.broadcast_to(rows(laxity), asked.shape).copy(),
+        currents=np.zeros((3, len(asked), 0)),
         site=site,
     )
 

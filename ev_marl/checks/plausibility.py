@@ -18,6 +18,7 @@ from ev_marl.planning.programme.check import check_expressions
 from ev_marl.scenario import Problem, Scenario
 from ev_marl.scenario.problems import KeyPath, key_text
 from ev_marl.scenario.schema import Group, Stations
+from ev_marl.site.currents import voltage_below_v
 from ev_marl.site.vehicles import vehicle_mix
 from ev_marl.support.errors import ObjectiveError
 
@@ -89,19 +90,20 @@ def check_stations(days: SampledDays) -> Iterator[Finding]:
     """Stations that no vehicle of the mix can use, or whose full power none can use."""
     scenario = days.setting.scenario
     mix = vehicle_mix(scenario.vehicles)
-    for path, stations in _stations(scenario.site, ("site",)):
+    for path, group, stations in _stations(scenario.site, ("site",)):
         supply = stations.feeds
+        port_kw = max(stations.port_powers_kw(voltage_below_v(days.setting.site.graph, group)))
         fastest = max(mix, key=lambda vehicle: vehicle.dc_power if supply == "dc" else vehicle.ac_power)
         power_kw = fastest.dc_power if supply == "dc" else fastest.ac_power
-        numbers = {"port_kw": stations.port_power_kw, "fastest_vehicle_kw": power_kw}
+        numbers = {"port_kw": port_kw, "fastest_vehicle_kw": power_kw}
         if power_kw == 0.0:
             message = f"no vehicle of the mix can charge at {supply.upper()} ports: these stations stay empty"
             yield Finding("stations", path, message, numbers)
-        elif power_kw < stations.port_power_kw:
+        elif power_kw < port_kw:
             yield Finding(
                 "stations",
                 path,
-                f"no vehicle of the mix can use the full power of these ports: they have {stations.port_power_kw:g} "
+                f"no vehicle of the mix can use the full power of these ports: they have {port_kw:g} "
                 f"kW, and the fastest at {supply.upper()}, {fastest.name}, charges with {power_kw:g} kW",
                 numbers,
             )
@@ -396,9 +398,9 @@ def _group_paths(group: Group, path: KeyPath) -> Iterator[tuple[str, KeyPath]]:
         yield from _group_paths(child, (*path, "groups", i))
 
 
-def _stations(group: Group, path: KeyPath) -> Iterator[tuple[KeyPath, Stations]]:
-    """Key and content of every entry of stations."""
+def _stations(group: Group, path: KeyPath) -> Iterator[tuple[KeyPath, str, Stations]]:
+    """Key, group and content of every entry of stations."""
     for i, stations in enumerate(group.stations):
-        yield (*path, "stations", i), stations
+        yield (*path, "stations", i), group.name, stations
     for i, child in enumerate(group.groups):
         yield from _stations(child, (*path, "groups", i))

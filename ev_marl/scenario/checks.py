@@ -13,6 +13,7 @@ from typing import Any
 
 from ev_marl.scenario.files import Table, read_column
 from ev_marl.scenario.grid_checks import grid_problems
+from ev_marl.scenario.phase_checks import phase_problems
 from ev_marl.scenario.problems import MOST_PROBLEMS, KeyPath, Problem
 from ev_marl.scenario.reading import PLUG_IN_KEYS, Document
 from ev_marl.scenario.schema import CURRENCY_PATTERN, Objective
@@ -33,6 +34,7 @@ def whole_scenario_problems(document: Document) -> list[Problem]:
         return too_large
     problems = chain(
         tree_problems(document),
+        phase_problems(document),
         grid_problems(document),
         _file_problems(document),
         _outlook_problems(document),

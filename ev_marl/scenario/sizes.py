@@ -26,7 +26,7 @@ MOST_GROUPS = 20_000
 DEEPEST_SITE = 50
 """Levels of groups, one below the other."""
 MOST_CELLS = 50_000_000
-"""Steps times groups, or times loads of a network: each is a number in several arrays."""
+"""Steps times groups or loads of a network, ports times limits of currents: each is a number in several arrays."""
 MOST_SESSIONS = 5_000_000
 """Vehicles that come in an episode."""
 MOST_LEVELS = 1001
@@ -39,9 +39,10 @@ MOST_OBSERVED = 50_000_000
 
 def size_problems(document: Document) -> Iterator[Problem]:
     """Every count that is too large."""
-    n_groups = n_ports = n_stations = 0
+    n_groups = n_ports = n_stations = n_currents = 0
     for path, group in groups_of(document.data.get("site")):
         n_groups += 1
+        n_currents += 3 * (group.get("current_limit") is not None) + 6 * (group.get("transformer") is not None)
         if n_groups > MOST_GROUPS:
             yield document.problem(path, f"there are more than {MOST_GROUPS:,} groups; that is the most")
             return
@@ -58,6 +59,11 @@ def size_problems(document: Document) -> Iterator[Problem]:
                 )
                 yield document.problem(here, message)
                 return
+    if n_currents * n_ports > MOST_CELLS:
+        message = (
+            f"there are {n_currents:,} limits of currents for {n_ports:,} ports; the product may be {MOST_CELLS:,}"
+        )
+        yield document.problem(("site",), message)
     yield from _step_problems(document, n_groups)
     yield from _session_problems(document, n_ports)
 

@@ -66,6 +66,7 @@ class Days:
     first_session: np.ndarray  # int64 (K, P + 1)  sessions of track k and port p: [first[k, p], first[k, p + 1])
     by_step: np.ndarray  # float64 (3, K, T)  buy_per_kwh, sell_per_kwh, local_hour
     by_group: np.ndarray  # float64 (3, K, T, G)  lower_kw, upper_kw, base_load_kw
+    by_current: np.ndarray  # float64 (3, K, T, R)  current of the base load, real and imaginary part; clamped limit [A]
     later_per_kwh: np.ndarray  # float64 (K,)  price of energy after the episode
     weekday: np.ndarray  # int64 (K, T)  Monday 0
     day_of_year: np.ndarray  # int64 (K, T)  1..366
@@ -139,6 +140,13 @@ class Days:
             offset += len(stays)
             tables.append(stays[order])
         clocks = [track.clock for track in tracks]
+        by_group = np.stack(
+            [
+                [track.lower_kw for track in tracks],
+                [track.upper_kw for track in tracks],
+                [track.base_load_kw for track in tracks],
+            ]
+        )
         return cls(
             n_steps=first.n_steps,
             step_h=first.step_h,
@@ -151,17 +159,20 @@ class Days:
                     [clock.local_hour for clock in clocks],
                 ]
             ),
-            by_group=np.stack(
-                [
-                    [track.lower_kw for track in tracks],
-                    [track.upper_kw for track in tracks],
-                    [track.base_load_kw for track in tracks],
-                ]
-            ),
+            by_group=by_group,
+            by_current=_by_current(site, by_group[2]),
             later_per_kwh=np.array([track.later_per_kwh for track in tracks]),
             weekday=np.stack([clock.weekday for clock in clocks]),
             day_of_year=np.stack([clock.day_of_year for clock in clocks]),
         )
+
+
+def _by_current(site: SiteArrays, base_load_kw: np.ndarray) -> np.ndarray:
+    """`Days.by_current` from base loads below the groups, shape (K, T, G) [kW]."""
+    base_kw = base_load_kw[..., site.current_group]
+    real_a, imaginary_a = (base_kw * weight for weight in site.current_base_weight.T)
+    # A base load beyond the limit is not the vehicles' doing: they must only not add to it.
+    return np.stack([real_a, imaginary_a, np.maximum(site.current_limit_a, np.hypot(real_a, imaginary_a))])
 
 
 def stays_of(site: SiteArrays, track: Track) -> np.ndarray:

@@ -12,7 +12,7 @@ from ev_marl.site.arrays import SiteArrays
 
 @dataclass(slots=True)
 class Flow:
-    """What happened in one step; B batch rows, P ports, G groups.
+    """What happened in one step; B batch rows, P ports, G groups, R current limits.
 
     The arrays are reused: they are valid until the next step, so copy those that you keep.
     """
@@ -33,6 +33,8 @@ class Flow:
     lower_kw: np.ndarray  # (B, G)  clamped limits of this step
     upper_kw: np.ndarray  # (B, G)
     base_load_kw: np.ndarray  # (B, G)
+    current_a: np.ndarray  # (B, R)  magnitude of each current that has a limit [A]
+    current_limit_a: np.ndarray  # (B, R)  clamped limits of this step [A]
     buy_per_kwh: np.ndarray  # (B,)
     sell_per_kwh: np.ndarray  # (B,)
     local_hour: np.ndarray  # (B,)  local clock time at the start of the step [h]

@@ -15,6 +15,7 @@ import numpy as np
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.simulation.battery import power_box
 from ev_marl.simulation.coordinators.base import Coordinator, Request
+from ev_marl.simulation.coordinators.scaling import measure_currents, scale_to_limits
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.flow import Flow
 from ev_marl.simulation.state import (
@@ -372,10 +373,16 @@ class Simulator:
             b, p = np.argwhere(~np.isfinite(setpoint_kw))[0]
             raise ActionError(f"setpoint of row {b}, port {p} is {setpoint_kw[b, p]}; it must be a finite power")
         self.coordinator.grant(frame.request, state.granted_kw)
+        if self.site.n_currents and self.coordinator.enforces_limits:
+            scale_to_limits(frame.request, state.granted_kw)
         if self.grid is not None:
             assert state.grid is not None
             state.grid = self.grid.step(state.grid, state.rows, step, days.step_h, frame.request, state.granted_kw)
             flow.grid = state.grid.flow
+        if self.site.n_currents:
+            measure_currents(frame.request, state.granted_kw, flow.current_a)
+            flow.current_limit_a[:] = state.currents[2]
+            self._set_currents(state, step + 1)
         _advance(
             step,
             days.step_h,
@@ -401,7 +408,7 @@ class Simulator:
 
     def _blank(self, step: int, day: np.ndarray) -> State:
         """All vehicles with their energy on arrival, and the network as at the start of an episode."""
-        state = State.blank(step, day, self.site.n_ports, self.site.n_groups)
+        state = State.blank(step, day, self.site.n_ports, self.site.n_groups, self.site.n_currents)
         _seat(step, day, self.days.first_session, self.days.stays, state.seats, state.ports)
         if self.grid is not None:
             state.grid = self.grid.start(state.rows, len(day))
@@ -412,6 +419,11 @@ class Simulator:
         _look_ahead(
             state.step, days.step_h, state.day, days.stays, days.by_group, state.seats, state.ports, state.groups
         )
+        if self.site.n_currents:
+            self._set_currents(state, state.step)
+
+    def _set_currents(self, state: State, step: int) -> None:
+        state.currents[:] = self.days.by_current[:, state.day, min(step, self.days.n_steps - 1)]
 
 
 class _Frame:
@@ -427,7 +439,14 @@ class _Frame:
         ports, groups, rows = _parts(self.memory, n_batch, n_ports, n_groups)
         setpoint_kw = np.zeros((n_batch, n_ports))
         self.request = Request(
-            setpoint_kw, state.lo_kw, state.hi_kw, state.lower_kw, state.upper_kw, state.laxity_h, simulator.site
+            setpoint_kw,
+            state.lo_kw,
+            state.hi_kw,
+            state.lower_kw,
+            state.upper_kw,
+            state.laxity_h,
+            state.currents,
+            simulator.site,
         )
         self.flow = Flow(
             step=state.step,
@@ -445,6 +464,8 @@ class _Frame:
             lower_kw=groups[0],
             upper_kw=groups[1],
             base_load_kw=groups[2],
+            current_a=np.zeros(state.currents.shape[1:]),
+            current_limit_a=np.zeros(state.currents.shape[1:]),
             buy_per_kwh=rows[0],
             sell_per_kwh=rows[1],
             local_hour=rows[2],

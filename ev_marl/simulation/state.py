@@ -23,7 +23,9 @@ LOWER, UPPER, BASE_LOAD, GROUP, PEAK = 0, 1, 2, 3, 4  # of `groups`
 
 
 class State:
-    """The state of B rows; P ports, G groups. The step changes it in place: keep a `copy` if you need it later.
+    """The state of B rows; P ports, G groups, R current limits. The step changes it in place.
+
+    Keep a `copy` if you need it later.
 
     Parameters
     ----------
@@ -37,6 +39,9 @@ class State:
         `energy_kwh`, `lo_kw`, `hi_kw`, `laxity_h`, `granted_kw`.
     groups : float64, shape (5, n_batch, n_groups)
         `lower_kw`, `upper_kw`, `base_load_kw`, `group_kw`, and the highest import of each group so far, 0 at the start.
+    currents : float64, shape (3, n_batch, n_currents)
+        Of each current limit in the coming step, the current of the base load, real and imaginary part, and the clamped
+        limit; after the end, those of the last step [A].
     grid : GridState, optional
         The network above the site, if there is one.
 
@@ -68,6 +73,7 @@ class State:
 
     __slots__ = (
         "base_load_kw",
+        "currents",
         "day",
         "energy_kwh",
         "following",
@@ -96,9 +102,10 @@ class State:
         seats: np.ndarray,
         ports: np.ndarray,
         groups: np.ndarray,
+        currents: np.ndarray,
         grid: GridState | None = None,
     ) -> None:
-        self.step, self.day, self.grid = step, day, grid
+        self.step, self.day, self.currents, self.grid = step, day, currents, grid
         self.seats, self.ports, self.groups = seats, ports, groups
         self.session, self.following, self.settled = seats[:, : len(day)]
         self.energy_kwh, self.lo_kw, self.hi_kw, self.laxity_h, self.granted_kw = ports[:, : len(day)]
@@ -108,7 +115,7 @@ class State:
         self.rows: np.ndarray | slice = slice(int(day[0]), int(day[0]) + 1) if len(day) == 1 else day
 
     @classmethod
-    def blank(cls, step: int, day: np.ndarray, n_ports: int, n_groups: int) -> State:
+    def blank(cls, step: int, day: np.ndarray, n_ports: int, n_groups: int, n_currents: int) -> State:
         """No vehicles, and limits not set yet."""
         n_batch = len(day)
         return cls(
@@ -117,6 +124,7 @@ class State:
             np.full((3, n_batch + SPARE, n_ports), -1, dtype=np.int64),
             np.zeros((5, n_batch + SPARE, n_ports)),
             np.zeros((5, n_batch, n_groups)),
+            np.zeros((3, n_batch, n_currents)),
         )
 
     @property
@@ -126,8 +134,9 @@ class State:
 
     def copy(self) -> State:
         """An independent copy."""
-        return State(self.step, self.day.copy(), self.seats.copy(), self.ports.copy(), self.groups.copy(), self.grid)
+        arrays = (self.seats.copy(), self.ports.copy(), self.groups.copy(), self.currents.copy())
+        return State(self.step, self.day.copy(), *arrays, self.grid)
 
     def __reduce__(self) -> tuple[type[State], tuple[Any, ...]]:
         """Copies and pickles hold the arrays of which the named arrays are views, so that these stay views."""
-        return State, (self.step, self.day, self.seats, self.ports, self.groups, self.grid)
+        return State, (self.step, self.day, self.seats, self.ports, self.groups, self.currents, self.grid)

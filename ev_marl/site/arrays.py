@@ -14,7 +14,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class SiteArrays:
-    """Everything numeric about a site; P ports, A stations (agents), G groups. All arrays are read-only."""
+    """Everything numeric about a site; P ports, A stations (agents), G groups, R current limits.
+
+    All arrays are read-only.
+    """
 
     port_charge_kw: np.ndarray  # float64 (P,)  rated charging power, > 0 [kW]
     port_discharge_kw: np.ndarray  # float64 (P,)  rated discharging power, 0 without V2G [kW]
@@ -29,6 +32,11 @@ class SiteArrays:
     group_first_port: np.ndarray  # int64 (G,)
     group_end_port: np.ndarray  # int64 (G,)  group g has ports [first[g], end[g])
     group_depth: np.ndarray  # int64 (G,)  0 at the root
+    # R current limits: |b + Σ a·p| <= limit in each row, see `ev_marl.site.currents`.
+    current_weight: np.ndarray  # float64 (R, 2, P)  real and imaginary part of a, current over port power [A/kW]
+    current_limit_a: np.ndarray  # float64 (R,)  [A]
+    current_group: np.ndarray  # int64 (R,)  group whose base load flows in the row
+    current_base_weight: np.ndarray  # float64 (R, 2)  current of that base load, b over base load [A/kW]
 
     @cached_property
     def n_ports(self) -> int:
@@ -44,6 +52,11 @@ class SiteArrays:
     def n_groups(self) -> int:
         """G."""
         return len(self.group_parent)
+
+    @cached_property
+    def n_currents(self) -> int:
+        """R."""
+        return len(self.current_limit_a)
 
     @cached_property
     def above(self) -> np.ndarray:

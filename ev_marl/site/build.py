@@ -13,6 +13,7 @@ import networkx as nx
 
 from ev_marl.scenario.files import power_series
 from ev_marl.scenario.schema import Group, LoadProfile, Scenario, Stations
+from ev_marl.site.currents import voltage_below_v
 from ev_marl.support.errors import SiteError
 
 
@@ -73,16 +74,15 @@ def _group_attributes(group: Group, is_root: bool, n_steps: int) -> dict[str, ob
         attributes["base_load"] = power_series(group.base_load, n_steps)
     if group.pv is not None:
         attributes["pv"] = group.pv
-    if group.bus is not None:
-        attributes["bus"] = group.bus
+    named: dict[str, object] = {"bus": group.bus, "current_limit_a": group.current_limit, "voltage_v": group.voltage}
+    named["transformer"] = group.transformer
+    attributes.update({key: value for key, value in named.items() if value is not None})
     return attributes
 
 
 def _add_stations(graph: nx.DiGraph, stations: Stations, parent: str, counts: Counter[str]) -> None:
-    charge_kw, supply = stations.port_power_kw, stations.feeds
-    discharge_kw = 0.0
-    if stations.v2g:
-        discharge_kw = charge_kw if stations.discharge_power is None else stations.discharge_power
+    powers_kw = stations.port_powers_kw(voltage_below_v(graph, parent))
+    supply, phases = stations.feeds, stations.conductors
     limit = {}
     if stations.station_power is not None:
         limit = {"import_limit_kw": stations.station_power, "export_limit_kw": stations.station_power}
@@ -90,11 +90,17 @@ def _add_stations(graph: nx.DiGraph, stations: Stations, parent: str, counts: Co
     for i in range(stations.count):
         station = f"{stations.type}_{counts[stations.type]}"
         counts[stations.type] += 1
-        bus = buses[i % len(buses)]
-        place = {} if bus is None else {"bus": bus}
-        _add_node(
-            graph, station, parent, {"kind": "station", "type": stations.type, "supply": supply, **limit, **place}
-        )
+        charge_kw, discharge_kw = powers_kw[i], 0.0
+        if stations.v2g:
+            discharge_kw = charge_kw if stations.discharge_power is None else stations.discharge_power
+        place = {
+            "bus": buses[i % len(buses)],
+            "phases": phases[i % len(phases)] if phases else None,
+            "voltage_v": stations.voltage,
+            "operator_id": stations.ids[i] if stations.ids else None,
+        }
+        own = limit | {key: value for key, value in place.items() if value is not None}
+        _add_node(graph, station, parent, {"kind": "station", "type": stations.type, "supply": supply, **own})
         for k in range(stations.ports):
             port: dict[str, object] = {
                 "kind": "port",

@@ -9,11 +9,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, get_args
 
 import networkx as nx
 
-from ev_marl.scenario.schema import LoadProfile, Pv
+from ev_marl.scenario.schema import LoadProfile, Pv, Transformer
+from ev_marl.scenario.schema.site import Conductors
 from ev_marl.scenario.series import Series
 from ev_marl.scenario.sizes import DEEPEST_SITE
 from ev_marl.support.errors import SiteError
@@ -21,10 +22,10 @@ from ev_marl.support.registry import did_you_mean
 from ev_marl.support.values import LEAST, MOST, listed, shown
 
 STATION_NAME = re.compile(r"^[a-z]+_[0-9]+$")
-GROUP_KEYS = ("kind", "import_limit_kw", "export_limit_kw", "base_load", "pv", "bus")
-STATION_KEYS = ("kind", "type", "supply", "import_limit_kw", "export_limit_kw", "bus")
-PORT_KEYS = ("kind", "supply", "charge_kw", "discharge_kw", "charge_efficiency", "discharge_efficiency")
 LIMIT_KEYS = ("import_limit_kw", "export_limit_kw")
+GROUP_KEYS = ("kind", *LIMIT_KEYS, "base_load", "pv", "bus", "current_limit_a", "voltage_v", "transformer")
+STATION_KEYS = ("kind", "type", "supply", *LIMIT_KEYS, "bus", "phases", "voltage_v", "operator_id")
+PORT_KEYS = ("kind", "supply", "charge_kw", "discharge_kw", "charge_efficiency", "discharge_efficiency")
 
 
 def check_graph(graph: nx.DiGraph) -> None:
@@ -75,7 +76,7 @@ def _node_problems(graph: nx.DiGraph) -> Iterator[str]:
         if kind == "port":
             yield from _port_problems(graph, node, attributes)
         elif kind == "station":
-            yield from _station_problems(graph, node)
+            yield from _station_problems(graph, node, attributes)
         else:
             yield from _group_problems(graph, node, attributes)
         bus = attributes.get("bus", 0)
@@ -107,7 +108,7 @@ def _port_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any]) 
         yield f"port '{node}': supply is {attributes['supply']!r}; it must be 'ac' or 'dc'"
 
 
-def _station_problems(graph: nx.DiGraph, node: str) -> Iterator[str]:
+def _station_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any]) -> Iterator[str]:
     if not STATION_NAME.match(node):
         yield (
             f"station '{node}' must be named letters_number, such as ac_0: the tools for PettingZoo group "
@@ -117,6 +118,12 @@ def _station_problems(graph: nx.DiGraph, node: str) -> Iterator[str]:
         yield f"station '{node}' is fed by nothing; put the grid connection above it"
     if set(_kinds(graph, graph.successors(node))) != {"port"}:
         yield f"station '{node}' must have ports below it, and only ports"
+    phases, allowed = attributes.get("phases", "L1"), get_args(Conductors)
+    if phases not in allowed:
+        yield f"station '{node}': phases is {phases!r}; it must be one of {listed(allowed)}"
+    if not isinstance(attributes.get("operator_id", ""), str):
+        yield f"station '{node}': operator_id is {attributes['operator_id']!r}; it must be text"
+    yield from _positive_problems(node, attributes, ("voltage_v",))
 
 
 def _group_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any]) -> Iterator[str]:
@@ -130,6 +137,16 @@ def _group_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any])
             yield f"'{node}': base_load is {load!r}; it must be a number of kW, a Series or a LoadProfile"
     if "pv" in attributes and not isinstance(attributes["pv"], Pv):
         yield f"'{node}': pv is {attributes['pv']!r}; it must be a Pv"
+    if "transformer" in attributes and not isinstance(attributes["transformer"], Transformer):
+        yield f"'{node}': transformer is {attributes['transformer']!r}; it must be a Transformer"
+    yield from _positive_problems(node, attributes, ("current_limit_a", "voltage_v"))
+
+
+def _positive_problems(node: str, attributes: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[str]:
+    for key in keys:
+        value = attributes.get(key, 1.0)
+        if not _is_number(value) or not LEAST <= value <= MOST:
+            yield f"'{node}': {key} is {shown(value)}; it must be a number above 0"
 
 
 def _limit_problems(node: str, key: str, limit: Any) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """A site as a GraphML file, for Gephi, yEd or `networkx.read_graphml`, and back.
 
-GraphML knows numbers and text, so series, load profiles and photovoltaic plants are written as JSON text.
+GraphML knows numbers and text, so series, load profiles, photovoltaic plants and transformers are written as JSON text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import get_args
 
 import networkx as nx
 
-from ev_marl.scenario.schema import LoadProfile, Pv
+from ev_marl.scenario.schema import LoadProfile, Pv, Transformer
 from ev_marl.scenario.series import Series, SeriesKind
 from ev_marl.support.errors import SiteError
 from ev_marl.support.files import FileError, read_text
@@ -60,7 +60,7 @@ def read_graph(path: Path) -> tuple[nx.DiGraph, str | None]:
         raise SiteError(f"{path}: a site is a graph with one directed edge from each node to each below it")
     name = graph.graph.get("site")
     for node, attributes in graph.nodes(data=True):
-        for key in ("import_limit_kw", "export_limit_kw", "base_load", "pv"):
+        for key in ("import_limit_kw", "export_limit_kw", "base_load", "pv", "transformer"):
             if isinstance(attributes.get(key), str):
                 attributes[key] = _from_text(path, str(node), key, attributes[key])
     tree = nx.DiGraph()
@@ -76,15 +76,17 @@ def _to_plain(value: object) -> str | float:
         return float(value)
     if isinstance(value, Series):
         return json.dumps({"kind": value.kind, "values": value.values})
-    if isinstance(value, LoadProfile | Pv):
+    if isinstance(value, LoadProfile | Pv | Transformer):
         return value.model_dump_json()
     raise SiteError(f"cannot write {value!r} as GraphML")
 
 
-def _from_text(path: Path, node: str, key: str, text: str) -> Series | LoadProfile | Pv:
+def _from_text(path: Path, node: str, key: str, text: str) -> Series | LoadProfile | Pv | Transformer:
     try:
         if key == "pv":
             return Pv.model_validate_json(text)
+        if key == "transformer":
+            return Transformer.model_validate_json(text)
         data = json.loads(text)
         if "profile" in data:
             return LoadProfile.model_validate(data)

@@ -21,6 +21,7 @@ from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.attach import attach, check_network
 from ev_marl.site.build import graph_of
 from ev_marl.site.checks import check_graph
+from ev_marl.site.currents import currents_of
 from ev_marl.site.graphml import read_graph, write_graph
 from ev_marl.support.errors import SiteError
 
@@ -45,6 +46,10 @@ class Site:
         Ports, depth-first, called `station/k`.
     groups : tuple of str, length G
         Nodes with a shared limit, parents first: the root, every group, every station with a limit of its own.
+    currents : tuple of str, length R
+        Current limits: the group and the phase, such as `lot_north L1`; of a transformer, the side too.
+    station_ids : dict of str to str
+        Agent of each station that the operator's data call by a name of their own.
     arrays : SiteArrays
         The graph as arrays.
     ancestors : int64, shape (G, max depth + 1)
@@ -69,7 +74,10 @@ class Site:
         self.groups: tuple[str, ...] = tuple(
             node for node in order if kinds[node] not in ("station", "port") or _has_limit(graph.nodes[node])
         )
-        self.arrays = self._compile()
+        self.station_ids = {
+            graph.nodes[agent]["operator_id"]: agent for agent in self.agents if "operator_id" in graph.nodes[agent]
+        }
+        self.arrays, self.currents = self._compile()
         self.ancestors = self._ancestors()
         self.network: Network | None = None
         self.port_charger = np.full(len(self.ports), -1, dtype=np.int64)
@@ -87,9 +95,11 @@ class Site:
         ----------
         graph : networkx.DiGraph
             A tree with edges from parent to child. Groups carry `kind` and may carry `import_limit_kw`,
-            `export_limit_kw` (float or Series [kW]; absent: no limit), `base_load` (float, Series or LoadProfile [kW])
-            and `pv` (Pv); stations carry `kind="station"`; ports, the leaves, `kind="port"`, `charge_kw` [kW] and may
-            carry `discharge_kw`, `charge_efficiency`, `discharge_efficiency` and `supply` ("ac" or "dc").
+            `export_limit_kw` (float or Series [kW]; absent: no limit), `base_load` (float, Series or LoadProfile [kW]),
+            `pv` (Pv), `current_limit_a` [A], `voltage_v` (phase to neutral [V]) and `transformer` (Transformer);
+            stations carry `kind="station"` and may carry `phases` (such as "L1" or "L1-L2"; absent: all three alike),
+            `voltage_v` and `operator_id`; ports, the leaves, `kind="port"`, `charge_kw` [kW] and may carry
+            `discharge_kw`, `charge_efficiency`, `discharge_efficiency` and `supply` ("ac" or "dc").
         name : str, optional
             Name of the site; the root's otherwise.
         grid : Grid, optional
@@ -171,7 +181,7 @@ class Site:
         """
         write_graph(self.graph, self.name, Path(path))
 
-    def _compile(self) -> SiteArrays:
+    def _compile(self) -> tuple[SiteArrays, tuple[str, ...]]:
         graph, nodes = self.graph, self.graph.nodes
         station_index = {name: a for a, name in enumerate(self.agents)}
         group_index = {name: g for g, name in enumerate(self.groups)}
@@ -196,6 +206,7 @@ class Site:
         def of_ports(key: str, default: float | None = None) -> np.ndarray:
             return np.array([float(nodes[port].get(key, default)) for port in self.ports])
 
+        currents = currents_of(graph, self.groups, self.ports, np.stack([first, end]))
         arrays = SiteArrays(
             port_charge_kw=of_ports("charge_kw"),
             port_discharge_kw=of_ports("discharge_kw", 0.0),
@@ -214,10 +225,14 @@ class Site:
             group_first_port=first,
             group_end_port=end,
             group_depth=depth,
+            current_weight=currents.weight,
+            current_limit_a=currents.limit_a,
+            current_group=currents.group,
+            current_base_weight=currents.base_weight,
         )
         for array in vars(arrays).values():
             array.flags.writeable = False
-        return arrays
+        return arrays, currents.names
 
     def _group_above(self, node: str) -> str | None:
         parents = list(self.graph.predecessors(node))

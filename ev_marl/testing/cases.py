@@ -67,6 +67,10 @@ def random_site_arrays(rng: np.random.Generator, n_levels: int = 3) -> SiteArray
         group_first_port=whole[1],
         group_end_port=whole[2],
         group_depth=whole[3],
+        current_weight=np.zeros((0, 2, n_ports)),
+        current_limit_a=np.zeros(0),
+        current_group=np.zeros(0, dtype=np.int64),
+        current_base_weight=np.zeros((0, 2)),
     )
     for field in fields(arrays):
         getattr(arrays, field.name).flags.writeable = False
@@ -111,6 +115,7 @@ def random_request(rng: np.random.Generator, site: SiteArrays, n_batch: int = 1)
         lower_kw=-limit(),
         upper_kw=limit(),
         laxity_h=laxity,
+        currents=np.zeros((3, len(setpoint), 0)),
         site=site,
     )
 

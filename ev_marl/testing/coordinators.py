@@ -60,7 +60,7 @@ def _check_grant(coordinator: Coordinator, request: Request, where: str) -> None
     again = _grant(coordinator, request)
     require_small(np.abs(again - granted), f"{where}: the same request got another answer at (row, port)")
     for row in range(len(granted)):
-        alone = Request(**{name: before[name][row : row + 1] for name in names}, site=request.site)
+        alone = request.of_rows(slice(row, row + 1))
         difference = np.abs(_grant(coordinator, alone) - granted[row])
         require_small(difference, f"{where}: row {row} of a batch differs from the same row alone at (row, port)")
 

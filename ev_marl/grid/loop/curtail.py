@@ -10,7 +10,7 @@ are widened to what the network does without charging.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -217,21 +217,11 @@ class Curtail:
         _project(np.ascontiguousarray(jacobian[:, matters]), room, charger_kw, _SWEEPS, target_kw)
         less_kw = granted_kw[rows]
         _spread(target_kw, self.port_charger, less_kw)
-        # Less charging can leave a group with more export than it may have, less discharging with more import.
-        if (granted_kw[rows] < 0.0).any():
+        # Less charging can leave a group with more export than it may have, less discharging with more import, and less
+        # of either a phase with more current.
+        if request.site.n_currents or (granted_kw[rows] < 0.0).any():
             kept_kw = np.empty_like(less_kw)
-            self._site_limits.grant(
-                Request(
-                    less_kw,
-                    request.lo_kw[rows],
-                    request.hi_kw[rows],
-                    request.lower_kw[rows],
-                    request.upper_kw[rows],
-                    request.laxity_h[rows],
-                    request.site,
-                ),
-                kept_kw,
-            )
+            self._site_limits.grant(replace(request.of_rows(rows), setpoint_kw=less_kw), kept_kw)
             less_kw = kept_kw
         granted_kw[rows] = less_kw
 

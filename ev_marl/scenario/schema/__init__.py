@@ -23,7 +23,7 @@ from ev_marl.scenario.schema.prices import (
 from ev_marl.scenario.schema.scenario import Metering, Scenario
 from ev_marl.scenario.schema.series import LimitByHour, LimitSeries, PowerByHour, PowerFile, PowerSeries
 from ev_marl.scenario.schema.sessions import Sessions
-from ev_marl.scenario.schema.site import BaseLoad, Group, LoadProfile, Pv, Stations
+from ev_marl.scenario.schema.site import BaseLoad, Group, LoadProfile, Pv, Stations, Transformer
 from ev_marl.scenario.schema.vehicles import Vehicle, Vehicles
 
 __all__ = [
@@ -68,6 +68,7 @@ __all__ = [
     "ShareRule",
     "Stations",
     "TariffDays",
+    "Transformer",
     "Vehicle",
     "Vehicles",
 ]

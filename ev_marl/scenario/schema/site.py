@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -12,7 +13,17 @@ from ev_marl.scenario.schema.grid import Buses, BusName
 from ev_marl.scenario.schema.patterns import TYPE_PATTERN, Name
 from ev_marl.scenario.schema.series import _SERIES, LimitSeries, PowerByHour, PowerFile, Profile
 from ev_marl.scenario.sizes import MOST_PORTS
-from ev_marl.scenario.units import NUMBER, WHOLE, Current, Efficiency, Fraction, Power, SignedPower, Voltage
+from ev_marl.scenario.units import (
+    NUMBER,
+    WHOLE,
+    ApparentPower,
+    Current,
+    Efficiency,
+    Fraction,
+    Power,
+    SignedPower,
+    Voltage,
+)
 
 
 class LoadProfile(Model):
@@ -44,6 +55,16 @@ class Pv(Model):
     """Latitude [degrees north]."""
 
 
+Conductors = Literal["L1", "L2", "L3", "L1-L2", "L2-L3", "L3-L1", "L1-L2-L3"]
+"""What a port is connected to: a phase and neutral, two phases (line to line), or all three."""
+Phases = Annotated[
+    Annotated[Literal[1, 2, 3] | Conductors, Tag("<plain>")]
+    | Annotated[Annotated[list[Conductors], Field(min_length=1)], Tag("<list>")],
+    choice("1, 2 or 3, or conductors such as L1 or L1-L2, or a list of them that the stations take in turn", "list"),
+]
+StationId = Annotated[str, Field(min_length=1, max_length=100)]
+
+
 class Stations(Model):
     """Charging stations of one kind; each is an agent."""
 
@@ -51,6 +72,8 @@ class Stations(Model):
     """Letters that the agents of this kind are called by: `ac` gives `ac_0`, `ac_1`, ..."""
     count: Annotated[int, Field(ge=1, le=MOST_PORTS), WHOLE] = 1
     """How many of them."""
+    ids: Annotated[list[StationId], Field(min_length=1)] | None = None
+    """What each of them is called in the operator's data, one name for each station."""
     ports: Annotated[int, Field(ge=1, le=MOST_PORTS), WHOLE] = 1
     """Ports (connectors) of each station."""
     supply: Literal["ac", "dc"] | None = None
@@ -60,10 +83,12 @@ class Stations(Model):
     """Highest charging power of each port [kW]. Give this, or `current` and `phases`."""
     current: Current | None = None
     """Highest current of each port and phase [A]; with `phases` and `voltage` it gives the power."""
-    phases: Literal[1, 2, 3] | None = None
-    """Phases of each port; needed with `current`."""
-    voltage: Voltage = 230.0
-    """Phase-to-neutral voltage that turns current into power [V]."""
+    phases: Phases | None = None
+    """Phases of each port; needed with `current`. A number of phases, or the conductors: `L1` is a phase and neutral,
+    `L1-L2` stands between two phases; of a list, one after the other for one station after the other, from the start
+    again at the end. Without conductors, a port draws from all three phases alike."""
+    voltage: Voltage | None = None
+    """Phase-to-neutral voltage of the ports [V]; left out: the group's."""
     station_power: Power | None = None
     """Highest charging power of the whole station [kW], where its ports share less than the sum of theirs."""
     v2g: bool = False
@@ -82,8 +107,10 @@ class Stations(Model):
     def _check(self) -> Stations:
         if self.power is None and (self.current is None or self.phases is None):
             raise fault("power", "is missing; give `power`, or both `current` and `phases`")
-        if self.power is not None and (self.current is not None or self.phases is not None):
+        if self.power is not None and (self.current is not None or isinstance(self.phases, int)):
             raise fault("power", "give either `power`, or `current` and `phases`, not both")
+        if self.ids is not None and len(self.ids) != self.count:
+            raise fault("ids", f"found {len(self.ids)} names for {self.count} stations; give one for each")
         if self.power == 0:
             raise fault("power", "found 0 kW; the power of a port must be above 0")
         if self.discharge_power is not None and not self.v2g:
@@ -96,13 +123,53 @@ class Stations(Model):
         return self.supply or ("dc" if self.type == "dc" else "ac")
 
     @property
-    def port_power_kw(self) -> float:
-        """Highest charging power of each port [kW], given as such or by current, phases and voltage."""
+    def conductors(self) -> list[Conductors]:
+        """What the stations' ports are connected to, in turn; empty where no conductors are named."""
+        if self.phases is None or isinstance(self.phases, int):
+            return []
+        return self.phases if isinstance(self.phases, list) else [self.phases]
+
+    def port_powers_kw(self, group_voltage_v: float) -> list[float]:
+        """Highest charging power of a port of each station [kW], given as such or by current, phases and voltage.
+
+        Parameters
+        ----------
+        group_voltage_v : float
+            Phase-to-neutral voltage below the group [V].
+        """
         if self.power is not None:
-            return self.power
+            return [self.power] * self.count
         assert self.current is not None  # the check above asks for power, or current and phases
-        assert self.phases is not None
-        return self.voltage * self.current * self.phases / 1000.0
+        volts = self.voltage or group_voltage_v
+        if isinstance(self.phases, int):
+            return [volts * self.current * self.phases / 1000.0] * self.count
+        times = [_TIMES[name.count("L")] for name in self.conductors]
+        return [volts * self.current * times[i % len(times)] / 1000.0 for i in range(self.count)]
+
+
+_TIMES = {1: 1.0, 2: math.sqrt(3.0), 3: 3.0}
+"""Power over phase-to-neutral voltage and current, by how many conductors a port is connected to [-]."""
+
+
+class Transformer(Model):
+    """A transformer between a group and what is above it; its ratings limit the currents of each phase."""
+
+    rating: ApparentPower
+    """Rated apparent power [kVA]: the currents of the secondary windings are at most rating/(√3·secondary), those of
+    the primary's lines at most rating/(√3·primary)."""
+    secondary: Voltage
+    """Line-to-line voltage of the side that feeds the group [V]."""
+    primary: Voltage | None = None
+    """Line-to-line voltage of the side above [V]; left out: currents above the transformer are not looked at."""
+    vector_group: Literal["Dyn1", "Dyn5", "Dyn7", "Dyn11", "YNyn0", "Yyn0"] | None = None
+    """Connection of the windings; needed with `primary`."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Transformer:
+        if (self.primary is None) != (self.vector_group is None):
+            missing = "primary" if self.primary is None else "vector_group"
+            raise fault(missing, "is missing; give both `primary` and `vector_group`, or neither")
+        return self
 
 
 class Group(Model):
@@ -118,6 +185,13 @@ class Group(Model):
     """Highest power drawn from above, base load included [kW]; left out: no limit."""
     export_limit: LimitSeries | None = None
     """Highest power fed upwards, PV included [kW]; left out: no limit."""
+    current_limit: Current | None = None
+    """Highest current in each phase of the line that feeds the group, base load included [A]; left out: no limit."""
+    voltage: Voltage | None = None
+    """Phase-to-neutral voltage of the line that feeds the group, and of everything below [V]; with `transformer`, only
+    of what is below. Left out: the transformer's secondary, or that of the group above; 230 V where nothing says."""
+    transformer: Transformer | None = None
+    """Transformer that feeds the group."""
     base_load: BaseLoad | None = None
     """Inflexible load directly at this group [kW]."""
     pv: Pv | None = None

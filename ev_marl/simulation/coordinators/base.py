@@ -13,7 +13,10 @@ from ev_marl.support.registry import Registry
 
 @dataclass(slots=True)
 class Request:
-    """One step's request; B batch rows, P ports, G groups. All float64; coordinators must not write to these arrays."""
+    """One step's request; B batch rows, P ports, G groups, R current limits. All float64.
+
+    Coordinators must not write to these arrays.
+    """
 
     setpoint_kw: np.ndarray  # (B, P)  setpoint, within [lo_kw, hi_kw]
     lo_kw: np.ndarray  # (B, P)  <= 0: lowest power of the port in this step
@@ -21,12 +24,23 @@ class Request:
     lower_kw: np.ndarray  # (B, G)  <= 0: clamped export limit of each group, −inf: none
     upper_kw: np.ndarray  # (B, G)  >= 0: clamped import limit, inf: none
     laxity_h: np.ndarray  # (B, P)  time to departure less time needed at full power [h]; inf at an empty port
-    site: SiteArrays
+    currents: np.ndarray  # (3, B, R)  of the base load: real and imaginary part, then the clamped limit [A]
+    site: SiteArrays  # its `current_weight` is the current of each row over the powers of the ports
+
+    def of_rows(self, rows: np.ndarray | slice) -> Request:
+        """The request of some batch rows, whose numbers or slice are given."""
+        ports = (self.setpoint_kw[rows], self.lo_kw[rows], self.hi_kw[rows])
+        limits = (self.lower_kw[rows], self.upper_kw[rows])
+        return Request(*ports, *limits, self.laxity_h[rows], self.currents[:, rows], self.site)
 
 
 @runtime_checkable
 class Coordinator(Protocol):
-    """Grants power. It only curtails: the granted power of each port lies between 0 and its setpoint."""
+    """Grants power. It only curtails: the granted power of each port lies between 0 and its setpoint.
+
+    A coordinator that keeps the limits of the groups only need not know of current limits: the simulator scales what it
+    grants until they are kept.
+    """
 
     name: str
     enforces_limits: bool  # False: limits may be exceeded, and the objective prices the overload

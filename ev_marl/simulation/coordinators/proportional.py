@@ -5,7 +5,8 @@ a limit has all its ports scaled towards zero, charging and discharging alike.
 
 The result keeps every limit: the feasible powers of a subtree are convex and contain zero, so scaling by a factor
 between 0 and 1 keeps the limits further down. Scaling from the root to the leaves, or scaling only one sign, has no
-such guarantee: where charging and discharging offset each other, it exceeds limits.
+such guarantee: where charging and discharging offset each other, it exceeds limits. A current limit counts as one more
+limit of its group.
 """
 
 from __future__ import annotations
@@ -13,12 +14,9 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.simulation.coordinators.base import COORDINATORS, Request
+from ev_marl.simulation.coordinators.scaling import SLACK_KW, scale_to_limits
 from ev_marl.site.tree import add_up_clipped, sum_ports
 from ev_marl.support.compiled import kernel
-
-SLACK_KW = 1e-10
-"""Beyond a limit by this much is rounding, of powers that offset each other: scaled to a limit of 0, they would all be
-cut."""
 
 
 @kernel
@@ -63,4 +61,8 @@ class Proportional:
     def grant(self, request: Request, out: np.ndarray) -> None:
         """Write the granted powers to `out`, float64, shape (n_batch, n_ports) [kW]."""
         site = request.site
+        if site.n_currents:
+            np.copyto(out, request.setpoint_kw)
+            scale_to_limits(request, out)
+            return
         _grant(request.setpoint_kw, request.lower_kw, request.upper_kw, site.port_group, site.group_parent, out)

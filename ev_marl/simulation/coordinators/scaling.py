@@ -1,0 +1,113 @@
+"""All limits of a site, the groups' and those of currents, kept by scaling: what is left to do after any coordinator.
+
+Powers come in and are changed in place. From the leaves to the root, a group beyond one of its limits has all its ports
+scaled towards zero by one factor. What a subtree may do is convex and contains zero, so that keeps the limits further
+down: the result keeps all. Powers that keep all limits stay as they are.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ev_marl.simulation.coordinators.base import Request
+from ev_marl.support.compiled import kernel
+
+SLACK_KW = 1e-10
+"""Beyond a limit by this much is rounding, of powers that offset each other: scaled to a limit of 0, they would all be
+cut."""
+SLACK = 1e-9
+"""The same of currents, as a share of the limit."""
+SLACK_A = 1e-9
+"""And in ampere, of a limit of a base load of almost nothing."""
+
+
+@kernel
+def share_within(
+    real: float, imaginary: float, by_real: float, by_imaginary: float, limit: float, most: float
+) -> float:
+    """Largest s from 0 to `most` with |c + s·a| <= limit, for a current c within the limit and a direction a."""
+    square = by_real * by_real + by_imaginary * by_imaginary
+    if square == 0.0:
+        return most
+    half = real * by_real + imaginary * by_imaginary
+    room = max(0.0, limit * limit - real * real - imaginary * imaginary)
+    root = math.sqrt(half * half + square * room)
+    share: float = room / (half + root) if half > 0.0 else (root - half) / square  # neither loses digits
+    return min(most, max(0.0, share))
+
+
+@kernel
+def current_of(r: int, b: int, currents: np.ndarray, weight: np.ndarray, power_kw: np.ndarray) -> tuple[float, float]:
+    """Current of row r in batch row b, real and imaginary part [A]."""
+    real, imaginary = currents[0, b, r], currents[1, b, r]
+    for p in range(len(power_kw)):
+        real += weight[r, 0, p] * power_kw[p]
+        imaginary += weight[r, 1, p] * power_kw[p]
+    return real, imaginary
+
+
+@kernel
+def _scale(
+    lower_kw: np.ndarray,
+    upper_kw: np.ndarray,
+    currents: np.ndarray,
+    weight: np.ndarray,
+    current_group: np.ndarray,
+    group_ports: np.ndarray,
+    power_kw: np.ndarray,
+) -> None:
+    n_batch, n_groups = lower_kw.shape
+    for b in range(n_batch):
+        power = power_kw[b]
+        r = len(current_group) - 1  # rows are sorted by group
+        for g in range(n_groups - 1, -1, -1):
+            first, end = group_ports[0, g], group_ports[1, g]
+            total = 0.0
+            for p in range(first, end):
+                total += power[p]
+            factor = 1.0
+            if total > upper_kw[b, g] + SLACK_KW:
+                factor = upper_kw[b, g] / total
+            elif total < lower_kw[b, g] - SLACK_KW:
+                factor = lower_kw[b, g] / total
+            while r >= 0 and current_group[r] == g:
+                real, imaginary = current_of(r, b, currents, weight, power)
+                limit = currents[2, b, r]
+                if math.hypot(real, imaginary) > limit * (1.0 + SLACK) + SLACK_A:
+                    base_real, base_imaginary = currents[0, b, r], currents[1, b, r]
+                    by_real, by_imaginary = real - base_real, imaginary - base_imaginary
+                    share = share_within(base_real, base_imaginary, by_real, by_imaginary, limit, 1.0)
+                    factor = min(factor, share)
+                r -= 1
+            if factor < 1.0:
+                for p in range(first, end):
+                    power[p] *= factor
+
+
+@kernel
+def _measure(currents: np.ndarray, weight: np.ndarray, power_kw: np.ndarray, current_a: np.ndarray) -> None:
+    for b in range(current_a.shape[0]):
+        for r in range(current_a.shape[1]):
+            real, imaginary = current_of(r, b, currents, weight, power_kw[b])
+            current_a[b, r] = math.hypot(real, imaginary)
+
+
+def scale_to_limits(request: Request, power_kw: np.ndarray) -> None:
+    """Scale powers, float64, shape (n_batch, n_ports) [kW], in place until all limits of a request are kept."""
+    site = request.site
+    _scale(
+        request.lower_kw,
+        request.upper_kw,
+        request.currents,
+        site.current_weight,
+        site.current_group,
+        site.group_ports,
+        power_kw,
+    )
+
+
+def measure_currents(request: Request, power_kw: np.ndarray, out: np.ndarray) -> None:
+    """Write the magnitude of each current that has a limit to `out`, float64, shape (n_batch, n_currents) [A]."""
+    _measure(request.currents, request.site.current_weight, power_kw, out)
