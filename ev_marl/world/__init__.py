@@ -8,6 +8,7 @@ from ev_marl.support.lazy import on_first_use
 from ev_marl.world.session_table import SESSION, no_sessions, session_table
 
 if TYPE_CHECKING:
+    from ev_marl.world.acn_sim import sessions_to_track
     from ev_marl.world.importing import import_tracks, prices_to_tracks, sessions_to_tracks
     from ev_marl.world.track import Track
     from ev_marl.world.world import World
@@ -20,6 +21,7 @@ __all__ = [
     "no_sessions",
     "prices_to_tracks",
     "session_table",
+    "sessions_to_track",
     "sessions_to_tracks",
 ]
 
@@ -30,6 +32,7 @@ __getattr__, __dir__ = on_first_use(
         "World": "world",
         "import_tracks": "importing",
         "prices_to_tracks": "importing",
+        "sessions_to_track": "acn_sim",
         "sessions_to_tracks": "importing",
     },
 )

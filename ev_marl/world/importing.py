@@ -143,9 +143,10 @@ def sessions_to_tracks(
 
     Imputed: the vehicle, drawn by share among those of the scenario whose battery takes the energy; and the energy on
     arrival, such that the wish ends at a state of charge uniform from 70 % to 95 %, as far as at least 5 % are there
-    on arrival; a wish beyond the largest battery is cut (see `draw_visitors`). Stations of the data become ports in
-    order of first use where the site has enough of them; at a smaller site, or where a station is taken twice in a
-    step, the vehicle takes any free port, or is left out and counted in `turned_away`.
+    on arrival; a wish beyond the largest battery is cut (see `draw_visitors`). Stations of the data are found by the
+    `ids` of the site's stations, or become ports in order of first use where the site has enough of them; elsewhere, or
+    where a station is taken twice in a step, the vehicle takes any free port, or is left out and counted in
+    `turned_away`.
 
     Parameters
     ----------
@@ -165,8 +166,7 @@ def sessions_to_tracks(
     DataError
         If the data hold no session.
     """
-    if not data.records:
-        raise DataError(f"{data.file}: holds no session{'; ' * bool(data.notes)}{'; '.join(data.notes)}")
+    require_sessions(data)
     zone = ZoneInfo(data.timezone)
     records = data.records
     first_day, last_day = (records[k].arrival.astimezone(zone).date() for k in (0, -1))
@@ -189,7 +189,8 @@ def sessions_to_tracks(
     )
     visitors = draw_visitors(world.fleet, wanted, TARGET_SOC, stream(seed, "vehicles"))
     cut = int(np.count_nonzero(visitors.wanted_kwh < wanted))
-    preferred, how = _stations_to_ports(data, len(world.site.ports))
+    ports, how = ports_of_stations(data, world.site)
+    preferred = np.array([ports.get(record.station, [-1])[0] for record in records], dtype=np.int64)
     source = {
         "kind": "data",
         "file": data.file,
@@ -263,12 +264,37 @@ def prices_to_tracks(
     return tracks
 
 
-def _stations_to_ports(data: SessionRecords, n_ports: int) -> tuple[np.ndarray, str]:
-    """Port of every record, −1 for any, and the rule in words."""
-    index: dict[str, int] = {}
-    for record in data.records:
-        index.setdefault(record.station, len(index))
-    if len(index) > n_ports:
-        return np.full(len(data), -1, dtype=np.int64), f"{len(index)} stations on {n_ports} ports: any free port"
-    ports = np.array([index[record.station] for record in data.records], dtype=np.int64)
-    return ports, f"{len(index)} stations on {n_ports} ports: in order of first use"
+def require_sessions(data: SessionRecords) -> None:
+    """Raise a DataError if the data hold no session."""
+    if not data.records:
+        raise DataError(f"{data.file}: holds no session{'; ' * bool(data.notes)}{'; '.join(data.notes)}")
+
+
+def ports_of_stations(data: SessionRecords, site: Site) -> tuple[dict[str, list[int]], str]:
+    """Ports of each station of the data, by the `ids` of the site's stations, and the rule in words.
+
+    Without `ids`, stations have one port each in order of first use, or none where the site has too few ports.
+
+    Raises
+    ------
+    DataError
+        If the site's stations have `ids`, and no station of the data is among them.
+    """
+    names = list(dict.fromkeys(record.station for record in data.records))
+    n_ports = len(site.ports)
+    if site.station_ids:
+        first = site.arrays.station_first_port
+        agents = {agent: a for a, agent in enumerate(site.agents)}
+        known = {name: agents[site.station_ids[name]] for name in names if name in site.station_ids}
+        if not known:
+            some, mine = (", ".join(list(found)[:3]) for found in (names, site.station_ids))
+            raise DataError(
+                f"{data.file}: its stations ({some}, ...) are not among the `ids` of the site ({mine}, ...)"
+            )
+        ports = {name: list(range(first[a], first[a + 1])) for name, a in known.items()}
+        return ports, f"{len(known)} of {len(names)} stations by their ids"
+    if len(names) > n_ports:
+        return {}, f"{len(names)} stations on {n_ports} ports: any free port"
+    return {
+        name: [p] for p, name in enumerate(names)
+    }, f"{len(names)} stations on {n_ports} ports: in order of first use"
