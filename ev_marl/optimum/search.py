@@ -19,6 +19,7 @@ from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.relaxation import GridRelaxation
 from ev_marl.optimum.model import PyomoDay
 from ev_marl.optimum.solvers import Answer, make_solver
+from ev_marl.planning.programme.currents import CurrentCuts
 from ev_marl.planning.programme.cuts import (
     BOTH_KW2,
     HULL_TOLERANCE,
@@ -35,6 +36,7 @@ from ev_marl.world.track import Track
 
 TAPER_TOLERANCE_KWH = 1e-7
 MIXED_INTEGER_MARGIN = 1e-9  # relative; subtracted from a solver's own bound for its feasibility tolerances
+_CURRENT_SHARE = 0.01  # of the tolerance: allowed mean excess of currents over their limits [-]
 _MOST_ROUNDS = 200
 _STALLED = 3  # rounds with the network must together improve the cost by more than this share, else the search ends
 _STALLED_GAIN = 5e-5
@@ -121,9 +123,15 @@ class Search:
                 ],
                 self.program.cost,
             )
-            tangents = self.taper.first()
-            if len(tangents):
-                self.program.add_rows(tangents)
+            self.discs = CurrentCuts(
+                self.day,
+                self.program.columns(self.day.charge),
+                self.program.columns(self.day.discharge),
+                limits_are_hard=objective.limits_are_hard,
+            )
+            for rows in (self.taper.first(), self.discs.at(self.discs.first)):
+                if len(rows):
+                    self.program.add_rows(rows)
         self.grid = None if grid is None else GridRelaxation(self.day, self.program, grid)
         self.tolerance = tolerance
         self.least_cost = -math.inf
@@ -351,6 +359,7 @@ class Search:
         return Rows.stack(
             [
                 self.taper.broken(self.x, TAPER_TOLERANCE_KWH),
+                self.discs.broken(self.x, _CURRENT_SHARE * self.tolerance),
                 self.exclusive.broken(self.x, HULL_TOLERANCE),
                 self.convex.broken(self.x, share / max(1, len(self.convex))),
                 *([] if self.grid is None else [self.grid.broken(self.x, share / self.day.n_steps)]),

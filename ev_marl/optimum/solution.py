@@ -31,7 +31,8 @@ class Certificate:
     dual_value: float  # dual value of the last linear programme, from NumPy [currency]; −inf without multipliers
     upper_value: float  # primal value with the true value of every convex cost [currency]
     taper_violation_kwh: float  # how far the solution lies above the reachable energy, at most
-    limits_are_hard: bool  # whether group limits are constraints, or priced by the objective
+    current_violation_a: float  # how far a current of the solution lies above its limit, at most
+    limits_are_hard: bool  # whether limits are constraints, or priced by the objective
     simultaneous_pairs: int  # pairs of which one should be 0, and that the last solution has both of: charging and
     # discharging of a (session, step), import and export of a step's meter where selling pays more than buying
     binary_pairs: int  # pairs on which binaries were put

@@ -289,6 +289,7 @@ def _certificate(search: Search, objective: Objective, gap: float) -> Certificat
     upper = primal + float(search.convex.cost_of_excess(search.relaxed_x).sum())
     simultaneous = int(search.exclusive.both(search.relaxed_x, BOTH_KW2).sum())
     violation_kwh = float(search.taper.excess_kwh(search.relaxed_x).max(initial=0.0))
+    violation_a = float(search.discs.excess_a(search.relaxed_x).max(initial=0.0))
     exact = search.closed(-search.least_cost - gap)
     reasons = []
     if not exact and search.out_of_time:
@@ -304,7 +305,7 @@ def _certificate(search: Search, objective: Objective, gap: float) -> Certificat
         elif rest > 0.0 and search.grid is not None:
             reasons.append(Looseness("the network: relaxed, and its limits widened by their tolerances", rest))
         elif rest > 0.0:
-            reasons.append(Looseness("the plan cannot be followed exactly: tangents of the taper, tolerances", rest))
+            reasons.append(Looseness("the plan cannot be followed exactly: tangents of curves, tolerances", rest))
     return Certificate(
         kind="MILP" if search.mixed_integer else "LP",
         exact=exact,
@@ -315,6 +316,7 @@ def _certificate(search: Search, objective: Objective, gap: float) -> Certificat
         dual_value=search.dual_value,
         upper_value=upper,
         taper_violation_kwh=violation_kwh,
+        current_violation_a=violation_a,
         limits_are_hard=objective.limits_are_hard,
         simultaneous_pairs=simultaneous,
         binary_pairs=int(search.binary_pairs.sum()),

@@ -160,15 +160,28 @@ class Days:
                 ]
             ),
             by_group=by_group,
-            by_current=_by_current(site, by_group[2]),
+            by_current=base_currents(site, by_group[2]),
             later_per_kwh=np.array([track.later_per_kwh for track in tracks]),
             weekday=np.stack([clock.weekday for clock in clocks]),
             day_of_year=np.stack([clock.day_of_year for clock in clocks]),
         )
 
 
-def _by_current(site: SiteArrays, base_load_kw: np.ndarray) -> np.ndarray:
-    """`Days.by_current` from base loads below the groups, shape (K, T, G) [kW]."""
+def base_currents(site: SiteArrays, base_load_kw: np.ndarray) -> np.ndarray:
+    """Currents of the base load, and what limits the currents.
+
+    Parameters
+    ----------
+    site : SiteArrays
+        The site, with R current limits.
+    base_load_kw : float64, shape (..., n_groups)
+        Base load below each group [kW].
+
+    Returns
+    -------
+    float64, shape (3, ..., n_currents)
+        Real and imaginary part, and the clamped limit [A].
+    """
     base_kw = base_load_kw[..., site.current_group]
     real_a, imaginary_a = (base_kw * weight for weight in site.current_base_weight.T)
     # A base load beyond the limit is not the vehicles' doing: they must only not add to it.

@@ -154,6 +154,7 @@ def _rest(simulator: Simulator, site: SiteArrays, tracks: list[Track], row: int)
         lower_kw=days.lower_kw[row, step:],
         upper_kw=days.upper_kw[row, step:],
         base_load_kw=days.base_load_kw[row, step:],
+        currents=days.by_current[:, row, step:],
         local_hour=days.local_hour[row, step:],
         peak_kw=float(state.peak_kw[row]),
         later_per_kwh=float(days.later_per_kwh[row]),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ev_marl.planning.outlook.base import NOBODY
-from ev_marl.simulation.days import stays_of
+from ev_marl.simulation.days import base_currents, stays_of
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.charge_curve import energy_before
 from ev_marl.world.track import Track
@@ -18,7 +18,7 @@ from ev_marl.world.track import Track
 
 @dataclass(frozen=True)
 class Ahead:
-    """The rest of an episode, or its first part; K steps from now, G groups, S sessions."""
+    """The rest of an episode, or its first part; K steps from now, G groups, R current limits, S sessions."""
 
     step: int  # of the episode, now
     step_h: float
@@ -29,6 +29,7 @@ class Ahead:
     lower_kw: np.ndarray  # float64 (K, G)
     upper_kw: np.ndarray  # float64 (K, G)
     base_load_kw: np.ndarray  # float64 (K, G)  inflexible load − PV below each group
+    currents: np.ndarray  # float64 (3, K, R)  of the base load: real and imaginary part, then the clamped limit [A]
     local_hour: np.ndarray  # float64 (K,)  local clock time of each step [h]
     peak_kw: float  # highest import so far
     later_per_kwh: float  # price of energy after the episode
@@ -61,6 +62,7 @@ class Ahead:
             lower_kw=track.lower_kw,
             upper_kw=track.upper_kw,
             base_load_kw=track.base_load_kw,
+            currents=base_currents(site, track.base_load_kw),
             local_hour=track.clock.local_hour,
             peak_kw=0.0,
             later_per_kwh=track.later_per_kwh,
@@ -81,7 +83,8 @@ class Ahead:
             Length of a step [h].
         """
         nothing, groups = np.zeros(n_steps), np.zeros((n_steps, site.n_groups))
-        return cls(0, step_h, 0, NOBODY, nothing, nothing, groups, groups, groups, nothing, 0.0, 0.0, True)
+        currents = base_currents(site, groups)
+        return cls(0, step_h, 0, NOBODY, nothing, nothing, groups, groups, groups, currents, nothing, 0.0, 0.0, True)
 
 
 def shifted(stays: np.ndarray, step: int) -> np.ndarray:

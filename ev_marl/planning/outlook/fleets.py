@@ -11,14 +11,15 @@ from ev_marl.site.arrays import SiteArrays
 STAY_CLASSES = 2  # vehicles with similar arrivals: those with short stays, those with long stays
 LEAST_ARRIVAL_CLASSES = 4
 _NO_TAPER_H = 1e-9
+_DIGITS = 9  # of weights of currents that count as the same
 
 
 def fleets(one: np.ndarray, weight: float, site: SiteArrays, n_steps: int, step_h: float) -> np.ndarray:
     """Vehicles of several days as fleets of similar vehicles, each vehicle at `weight` of its size.
 
-    Vehicles are similar if they belong to the same group, all have V2G or none has it, and arrivals and stays are
-    similar; there are about as many fleets as vehicles in a day. Powers and energies are summed; arrival, deadline and
-    efficiencies are means. A fleet charges at full power until it is full, without taper.
+    Vehicles are similar if their ports belong to the same group and draw the same currents, all have V2G or none has
+    it, and arrivals and stays are similar; there are about as many fleets as vehicles in a day. Powers and energies are
+    summed; arrival, deadline and efficiencies are means. A fleet charges at full power until it is full, without taper.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ def fleets(one: np.ndarray, weight: float, site: SiteArrays, n_steps: int, step_
     one = one[(one["arrival_step"] > 0) & (one["deadline_step"] > one["arrival_step"])]
     if not len(one):
         return NOBODY
-    kinds = np.stack([site.port_group[one["port"]], one["discharge_kw"] > 0.0])
+    kinds = np.stack([_places(site)[one["port"]], one["discharge_kw"] > 0.0])
     kind = np.unique(kinds, axis=1, return_inverse=True)[1]
     per_day = np.bincount(kind) / n_days
     arrival_classes = np.maximum(LEAST_ARRIVAL_CLASSES, np.ceil(per_day / STAY_CLASSES)).astype(np.int64)
@@ -73,6 +74,15 @@ def fleets(one: np.ndarray, weight: float, site: SiteArrays, n_steps: int, step_
     grouped["due_kwh"] = np.minimum(total(one["due_kwh"]), full_kwh)
     set_rates(grouped, step_h)
     return grouped
+
+
+def _places(site: SiteArrays) -> np.ndarray:
+    """Ports of one group with the same part in all currents share a number, int64, shape (P,)."""
+    if not site.n_currents:
+        return site.port_group
+    weight = site.current_weight.reshape(-1, site.n_ports).round(_DIGITS)
+    places: np.ndarray = np.unique(np.vstack([site.port_group, weight]), axis=1, return_inverse=True)[1].reshape(-1)
+    return places
 
 
 def _quantiles(cell: np.ndarray, values: np.ndarray, n_classes: np.ndarray) -> np.ndarray:

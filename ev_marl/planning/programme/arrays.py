@@ -13,6 +13,7 @@ import numpy as np
 from ev_marl.objective import Objective
 from ev_marl.objective.base import GridModel, Numbers, expression_of
 from ev_marl.planning.outlook.ahead import Ahead
+from ev_marl.planning.programme.currents import CurrentCuts
 from ev_marl.planning.programme.cuts import ConvexCuts, ConvexFunctions, ExclusiveCuts, TaperCuts
 from ev_marl.planning.programme.expression import Linear
 from ev_marl.planning.programme.programme import Programme
@@ -43,11 +44,13 @@ class ArrayDay(Programme):
     lower, upper : float64, shape (n_columns,)
         Bounds of the columns.
     rows : Rows
-        All rows, first cuts of the charge curves included.
+        All rows, first cuts of the charge curves and first half-planes of the current limits included.
     column_key, row_key : int64, shape (n_columns,) and (len(rows),)
         Which variable or row this is: the same numbers in the programme of a later step, where both have it.
     taper : TaperCuts
         Of the charge curves.
+    discs : CurrentCuts
+        Of the current limits.
     exclusive : ExclusiveCuts
         Pairs of columns of which one is 0: powers of the pairs of `two_way` first, then those added by terms.
     convex : ConvexCuts
@@ -89,6 +92,11 @@ class ArrayDay(Programme):
         total = sum((expression_of(term, self) for term in objective.terms), Linear.nothing())
         self.taper = TaperCuts(self.pairs, self.step_h, self.energy_column)
         self._state(self.taper.first(), _keyed(3, pair[self.taper.pair]))
+        self.discs = CurrentCuts(
+            self, self.charge_column, self.discharge_column, limits_are_hard=objective.limits_are_hard
+        )
+        if len(self.discs):
+            self._state(self.discs.at(self.discs.first), self.discs.row_key(self.discs.first))
         self.rows = Rows.stack(self._rows)
         self.column_key, self.row_key = np.concatenate(self._column_keys), np.concatenate(self._row_keys)
         self.lower, self.upper = np.concatenate(self._lower), np.concatenate(self._upper)

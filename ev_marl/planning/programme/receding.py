@@ -15,6 +15,7 @@ import numpy as np
 from ev_marl.objective import Objective
 from ev_marl.planning.outlook.ahead import Ahead
 from ev_marl.planning.programme.arrays import ArrayDay
+from ev_marl.planning.programme.currents import HalfPlanes
 from ev_marl.planning.programme.cuts import BOTH_KW2, HULL_TOLERANCE
 from ev_marl.planning.programme.limits import FurtherRows, PowerRows
 from ev_marl.planning.programme.rows import Rows
@@ -24,6 +25,7 @@ from ev_marl.support.highs import make_highs, pass_linear_program
 
 MOST_ROUNDS = 50  # of adding tangents; each brings the curves closer
 CONVEX_TOLERANCE = 1e-4  # relative, of convex costs that are kept by tangents [-]
+CURRENT_TOLERANCE = 1e-4  # excess over current limits, relative to them, on average [-]
 _LOWER, _BASIC = int(highspy.HighsBasisStatus.kLower), int(highspy.HighsBasisStatus.kBasic)
 _DUAL, _PRIMAL = 1, 4  # of HiGHS's option `simplex_strategy`
 _STATUSES = np.array([highspy.HighsBasisStatus(value) for value in range(5)], dtype=object)
@@ -41,7 +43,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Start:
-    """Where the programme of the next step starts: the basis of a solution, and the tangents that it needed.
+    """Where the programme of the next step starts: the basis of a solution, and the cuts that it needed.
 
     It saves time, and may lead to another one of several cheapest plans. Variables and rows that both programmes have
     are found by their keys.
@@ -51,8 +53,9 @@ class Start:
     column_status: np.ndarray  # int64 (n_columns,)  as `highspy.HighsBasisStatus` counts
     row_key: np.ndarray  # int64 (n_rows,)
     row_status: np.ndarray  # int64 (n_rows,)
-    tangent_pair: np.ndarray  # int64 (K,)  keys of the pairs, in the order of their rows, the last K
+    tangent_pair: np.ndarray  # int64 (K,)  keys of the pairs, in the order of their rows
     tangent_kwh: np.ndarray  # float64 (K,)  where they touch the charge curve
+    half_planes: HalfPlanes  # of current limits, with steps of the episode
 
 
 class Program:
@@ -111,6 +114,7 @@ class Program:
         cost[day.charge_column] += waiting_per_kwh_h * day.step_h**2 * day.pair_step
         self._row_keys = [day.row_key]
         self._tangents: list[tuple[np.ndarray, np.ndarray]] = []
+        self._half_planes: list[HalfPlanes] = []
         rows = [day.rows]
         if grid is not None:
             rows.append(self._in_powers(grid.kept()))
@@ -161,9 +165,13 @@ class Program:
             raise SolverError("HiGHS does not take the programme: a limit or an energy is not a number")
 
     def _start_from(self, start: Start) -> None:
-        """Add the tangents of the step before, and take over its basis as far as both programmes have it."""
+        """Add the cuts of the step before, and take over its basis as far as both programmes have it."""
         places = _places(self._day.pair_key[self._day.taper.pair], start.tangent_pair)
         self._add_tangents(places[places >= 0], start.tangent_kwh[places >= 0])
+        step, row, direction = start.half_planes
+        step = step - self._ahead.step
+        ahead = (step >= 0) & (step < self._day.n_steps)
+        self._add_half_planes(HalfPlanes(step[ahead], row[ahead], direction[ahead]))
         basis = highspy.HighsBasis()
         basis.valid = basis.alien = True  # HiGHS itself makes up for variables and rows that came or went
         basis.col_status = _statuses(self._day.column_key, start.column_key, start.column_status, _LOWER)
@@ -176,7 +184,7 @@ class Program:
         """Where the programme of the next step starts; None if this one has no variables."""
         if not self._day.n_columns:
             return None
-        basis = self._highs.getBasis()
+        basis, half_planes = self._highs.getBasis(), HalfPlanes.stack(self._half_planes)
         return Start(
             self._day.column_key,
             np.array([int(status) for status in basis.col_status]),
@@ -184,6 +192,7 @@ class Program:
             np.array([int(status) for status in basis.row_status]),
             np.concatenate([np.zeros(0, dtype=np.int64), *(pair for pair, _ in self._tangents)]),
             np.concatenate([np.zeros(0), *(at_kwh for _, at_kwh in self._tangents)]),
+            half_planes._replace(step=half_planes.step + self._ahead.step),
         )
 
     def _run_rounds(self) -> None:
@@ -207,19 +216,27 @@ class Program:
         day, x = self._day, self._x
         share = self._convex_tolerance * max(1.0, abs(float(day.cost @ x))) / max(1, len(day.convex))
         which, at_kwh = day.taper.wanted(x, self._tolerance_kwh)
+        half_planes = day.discs.wanted(x, CURRENT_TOLERANCE)
         rows = Rows.stack([day.exclusive.broken(x, HULL_TOLERANCE), day.convex.broken(x, share)])
-        if self._grid is not None and not len(which) and not len(rows):
+        if self._grid is not None and not len(which) and not len(half_planes.step) and not len(rows):
             beyond = self._grid.broken(self.planned_kw(), x)
             rows = rows if beyond is None else self._in_powers(beyond)
         self._add_tangents(which, at_kwh)
+        self._add_half_planes(half_planes)
         self._add(rows, np.full(len(rows), _NO_KEY))
-        return bool(len(which) or len(rows))
+        return bool(len(which) or len(half_planes.step) or len(rows))
 
     def _add_tangents(self, which: np.ndarray, at_kwh: np.ndarray) -> None:
         """Tangents of the charge curves, see `TaperCuts.at`; kept for the next step."""
         pair = self._day.pair_key[self._day.taper.pair[which]]
         self._tangents.append((pair, at_kwh))
         self._add(self._day.taper.at(which, at_kwh), (pair * _ODD) ^ at_kwh.view(np.int64))
+
+    def _add_half_planes(self, half_planes: HalfPlanes) -> None:
+        """Half-planes of current limits; kept for the next step."""
+        if len(half_planes.step):
+            self._half_planes.append(half_planes)
+            self._add(self._day.discs.at(half_planes), self._day.discs.row_key(half_planes))
 
     def _add(self, rows: Rows, keys: np.ndarray) -> None:
         if not len(rows):

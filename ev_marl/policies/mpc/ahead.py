@@ -7,6 +7,7 @@ import numpy as np
 from ev_marl.planning.outlook.ahead import Ahead, shifted, within
 from ev_marl.planning.outlook.base import Outlook
 from ev_marl.policies.base import SiteView
+from ev_marl.simulation.days import base_currents
 
 
 def look_ahead(
@@ -34,15 +35,20 @@ def look_ahead(
         Most steps of the plan, this one included. Of energy due later, the plan owes the part that full power could
         not deliver afterwards.
     trust : float
-        Share of the import limits of later steps that plans use [-].
+        Share of the import limits of later steps, and of what the base load leaves of current limits, that plans use
+        [-].
     """
     step, n = view.step, min(n_steps, view.n_steps - view.step)
     here = _connected(view, row)
     stays = within(np.concatenate([here, shifted(coming, step)]), n, view.step_h)
     present = view.present(row)
     lower_kw, upper_kw = (limit_kw[0, :n] for limit_kw in outlook.limits_kw(present))
+    base_load_kw = outlook.base_load_kw(present)[0, :n]
+    currents = base_currents(view.site, base_load_kw)
     if trust < 1.0:
         upper_kw = np.concatenate([upper_kw[:1], trust * upper_kw[1:]])
+        base_a = np.hypot(currents[0, 1:], currents[1, 1:])
+        currents[2, 1:] = base_a + trust * (currents[2, 1:] - base_a)
     return Ahead(
         step=step,
         step_h=view.step_h,
@@ -52,7 +58,8 @@ def look_ahead(
         sell_per_kwh=view.sell_per_kwh[row, :n],
         lower_kw=lower_kw,
         upper_kw=upper_kw,
-        base_load_kw=outlook.base_load_kw(present)[0, :n],
+        base_load_kw=base_load_kw,
+        currents=currents,
         local_hour=view.local_hour[row, :n],
         peak_kw=0.0 if view.peak_kw is None else float(view.peak_kw[row]),
         later_per_kwh=float(view.later_per_kwh[row]),

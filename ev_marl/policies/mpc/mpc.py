@@ -153,8 +153,8 @@ class Mpc(_Control):
         Saving that is needed to delay a kWh by an hour: a margin for vehicles that come unexpectedly
         [currency/(kWh·h)].
     trust : float
-        Share of the import limits of later steps, and of the room on the network, that plans use; less than 1 is a
-        margin, too [-].
+        Share of the import limits of later steps, and of the room below current limits and on the network, that plans
+        use; less than 1 is a margin, too [-].
     grid : bool
         Whether it plans with the network above the site: with its limits, where a coordinator keeps them, and with what
         the objective prices there. Without it, an objective that prices the network is refused.
