@@ -25,6 +25,7 @@ def fits(schema: dict[str, Any], value: Any) -> bool:
     known = {"title", "description", "default", "examples", "x-unit", "$schema", "$defs", "then", "else", "format"}
     known |= {"$ref", "anyOf", "oneOf", "if", "type", "const", "enum", "pattern", "minimum", "maximum", "items"}
     known |= {"exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "properties", "required", "maxLength"}
+    known |= {"minLength", "patternProperties"}
     assert schema.keys() <= known | {"additionalProperties"}
     if "$ref" in schema and not fits(SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]], value):
         return False
@@ -44,7 +45,7 @@ def fits(schema: dict[str, Any], value: Any) -> bool:
     if kind is not None and (not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")):
         return False
     if isinstance(value, str):
-        short = len(value) <= schema.get("maxLength", len(value))
+        short = schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value))
         return short and ("pattern" not in schema or re.search(schema["pattern"], value) is not None)
     if isinstance(value, int | float):
         return (
@@ -57,6 +58,9 @@ def fits(schema: dict[str, Any], value: Any) -> bool:
         return count and all(fits(schema.get("items", {}), entry) for entry in value)
     if isinstance(value, dict):
         properties, extra = schema.get("properties", {}), schema.get("additionalProperties", True)
+        matching = schema.get("patternProperties", {}).items()
+        named = {key: part for pattern, part in matching for key in value if re.search(pattern, key)}
+        properties = {**named, **properties}
         if not value.keys() >= set(schema.get("required", ())) or (
             extra is False and not value.keys() <= properties.keys()
         ):
@@ -96,6 +100,8 @@ def test_shipped_scenarios_fit(name: str) -> None:
         ("site", {"name": "grid", "stations": [{"type": "ac", "efficiency": 1.5}]}),
         ("prices", {"feed_in": 0.9}),
         ("prices", {"constant": "0.25 EUR/kW"}),
+        ("prices", {"time_of_use": "sce"}),
+        ("prices", {"time_of_use": [{"hours": {"0-24": "0.25 EUR/kW"}}]}),
         ("objective", {"overload": -1}),
         ("action", {"levels": 1}),
     ],

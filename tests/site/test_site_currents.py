@@ -7,33 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from ev_marl.scenario import load_scenario
 from ev_marl.scenario.problems import ScenarioError
 from ev_marl.site import Site
 from ev_marl.site.currents import line_currents
-
-CALTECH = """
-name: caltech
-start: 2018-09-03
-site:
-  name: transformer
-  transformer: {rating: 150 kVA, vector_group: Dyn11, primary: 480 V, secondary: 208 V}
-  groups:
-    - name: cc_pod
-      current_limit: 80 A
-      stations: [{type: ac, count: 8, current: 32 A, phases: L1-L2}]
-    - name: av_pod
-      current_limit: 80 A
-      stations: [{type: ac, count: 8, current: 32 A, phases: L1-L2}]
-  stations:
-    - {type: ac, count: 10, current: 32 A, phases: L1-L2}
-    - {type: ac, count: 14, current: 32 A, phases: L2-L3}
-    - {type: ac, count: 14, current: 32 A, phases: L3-L1}
-sessions: {model: acn/caltech}
-prices: {constant: 0.3}
-"""
 
 
 def site_of(folder: Path, text: str) -> Site:
@@ -147,35 +125,94 @@ def test_of_two_limits_of_the_same_current_the_lower_one_stays(tmp_path: Path) -
     assert site_of(tmp_path, of(text.format(amps=30))).currents == ("t secondary L1", "t primary L1")
 
 
-def test_the_published_caltech_garage(tmp_path: Path) -> None:
-    """Coefficients and limits of ACN-Sim 0.3.3 (Lee et al., IEEE Trans. Smart Grid 12, 2021), which takes 120 V and
-    277 V for 208 V/√3 = 120.09 V and 480 V/√3 = 277.13 V."""
-    site = site_of(tmp_path, CALTECH)
-    rows = weights(site)
-    assert set(site.currents) == {
-        f"transformer {side} L{k}" for side in ("primary", "secondary") for k in (1, 2, 3)
-    } | {
-        "cc_pod L1",
-        "av_pod L1",
-    }
-    kinds = [site.graph.nodes[port.partition("/")[0]]["phases"] for port in site.ports]
-    angle = {"L1-L2": 30, "L2-L3": -90, "L3-L1": 150}
-    published = {
-        "cc_pod L1": (80.0, {"L1-L2": 1}),
-        "transformer secondary L1": (416.67, {"L1-L2": 1, "L3-L1": -1}),
-        "transformer secondary L2": (416.67, {"L2-L3": 1, "L1-L2": -1}),
-        "transformer secondary L3": (416.67, {"L3-L1": 1, "L2-L3": -1}),
-        "transformer primary L1": (180.51, {"L1-L2": 0.25, "L2-L3": 0.25, "L3-L1": -0.5}),
-        "transformer primary L2": (180.51, {"L1-L2": -0.5, "L2-L3": 0.25, "L3-L1": 0.25}),
-        "transformer primary L3": (180.51, {"L1-L2": 0.25, "L2-L3": -0.5, "L3-L1": 0.25}),
-    }
-    for name, (limit, coefficients) in published.items():
-        assert site.arrays.current_limit_a[site.currents.index(name)] == pytest.approx(limit, rel=1e-3)
-        expected = np.array([coefficients.get(kind, 0) * np.exp(1j * np.radians(angle[kind])) for kind in kinds])
-        expected *= np.abs(rows[name]) > 0 if "pod" in name else 1
-        turn = rows[name] @ expected.conj()
-        mine = 0.208 * rows[name] * (abs(turn) / turn)  # a common angle does not matter
-        assert mine == pytest.approx(expected, rel=1e-3, abs=1e-9)
+A, B, C = "L1-L2", "L2-L3", "L3-L1"
+ANGLE = {A: 30, B: -90, C: 150}
+# Of ACN-Sim 0.3.3: limit [A], and the coefficient of the current of each station between two phases.
+GARAGES = {
+    "acn-caltech": {
+        "cc_pod L1": (80.0, {A: 1}),
+        "av_pod L1": (80.0, {A: 1}),
+        "garage secondary L1": (416.666667, {A: 1, C: -1}),
+        "garage secondary L2": (416.666667, {A: -1, B: 1}),
+        "garage secondary L3": (416.666667, {B: -1, C: 1}),
+        "garage primary L1": (180.505415, {A: 0.25, B: 0.25, C: -0.5}),
+        "garage primary L2": (180.505415, {A: -0.5, B: 0.25, C: 0.25}),
+        "garage primary L3": (180.505415, {A: 0.25, B: -0.5, C: 0.25}),
+    },
+    "acn-jpl": {
+        "panel_1 L1": (100.0, {A: 1, C: -1}),
+        "panel_1 L2": (100.0, {A: -1}),
+        "panel_1 L3": (100.0, {C: 1}),
+        "panel_2 L1": (100.0, {A: 1, C: -1}),
+        "panel_2 L2": (100.0, {A: -1, B: 1}),
+        "panel_2 L3": (100.0, {B: -1, C: 1}),
+        "first_floor secondary L1": (125.0, {A: 1, C: -1}),
+        "first_floor secondary L2": (125.0, {A: -1, B: 1}),
+        "first_floor secondary L3": (125.0, {B: -1, C: 1}),
+        "third_floor L1": (225.0, {A: 1, C: -1}),
+        "third_floor L2": (225.0, {A: -1, B: 1}),
+        "third_floor L3": (225.0, {B: -1, C: 1}),
+        "fourth_floor L1": (225.0, {A: 1, C: -1}),
+        "fourth_floor L2": (225.0, {A: -1, B: 1}),
+        "fourth_floor L3": (225.0, {B: -1, C: 1}),
+        "upper_floors secondary L1": (416.666667, {A: 1, C: -1}),
+        "upper_floors secondary L2": (416.666667, {A: -1, B: 1}),
+        "upper_floors secondary L3": (416.666667, {B: -1, C: 1}),
+    },
+    "acn-office": {
+        "office secondary L1": (138.888889, {A: 1, C: -1}),
+        "office secondary L2": (138.888889, {A: -1, B: 1}),
+        "office secondary L3": (138.888889, {B: -1, C: 1}),
+        "office primary L1": (60.168472, {A: 0.25, B: 0.25, C: -0.5}),
+        "office primary L2": (60.168472, {A: -0.5, B: 0.25, C: 0.25}),
+        "office primary L3": (60.168472, {A: 0.25, B: -0.5, C: 0.25}),
+    },
+}
+
+
+@pytest.mark.parametrize("name", GARAGES)
+def test_the_rows_of_the_garages_are_those_of_acn_sim(name: str) -> None:
+    """Of Lee et al., IEEE Trans. Smart Grid 12 (2021). Limits of primaries are for 277 V there, here for 480 V/√3."""
+    site = Site.from_scenario(load_scenario(name))
+    arrays, rows = site.arrays, weights(site)
+    assert arrays.port_charge_kw == pytest.approx(0.208 * 32)
+    assert set(arrays.charge_efficiency) == {1.0}
+    assert set(site.currents) == set(GARAGES[name])
+    phases = [site.graph.nodes[agent]["phases"] for agent in site.agents]
+    for r, row in enumerate(site.currents):
+        limit, coefficients = GARAGES[name][row]
+        assert arrays.current_limit_a[r] == pytest.approx(limit, rel=5e-4 if "primary" in row else 1e-6)
+        published = np.array(
+            [coefficients.get(between, 0) * np.exp(1j * np.radians(ANGLE[between])) for between in phases]
+        )
+        g = arrays.current_group[r]
+        published[: arrays.group_first_port[g]] = published[arrays.group_end_port[g] :] = 0
+        turn = rows[row] @ published.conj()
+        assert 0.208 * rows[row] * abs(turn) / turn == pytest.approx(published, rel=1e-6)  # but for a common angle
+
+
+@pytest.mark.parametrize(
+    ("name", "station", "between", "group"),
+    [
+        ("acn-caltech", "CA-308", A, "garage"),
+        ("acn-caltech", "CA-213", B, "garage"),
+        ("acn-caltech", "CA-502", C, "garage"),
+        ("acn-caltech", "CA-322", A, "cc_pod"),
+        ("acn-caltech", "CA-492", A, "av_pod"),
+        ("acn-jpl", "AG-1F10", A, "first_floor"),
+        ("acn-jpl", "AG-1F11", C, "panel_1"),
+        ("acn-jpl", "AG-1F04", B, "panel_2"),
+        ("acn-jpl", "AG-3F18", B, "third_floor"),
+        ("acn-jpl", "AG-4F52", A, "fourth_floor"),
+        ("acn-office", "07", A, "office"),
+        ("acn-office", "06", C, "office"),
+    ],
+)
+def test_stations_of_the_garages_are_where_acn_sim_has_them(name: str, station: str, between: str, group: str) -> None:
+    site = Site.from_scenario(load_scenario(name))
+    agent = site.station_ids[station]
+    assert site.graph.nodes[agent]["phases"] == between
+    assert list(site.graph.predecessors(agent)) == [group]
 
 
 def test_stations_that_take_conductors_in_turn_keep_their_own_names(tmp_path: Path) -> None:
@@ -211,9 +248,10 @@ def test_what_is_missing_is_said(tmp_path: Path, groups: str, message: str) -> N
 
 
 def test_graphml_keeps_currents(tmp_path: Path) -> None:
-    site = site_of(tmp_path, CALTECH)
+    site = Site.from_scenario(load_scenario("acn-caltech"))
     site.write_graphml(tmp_path / "site.graphml")
     again = Site.read_graphml(tmp_path / "site.graphml")
     assert again.currents == site.currents
     assert np.array_equal(again.arrays.current_weight, site.arrays.current_weight)
-    assert yaml.safe_load(CALTECH)["site"]["name"] == again.name
+    assert again.name == "garage"
+    assert again.station_ids == site.station_ids

@@ -68,9 +68,7 @@ class TariffDays(Model):
     """Months, 1 to 12."""
     days: Literal["all", "weekdays", "weekends"] = "all"
     """Which days of these months."""
-    hours: Annotated[
-        dict[Annotated[str, Field(pattern=HOURS_PATTERN)], Price], AfterValidator(_whole_day), Field(min_length=1)
-    ]
+    hours: Annotated[dict[Annotated[str, Field(pattern=HOURS_PATTERN)], Price], AfterValidator(_whole_day)]
     """Price of every local clock hour, by spans such as `8-12: 0.25 EUR/kWh`; `22-6` goes over midnight
     [currency/kWh]."""
 
