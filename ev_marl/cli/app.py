@@ -23,7 +23,7 @@ from ev_marl.support.errors import EvMarlError
 from ev_marl.support.package import __version__
 
 COMMANDS = {
-    "": ("check", "describe", "schema", "list", "new", "solve", "compare", "tune", "train", "study"),
+    "": ("check", "describe", "schema", "list", "new", "solve", "compare", "tune", "train", "study", "reproduce"),
     "track": ("sample", "import", "show"),
     "grid": ("describe", "year", "unbalanced", "agreement"),
 }

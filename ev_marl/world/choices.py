@@ -7,3 +7,6 @@ from typing import Literal
 Dataset = Literal["acn", "elaadnl", "csv", "prices"]
 Wish = Literal["delivered", "requested"]  # which energy of a recorded session its driver wanted
 Battery = Literal["ideal", "two_stage"]  # which battery a recorded session is given, see `ev_marl.world.acn_sim`
+
+Garage = Literal["caltech", "jpl", "office"]
+"""Garages of ACN-Sim that are scenarios here: acn-caltech, acn-jpl, acn-office."""
