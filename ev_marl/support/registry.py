@@ -30,9 +30,9 @@ _OWN_CODE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*\Z")
 MOST_COMPARED = 1000  # words; more take too long to compare
 
 
-def did_you_mean(word: str, known: list[str]) -> str:
-    """` Did you mean 'x'?` for the nearest known word, or an empty string."""
-    close = difflib.get_close_matches(word[:100], known[:MOST_COMPARED], n=1, cutoff=0.6)
+def did_you_mean(word: str, known: list[str], alike: float = 0.6) -> str:
+    """` Did you mean 'x'?` for the nearest known word, or an empty string; `alike` from 0, any word, to 1, the same."""
+    close = difflib.get_close_matches(word[:100], known[:MOST_COMPARED], n=1, cutoff=alike)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
