@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from ev_marl.scenario.schema.vehicles import LATEST_TAPER
+from ev_marl.scenario.choices import LATEST_TAPER
 from ev_marl.support.errors import TrackError
 
 LONGEST_NAME = 64
