@@ -26,6 +26,7 @@ MANY_AT_THE_START = 1 / 3  # of the ports
 SMALL_PU = 0.001  # a voltage that nobody would notice [p.u.]
 FAR_ABOVE = 100.0  # a price so much higher leaves no room for another
 WRONG_START = 0.05  # of the energy of the first hours
+ROUNDING_KWH = 1e-6  # no energy at all
 FEWER_ELSEWHERE = 1 / 2  # of those at the start: another start hour is worth naming
 
 
@@ -124,7 +125,7 @@ def check_start(days: SampledDays) -> Iterator[Finding]:
             {"vehicles": start.vehicles, "ports": n_ports, "fewest": start.fewest},
         )
     too_much_kwh, first_kwh = days.network_before_start
-    if too_much_kwh > WRONG_START * first_kwh:
+    if too_much_kwh > max(ROUNDING_KWH, WRONG_START * first_kwh):
         yield Finding(
             "start",
             ("start_hour",),
@@ -264,7 +265,7 @@ def _check_tariff(days: SampledDays) -> Iterator[Finding]:
     objective, currency = scenario.objective, scenario.currency
     most = max(float(track.buy_per_kwh.max()) for track in days.tracks)
     dearest = objective.battery_wear + objective.energy_cost * most
-    if objective.driver_tariff > max(0.0, dearest):
+    if objective.driver_tariff > max(0.0, dearest) and objective.peak_power == 0.0:
         yield Finding(
             "prices",
             ("objective", "driver_tariff"),
@@ -298,13 +299,14 @@ def _check_voltage(days: SampledDays) -> Iterator[Finding]:
     scenario, site = days.setting.scenario, days.setting.site.arrays
     objective, currency = scenario.objective, scenario.currency
     worth = objective.unmet_energy * float((site.port_charge_kw * site.charge_efficiency).sum())
+    worth += objective.driver_tariff * float(site.port_charge_kw.sum())
     small = SMALL_PU * objective.voltage_deviation
-    if small > worth:
+    if small > worth > 0.0:
         yield Finding(
             "prices",
             ("objective", "voltage_deviation"),
-            f"{SMALL_PU:g} p.u. beyond the band at one bus for one hour costs {small:g} {currency}, more than the "
-            f"unmet energy if no port charges in that hour, {worth:.2f} {currency}: the band is then a limit",
+            f"{SMALL_PU:g} p.u. beyond the band at one bus for one hour costs {small:g} {currency}, more than an "
+            f"hour of charging at all ports is worth, {worth:.2f} {currency}: the band is then a limit",
             {"small_per_h": small, "worth_per_h": worth},
         )
 
@@ -332,7 +334,7 @@ def _check_overload_price(days: SampledDays, price: float) -> Iterator[Finding]:
             "exceeding the limits is cheaper than keeping them"
         )
         yield Finding("overload", ("objective", "overload"), message, numbers)
-    elif price > FAR_ABOVE * worth and objective.service == "priced":
+    elif price > FAR_ABOVE * worth > 0.0 and objective.service == "priced":
         message = (
             f"{price:g} {currency}/kWh is more than {FAR_ABOVE:g} times what a kWh is worth, {worth:.3f} {currency}: "
             "overload dominates every reward; a coordinator that keeps the limits has the same effect"

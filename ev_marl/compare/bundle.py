@@ -140,7 +140,7 @@ def _own_packages(work: Work) -> Iterator[Path]:
     installed = tuple({Path(sysconfig.get_path(key)) for key in ("stdlib", "purelib", "platlib")})
     scenario = Scenario.model_validate_json(work.scenario)
     named = {name for _, name in scenario.own_code()}.union(*map(policy_code, work.policies))
-    for top in {name.partition(":")[0].partition(".")[0] for name in named} - {"ev_marl"}:
+    for top in {name.partition(":")[0].partition(".")[0] for name in named} - {"ev_marl", "__main__"}:
         spec = importlib.util.find_spec(top)
         if spec is None:
             continue

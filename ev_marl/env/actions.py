@@ -151,6 +151,8 @@ class ActionCoder:
         dtype = np.dtype(np.float32 if self.levels is None else np.int64)
         self._dtypes = [dtype] * len(self._counts)
         self._n_bytes = [count * dtype.itemsize for count in self._counts]
+        single: Any = np.ndarray.item if self.levels is None else np.generic.item
+        self._number = single if set(self._counts) == {1} else None
         self._out = np.empty((1, arrays.n_ports))
 
     @classmethod
@@ -212,15 +214,18 @@ class ActionCoder:
         return self._out
 
     def _joined(self, values: Sequence[Any]) -> np.ndarray | None:
-        """All values in a row if they are arrays of the type of the action space and of the right size, else None.
+        """All values in a row if they are of the type that the action space samples and of the right size, else None.
 
-        Joining their bytes takes a third of the time of `np.concatenate`.
+        Single numbers are taken out of their arrays, else the bytes of the arrays joined: both take less than half of
+        the time of `np.concatenate`.
         """
         try:
+            if self._number is not None:
+                return np.fromiter(map(self._number, values), np.float64, len(values))
             if list(map(_DTYPE, values)) != self._dtypes or list(map(_N_BYTES, values)) != self._n_bytes:
                 return None
             return np.frombuffer(bytearray().join(values), self._dtypes[0])
-        except (AttributeError, TypeError, BufferError):  # no arrays, or not contiguous
+        except (AttributeError, TypeError, ValueError, BufferError):  # other values, or not contiguous
             return None
 
     def setpoints(self, actions: np.ndarray, state: State, days: Days) -> np.ndarray:

@@ -51,7 +51,7 @@ def chosen_track(options: Any, world: World) -> Track | None:
             f"options must be a mapping, such as {{'track': track}} for a day of your own, or None; got {options!r}"
         )
     for key in options:
-        if key != "track" and (near := did_you_mean(str(key), ["track"])):
+        if key != "track" and (near := did_you_mean(str(key), ["track"], 0.85)):
             raise ArgumentError(f"options: no key {shown(key)}.{near}")
     track = options.get("track")
     return None if track is None else _fitting(track, world, "options['track']")

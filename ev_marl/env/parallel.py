@@ -18,7 +18,7 @@ from pettingzoo import ParallelEnv
 from ev_marl.env.face import Face
 from ev_marl.env.observations import ObservedFeature
 from ev_marl.env.render import RENDER_MODES
-from ev_marl.support.compiled import kernel
+from ev_marl.objective.objective import LAST_BIT
 
 Infos = dict[str, dict[str, Any]]
 
@@ -157,7 +157,7 @@ class ChargingEnv(Face, ParallelEnv):  # type: ignore[misc]  # PettingZoo carrie
         if seed is not None:
             self._np_random, _ = seeding.np_random(int(seed))
         self.agents = self.possible_agents[:]
-        return self._observations(), self._infos(np.zeros((len(self.objective.names), len(self.agents))))
+        return self._observations(), self._infos(self._costs.by_agent[:, 0], charged=0)
 
     def step(
         self, actions: Mapping[str, Any]
@@ -190,7 +190,7 @@ class ChargingEnv(Face, ParallelEnv):  # type: ignore[misc]  # PettingZoo carrie
             dict(zip(agents, rewards[0].tolist(), strict=False)),
             self._false.copy(),
             (self._true if over else self._false).copy(),
-            self._infos(costs[:, 0]),
+            self._infos(costs[:, 0], self._costs.charged),
         )
         if over:
             self.agents = []
@@ -225,13 +225,12 @@ class ChargingEnv(Face, ParallelEnv):  # type: ignore[misc]  # PettingZoo carrie
         # As many rows as agents; asking for that again (strict) takes a tenth of the time.
         return dict(zip(self.possible_agents, self._interface.observations()[0], strict=False))
 
-    def _infos(self, costs: np.ndarray) -> Infos:
-        """Each agent's costs and mask; costs are of shape (n_terms, n_agents)."""
+    def _infos(self, costs: np.ndarray, charged: int) -> Infos:
+        """Each agent's costs and mask; costs are of shape (n_terms, n_agents), see `Costs.charged` for the other."""
         free = self._free
         infos = {agent: free.copy() for agent in self.possible_agents}
-        charged = _charged(costs)
         for i, name in enumerate(free):
-            if charged >> i & 1:
+            if charged >> min(i, LAST_BIT) & 1:
                 for info, cost in zip(infos.values(), costs[i].tolist(), strict=False):
                     info[name] = cost
         if self._has_masks:
@@ -239,20 +238,6 @@ class ChargingEnv(Face, ParallelEnv):  # type: ignore[misc]  # PettingZoo carrie
             for info, mask in zip(infos.values(), masks, strict=True):
                 info["action_mask"] = mask
         return infos
-
-
-@kernel
-def _charged(costs: np.ndarray) -> int:
-    """Which terms cost any agent anything, as the bits of a number; costs are of shape (n_terms, n_agents)."""
-    charged = 0
-    for i in range(len(costs)):
-        if i > 62:
-            return -1  # more than there are bits: all
-        for cost in costs[i]:
-            if cost != 0.0:
-                charged |= 1 << i
-                break
-    return charged
 
 
 parallel_env = ChargingEnv

@@ -7,6 +7,7 @@ the agents sum to the team's reward.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,8 @@ BUILT_IN: tuple[type[BuiltIn], ...] = (
     GridLosses,
 )
 """The terms that scenarios have keys for, in the order of the results."""
+LAST_BIT = 61
+"""Of `Costs.charged`; all further terms share it."""
 
 
 @kernel
@@ -58,10 +61,11 @@ def _sum_by_agent(costs: np.ndarray, first_port: np.ndarray, agent_costs: np.nda
 
 
 @kernel
-def _negative_sum(costs: np.ndarray, counts: np.ndarray, rewards: np.ndarray) -> bool:
-    """Rewards of the agents; false if any is not finite."""
+def _negative_sum(costs: np.ndarray, counts: np.ndarray, rewards: np.ndarray) -> int:
+    """Write the rewards of the agents; return `Costs.charged`, or −1 if a reward is not finite."""
     total = rewards.reshape(-1)
     first = True
+    charged = 0
     for i in range(len(costs)):
         if not counts[i]:
             continue
@@ -73,12 +77,17 @@ def _negative_sum(costs: np.ndarray, counts: np.ndarray, rewards: np.ndarray) ->
         else:
             for j in range(len(total)):
                 total[j] -= term[j]
+        costly = False
+        for j in range(len(term)):
+            costly |= term[j] != 0.0
+        if costly:
+            charged |= 1 << min(i, LAST_BIT)
     if first:
         total[:] = 0.0
     finite = True
     for j in range(len(total)):
         finite &= np.isfinite(total[j])
-    return finite
+    return charged if finite else -1
 
 
 class Costs:
@@ -99,6 +108,8 @@ class Costs:
         Where every agent has one port, the same array [currency].
     counts : bool, shape (n_terms,)
         Terms that may cost anything; the costs of the others are 0.
+    charged : int
+        Terms that cost any agent anything: bit i for term i, see `LAST_BIT`.
     """
 
     def __init__(self, n_terms: int, n_batch: int, site: SiteArrays) -> None:
@@ -106,6 +117,7 @@ class Costs:
         if site.n_stations < site.n_ports:
             self.by_agent = np.zeros((n_terms, n_batch, site.n_stations))
         self.counts = np.ones(n_terms, dtype=bool)
+        self.charged = 0
 
 
 class Objective:
@@ -124,8 +136,10 @@ class Objective:
         self.terms: tuple[Term, ...] = tuple(terms)
         self.names: tuple[str, ...] = tuple(term.name for term in self.terms)
         self.limits_are_hard = limits_are_hard
-        self._own = [type(term) not in BUILT_IN for term in self.terms]  # these need not write every cost
-        self._seldom = [term if isinstance(term, Seldom) else None for term in self.terms]
+        # Number, term, whether it is due in some steps only, and whether it is of a user: it need not write every cost.
+        self._parts: list[tuple[int, Any, bool, bool]] = [
+            (i, term, isinstance(term, Seldom), type(term) not in BUILT_IN) for i, term in enumerate(self.terms)
+        ]
         if len(set(self.names)) < len(self.names):
             raise ObjectiveError(f"objective terms must have different names, got {', '.join(self.names)}")
         if not self.terms:
@@ -198,7 +212,8 @@ class Objective:
         if costs is not into.by_port:
             _sum_by_agent(into.by_port, flow.site.station_first_port, costs)
         rewards = np.empty(costs.shape[1:])
-        if not _negative_sum(costs, into.counts, rewards):
+        into.charged = _negative_sum(costs, into.counts, rewards)
+        if into.charged < 0:
             self._refuse(into.by_port, flow.step)
         return rewards, costs
 
@@ -214,14 +229,14 @@ class Objective:
     def _fill(self, flow: Flow, costs: Costs) -> None:
         """Compute what is due; what was due before and is not any more is cleared once."""
         by_port, counts = costs.by_port, costs.counts
-        for i, seldom in enumerate(self._seldom):
-            if self._own[i]:
+        for i, term, seldom, own in self._parts:
+            if own:
                 by_port[i] = 0.0
-            if seldom is None:
-                self.terms[i].cost(flow, by_port[i])
-            elif seldom.due(flow):
+            if not seldom:
+                term.cost(flow, by_port[i])
+            elif term.due(flow):
                 counts[i] = True
-                seldom.cost(flow, by_port[i])
+                term.cost(flow, by_port[i])
             elif counts[i]:
                 counts[i] = False
                 by_port[i] = 0.0

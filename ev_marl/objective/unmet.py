@@ -49,6 +49,10 @@ class UnmetEnergy:
             return cls(np.inf)
         return cls(keys.unmet_energy) if keys.unmet_energy > 0 else None
 
+    def due(self, flow: Flow) -> bool:
+        """Where any wish falls due."""
+        return flow.n_due > 0
+
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """price·max(0, due − energy) in the step in which it falls due."""
         _cost(flow.unmet_kwh, self.price_per_kwh, out)

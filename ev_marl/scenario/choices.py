@@ -1,4 +1,4 @@
-"""Words of scenario files that are options on the command line too; known without loading the schema."""
+"""What scenario files and others have in common, such as options of commands; known without loading the schema."""
 
 from __future__ import annotations
 
@@ -12,3 +12,6 @@ GridCoordinator = Literal["curtail", "none"]
 
 SITE_COORDINATORS = ("nearest", "none", "priority", "proportional")
 """Those that come with the package and keep the limits of the site; the registry of coordinators has the same."""
+
+LATEST_TAPER = 0.999
+"""A battery that charges at full rate to the end has no taper."""

@@ -20,6 +20,7 @@ class Flow:
     step: int  # index t of the step
     step_h: float
     last: bool  # whether the episode ended with this step
+    n_due: int  # wishes that fell due with this step, in all rows
     site: SiteArrays
     setpoint_kw: np.ndarray  # (B, P)  setpoint, clipped to what the port can do
     granted_kw: np.ndarray  # (B, P)  metered, averaged over the step

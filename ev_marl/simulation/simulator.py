@@ -137,16 +137,17 @@ def _advance(
     ports: np.ndarray,
     groups: np.ndarray,
     flow: np.ndarray,
-) -> None:
+) -> int:
     """Move energy, settle what is due, let vehicles leave and come, sum up the groups and the site's import; then
     look ahead. The state changes in place; the flow keeps prices and limits of this step. The stock is written at both
-    ends of the episode only."""
+    ends of the episode only. Returns how many wishes were due."""
     n_batch, n_ports, n_groups = len(day), seats.shape[2], groups.shape[2]
     n_steps = by_step.shape[2]
     group_parent, port_group = above[:n_groups], above[n_groups:]
     flow_ports, flow_groups, flow_rows = _parts(flow, n_batch, n_ports, n_groups)
     end = step + 1
     edge = step == 0 or end == n_steps
+    n_due = 0
     for b in range(n_batch):
         k = day[b]
         session, following, settled = seats[SESSION, b], seats[FOLLOWING, b], seats[SETTLED, b]
@@ -180,6 +181,7 @@ def _advance(
                 left = stay["departure_step"] == end
                 due = left or end == n_steps
                 settled[p] = s if due else -1
+                n_due += due
                 unmet_kwh[p] = max(0.0, stay["due_kwh"] - energy) if due else 0.0
                 if edge:
                     stock_kwh[p] = -stay["ahead_kwh"] if step == 0 else 0.0
@@ -206,6 +208,7 @@ def _advance(
             peak_kw[g] = max(peak_kw[g], group_kw[g] + base_load_kw[g])
         flow_rows[IMPORT, b] = max(0.0, group_kw[0] + base_load_kw[0])
         _look_ahead_row(b, end, step_h, day, stays, by_group, seats, ports, groups)
+    return n_due
 
 
 class Simulator:
@@ -383,7 +386,7 @@ class Simulator:
             measure_currents(frame.request, state.granted_kw, flow.current_a)
             flow.current_limit_a[:] = state.currents[2]
             self._set_currents(state, step + 1)
-        _advance(
+        flow.n_due = _advance(
             step,
             days.step_h,
             state.day,
@@ -452,6 +455,7 @@ class _Frame:
             step=state.step,
             step_h=simulator.days.step_h,
             last=False,
+            n_due=0,
             site=simulator.site,
             setpoint_kw=setpoint_kw,
             granted_kw=state.granted_kw,

@@ -13,7 +13,8 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Annotated, Any, Generic, TypeVar, cast, get_origin
 
@@ -30,9 +31,9 @@ _OWN_CODE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*\Z")
 MOST_COMPARED = 1000  # words; more take too long to compare
 
 
-def did_you_mean(word: str, known: list[str]) -> str:
-    """` Did you mean 'x'?` for the nearest known word, or an empty string."""
-    close = difflib.get_close_matches(word[:100], known[:MOST_COMPARED], n=1, cutoff=0.6)
+def did_you_mean(word: str, known: list[str], alike: float = 0.6) -> str:
+    """` Did you mean 'x'?` for the nearest known word, or an empty string; `alike` from 0, any word, to 1, the same."""
+    close = difflib.get_close_matches(word[:100], known[:MOST_COMPARED], n=1, cutoff=alike)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
@@ -232,7 +233,7 @@ def construct(what: str, factory: Callable[..., R], options: Mapping[str, Any], 
     OptionError
         If an option does not exist, is missing, or has a value that is not allowed; the message lists all options.
     """
-    signature = _signature(factory)
+    signature = (_signature if isinstance(factory, Hashable) else _signature.__wrapped__)(factory)
     try:
         bound = signature.bind(*given, **options)
     except TypeError as error:
@@ -255,8 +256,9 @@ def construct(what: str, factory: Callable[..., R], options: Mapping[str, Any], 
 _PLAIN: dict[str, Callable[[Any], object]] = {"float": number, "int": whole}
 
 
+@lru_cache(maxsize=256)
 def _signature(factory: Callable[..., Any]) -> inspect.Signature:
-    """The options of a factory, with their types where these can be found out."""
+    """The options of a factory, with their types where these can be found out; that takes a third of a millisecond."""
     try:
         return inspect.signature(factory, eval_str=True)
     except (AttributeError, NameError, TypeError):  # a type is imported for type checkers only

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from ev_marl.scenario.choices import LATEST_TAPER
 from ev_marl.support.errors import TrackError
 
 LONGEST_NAME = 64
@@ -36,7 +37,9 @@ FIELDS = {
     "capacity_kwh": Field("f8", "usable capacity [kWh]", "above 0", 60.0),
     "charge_kw": Field("f8", "vehicle's own maximum on the port's side, AC or DC [kW]", "above 0"),
     "discharge_kw": Field("f8", "vehicle's own maximum, 0 without V2G [kW]", "0 or more"),
-    "taper_start": Field("f8", "state of charge where charging slows down, between 0 and 1 [-]", default=0.8),
+    "taper_start": Field(
+        "f8", f"state of charge where charging slows down, above 0 and at most {LATEST_TAPER} [-]", default=0.8
+    ),
     "reserve_kwh": Field("f8", "V2G never takes the battery below this [kWh]", "0 or more", 0.0),
     "ahead_kwh": Field(
         "f8",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ev_marl.scenario.choices import LATEST_TAPER
 from ev_marl.scenario.clock import zone_of
-from ev_marl.scenario.schema.vehicles import LATEST_TAPER
 from ev_marl.scenario.units import FIRST_DAY, LAST_DAY, LONGEST_H
 from ev_marl.support.values import LEAST, MOST
 from ev_marl.world.session_table import FIELDS, SESSION

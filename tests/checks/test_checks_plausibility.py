@@ -228,6 +228,8 @@ def test_a_tariff_above_the_cost_of_every_kwh(write: Write) -> None:
     assert found.key == "objective.driver_tariff"
     assert found.numbers == pytest.approx({"tariff_per_kwh": 5.0, "dearest_per_kwh": 0.40 + 0.02})
     assert findings(write("objective: {driver_tariff: 0.42 EUR/kWh}")) == []
+    with_peak = findings(write("objective: {driver_tariff: 5 EUR/kWh, peak_power: 1 EUR/kW}"))
+    assert "objective.driver_tariff" not in [found.key for found in with_peak]  # a kWh may then cost more
 
 
 def test_tracking_that_leaves_vehicles_uncharged(write: Write) -> None:
@@ -246,13 +248,15 @@ def test_a_price_of_overload_that_is_next_to_nothing_or_dominates(write: Write) 
         assert said in found.message
     for fine in (0.31, 59.0):
         assert findings(write(f"coordinator: none\nobjective: {{overload: {fine} EUR/kWh}}")) == []
+    worthless = "objective: {overload: 5 EUR/kWh, energy_cost: 0, unmet_energy: 0}"  # nothing that it could dominate
+    assert "overload" not in [found.check for found in findings(write(f"coordinator: none\n{worthless}"))]
 
 
 def test_a_price_of_voltage_that_makes_the_band_a_limit() -> None:
     pytest.importorskip("pandapower")
     street = load_scenario("street-lv")
-    for price, n_found in ((1e6, 1), (1e3, 0)):
-        objective = street.objective.model_copy(update={"voltage_deviation": price})
+    for price, tariff, n_found in ((1e6, 0.0, 1), (1e3, 0.0, 0), (1e6, 10.0, 0)):
+        objective = street.objective.model_copy(update={"voltage_deviation": price, "driver_tariff": tariff})
         days = SampledDays.of(Setting.of(street.model_copy(update={"objective": objective})), 1)
         found = [finding for finding in check_prices(days) if finding.key == "objective.voltage_deviation"]
         assert len(found) == n_found

@@ -217,6 +217,7 @@ def test_a_mistyped_option_and_another_currency_are_refused(make) -> None:
     day = env.unwrapped.world.sample(77)
     with pytest.raises(ArgumentError, match=r"options: no key 'trak'. Did you mean 'track'\?"):
         env.reset(options={"trak": day})
+    env.reset(options={"trace": True, "stack": 4})  # keys of others
     dollars = day.replace(currency="USD")
     told = r"its prices are in USD, the scenario counts in EUR \(key `currency`\)"
     with pytest.raises(TrackError, match=rf"options\['track'\].*\n.*{told}"):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ev_marl.objective import TERMS, Costs, Objective, expression_of
 from ev_marl.objective.base import BuiltIn
 from ev_marl.objective.energy import EnergyCost
-from ev_marl.objective.objective import BUILT_IN
+from ev_marl.objective.objective import BUILT_IN, LAST_BIT
 from ev_marl.objective.overload import Overload
 from ev_marl.objective.peak import PeakPower
 from ev_marl.objective.tariff import DriverTariff
@@ -213,3 +213,23 @@ def test_a_term_reads_the_keys_that_it_declares(term: type[BuiltIn]) -> None:
     seen = SimpleNamespace(objective=keys, billed_at=scenario.billed_at, grid=None, n_steps=scenario.n_steps)
     term.of(seen, [EnergyCost(), UnmetEnergy(0.4)])
     assert keys.read >= set(term.keys)
+
+
+@pytest.mark.parametrize("n_terms", [3, 70])
+def test_which_terms_cost_anything_is_told_also_where_there_are_more_than_bits(n_terms: int) -> None:
+    class Fee:
+        def __init__(self, number: int) -> None:
+            self.name, self.fee = f"fee_{number}", float(number % 2)
+
+        def cost(self, flow: Flow, out: np.ndarray) -> None:
+            out[:] = self.fee
+
+        def expression(self, day: object) -> None:
+            return None
+
+    _, site, _, simulator = two_rows(0)
+    costs = Costs(n_terms, 2, site.arrays)
+    objective = Objective([Fee(number) for number in range(n_terms)])
+    objective.evaluate(simulator.step(simulator.state.hi_kw.copy()), costs)
+    told = [bool(costs.charged >> min(i, LAST_BIT) & 1) for i in range(n_terms)]
+    assert told == [i % 2 == 1 or i >= LAST_BIT for i in range(n_terms)]

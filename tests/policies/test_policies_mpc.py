@@ -238,3 +238,13 @@ def test_solvers_are_loaded_when_an_episode_starts():
         "assert 'mpc-perfect' in POLICIES; assert not {'pyomo', 'highspy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_where_unmet_energy_is_expensive_the_taper_is_kept_more_closely() -> None:
+    """With `service: required` a ten-thousandth of a kWh that lies above the charge curve would cost a cent."""
+    plain = load_scenario("workplace").model_dump(exclude_unset=True)
+    setting = Setting.of(Scenario.model_validate({**plain, "objective": {"service": "required"}}))
+    track = setting.world.sample(0)
+    simulator = Simulator(setting.site.arrays, setting.coordinator, [track])
+    earned = rollout(simulator, setting.objective, MpcPerfect(), [track], world=setting.world).team[0]
+    assert solve(setting.site, track, setting.objective).bound - earned < 5e-3

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policies_cases import day, make_episode, make_site_view, make_station_view, two_lots
 
+from ev_marl.env.setup import Setting
 from ev_marl.objective import Objective
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.policies import (
@@ -183,3 +184,16 @@ def test_central_heuristics_keep_the_limits_by_themselves(seed, name):
 
     rollout(simulator, Objective([UnmetEnergy(1.0)]), make_policy(name), tracks, watch=watch)
     assert max(worst) <= 1e-9
+
+
+@pytest.mark.parametrize("name", ["random", "selfish"])
+def test_a_day_is_the_same_alone_and_in_a_batch(name):
+    """Random numbers do not depend on how many days are run at once."""
+    setting = Setting.of("tiny")
+    tracks = [setting.world.sample(seed) for seed in range(3)]
+
+    def returns(days):
+        simulator = Simulator(setting.site.arrays, setting.coordinator, days)
+        return rollout(simulator, setting.objective, make_policy(name), days, world=setting.world).team
+
+    assert returns(tracks) == pytest.approx([float(returns([track])[0]) for track in tracks], abs=1e-12)

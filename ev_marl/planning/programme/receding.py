@@ -19,11 +19,13 @@ from ev_marl.planning.programme.currents import HalfPlanes
 from ev_marl.planning.programme.cuts import BOTH_KW2, HULL_TOLERANCE
 from ev_marl.planning.programme.limits import FurtherRows, PowerRows
 from ev_marl.planning.programme.rows import Rows
+from ev_marl.planning.worth import Worth
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import SolverError
 from ev_marl.support.highs import make_highs, pass_linear_program
 
 MOST_ROUNDS = 50  # of adding tangents; each brings the curves closer
+MOST_COST_OF_TAPER = 1e-3  # of energy that lies above the charge curve and so stays unmet [currency]
 CONVEX_TOLERANCE = 1e-4  # relative, of convex costs that are kept by tangents [-]
 CURRENT_TOLERANCE = 1e-4  # excess over current limits, relative to them, on average [-]
 _LOWER, _BASIC = int(highspy.HighsBasisStatus.kLower), int(highspy.HighsBasisStatus.kBasic)
@@ -76,7 +78,8 @@ class Program:
         Added to the price of charging for every hour of delay, to choose among equally cheap steps [currency/(kWh·h)];
         the cost of a decision is without it.
     tolerance_kwh : float
-        How far a solution may lie above the charge curve [kWh].
+        How far a solution may lie above the charge curve [kWh]; less where unmet energy is so expensive that this would
+        cost more than `MOST_COST_OF_TAPER`.
     convex_tolerance : float
         How far convex costs that are kept by tangents may be off, relative to all that is paid [-].
     grid : FurtherRows, optional
@@ -106,7 +109,9 @@ class Program:
     ) -> None:
         self._ahead, self._grid = ahead, grid
         self._day = day = ArrayDay(site, ahead, objective, None if grid is None else grid.model)
-        self._tolerance_kwh, self._convex_tolerance = tolerance_kwh, convex_tolerance
+        unmet_per_kwh = Worth.of(objective).unmet_per_kwh
+        self._tolerance_kwh = min(tolerance_kwh, MOST_COST_OF_TAPER / max(unmet_per_kwh, MOST_COST_OF_TAPER))
+        self._convex_tolerance = convex_tolerance
         self._x = np.zeros(0)
         if not day.n_columns:
             return

@@ -65,8 +65,9 @@ class Selfish:
         present = site_view(view).present()
         limits_kw = np.stack([by_group(limit) for limit in self._outlook.limits_kw(present)])
         base_load_kw = self._outlook.base_load_kw(present)[:, :, 0]
-        ports = np.tile(np.arange(site.n_ports), (len(view.connected), 1))
+        ports = np.arange(site.n_ports)[None, :]
         for _ in range(self.sweeps):
-            order = self._rng.permuted(ports, axis=1)
+            # The same order in all rows, so that a day is the same alone and in a batch.
+            order = np.repeat(self._rng.permuted(ports, axis=1), len(view.connected), axis=0)
             plan_in_turn(view, order, site, limits_kw, base_load_kw, self._plan_kw)
         return self._plan_kw[:, :, view.step].copy()

@@ -49,7 +49,10 @@ class Uncontrolled:
 
 @POLICIES.register("random")
 class Random:
-    """A random power, uniform between the lowest and the highest that the port can do."""
+    """A random power, uniform between the lowest and the highest that the port can do.
+
+    All rows of a batch get the same random numbers, so that a day is the same alone and in a batch.
+    """
 
     name = "random"
     information: Information = "own"
@@ -61,5 +64,5 @@ class Random:
 
     def act(self, view: StationView) -> np.ndarray:
         """Random powers, float64, shape (n_batch, n_ports) [kW]."""
-        setpoint_kw: np.ndarray = view.lo_kw + self._rng.random(view.hi_kw.shape) * (view.hi_kw - view.lo_kw)
+        setpoint_kw: np.ndarray = view.lo_kw + self._rng.random((1, view.hi_kw.shape[1])) * (view.hi_kw - view.lo_kw)
         return setpoint_kw

@@ -20,7 +20,7 @@ LEARNED = ("rllib", "central")
 
 _SPEC = re.compile(r"\s*(?P<name>[^\s(),=]+)\s*(?:\((?P<options>.*)\)\s*)?", re.DOTALL)
 _LEARNED = re.compile(
-    r"(?P<kind>rllib|central):(?P<path>'[^']+'|\"[^\"]+\"|[^(),'\"]+?)\s*(?P<options>\(.*\))?", re.DOTALL
+    rf"(?P<kind>{'|'.join(LEARNED)}):(?P<path>'[^']+'|\"[^\"]+\"|[^(),'\"]+?)\s*(?P<options>\(.*\))?", re.DOTALL
 )
 
 

@@ -7,11 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, Tag
 
 from ev_marl.scenario.base import Model, choice
+from ev_marl.scenario.choices import LATEST_TAPER
 from ev_marl.scenario.schema.patterns import Name
 from ev_marl.scenario.units import NUMBER, Energy, Fraction, PositiveFraction, PositivePower, Power
-
-LATEST_TAPER = 0.999
-"""A battery that charges at full rate to the end has no taper."""
 
 
 class Vehicle(Model):
