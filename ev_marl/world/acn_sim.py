@@ -14,7 +14,7 @@ from typing import get_args
 import numpy as np
 
 from ev_marl.scenario import Scenario
-from ev_marl.scenario.schema.vehicles import LATEST_TAPER
+from ev_marl.scenario.choices import LATEST_TAPER
 from ev_marl.site.charge_curve import energy_after, taper_time_h
 from ev_marl.site.site import Site
 from ev_marl.support.errors import DataError
