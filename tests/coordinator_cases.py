@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ev_marl.simulation.coordinators import Coordinator, Request
+from ev_marl.simulation.days import STAY
 from ev_marl.site.arrays import SiteArrays
 
 
@@ -62,6 +63,8 @@ def request_of(
         upper_kw=rows(upper),
         laxity_h=np.broadcast_to(rows(laxity), asked.shape).copy(),
         currents=np.zeros((3, len(asked), 0)),
+        session=np.full(asked.shape, -1, dtype=np.int64),
+        stays=np.zeros(0, dtype=STAY),
         site=site,
     )
 

@@ -449,6 +449,8 @@ class _Frame:
             state.upper_kw,
             state.laxity_h,
             state.currents,
+            state.session,
+            simulator.days.stays,
             simulator.site,
         )
         self.flow = Flow(

@@ -63,14 +63,20 @@ def add_up_clipped(
 
 
 @kernel
-def take_room(wanted_kw: float, group: int, room_kw: np.ndarray, group_parent: np.ndarray) -> float:
-    """Take power from the room (G,) of a group and of all groups above it: what is wanted, or what all of them have."""
-    power = wanted_kw
+def room_at(group: int, room_kw: np.ndarray, group_parent: np.ndarray) -> float:
+    """Power that a group and all groups above it have room for; room_kw of shape (G,)."""
+    room = np.inf
     g = group
     while g >= 0:
-        power = min(power, room_kw[g])
+        room = min(room, room_kw[g])
         g = group_parent[g]
-    power = max(power, 0.0)
+    return max(room, 0.0)
+
+
+@kernel
+def take_room(wanted_kw: float, group: int, room_kw: np.ndarray, group_parent: np.ndarray) -> float:
+    """Take power from the room (G,) of a group and of all groups above it: what is wanted, or what all of them have."""
+    power = max(min(wanted_kw, room_at(group, room_kw, group_parent)), 0.0)
     g = group
     while g >= 0:
         room_kw[g] -= power

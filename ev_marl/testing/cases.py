@@ -10,6 +10,7 @@ import numpy as np
 
 from ev_marl.scenario.clock import Clock
 from ev_marl.simulation.coordinators.base import Request
+from ev_marl.simulation.days import STAY
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.session_table import session_table
@@ -108,6 +109,11 @@ def random_request(rng: np.random.Generator, site: SiteArrays, n_batch: int = 1)
         return np.where(kind > 0.93, 0.0, values)
 
     laxity = np.where(setpoint == 0.0, np.inf, np.round(rng.uniform(-1.0, 8.0, shape), 1))
+    stays = np.zeros(setpoint.size, dtype=STAY)
+    stays["arrival_step"], stays["departure_step"] = (
+        rng.integers(0, 9, setpoint.size),
+        rng.integers(9, 20, setpoint.size),
+    )
     return Request(
         setpoint_kw=setpoint,
         lo_kw=np.minimum(setpoint, 0.0) - rng.uniform(0.0, 5.0, shape),
@@ -116,6 +122,8 @@ def random_request(rng: np.random.Generator, site: SiteArrays, n_batch: int = 1)
         upper_kw=limit(),
         laxity_h=laxity,
         currents=np.zeros((3, len(setpoint), 0)),
+        session=np.where(setpoint == 0.0, -1, np.arange(setpoint.size).reshape(shape)),
+        stays=stays,
         site=site,
     )
 

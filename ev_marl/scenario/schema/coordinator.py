@@ -13,7 +13,7 @@ class CoordinatorOptions(Model):
     """A coordinator with options, or one of your own."""
 
     name: str
-    """`none`, `proportional`, `priority`, `nearest`, or module:Class."""
+    """`none`, `proportional`, `priority`, `round-robin`, `nearest`, or module:Class."""
     options: dict[str, Any] = {}
     """Keyword arguments of the coordinator."""
 

@@ -1,16 +1,27 @@
 """Coordinators: setpoints come in, granted powers that keep every shared limit go out.
 
-`none` grants everything, `proportional` scales, `priority` serves the least laxity first, `nearest` stays as close to
-the setpoints as the limits allow. Your own is a class with the `Coordinator` protocol, named in YAML as `module:Class`.
+`none` grants everything, `proportional` scales, `priority` serves the least laxity first, `round-robin` grants
+increments in turn, `nearest` stays as close to the setpoints as the limits allow. Your own is a class with the
+`Coordinator` protocol, named in YAML as `module:Class`.
 """
 
 from __future__ import annotations
 
 from ev_marl.scenario.schema import CoordinatorOptions
-from ev_marl.simulation.coordinators import nearest, none, priority, proportional
+from ev_marl.simulation.coordinators import nearest, none, priority, proportional, round_robin
 from ev_marl.simulation.coordinators.base import COORDINATORS, Coordinator, Request
 
-__all__ = ["COORDINATORS", "Coordinator", "Request", "make_coordinator", "nearest", "none", "priority", "proportional"]
+__all__ = [
+    "COORDINATORS",
+    "Coordinator",
+    "Request",
+    "make_coordinator",
+    "nearest",
+    "none",
+    "priority",
+    "proportional",
+    "round_robin",
+]
 
 
 def make_coordinator(model: str | CoordinatorOptions, *, trust: bool = True) -> Coordinator:

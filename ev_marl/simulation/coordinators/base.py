@@ -13,7 +13,7 @@ from ev_marl.support.registry import Registry
 
 @dataclass(slots=True)
 class Request:
-    """One step's request; B batch rows, P ports, G groups, R current limits. All float64.
+    """One step's request; B batch rows, P ports, G groups, R current limits. Float64 but where it says so.
 
     Coordinators must not write to these arrays.
     """
@@ -25,13 +25,16 @@ class Request:
     upper_kw: np.ndarray  # (B, G)  >= 0: clamped import limit, inf: none
     laxity_h: np.ndarray  # (B, P)  time to departure less time needed at full power [h]; inf at an empty port
     currents: np.ndarray  # (3, B, R)  of the base load: real and imaginary part, then the clamped limit [A]
+    session: np.ndarray  # int64 (B, P)  connected session as an index into the stays, −1 at an empty port
+    stays: np.ndarray  # STAY (N,)  see `ev_marl.simulation.days`
     site: SiteArrays  # its `current_weight` is the current of each row over the powers of the ports
 
     def of_rows(self, rows: np.ndarray | slice) -> Request:
         """The request of some batch rows, whose numbers or slice are given."""
         ports = (self.setpoint_kw[rows], self.lo_kw[rows], self.hi_kw[rows])
         limits = (self.lower_kw[rows], self.upper_kw[rows])
-        return Request(*ports, *limits, self.laxity_h[rows], self.currents[:, rows], self.site)
+        more = (self.laxity_h[rows], self.currents[:, rows], self.session[rows], self.stays)
+        return Request(*ports, *limits, *more, self.site)
 
 
 @runtime_checkable

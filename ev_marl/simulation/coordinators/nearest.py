@@ -13,6 +13,9 @@ It is exact: μ_g = λ_g − λ_parent is positive only where S_g = upper_g and 
 x_i minimises its own cost at price λ_g = Σ μ over the groups around it. These are the Karush-Kuhn-Tucker conditions,
 and the problem is strictly convex, so x is the only solution. Zero keeps all limits, so a solution always exists.
 
+Where that breaks a current limit, the projection on all limits is found by another method: see
+`ev_marl.simulation.coordinators.projection`.
+
 It is fast: a port's range ends at r and 0, so a charger answers only to positive prices and a discharger only
 to negative ones. Each port is one interval of |λ| over which it moves at the rate w; a group that meets a limit at some
 price clips the intervals of its ports. S_g meeting a limit is then a water level, Σ w·(clip(|λ|, start, end) − start)
@@ -27,6 +30,8 @@ from functools import lru_cache
 import numpy as np
 
 from ev_marl.simulation.coordinators.base import COORDINATORS, Request
+from ev_marl.simulation.coordinators.projection import project_row
+from ev_marl.simulation.coordinators.scaling import keeps_currents, scale_to_limits
 from ev_marl.site.tree import add_up_clipped, sum_ports
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import OptionError, SiteError
@@ -202,6 +207,33 @@ def _grant(
             )
 
 
+@kernel
+def _project_on_currents(
+    setpoint_kw: np.ndarray,
+    lower_kw: np.ndarray,
+    upper_kw: np.ndarray,
+    weight: np.ndarray,
+    currents: np.ndarray,
+    row_weight: np.ndarray,
+    group_ports: np.ndarray,
+    granted_kw: np.ndarray,
+) -> None:
+    """Project the rows of a batch anew whose projection on the groups' limits breaks a current limit."""
+    for b in range(len(setpoint_kw)):
+        if not keeps_currents(b, currents, row_weight, granted_kw[b]):
+            project_row(
+                b,
+                setpoint_kw[b],
+                lower_kw[b],
+                upper_kw[b],
+                weight[min(b, len(weight) - 1)],
+                currents,
+                row_weight,
+                group_ports,
+                granted_kw[b],
+            )
+
+
 @lru_cache(maxsize=64)
 def _alike(n_ports: int) -> np.ndarray:
     """Equal weights of all ports, float64, shape (1, n_ports)."""
@@ -246,3 +278,15 @@ class Nearest:
             site.group_ports,
             out,
         )
+        if site.n_currents:
+            _project_on_currents(
+                request.setpoint_kw,
+                request.lower_kw,
+                request.upper_kw,
+                weight,
+                request.currents,
+                site.current_weight,
+                site.group_ports,
+                out,
+            )
+            scale_to_limits(request, out)

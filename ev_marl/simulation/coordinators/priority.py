@@ -1,11 +1,12 @@
-"""Least laxity first: ports get power one by one, each as much as its groups have left.
+"""One after the other: ports get power one by one, each as much as its limits leave.
 
-Setpoints, limits and laxities (time left less time needed) come in, granted powers go out. Dischargers are served
-before chargers, because their power adds to the room below a limit. Among chargers the least laxity is first, among
-dischargers the most, so that vehicles with time to spare discharge first. Equal laxities are served by port number.
+Setpoints, limits and an order, such as laxity (time left less time needed), come in, granted powers go out. Dischargers
+are served before chargers, because their power adds to the room below a limit. Among chargers the least laxity is
+first, among dischargers the most, so that vehicles with time to spare discharge first. Equals are served by number.
 
 The result keeps every limit: while dischargers are served, sums only fall and each grant stops at the nearest
-export limit above it; while chargers are served, sums only rise and each grant stops at the nearest import limit.
+export limit above it; while chargers are served, sums only rise and each grant stops at the nearest import limit. Where
+currents have limits, each grant stops at the first of those too, see `ev_marl.simulation.coordinators.in_turn`.
 """
 
 from __future__ import annotations
@@ -13,31 +14,9 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.simulation.coordinators.base import COORDINATORS, Request
+from ev_marl.simulation.coordinators.in_turn import Order, check_order, grant_in_turn, rank_of, sort_ports
 from ev_marl.site.tree import add_up, add_up_clipped, sum_ports, take_room
 from ev_marl.support.compiled import kernel
-
-
-@kernel
-def _sort(
-    key: np.ndarray,
-    port: np.ndarray,
-    n: int,
-) -> None:
-    """Order the first n ports by key, then by port number: Shell's sort, fast for the short lists of a site."""
-    gap = 1
-    while gap < n // 3:
-        gap = 3 * gap + 1
-    while gap > 0:
-        for i in range(gap, n):
-            k, p = key[i], port[i]
-            j = i
-            while j >= gap and (key[j - gap] > k or (key[j - gap] == k and port[j - gap] > p)):
-                key[j] = key[j - gap]
-                port[j] = port[j - gap]
-                j -= gap
-            key[j] = k
-            port[j] = p
-        gap //= 3
 
 
 @kernel
@@ -45,7 +24,7 @@ def _serve(
     sign: float,
     setpoint_kw: np.ndarray,
     limit_kw: np.ndarray,
-    laxity_h: np.ndarray,
+    rank: np.ndarray,
     port_group: np.ndarray,
     group_parent: np.ndarray,
     room_kw: np.ndarray,
@@ -75,10 +54,10 @@ def _serve(
     n = 0
     for p in range(n_ports):
         if sign * setpoint_kw[p] > 0.0 and crowded[port_group[p]]:
-            key[n] = sign * laxity_h[p]
+            key[n] = sign * rank[p]
             port[n] = p
             n += 1
-    _sort(key, port, n)
+    sort_ports(key, port, n)
     for i in range(n):
         p = port[i]
         granted_kw[p] = sign * take_room(sign * setpoint_kw[p], port_group[p], room_kw, group_parent)
@@ -89,7 +68,7 @@ def _grant(
     setpoint_kw: np.ndarray,
     lower_kw: np.ndarray,
     upper_kw: np.ndarray,
-    laxity_h: np.ndarray,
+    rank: np.ndarray,
     port_group: np.ndarray,
     group_parent: np.ndarray,
     granted_kw: np.ndarray,
@@ -112,7 +91,7 @@ def _grant(
                 sign,
                 setpoint_kw[b],
                 limit_kw,
-                laxity_h[b],
+                rank[b],
                 port_group,
                 group_parent,
                 group_kw[0],
@@ -126,19 +105,34 @@ def _grant(
 
 @COORDINATORS.register("priority")
 class Priority:
-    """Serves the ports one by one, dischargers first, then chargers from the least laxity to the most."""
+    """Serves the ports one by one, dischargers first, then chargers, each with as much as its limits leave.
+
+    Parameters
+    ----------
+    order : str
+        Which charger is served first: `laxity`, the one with the least time to spare (LLF); `deadline`, the one that
+        leaves first (EDF); `arrival`, the one that came first (FCFS). Dischargers are served the other way round.
+    """
 
     name = "priority"
     enforces_limits = True
 
+    def __init__(self, order: Order = "laxity") -> None:
+        check_order(self.name, order)
+        self.order = order
+
     def grant(self, request: Request, out: np.ndarray) -> None:
         """Write the granted powers to `out`, float64, shape (n_batch, n_ports) [kW]."""
         site = request.site
+        rank = rank_of(request, self.order)
+        if site.n_currents:
+            grant_in_turn(request, rank, np.inf, out)
+            return
         _grant(
             request.setpoint_kw,
             request.lower_kw,
             request.upper_kw,
-            request.laxity_h,
+            rank,
             site.port_group,
             site.group_parent,
             out,

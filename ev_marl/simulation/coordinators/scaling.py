@@ -49,6 +49,23 @@ def current_of(r: int, b: int, currents: np.ndarray, weight: np.ndarray, power_k
 
 
 @kernel
+def breaks_current(r: int, b: int, currents: np.ndarray, weight: np.ndarray, power_kw: np.ndarray) -> bool:
+    """Whether row r in batch row b is beyond its limit, by more than rounding."""
+    real, imaginary = current_of(r, b, currents, weight, power_kw)
+    breaks: bool = math.hypot(real, imaginary) > currents[2, b, r] * (1.0 + SLACK) + SLACK_A
+    return breaks
+
+
+@kernel
+def keeps_currents(b: int, currents: np.ndarray, weight: np.ndarray, power_kw: np.ndarray) -> bool:
+    """Whether powers, shape (P,), keep all current limits in batch row b."""
+    kept = True
+    for r in range(len(weight)):
+        kept = kept and not breaks_current(r, b, currents, weight, power_kw)
+    return kept
+
+
+@kernel
 def _scale(
     lower_kw: np.ndarray,
     upper_kw: np.ndarray,
@@ -73,12 +90,11 @@ def _scale(
             elif total < lower_kw[b, g] - SLACK_KW:
                 factor = lower_kw[b, g] / total
             while r >= 0 and current_group[r] == g:
-                real, imaginary = current_of(r, b, currents, weight, power)
-                limit = currents[2, b, r]
-                if math.hypot(real, imaginary) > limit * (1.0 + SLACK) + SLACK_A:
+                if breaks_current(r, b, currents, weight, power):
+                    real, imaginary = current_of(r, b, currents, weight, power)
                     base_real, base_imaginary = currents[0, b, r], currents[1, b, r]
                     by_real, by_imaginary = real - base_real, imaginary - base_imaginary
-                    share = share_within(base_real, base_imaginary, by_real, by_imaginary, limit, 1.0)
+                    share = share_within(base_real, base_imaginary, by_real, by_imaginary, currents[2, b, r], 1.0)
                     factor = min(factor, share)
                 r -= 1
             if factor < 1.0:

@@ -16,8 +16,8 @@ from ev_marl.support.errors import OptionError, UnknownNameError
 from ev_marl.testing import check_coordinator, group_sums, random_request, random_site_arrays
 
 INF = np.inf
-ALL = ["none", "proportional", "priority", "nearest"]
-ENFORCING = ["proportional", "priority", "nearest"]
+ALL = ["none", "proportional", "priority", "round-robin", "nearest"]
+ENFORCING = ["proportional", "priority", "round-robin", "nearest"]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -239,5 +239,11 @@ def test_unknown_names_and_options_say_what_exists() -> None:
         make_coordinator("nearst")
     with pytest.raises(OptionError, match=r"'nearest': .*'weight'.* Did you mean 'weights'\? Options: weights\."):
         make_coordinator(CoordinatorOptions(name="nearest", options={"weight": [1]}))
-    with pytest.raises(OptionError, match=r"'priority': .*'order'.* It takes no options\."):
-        make_coordinator(CoordinatorOptions(name="priority", options={"order": "laxity"}))
+    with pytest.raises(OptionError, match=r"'proportional': .*'order'.* It takes no options\."):
+        make_coordinator(CoordinatorOptions(name="proportional", options={"order": "laxity"}))
+    for name in ("priority", "round-robin"):
+        with pytest.raises(OptionError, match=rf"'{name}': order is 'edf'; it must be one of laxity, deadline"):
+            make_coordinator(CoordinatorOptions(name=name, options={"order": "edf"}))
+    for increment in (0, -1, "0.1 kW"):
+        with pytest.raises(OptionError, match="'round-robin': increment_kw"):
+            make_coordinator(CoordinatorOptions(name="round-robin", options={"increment_kw": increment}))
