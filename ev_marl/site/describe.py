@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import groupby
 from typing import Any
 
 from rich.markup import escape
@@ -95,8 +94,10 @@ def _add_group(tree: Tree, site: Site, group: str) -> None:
     for line in _group_lines(site, group):
         branch.add(line)
     children = list(site.graph.successors(group))
-    for _, alike in groupby(children, key=lambda child: _station_key(site, child)):
-        names = list(alike)
+    alike: dict[tuple[object, ...], list[str]] = {}
+    for child in children:
+        alike.setdefault(_station_key(site, child), []).append(child)
+    for names in alike.values():
         if site.graph.nodes[names[0]]["kind"] == "station":
             branch.add(_stations_text(site, names))
         else:
@@ -106,6 +107,11 @@ def _add_group(tree: Tree, site: Site, group: str) -> None:
 
 def _group_lines(site: Site, group: str) -> Iterator[str]:
     attributes, ports_kw = site.graph.nodes[group], _ports_kw(site, group)
+    transformer = attributes.get("transformer")
+    if transformer is not None:
+        sides = f"{transformer.primary:g} to " if transformer.primary else ""
+        windings = f" {transformer.vector_group}" if transformer.vector_group else ""
+        yield f"transformer of {_number(transformer.rating)} kVA{windings}, {sides}{transformer.secondary:g} V"
     for key, name in LIMITS:
         limit = _limit(site, group, key)
         if limit is None:
@@ -118,11 +124,42 @@ def _group_lines(site: Site, group: str) -> Iterator[str]:
         yield text
     if _limit(site, group, "import_limit_kw") is None:
         yield f"no import limit; {_kw(ports_kw)} of charging power below"
+    yield from _current_lines(site, group)
     if "base_load" in attributes:
         yield _load_text(attributes["base_load"])
     if "pv" in attributes:
         pv: Pv = attributes["pv"]
         yield f"PV of {_kw(pv.peak)} at {pv.latitude:g}° north"
+
+
+def _current_lines(site: Site, group: str) -> Iterator[str]:
+    """Limits of currents of a group: name, limit, and the stations whose power flows in each."""
+    g = site.groups.index(group)
+    arrays = site.arrays
+    for r in (arrays.current_group == g).nonzero()[0]:
+        ports = arrays.current_weight[r].any(axis=0).nonzero()[0]
+        stations = [site.agents[a] for a in dict.fromkeys(arrays.port_station[ports].tolist())]
+        below = arrays.port_station[arrays.group_first_port[g] : arrays.group_end_port[g]]
+        whose = "all stations below" if len(stations) == len(set(below.tolist())) else _shortened(stations)
+        yield f"{escape(site.currents[r])} at most {_number(arrays.current_limit_a[r])} A: {whose}"
+
+
+def _shortened(names: list[str]) -> str:
+    """Names of stations, those that follow each other as `ac_0 … ac_9`."""
+    runs: list[list[str]] = []
+    for name in names:
+        kind, _, number = name.rpartition("_")
+        if runs and runs[-1][-1] == f"{kind}_{int(number) - 1}":
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    if len(runs) > 4:
+        return f"{', '.join(_first_to_last(run) for run in runs[:3])} … {names[-1]}"
+    return ", ".join(_first_to_last(run) for run in runs)
+
+
+def _first_to_last(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 2 else f"{names[0]} … {names[-1]}"
 
 
 def _load_text(load: Any) -> str:
@@ -138,7 +175,7 @@ def _station_key(site: Site, node: str) -> tuple[object, ...]:
         return ("group", node)
     ports = [tuple(sorted(site.graph.nodes[port].items())) for port in site.graph.successors(node)]
     limits = tuple(attributes.get(key) for key, _ in LIMITS)
-    return ("station", _type(node), limits, tuple(ports))
+    return ("station", _type(node), limits, attributes.get("phases"), tuple(ports))
 
 
 def _type(station: str) -> str:
@@ -148,11 +185,13 @@ def _type(station: str) -> str:
 def _stations_text(site: Site, names: list[str]) -> str:
     nodes = site.graph.nodes
     ports = [nodes[port] for port in site.graph.successors(names[0])]
-    agents = ", ".join(names) if len(names) <= 2 else f"{names[0]} … {names[-1]}"
+    agents = _shortened(names)
     powers = sorted({float(port["charge_kw"]) for port in ports})
     power = _kw(powers[0]) if len(powers) == 1 else f"{powers[0]:g} to {_kw(powers[-1])}"
     supply = "DC" if ports[0].get("supply", "ac") == "dc" else "AC"
     parts = [f"{len(names)} × {_type(names[0])} ({agents}), {_count(len(ports), 'port')} of {power} {supply}"]
+    if "phases" in nodes[names[0]]:
+        parts[0] += f" on {nodes[names[0]]['phases']}"
     discharge = max(float(port.get("discharge_kw", 0.0)) for port in ports)
     if discharge > 0:
         parts.append("V2G" if discharge == powers[-1] else f"V2G {_kw(discharge)}")

@@ -125,6 +125,19 @@ def test_a_transformer_limits_the_primary_too() -> None:
     assert currents["lot primary L2"] == pytest.approx(currents["lot secondary L1"])
 
 
+def test_the_garage_that_the_documentation_works_by_hand() -> None:
+    transformer = Transformer(rating=150, vector_group="Dyn11", primary=480, secondary=208)
+    site = site_of(*["L1-L2"] * 36, *["L3-L1"] * 18, transformer=transformer)
+    asked = np.full((1, 54), 2.08)
+    flow = simulator_of(site, day_of(site), "none").step(asked)
+    expected = {"secondary L1": 476.2, "secondary L2": 360, "secondary L3": 180}
+    expected |= {"primary L1": 156, "primary L2": 206.4, "primary L3": 78}
+    for name, amps in zip(site.currents, flow.current_a[0], strict=True):
+        assert amps == pytest.approx(expected[name.removeprefix("lot ")], abs=0.05)
+    granted = simulator_of(site, day_of(site)).step(asked).granted_kw
+    assert granted == pytest.approx(asked * 0.8743, rel=1e-4)
+
+
 def test_state_copies_and_pickles_with_its_currents() -> None:
     site = site_of("L1", "L2", current_limit_a=60.0)
     simulator = simulator_of(site, day_of(site, 6.9))

@@ -115,3 +115,23 @@ def test_any_site(seed: int) -> None:
     counts = [int(line.split(" × ")[0].split()[-1]) for line in text.splitlines() if " × " in line]
     assert sum(counts) == len(site.agents)
     assert f"{len(site.ports)} port" in text
+
+
+def test_limits_of_currents_with_their_stations() -> None:
+    text = printed(Site.from_scenario(load_scenario("acn-caltech")))
+    for part in (
+        "transformer of 150 kVA Dyn11, 480 to 207.846 V",
+        "garage secondary L1 at most 416.7 A: ac_0 … ac_9, ac_24 … ac_53",
+        "cc_pod L1 at most 80 A: all stations below",
+        "14 × ac (ac_10 … ac_23), 1 port of 6.7 kW AC on L2-L3, efficiency 100 %",
+    ):
+        assert part in text
+
+
+def test_stations_on_phases_in_turn() -> None:
+    stations = [{"type": "ac", "count": 30, "power": 7, "phases": ["L1", "L2", "L3"]}]
+    site = {"name": "street", "current_limit": 63, "stations": stations}
+    rest = {"sessions": {"model": "elaadnl/public"}, "prices": {"constant": 0.3}, "start": "2023-05-15"}
+    text = printed(Site.from_scenario(scenario_from_dict({"name": "in-turn", "site": site, **rest})))
+    assert "street L2 at most 63 A: ac_1, ac_4, ac_7 … ac_28" in text
+    assert "10 × ac (ac_0, ac_3, ac_6 … ac_27), 1 port of 7 kW AC on L1, efficiency 93 %" in text
