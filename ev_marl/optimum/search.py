@@ -14,6 +14,7 @@ import numpy as np
 from pyomo.common.gc_manager import PauseGC
 
 from ev_marl.objective import Objective
+from ev_marl.optimum.condensed import Condensed
 from ev_marl.optimum.decoupled import decoupled_multipliers
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.relaxation import GridRelaxation
@@ -35,7 +36,10 @@ from ev_marl.support.errors import SolverError
 from ev_marl.world.track import Track
 
 TAPER_TOLERANCE_KWH = 1e-7
+LONG = 50_000
+"""Columns from which on a programme is condensed, see `ev_marl.optimum.condensed`."""
 MIXED_INTEGER_MARGIN = 1e-9  # relative; subtracted from a solver's own bound for its feasibility tolerances
+_PATIENCE = 10  # rounds with current limits that must together improve the cost
 _CURRENT_SHARE = 0.01  # of the tolerance: allowed mean excess of currents over their limits [-]
 _MOST_ROUNDS = 200
 _STALLED = 3  # rounds with the network must together improve the cost by more than this share, else the search ends
@@ -112,7 +116,8 @@ class Search:
             if first is not None:
                 self.day.go_one_way(first)
             self.program = self.day.program
-            self.taper = TaperCuts(self.day.pairs, self.day.step_h, self.program.columns(self.day.energy))
+            energy, self._long = self.program.columns(self.day.energy), self.program.n_columns >= LONG
+            self.taper = TaperCuts(self.day.pairs, self.day.step_h, energy, corners=not self._long)
             self.exclusive = self._exclusive()
             self.convex = ConvexCuts(
                 [
@@ -145,7 +150,7 @@ class Search:
         self.proving = True
         self.out_of_time = self._solved = False
         self.x = self.relaxed_x = self._idle()
-        self._solver = make_solver(solver, self.program, tolerance=tolerance)
+        self._solver = make_solver(solver, self.program, tolerance=tolerance, condensed=self._condensed())
         self._deadline = time.perf_counter() + time_limit
 
     @property
@@ -206,6 +211,12 @@ class Search:
             network = self.grid is not None and self.grid.wanted
             if network and len(values) > _STALLED and values[-1] - values[-1 - _STALLED] < self._stalled_gain():
                 break  # still a bound: every row holds, and a row that is missing only leaves it higher
+            if (
+                len(self.discs)
+                and len(values) > _PATIENCE
+                and values[-1] - values[-1 - _PATIENCE] < 0.1 * self._share()
+            ):
+                break  # of equally cheap plans each exceeds a current limit elsewhere, by little
 
     def run_once(self) -> bool:
         """Solve, and add the rows that the solution violates; False if there are none or the solver did not finish.
@@ -258,6 +269,13 @@ class Search:
         self.program.add_rows(rows)
         self._solver.add_rows(rows)
         self.binary_pairs |= which
+
+    def _condensed(self) -> Condensed | None:
+        """What the solver sees of a long programme."""
+        if not self._long:
+            return None
+        charge, energy = self.program.columns(self.day.charge), self.program.columns(self.day.energy)
+        return Condensed(self.program, self.day.pairs, self.day.step_h, charge, energy)
 
     def _exclusive(self) -> ExclusiveCuts:
         """Those of the day, on the program's columns."""

@@ -19,6 +19,7 @@ from pyomo.common.log import LoggingIntercept
 from pyomo.common.tee import capture_output
 from pyomo.opt import SolverStatus, TerminationCondition
 
+from ev_marl.optimum.condensed import Condensed
 from ev_marl.optimum.linear_program import LinearProgram
 from ev_marl.planning.programme.rows import Rows
 from ev_marl.support.errors import SolverError
@@ -81,7 +82,7 @@ class Solver(Protocol):
         ...
 
 
-def make_solver(name: str, program: LinearProgram, *, tolerance: float) -> Solver:
+def make_solver(name: str, program: LinearProgram, *, tolerance: float, condensed: Condensed | None = None) -> Solver:
     """The interface to the solver called `name`.
 
     Parameters
@@ -92,6 +93,8 @@ def make_solver(name: str, program: LinearProgram, *, tolerance: float) -> Solve
         The programme.
     tolerance : float
         Relative gap at which a mixed-integer search may stop [-].
+    condensed : Condensed, optional
+        What HiGHS sees of a long programme.
 
     Raises
     ------
@@ -99,7 +102,7 @@ def make_solver(name: str, program: LinearProgram, *, tolerance: float) -> Solve
         If it is unknown or not installed.
     """
     if name == "highs":
-        return HighsSolver(program, tolerance)
+        return HighsSolver(program, tolerance, condensed)
     return PyomoSolver(name, program, tolerance)
 
 
@@ -108,8 +111,8 @@ class HighsSolver:
 
     name = "highs"
 
-    def __init__(self, program: LinearProgram, tolerance: float) -> None:
-        self._program = program
+    def __init__(self, program: LinearProgram, tolerance: float, condensed: Condensed | None = None) -> None:
+        self._program, self._condensed = program, condensed
         self._highs: Any = make_highs(
             mip_rel_gap=0.5 * tolerance,
             mip_abs_gap=_INTEGER_TOLERANCE,
@@ -119,11 +122,11 @@ class HighsSolver:
 
     def start_anew(self) -> None:
         """Pass the whole programme, without the last basis."""
-        program = self._program
+        program = self._program if self._condensed is None else self._condensed.arrays()
         columns = program.matrix.tocsc()
         lp = highspy.HighsLp()
-        lp.num_col_, lp.num_row_ = program.n_columns, program.matrix.shape[0]
-        lp.col_cost_, lp.offset_ = program.cost, program.offset
+        lp.num_row_, lp.num_col_ = program.matrix.shape
+        lp.col_cost_, lp.offset_ = program.cost, self._program.offset
         lp.col_lower_, lp.col_upper_ = program.lower, program.upper
         lp.row_lower_, lp.row_upper_ = program.row_lower, program.row_upper
         lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
@@ -133,11 +136,13 @@ class HighsSolver:
 
     def add_rows(self, rows: Rows) -> None:
         """Take over rows that were just appended to the program."""
+        rows = rows if self._condensed is None else self._condensed.rows(rows)
         columns, starts = rows.columns.astype(np.int32), rows.starts[:-1].astype(np.int32)
         self._highs.addRows(len(rows), rows.lower, rows.upper, len(columns), starts, columns, rows.values)
 
     def add_binaries(self, columns: np.ndarray) -> None:
         """Take over binary columns that were just appended to the program."""
+        columns = columns if self._condensed is None else self._condensed.columns(columns)
         self._highs.addVars(len(columns), np.zeros(len(columns)), np.ones(len(columns)))
         kinds = np.full(len(columns), int(highspy.HighsVarType.kInteger), dtype=np.uint8)
         self._highs.changeColsIntegrality(len(columns), columns.astype(np.int32), kinds)
@@ -156,9 +161,14 @@ class HighsSolver:
             self._highs.run()
         status, info, solution = self._highs.getModelStatus(), self._highs.getInfo(), self._highs.getSolution()
         has_point = info.primal_solution_status == int(highspy.SolutionStatus.kSolutionStatusFeasible)
+        x = np.array(solution.col_value) if has_point else None
+        multipliers = np.array(solution.row_dual) if solution.dual_valid and not mixed else None
+        if self._condensed is not None:
+            x = x if x is None else self._condensed.point(x)
+            multipliers = multipliers if multipliers is None else self._condensed.multipliers(multipliers)
         return Answer(
-            x=np.array(solution.col_value) if has_point else None,
-            multipliers=np.array(solution.row_dual) if solution.dual_valid and not mixed else None,
+            x=x,
+            multipliers=multipliers,
             claimed_bound=info.mip_dual_bound if mixed else -math.inf,
             optimal=status == highspy.HighsModelStatus.kOptimal,
             out_of_time=status == highspy.HighsModelStatus.kTimeLimit,

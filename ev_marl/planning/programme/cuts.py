@@ -18,6 +18,7 @@ from ev_marl.site.charge_curve import energy_after, knee_kwh, slope_of_energy_af
 
 FIRST_TANGENTS = 5  # of each convex function; more are added where a solution needs them
 TAPER_TANGENTS = 9  # added at once where a solution lies above F, so that few rounds are needed
+_CORNER_KWH = 1e-7  # of the capacity: a taper within it is a corner; F lies at most this much below it
 HULL_TOLERANCE = 1e-7  # of x/X + y/Y <= 1 [-]
 BOTH_KW2 = 1e-6  # product of two powers of which one should be 0
 
@@ -36,13 +37,18 @@ class TaperCuts:
         Length of a step [h].
     energy_column : int64, shape (N,)
         Columns of the energy at the end of each pair's step.
+    corners : bool
+        Whether there are tangents also where the taper is no more than a corner of F at the capacity, which the
+        capacity as a bound of the variable says as well.
     """
 
-    def __init__(self, pairs: Pairs, step_h: float, energy_column: np.ndarray) -> None:
+    def __init__(self, pairs: Pairs, step_h: float, energy_column: np.ndarray, *, corners: bool = True) -> None:
         stays = pairs.stays
         rate_kw = stays["rate_kw"]
         straight_kwh = stays["capacity_kwh"] - rate_kw * (stays["tau_h"] + step_h)
         bends = (pairs.start_most_kwh > straight_kwh[pairs.session]) & (rate_kw[pairs.session] > 0.0)
+        if not corners:
+            bends &= (rate_kw * stays["tau_h"] > _CORNER_KWH)[pairs.session]
         self.pair = np.flatnonzero(bends & (pairs.previous >= 0))
         session, before = pairs.session[self.pair], pairs.previous[self.pair]
         self._end, self._start = energy_column[self.pair], energy_column[before]
