@@ -11,23 +11,27 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
+import numpy as np
 import yaml
 
 from ev_marl.compare import published
 from ev_marl.compare.workers import run_all
 from ev_marl.env.setup import Setting
 from ev_marl.optimum import solve
+from ev_marl.planning.outlook import Kind
 from ev_marl.policies import make_policy, rollout
+from ev_marl.policies.base import Episode, Information, Policy, StationView
+from ev_marl.policies.rules.needs import power_for_wish_kw
 from ev_marl.scenario import Scenario, load_scenario
 from ev_marl.scenario.schema import CoordinatorOptions
-from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.coordinators import Coordinator, Request, make_coordinator
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.support.errors import RunError
 from ev_marl.support.files import parse_json, read_text, write_atomically
@@ -54,6 +58,7 @@ RULES: dict[str, tuple[str, dict[str, Any]]] = {
 """Rules that share out what all vehicles ask for: a coordinator and its options."""
 MPC = "mpc(horizon_h=12, expected_days=0, waiting_per_kwh_h=0.0001)"  # for the vehicles that are there, soon
 QUICK_DAYS = 7
+LEAST_KW = 1e-9
 MOST_BYTES = 10_000  # of a result
 
 
@@ -63,6 +68,47 @@ def published_results() -> dict[str, Any]:
     text = files(published).joinpath(f"{STUDY}.yaml").read_text(encoding="utf-8")
     content: dict[str, Any] = yaml.safe_load(text)
     return content
+
+
+class Pilots:
+    """A rule that shares out pilot currents, as in ACN-Sim: it does not see that a battery charges more slowly.
+
+    It is the policy, which asks for full power until the wish is met, and the coordinator, which reserves as much for
+    each vehicle as port and missing energy allow, of which the vehicle may take less.
+
+    Parameters
+    ----------
+    rule : Coordinator
+        Shares out what is asked for.
+    """
+
+    name = "pilots"
+    information: Information = "own"
+    looks_at: ClassVar[tuple[Kind, ...]] = ()
+    enforces_limits = True
+
+    def __init__(self, rule: Coordinator) -> None:
+        self._rule = rule
+
+    def reset(self, episode: Episode) -> None:
+        """Nothing is kept from step to step."""
+
+    def act(self, view: StationView) -> np.ndarray:
+        """What the batteries can take, float64, shape (n_batch, n_ports) [kW]."""
+        stays = view.vehicle
+        missing_kwh = np.maximum(0.0, stays["wish_kwh"] - view.energy_kwh) / stays["charge_efficiency"]
+        self._pilot_kw = np.minimum(stays["charge_kw"], missing_kwh / view.step_h)
+        needed_h = missing_kwh / np.maximum(stays["charge_kw"], LEAST_KW)
+        self._laxity_h = np.where(
+            view.connected, (stays["departure_step"] - view.step) * view.step_h - needed_h, np.inf
+        )
+        return power_for_wish_kw(view)
+
+    def grant(self, request: Request, out: np.ndarray) -> None:
+        """Share out the pilots, of which vehicles take what they can; float64, shape (n_batch, n_ports) [kW]."""
+        pilots = replace(request, setpoint_kw=self._pilot_kw, hi_kw=self._pilot_kw, laxity_h=self._laxity_h)
+        self._rule.grant(pilots, out)
+        np.minimum(out, request.setpoint_kw, out=out)
 
 
 @dataclass(frozen=True)
@@ -153,11 +199,8 @@ class Month:
             solution = solve(setting.site, track, setting.objective)
             unmet, bound = -solution.achieved, 100.0 * (1.0 + solution.bound / requested_kwh)
         else:
-            name, options = RULES.get(case.policy, ("nearest", {}))
-            policy = make_policy("uncontrolled" if case.policy in RULES else case.policy.replace("mpc", MPC))
-            simulator = Simulator(
-                setting.site.arrays, make_coordinator(CoordinatorOptions(name=name, options=options)), [track]
-            )
+            policy, coordinator = _controller(case.policy)
+            simulator = Simulator(setting.site.arrays, coordinator, [track])
             unmet = -float(rollout(simulator, setting.objective, policy, [track], world=setting.world).team[0])
         seconds = time.perf_counter() - begin
         return Delivered(100.0 * (1.0 - unmet / requested_kwh), bound, seconds, len(track.sessions), requested_kwh)
@@ -170,6 +213,15 @@ class Month:
             if file.is_file():
                 found[case] = Delivered(**parse_json(read_text(file, MOST_BYTES)))
         return found
+
+
+def _controller(policy: str) -> tuple[Policy, Coordinator]:
+    """Policy and coordinator of a case."""
+    if policy not in RULES:
+        return make_policy(MPC if policy == "mpc" else policy), make_coordinator("nearest")
+    name, options = RULES[policy]
+    rule = Pilots(make_coordinator(CoordinatorOptions(name=name, options=options)))
+    return rule, rule
 
 
 def cases_of(
