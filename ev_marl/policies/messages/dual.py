@@ -129,6 +129,8 @@ class DualPrices:
     Behind a site's meter, the root announces the price of energy itself, between the selling and the buying price, so
     that stations share what PV leaves; see `ev_marl.policies.messages.meter`.
 
+    Current limits have no price: the coordinator keeps them.
+
     Where the site has a network whose limits a coordinator keeps, the network is one more node. It receives the planned
     power of each bus and announces a price for each bus and step, which stations add to those of their groups.
 
