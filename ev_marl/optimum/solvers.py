@@ -160,7 +160,9 @@ class HighsSolver:
             self._highs.clearSolver()  # the basis of the round before led nowhere: once more without it
             self._highs.run()
         status, info, solution = self._highs.getModelStatus(), self._highs.getInfo(), self._highs.getSolution()
-        has_point = info.primal_solution_status == int(highspy.SolutionStatus.kSolutionStatusFeasible)
+        # After scaling back, an optimal point may break a row by a little more than the tolerance: it still is the point.
+        feasible = info.primal_solution_status == int(highspy.SolutionStatus.kSolutionStatusFeasible)
+        has_point = feasible or status == highspy.HighsModelStatus.kOptimal
         x = np.array(solution.col_value) if has_point else None
         multipliers = np.array(solution.row_dual) if solution.dual_valid and not mixed else None
         if self._condensed is not None:
