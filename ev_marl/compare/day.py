@@ -31,6 +31,7 @@ from ev_marl.world.track import Track
 OPTIMUM = "optimum"
 UNCONTROLLED = "uncontrolled"
 LIMIT_TOLERANCE_KW = 1e-9
+LIMIT_TOLERANCE_CURRENT, LIMIT_TOLERANCE_A = 1e-6, 1e-8  # a share of the limit, and this much more
 OWED_KWH = 1e-9  # a session that is owed less has nothing to be satisfied with
 
 
@@ -54,7 +55,7 @@ class PolicyDay(Record):
     curtailed_kwh: float
     """|setpoint − granted| [kWh]."""
     violations: int
-    """(step, group) pairs beyond a clamped limit."""
+    """(step, group) and (step, current) pairs beyond a clamped limit."""
     violation_kwh: float
     """Energy beyond clamped limits, summed over groups [kWh]."""
     satisfaction: tuple[float, ...]
@@ -67,6 +68,10 @@ class PolicyDay(Record):
     """Time in the simulator and the objective per step [ms]."""
     unmet_kwh: float = math.nan
     """Due by the deadlines and not there [kWh]; NaN in results that do not know it."""
+    unbalance_percent: float = math.nan
+    """How unequal the currents in the three phases of the connection are, by the definition of NEMA MG 1: the largest
+    deviation from their mean over the mean, each step weighted with its mean [%]; NaN where no station says its phases.
+    """
     group_kw: tuple[tuple[float, ...], ...]
     """Power of the watched groups, base load included, by group and step [kW]."""
     grid: OnGrid | None = None
@@ -203,10 +208,10 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
     track = work.track(seed)
     solution = solve_day(setting, track)
     watched = watched_groups(site, track.import_limit_kw)
-    simulator = setting.simulator([track])
+    simulator, connection = setting.simulator([track]), site.connection_currents
 
     def run(label: str, policy: Policy) -> PolicyDay:
-        recorder = Recorder(simulator, watched)
+        recorder = Recorder(simulator, watched, connection)
         result = rollout(
             simulator,
             objective,
@@ -228,6 +233,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
             peak_kw=measured.peak_kw,
             curtailed_kwh=measured.curtailed_kwh,
             unmet_kwh=measured.unmet_kwh,
+            unbalance_percent=measured.unbalance_percent,
             violations=measured.violations,
             violation_kwh=measured.violation_kwh,
             satisfaction=tuple(measured.satisfaction.tolist()),
@@ -282,7 +288,8 @@ class Measured:
     peak_kw: float  # highest import of the site, base load included
     curtailed_kwh: float  # |setpoint − granted|: what the coordinator took away
     unmet_kwh: float  # due by the deadlines and not there
-    violations: int  # (step, group) pairs beyond a clamped limit by more than 1e-9 kW
+    unbalance_percent: float  # of the currents in the three phases of the connection, NaN where they are not known
+    violations: int  # (step, group) pairs beyond a clamped limit by more than 1e-9 kW, (step, current) by 1e-6 of it
     violation_kwh: float  # energy beyond clamped limits, summed over groups
     satisfaction: np.ndarray  # float64 (S,)  share of the owed energy that was delivered by the deadline [-]
     fairness: float  # Jain's index of the stations' mean satisfactions [-], NaN without a session
@@ -309,10 +316,18 @@ class Recorder:
         The one whose flows are watched, reset before the first step.
     watched_groups : sequence of int
         Groups whose power is kept step by step.
+    connection : (complex128 (3, P), complex128 (3,)), optional
+        As `Site.connection_currents`; left out, their unbalance is not known.
     """
 
-    def __init__(self, simulator: Simulator, watched_groups: tuple[int, ...] = (0,)) -> None:
+    def __init__(
+        self,
+        simulator: Simulator,
+        watched_groups: tuple[int, ...] = (0,),
+        connection: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
         self._simulator = simulator
+        self._connection = connection
         self._watched = list(watched_groups)
         self._started = False
 
@@ -330,6 +345,15 @@ class Recorder:
         beyond = excess > LIMIT_TOLERANCE_KW
         self._violations += beyond.sum(axis=1)
         self._violation += flow.step_h * np.where(beyond, excess, 0.0).sum(axis=1)
+        if flow.current_a.shape[1]:
+            most_a = flow.current_limit_a * (1.0 + LIMIT_TOLERANCE_CURRENT) + LIMIT_TOLERANCE_A
+            self._violations += (flow.current_a > most_a).sum(axis=1)
+        if self._connection is not None:
+            weight, base_weight = self._connection
+            amps = np.abs(power @ weight.T + flow.base_load_kw[:, :1] * base_weight)
+            mean = amps.mean(axis=1)
+            self._mean_a += mean
+            self._unequal_a += np.abs(amps - mean[:, None]).max(axis=1)
         ended = flow.settled >= 0
         self._final_kwh[flow.settled[ended]] = flow.energy_kwh[ended]
         if self._grid is not None and flow.grid is not None:
@@ -362,6 +386,9 @@ class Recorder:
             peak_kw=float(self._peak[row]),
             curtailed_kwh=float(self._curtailed[row]),
             unmet_kwh=float(self._unmet[row]),
+            unbalance_percent=float(100.0 * self._unequal_a[row] / self._mean_a[row])
+            if self._mean_a[row]
+            else math.nan,
             violations=int(self._violations[row]),
             violation_kwh=float(self._violation[row]),
             satisfaction=satisfaction,
@@ -375,6 +402,7 @@ class Recorder:
         self._started = True
         self._charged, self._discharged, self._curtailed = np.zeros(n_batch), np.zeros(n_batch), np.zeros(n_batch)
         self._unmet, self._peak, self._violation = np.zeros(n_batch), np.zeros(n_batch), np.zeros(n_batch)
+        self._mean_a, self._unequal_a = np.zeros((2, n_batch))  # sums over the steps
         self._violations = np.zeros(n_batch, dtype=np.int64)
         self._final_kwh = np.full(len(self._simulator.days.stays), np.nan)
         self._group_kw = np.zeros((n_batch, self._simulator.days.n_steps, len(self._watched)))

@@ -108,11 +108,7 @@ def currents_of(graph: nx.DiGraph, groups: Sequence[str], ports: Sequence[str], 
     """
     rows: list[_Row] = []
     if any({"current_limit_a", "transformer"} & set(graph.nodes[group]) for group in groups):
-        line_a = np.stack([_port_line_currents(graph, port) for port in ports], axis=1)  # at the level of each group
-        for g in range(len(groups) - 1, -1, -1):
-            below = slice(*group_ports[:, g])
-            found = list(_rows_of(graph, groups[g], g, line_a[:, below], len(ports), below))
-            rows[:0] = _distinct(found)
+        rows, _ = _rows_and_connection(graph, groups, ports, group_ports)
     weight = np.array([row.weight for row in rows]).reshape(len(rows), len(ports))
     base = np.array([row.base_weight for row in rows], dtype=np.complex128)
     return Currents(
@@ -122,6 +118,39 @@ def currents_of(graph: nx.DiGraph, groups: Sequence[str], ports: Sequence[str], 
         group=np.array([row.group for row in rows], dtype=np.int64),
         base_weight=np.stack([base.real, base.imag], axis=1),
     )
+
+
+def connection_currents(
+    graph: nx.DiGraph, groups: Sequence[str], ports: Sequence[str], group_ports: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Currents in the three phases of the line that feeds the site; arguments as `currents_of`.
+
+    Returns
+    -------
+    weight : complex128, shape (3, P)
+        Over the powers of the ports [A/kW]; NaN above a transformer whose primary is not known.
+    base_weight : complex128, shape (3,)
+        Over the base load of the site [A/kW].
+    """
+    attributes = graph.nodes[groups[0]]
+    transformer: Transformer | None = attributes.get("transformer")
+    volts = voltage_below_v(graph, groups[0])
+    if transformer is not None:
+        volts = (transformer.primary or math.nan) / math.sqrt(3.0)
+    return _rows_and_connection(graph, groups, ports, group_ports)[1], 1000.0 * _VOLTAGE / (3.0 * volts)
+
+
+def _rows_and_connection(
+    graph: nx.DiGraph, groups: Sequence[str], ports: Sequence[str], group_ports: np.ndarray
+) -> tuple[list[_Row], np.ndarray]:
+    """All rows, and the currents per kW in the line that feeds the site, complex (3, P)."""
+    rows: list[_Row] = []
+    line_a = np.stack([_port_line_currents(graph, port) for port in ports], axis=1)  # at the level of each group
+    for g in range(len(groups) - 1, -1, -1):
+        below = slice(*group_ports[:, g])
+        found = list(_rows_of(graph, groups[g], g, line_a[:, below], len(ports), below))
+        rows[:0] = _distinct(found)
+    return rows, line_a
 
 
 def _port_line_currents(graph: nx.DiGraph, port: str) -> np.ndarray:

@@ -21,7 +21,7 @@ from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.attach import attach, check_network
 from ev_marl.site.build import graph_of
 from ev_marl.site.checks import check_graph
-from ev_marl.site.currents import currents_of
+from ev_marl.site.currents import connection_currents, currents_of
 from ev_marl.site.graphml import read_graph, write_graph
 from ev_marl.support.errors import SiteError
 
@@ -170,6 +170,16 @@ class Site:
         """Groups with a photovoltaic plant of their own, and its model."""
         nodes = self.graph.nodes
         return tuple((group, nodes[group]["pv"]) for group in self.groups if "pv" in nodes[group])
+
+    @property
+    def connection_currents(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Currents in L1, L2 and L3 of the line that feeds the site [A/kW]; None where no station says its phases.
+
+        Over the powers of the ports, complex128, shape (3, P), and over the base load of the site, shape (3,).
+        """
+        if not any("phases" in self.graph.nodes[agent] for agent in self.agents):
+            return None
+        return connection_currents(self.graph, self.groups, self.ports, self.arrays.group_ports)
 
     def write_graphml(self, path: str | Path) -> None:
         """Write the graph as GraphML; series and models as JSON text.

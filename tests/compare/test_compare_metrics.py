@@ -153,3 +153,41 @@ def test_not_before_the_end() -> None:
     simulator.reset([0])
     with pytest.raises(RuntimeError, match="not over"):
         Recorder(simulator).measured()
+
+
+@pytest.mark.parametrize(
+    ("phases", "base_kw", "percent"),
+    [
+        # 10 A, 0 and 0: the mean is 3.33 A, the largest deviation 6.67 A.
+        (["L1"], 0.0, 200.0),
+        # 10 A, 10 A and 0: the mean is 6.67 A, the largest deviation 6.67 A.
+        (["L1", "L2"], 0.0, 100.0),
+        (["L1-L2-L3"], 0.0, 0.0),
+        # The base load adds 10 A to each phase: 20 A, 10 A and 10 A, whose mean is 13.33 A.
+        (["L1"], 6.9, 50.0),
+    ],
+)
+def test_unbalance_is_the_largest_deviation_over_the_mean(phases: list[str], base_kw: float, percent: float) -> None:
+    graph = nx.DiGraph()
+    graph.add_node("lot", kind="parking_lot", current_limit_a=9.0)
+    for a, conductors in enumerate(phases):
+        graph.add_node(f"ac_{a}", kind="station", phases=conductors)
+        graph.add_node(f"ac_{a}/0", kind="port", charge_kw=2.3)
+        graph.add_edges_from([("lot", f"ac_{a}"), (f"ac_{a}", f"ac_{a}/0")])
+    site = Site.from_graph(graph)
+    sessions = [_session(a, 0, 4, 50.0) | {"charge_kw": 10.0} for a in range(len(phases))]
+    track = Track.build(site, step_h=0.5, n_steps=4, sessions=sessions, buy=0.2, base_load_kw={"lot": base_kw})
+    simulator = Simulator(site.arrays, make_coordinator("none"), [track])
+    recorder = Recorder(simulator, connection=site.connection_currents)
+    script = _Script(*[[2.3] * len(phases)] * 4)
+    rollout(simulator, Objective([EnergyCost(1.0)]), script, [track], watch=recorder.watch)
+    measured = recorder.measured()
+    assert measured.unbalance_percent == pytest.approx(percent, abs=1e-9)
+    beyond = {"L1": 4, "L1-L2-L3": 0}.get(phases[0], 4) * len(site.currents)
+    assert measured.violations == beyond
+
+
+def test_unbalance_is_unknown_where_no_station_says_its_phases() -> None:
+    assert _site().connection_currents is None
+    (measured,) = _measure(_track(_session(0, 0, 2, 1.0)), "nearest", *[[1.0, 0.0]] * 4)
+    assert np.isnan(measured.unbalance_percent)
