@@ -68,9 +68,9 @@ class PolicyDay(Record):
     """Time in the simulator and the objective per step [ms]."""
     unmet_kwh: float = math.nan
     """Due by the deadlines and not there [kWh]; NaN in results that do not know it."""
-    unbalance_percent: float = math.nan
+    unbalance_percent: float | None = None
     """How unequal the currents in the three phases of the connection are, by the definition of NEMA MG 1: the largest
-    deviation from their mean over the mean, each step weighted with its mean [%]; NaN where no station says its phases.
+    deviation from their mean over the mean, each step weighted with its mean [%]; none where no station names phases.
     """
     group_kw: tuple[tuple[float, ...], ...]
     """Power of the watched groups, base load included, by group and step [kW]."""
@@ -288,7 +288,7 @@ class Measured:
     peak_kw: float  # highest import of the site, base load included
     curtailed_kwh: float  # |setpoint − granted|: what the coordinator took away
     unmet_kwh: float  # due by the deadlines and not there
-    unbalance_percent: float  # of the currents in the three phases of the connection, NaN where they are not known
+    unbalance_percent: float | None  # of the currents in the phases of the connection, None where they are not known
     violations: int  # (step, group) pairs beyond a clamped limit by more than 1e-9 kW, (step, current) by 1e-6 of it
     violation_kwh: float  # energy beyond clamped limits, summed over groups
     satisfaction: np.ndarray  # float64 (S,)  share of the owed energy that was delivered by the deadline [-]
@@ -386,9 +386,7 @@ class Recorder:
             peak_kw=float(self._peak[row]),
             curtailed_kwh=float(self._curtailed[row]),
             unmet_kwh=float(self._unmet[row]),
-            unbalance_percent=float(100.0 * self._unequal_a[row] / self._mean_a[row])
-            if self._mean_a[row]
-            else math.nan,
+            unbalance_percent=self._unbalance_percent(row),
             violations=int(self._violations[row]),
             violation_kwh=float(self._violation[row]),
             satisfaction=satisfaction,
@@ -396,6 +394,10 @@ class Recorder:
             group_kw=self._group_kw[row].copy(),
             grid=None if self._grid is None else self._grid.measured(row),
         )
+
+    def _unbalance_percent(self, row: int) -> float | None:
+        known = self._mean_a[row] > 0.0  # not where nothing flows, nor above an unknown primary
+        return float(100.0 * self._unequal_a[row] / self._mean_a[row]) if known else None
 
     def _start(self, flow: Flow) -> None:
         n_batch = len(flow.granted_kw)

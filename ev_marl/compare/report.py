@@ -238,6 +238,7 @@ def _day_row(day: DayResult, entry: PolicyDay, its_score: float) -> dict[str, An
         "peak_kw": entry.peak_kw,
         "curtailed_kwh": entry.curtailed_kwh,
         "unmet_kwh": entry.unmet_kwh,
+        "unbalance_percent": entry.unbalance_percent,
         "violations": entry.violations,
         "violation_kwh": entry.violation_kwh,
         **_grid_columns(entry.grid),

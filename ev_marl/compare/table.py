@@ -51,6 +51,12 @@ def columns(comparison: Comparison) -> list[Column]:
     broken = any(row.violations for row in comparison.table())
     required = comparison.scenario.objective.service == "required"
     unmet = Column(("unmet", "kWh/day"), lambda row: number(row.unmet_kwh_per_day, 1), 1)
+    has_phases = any(row.unbalance_percent is not None for row in comparison.table())
+    unbalance = Column(
+        ("unbal-", "ance %"),
+        lambda row: "–" if row.unbalance_percent is None else number(row.unbalance_percent, 0),
+        7,
+    )
     return [
         Column(("policy", ""), lambda row: row.label),
         Column(("knows", ""), lambda row: INFORMATION[row.information], 1),
@@ -67,6 +73,7 @@ def columns(comparison: Comparison) -> list[Column]:
         Column(("peak", "kW"), lambda row: number(row.peak_kw, 0), 5),
         Column(("curtailed", "kWh/day"), lambda row: number(row.curtailed_kwh_per_day, 0), 8),
         Column(("viola-", "tions"), lambda row: str(row.violations), 7 if broken else 10),
+        *((unbalance,) if has_phases else ()),
         *(grid_columns() if comparison.has_grid else ()),
         Column(("ms per", "step"), lambda row: number(row.policy_ms, 2), 9),
     ]

@@ -190,4 +190,4 @@ def test_unbalance_is_the_largest_deviation_over_the_mean(phases: list[str], bas
 def test_unbalance_is_unknown_where_no_station_says_its_phases() -> None:
     assert _site().connection_currents is None
     (measured,) = _measure(_track(_session(0, 0, 2, 1.0)), "nearest", *[[1.0, 0.0]] * 4)
-    assert np.isnan(measured.unbalance_percent)
+    assert measured.unbalance_percent is None
