@@ -22,6 +22,7 @@ from ev_marl.policies.base import (
     count_option,
     site_view,
 )
+from ev_marl.policies.messages.currents import CurrentPrices
 from ev_marl.policies.messages.grid import GridPrices
 from ev_marl.policies.messages.meter import MeterPrice
 from ev_marl.policies.messages.plan import at_each_place, plan_at_prices
@@ -129,7 +130,8 @@ class DualPrices:
     Behind a site's meter, the root announces the price of energy itself, between the selling and the buying price, so
     that stations share what PV leaves; see `ev_marl.policies.messages.meter`.
 
-    Current limits have no price: the coordinator keeps them.
+    Each current limit is one more node, with a price that is a phasor; see `ev_marl.policies.messages.currents`. It
+    hears the planned power of each place: of ports of one group with the same part in all currents.
 
     Where the site has a network whose limits a coordinator keeps, the network is one more node. It receives the planned
     power of each bus and announces a price for each bus and step, which stations add to those of their groups.
@@ -179,15 +181,24 @@ class DualPrices:
         self._plan_kw = np.zeros((episode.n_batch, site.n_ports, episode.n_steps))
         self._expected_kw = np.zeros((episode.n_batch, 0, episode.n_steps))
         self.meter = MeterPrice(episode.outlook, episode.n_batch, episode.n_steps, self.inertia_per_kwh)
+        self.current_prices: CurrentPrices | None = None
+        self._port_place = site.port_group
+        if site.n_currents:
+            self.current_prices = CurrentPrices(
+                episode.outlook, site, episode.n_batch, episode.n_steps, self.inertia_per_kwh
+            )
+            self._port_place = self.current_prices.port_place
         self.grid_prices: GridPrices | None = None
         if loop is not None and loop.curtails and self.grid:
             self.grid_prices = GridPrices(
-                loop, episode.outlook, site, episode.n_batch, episode.n_steps, self.inertia_per_kwh
+                loop, episode.outlook, self._port_place, episode.n_batch, episode.n_steps, self.inertia_per_kwh
             )
+            self._port_place = self.grid_prices.port_place
+        self._nodes = [node for node in (self.current_prices, self.grid_prices) if node is not None]
 
     def act(self, view: StationView) -> np.ndarray:
         """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
-        site, inertia, network = self._site, self.inertia_per_kwh, self.grid_prices
+        site, inertia = self._site, self.inertia_per_kwh
         seen = site_view(view)
         present = seen.present()
         lower_kw, upper_kw = map(by_group, self._outlook.limits_kw(present))
@@ -196,8 +207,8 @@ class DualPrices:
         left = (slice(None), slice(None), slice(view.step, None))
         own = ahead = self.price_per_kwh
         self.meter.look(seen)
-        if network is not None:
-            network.look(seen)
+        for node in self._nodes:
+            node.look(seen)
         for number in range(self.rounds):
             if number % ROUNDS_BETWEEN == 0:
                 expected_total_kw, expected_able_kw = self._expect(view, told, ahead)
@@ -209,8 +220,8 @@ class DualPrices:
             ahead = 2.0 * new - own
             own = new
             self.meter.answer(total_kw[:, 0, view.step :], able_kw[:, 0, view.step :])
-            if network is not None:
-                network.answer(there, ports, self._plan_kw, flexible_kw)
+            for node in self._nodes:
+                node.answer(there, ports, self._plan_kw, flexible_kw)
         self.price_per_kwh = own
         return self._plan_kw[:, :, view.step].copy()
 
@@ -225,16 +236,16 @@ class DualPrices:
         group = self._site.port_group[port]
         flexible_kw = self._ask(view, coming, port, own_per_kwh, plan_kw)
         add_up(self._site, view.step, coming, group, plan_kw, flexible_kw, total_kw, able_kw, weight)
-        if self.grid_prices is not None:
-            self.grid_prices.expect(coming, port, plan_kw, flexible_kw, weight)
+        for node in self._nodes:
+            node.expect(coming, port, plan_kw, flexible_kw, weight)
         return total_kw, able_kw
 
     def _ask(
         self, view: StationView, vehicles: Vehicles, port: np.ndarray, own_per_kwh: np.ndarray, plan_kw: np.ndarray
     ) -> np.ndarray:
-        """Answers of some vehicles to the prices of groups, meter and network, see `plan_at_prices`."""
-        congestion, place = prices_above(self._site, own_per_kwh), self._site.port_group
-        if self.grid_prices is not None:
-            congestion, place = self.grid_prices.add_to(congestion), self.grid_prices.port_place
+        """Answers of some vehicles to the prices of groups, meter, currents and network, see `plan_at_prices`."""
+        congestion, place = prices_above(self._site, own_per_kwh), self._port_place
+        for node in self._nodes:
+            congestion = node.add_to(congestion)
         price = at_each_place(self.meter.announced(), congestion, view.step)
         return plan_at_prices(view, vehicles, place[port], price, plan_kw, inertia_per_kwh=self.inertia_per_kwh)

@@ -15,7 +15,6 @@ from ev_marl.planning.vehicles import Vehicles
 from ev_marl.policies.base import SiteView
 from ev_marl.policies.grid_states import INSIDE, GridStates, kinds, n_limits
 from ev_marl.policies.messages.sums import steepness, sum_plans
-from ev_marl.site.arrays import SiteArrays
 
 ROWS = 8  # limits of a step that have a price
 _ANEW = 16  # it is linearised again in this round, and in those with twice this number, four times, and so on
@@ -32,8 +31,8 @@ class GridPrices:
         The network, its limits and its chargers; its days are not used.
     outlook : Outlook
         Gives its other loads and generators in later steps.
-    site : SiteArrays
-        The site.
+    place : int64, shape (n_ports,)
+        Place of each port without the network, in general its group.
     n_batch, n_steps : int
         B and T.
     inertia_per_kwh : float
@@ -42,7 +41,7 @@ class GridPrices:
     Attributes
     ----------
     port_place : int64, shape (n_ports,)
-        Place of each port: its bus, within its group.
+        Place of each port with the network: its bus, within that place.
     limit : int64, shape (n_batch, n_steps, n_rows)
         The limit of each row, −1 where the row is free; C, one more than the last limit, where nothing may be charged
         because the network has no power flow even without charging.
@@ -55,13 +54,13 @@ class GridPrices:
     """
 
     def __init__(
-        self, loop: GridLoop, outlook: Outlook, site: SiteArrays, n_batch: int, n_steps: int, inertia_per_kwh: float
+        self, loop: GridLoop, outlook: Outlook, place: np.ndarray, n_batch: int, n_steps: int, inertia_per_kwh: float
     ) -> None:
         self.loop, self.inertia_per_kwh = loop, inertia_per_kwh
-        pairs = np.stack([site.port_group, loop.port_charger], axis=1)
-        pairs, place = np.unique(pairs, axis=0, return_inverse=True)
-        self._place_group, self._place_bus = pairs.T
-        self.port_place = place.reshape(-1)
+        pairs = np.stack([place, loop.port_charger], axis=1)
+        pairs, at_bus = np.unique(pairs, axis=0, return_inverse=True)
+        self._place_before, self._place_bus = pairs.T
+        self.port_place = at_bus.reshape(-1)
         self._outlook, self._kinds, self._n_limits = outlook, kinds(loop.spec), n_limits(loop.spec)
         shape = (n_batch, n_steps, ROWS)
         self.limit = np.full(shape, -1, dtype=np.int64)
@@ -86,8 +85,8 @@ class GridPrices:
         return prices
 
     def add_to(self, price_per_kwh: np.ndarray) -> np.ndarray:
-        """Prices within groups, shape (n_batch, n_groups, n_steps), and those at buses, summed for each place."""
-        total: np.ndarray = price_per_kwh[:, self._place_group] + self.bus_prices()[:, self._place_bus]
+        """Prices without the network, shape (n_batch, n_places, n_steps), and at buses, for each place with it."""
+        total: np.ndarray = price_per_kwh[:, self._place_before] + self.bus_prices()[:, self._place_bus]
         return total
 
     def expect(
