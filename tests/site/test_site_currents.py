@@ -255,3 +255,34 @@ def test_graphml_keeps_currents(tmp_path: Path) -> None:
     assert np.array_equal(again.arrays.current_weight, site.arrays.current_weight)
     assert again.name == "garage"
     assert again.station_ids == site.station_ids
+
+
+@pytest.mark.parametrize(
+    ("scenario", "row", "limit_a", "coefficients"),
+    [
+        ("acn-jpl", "third_floor L1", 225.0, {"AG-3F15": (-1, 150), "AG-3F16": (1, 30), "AG-3F18": (0, 0)}),
+        ("acn-jpl", "panel_1 L3", 100.0, {"AG-1F11": (1, 150), "AG-1F12": (0, 0)}),
+        ("acn-jpl", "first_floor secondary L2", 125.0, {"AG-1F12": (-1, 30), "AG-1F01": (1, -90), "AG-1F02": (0, 0)}),
+        ("acn-jpl", "upper_floors secondary L3", 416.67, {"AG-4F34": (1, 150), "AG-3F18": (-1, -90)}),
+        ("acn-office", "office secondary L1", 138.89, {"01": (1, 30), "03": (-1, 150), "02": (0, 0)}),
+        ("acn-office", "office primary L3", 60.168, {"02": (-0.5, -90), "01": (0.25, 30), "03": (0.25, 150)}),
+        (
+            "acn-caltech",
+            "garage primary L1",
+            180.51,
+            {"CA-307": (-0.5, 150), "CA-308": (0.25, 30), "CA-304": (0.25, -90)},
+        ),
+        ("acn-caltech", "cc_pod L1", 80.0, {"CA-322": (1, 30), "CA-493": (1, 30), "CA-324": (0, 0)}),
+    ],
+)
+def test_rows_of_shipped_garages_are_the_published_ones(
+    scenario: str, row: str, limit_a: float, coefficients: dict[str, tuple[float, float]]
+) -> None:
+    """Limits and coefficients of ACN-Sim 0.3.3, at 208 V between lines; a common angle of a row does not matter."""
+    site = Site.from_scenario(load_scenario(scenario))
+    assert site.arrays.current_limit_a[site.currents.index(row)] == pytest.approx(limit_a, rel=1e-3)
+    port = {name: site.ports.index(f"{agent}/0") for name, agent in site.station_ids.items()}
+    mine = 0.208 * np.array([weights(site)[row][port[name]] for name in coefficients])
+    published = np.array([value * np.exp(1j * np.radians(angle)) for value, angle in coefficients.values()])
+    turn = np.vdot(published, mine)
+    assert mine * abs(turn) / turn == pytest.approx(published, rel=2e-3, abs=1e-9)
