@@ -160,7 +160,7 @@ class HighsSolver:
             self._highs.clearSolver()  # the basis of the round before led nowhere: once more without it
             self._highs.run()
         status, info, solution = self._highs.getModelStatus(), self._highs.getInfo(), self._highs.getSolution()
-        # After scaling back, an optimal point may break a row by a little more than the tolerance: it still is the point.
+        # After scaling back, an optimal point may break a row by a bit more than the tolerance: it still is the point.
         feasible = info.primal_solution_status == int(highspy.SolutionStatus.kSolutionStatusFeasible)
         has_point = feasible or status == highspy.HighsModelStatus.kOptimal
         x = np.array(solution.col_value) if has_point else None
