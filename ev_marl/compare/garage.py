@@ -254,7 +254,7 @@ def cases_of(
         for scenario in scenarios or SCENARIOS
         for rating in ratings
         for policy in (policies or SCENARIOS[scenario][1])
-        if policy != OPTIMUM or OPTIMUM in SCENARIOS[scenario][1]
+        if policy in SCENARIOS[scenario][1] or (policy in RULES and "mpc" in SCENARIOS[scenario][1])
     )
 
 

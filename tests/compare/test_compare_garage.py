@@ -1,0 +1,150 @@
+"""A published month in a garage: a day worked by hand, what is compared with what, runs that go on, and the command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ev_marl.cli import app
+from ev_marl.compare.garage import Case, Month, cases_of, month_of, published_percent, published_results, reproduce
+from ev_marl.compare.garage_report import PICTURE, REPORT, bound, write_month
+from ev_marl.support.errors import RunError
+
+ZONE = ZoneInfo("America/Los_Angeles")
+POD = ("CA-322", "CA-493", "CA-496", "CA-320")  # behind one cable of 80 A
+RULES = ("llf", "edf", "round-robin", "uncontrolled")
+Stay = tuple[str, float, float, float]  # station, arrival and departure [h of the day], energy [kWh]
+
+
+def sessions(path: Path, stays: Iterable[Stay]) -> Path:
+    """A file as the API of ACN-Data gives it, on 3 September 2018."""
+    day = datetime(2018, 9, 3, tzinfo=ZONE)
+    items = [
+        {
+            "stationID": station,
+            "connectionTime": (day + timedelta(hours=arrival)).isoformat(),
+            "disconnectTime": (day + timedelta(hours=departure)).isoformat(),
+            "kWhDelivered": kwh,
+            "timezone": ZONE.key,
+        }
+        for station, arrival, departure, kwh in stays
+    ]
+    path.write_text(json.dumps({"_items": items}))
+    return path
+
+
+def one_day(path: Path, stays: Iterable[Stay], cases: tuple[Case, ...]) -> Month:
+    file = sessions(path / "sessions.json", stays)
+    return month_of(file, start=date(2018, 9, 3), until=date(2018, 9, 4), cases=cases, out=path / "run")
+
+
+def compute(month: Month) -> dict[str, float]:
+    """Percent by the name of the case."""
+    found = reproduce(month, workers=1, advance=lambda: None)
+    return {case.name: result.percent for case, result in found.items()}
+
+
+def test_a_pod_of_80_a_worked_by_hand(tmp_path: Path) -> None:
+    """Four vehicles want 6.656 kWh in an hour; 80 A at 208 V give 16.64 of the 26.624 kWh, whatever the rule."""
+    cases = cases_of(["I", "II"], [150.0], ["optimum", *RULES])
+    month = one_day(tmp_path, [(station, 9.0, 10.0, 6.656) for station in POD], cases)
+    percents = compute(month)
+    assert set(percents) == {"I-150-optimum", *(f"II-150-{rule}" for rule in RULES)}
+    assert percents == pytest.approx(dict.fromkeys(percents, 100.0 * 16.64 / 26.624), rel=1e-6)
+
+
+def test_the_first_to_leave_and_the_least_laxity_come_first(tmp_path: Path) -> None:
+    """Behind 80 A: A leaves after 1 h, wants little, and has time; B, C, D leave after 2 h and need full power."""
+    stays = [(POD[0], 9.0, 10.0, 3.328), *((station, 9.0, 11.0, 13.312) for station in POD[1:])]
+    percents = compute(one_day(tmp_path, stays, cases_of(["II"], [150.0], ["llf", "edf"])))
+    room, wanted = 2 * 16.64, 3.328 + 3 * 13.312  # all that the cable gives is used by both
+    assert percents["II-150-edf"] == pytest.approx(100.0 * room / wanted, rel=1e-6)
+    assert percents["II-150-llf"] == pytest.approx(100.0 * room / wanted, rel=0.02)
+
+
+def test_a_battery_that_slows_down_wastes_what_is_reserved_for_it(tmp_path: Path) -> None:
+    """One station is full of a vehicle in its taper: what it does not take is lost to the others of the pod."""
+    stays = [(station, 9.0, 10.5, 7.9) for station in POD]
+    percents = compute(one_day(tmp_path, stays, cases_of(["IV"], [150.0], ["optimum", "edf"])))
+    assert percents["IV-150-edf"] < percents["IV-150-optimum"] - 1.0
+
+
+def test_the_bound_is_that_of_the_same_batteries(tmp_path: Path) -> None:
+    stays = [(station, 9.0, 10.0, 6.0) for station in POD]
+    month = one_day(tmp_path, stays, cases_of(["I", "IV"], [20.0, 150.0], ["optimum", "llf"]))
+    found = reproduce(month, workers=1, advance=lambda: None)
+    for case, result in found.items():
+        assert result.percent <= bound(case, found) + 1e-6
+    assert bound(Case("II", 20.0, "llf"), found) == found[Case("I", 20.0, "optimum")].bound_percent
+    assert np.isnan(bound(Case("II", 40.0, "llf"), found))
+
+
+def test_published_numbers_stand_beside_the_same_case() -> None:
+    assert published_percent(Case("II", 40.0, "llf")) == 77.6
+    assert published_percent(Case("IV", 60.0, "round-robin")) == 87.1
+    assert published_percent(Case("I", 20.0, "optimum")) == 55.4
+    assert published_percent(Case("II", 41.0, "llf")) is None
+    assert published_percent(Case("II", 40.0, "uncontrolled")) is None
+    for policies in published_results()["energy_delivered_percent"].values():
+        assert {len(row) for row in policies.values()} == {4}
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    stays = [(station, 9.0, 10.0, 6.0) for station in POD]
+    first = one_day(tmp_path, stays, cases_of(["II"], [150.0], ["edf"]))
+    compute(first)
+    file = first.folder / "II-150-edf.json"
+    file.write_text(file.read_text().replace('"seconds"', '"seconds" '))  # still there afterwards: not computed anew
+    more = one_day(tmp_path, stays, cases_of(["II"], [150.0], ["edf", "llf"]))
+    assert set(compute(more)) == {"II-150-edf", "II-150-llf"}
+    assert '"seconds" ' in file.read_text()
+    with pytest.raises(RunError, match="holds the results of another month"):
+        one_day(tmp_path, stays[:2], cases_of(["II"], [150.0], ["edf"]))
+
+
+def test_report_and_picture_are_written(tmp_path: Path) -> None:
+    month = one_day(tmp_path, [(POD[0], 9.0, 12.0, 6.0)], cases_of(["I", "II"], None, ["optimum", "llf"]))
+    write_month(month, reproduce(month, workers=1, advance=lambda: None))
+    text = (month.folder / REPORT).read_text()
+    assert "| II | llf | 100.0 |" in text
+    assert "published" not in text.split("## ")[-1] or not month.is_published
+    assert (month.folder / PICTURE).read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_does_not_exist_is_said() -> None:
+    with pytest.raises(RunError, match=r"no scenario is called 'III'.*pilot levels"):
+        cases_of(["III"])
+    with pytest.raises(RunError, match="no policy of this study is called 'lff'"):
+        cases_of(policies=["lff"])
+    with pytest.raises(RunError, match="must be above 0 kVA"):
+        cases_of(ratings_kva=[0.0])
+    with pytest.raises(RunError, match=r"there is no file nowhere.json. .*https://ev.caltech.edu"):
+        month_of("nowhere.json")
+
+
+def test_a_time_without_a_day_is_refused(tmp_path: Path) -> None:
+    file = sessions(tmp_path / "s.json", [(POD[0], 9.0, 10.0, 1.0)])
+    with pytest.raises(RunError, match="has no day"):
+        month_of(file, start=date(2018, 9, 3), until=date(2018, 9, 3), out=tmp_path / "run")
+
+
+def test_the_command(tmp_path: Path) -> None:
+    file = sessions(tmp_path / "s.json", [(station, 9.0, 10.0, 6.656) for station in POD])
+    words = ["reproduce", "acn-caltech", "--sessions", str(file), "--start", "2018-09-03", "--until", "2018-09-04"]
+    words += ["--scenario", "II", "--policies", "edf", "--capacity", "150", "--out", str(tmp_path / "run")]
+    table = CliRunner().invoke(app, words)
+    assert table.exit_code == 0, table.output
+    assert "62.5" in table.output
+    told = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    (row,) = told["cases"]
+    assert (row["policy"], row["sessions"]) == ("edf", 4)
+    assert row["percent"] == pytest.approx(62.5, rel=1e-6)
+    wrong = CliRunner().invoke(app, ["reproduce", "acn-pasadena", "--sessions", str(file)])
+    assert wrong.exit_code == 1
