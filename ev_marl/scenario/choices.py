@@ -10,7 +10,7 @@ Fill = Literal["previous_day", "interpolate"]
 GridCoordinator = Literal["curtail", "none"]
 """Who keeps the limits of the network."""
 
-SITE_COORDINATORS = ("nearest", "none", "priority", "proportional")
+SITE_COORDINATORS = ("nearest", "none", "priority", "proportional", "round-robin")
 """Those that come with the package and keep the limits of the site; the registry of coordinators has the same."""
 
 LATEST_TAPER = 0.999

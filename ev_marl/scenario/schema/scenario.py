@@ -68,7 +68,8 @@ class Scenario(FileModel):
     grid: Grid | None = None
     """The network above the site; left out: the grid connection is ideal."""
     coordinator: CoordinatorChoice = "nearest"
-    """Who gets power when there is not enough: `none`, `proportional`, `priority`, `nearest`, or module:Class."""
+    """Who gets power when there is not enough: `none`, `proportional`, `priority`, `round-robin`, `nearest`, or
+    module:Class."""
     objective: Objective = Objective()
     """What counts."""
     observation: Annotated[list[Block], Field(min_length=1)] = ["identity", "clock", "ports", "prices", "headroom"]
