@@ -43,14 +43,20 @@ def as_rows(found: Found) -> list[dict[str, Any]]:
 
 
 def bound(case: Case, found: Found) -> float:
-    """What nobody can exceed with these batteries behind this transformer, NaN if it was not computed [%]."""
+    """What nobody can exceed behind this transformer, NaN if it was not computed [%].
+
+    What is proven for ideal batteries holds for those that charge more slowly, too.
+    """
     battery = SCENARIOS[case.scenario][0]
-    bounds = [
-        result.bound_percent
+    bounds_kwh = [
+        result.bound_percent * result.requested_kwh
         for other, result in found.items()
-        if other.policy == OPTIMUM and other.rating_kva == case.rating_kva and SCENARIOS[other.scenario][0] == battery
+        if other.policy == OPTIMUM
+        and other.rating_kva == case.rating_kva
+        and SCENARIOS[other.scenario][0] in ("ideal", battery)
     ]
-    return min(bounds, default=math.nan)
+    requested_kwh = [result.requested_kwh for other, result in found.items() if other.scenario == case.scenario]
+    return min(bounds_kwh) / requested_kwh[0] if bounds_kwh and requested_kwh else math.nan
 
 
 def _cells(month: Month, found: Found) -> tuple[list[float], list[tuple[str, str, list[str], list[str]]]]:
