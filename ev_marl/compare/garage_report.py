@@ -167,13 +167,13 @@ def _draw(axes: Axes, month: Month, found: Found, scenario: str) -> None:
         axes.plot(
             *zip(*there, strict=True) if there else ([], []), "o", markersize=6, mfc="none", color=COLOURS[policy]
         )
-        ends.append((own[min(own)], policy))
+        ends.append((places[min(own)], own[min(own)], policy))
     if known:
-        ends.append((bounds[known[0]], OPTIMUM))
+        ends.append((places[known[0]], bounds[known[0]], OPTIMUM))
     _label(axes, ends)
     axes.set_xticks(range(len(ratings)), [f"{rating:g} kVA" for rating in ratings])
     axes.set_xlim(-0.75 if len(ratings) > 1 else -1.0, len(ratings) - 0.8)
-    lowest = min(value for value, _ in ends) if ends else 0.0
+    lowest = min((value for _, value, _ in ends), default=0.0)
     axes.set_ylim(max(0.0, lowest - 8.0), 102.0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
     axes.set_title(f"{scenario}: {MEANING[scenario]}", loc="left", fontsize=10.5, color=INK)
@@ -182,17 +182,17 @@ def _draw(axes: Axes, month: Month, found: Found, scenario: str) -> None:
     plain(axes)
 
 
-def _label(axes: Axes, ends: list[tuple[float, str]]) -> None:
-    """Names of the lines at their left ends, moved apart where they would overlap."""
-    least = -math.inf
-    for value, policy in sorted(ends):
-        height = max(value, least)
-        least = height + 3.2
+def _label(axes: Axes, ends: list[tuple[int, float, str]]) -> None:
+    """Names of the lines at their left ends (place, percent), moved apart where they would overlap."""
+    least: dict[int, float] = {}
+    for place, value, policy in sorted(ends):
+        height = max(value, least.get(place, -math.inf))
+        least[place] = height + 3.2
         colour = GREY if policy == "uncontrolled" else COLOURS[policy]
         axes.annotate(
             policy,
-            (0, value),
-            xytext=(-0.06, height),
+            (place, value),
+            xytext=(place - 0.06, height),
             textcoords="data",
             ha="right",
             va="center",

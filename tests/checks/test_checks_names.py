@@ -44,8 +44,8 @@ def test_every_unknown_name_at_once_and_beside_other_faults(tmp_path: Path) -> N
     ]
     messages = dict(zip([key for _, key, _ in found], [message for *_, message in found], strict=True))
     assert messages["coordinator.name"] == (
-        "no coordinator is called 'nearst'. Did you mean 'nearest'? Known: nearest, none, priority, proportional; "
-        "or write module:Class."
+        "no coordinator is called 'nearst'. Did you mean 'nearest'? Known: nearest, none, priority, proportional, "
+        "round-robin; or write module:Class."
     )
     assert "Did you mean 'clock'?" in messages["observation[0]"]
     assert "Did you mean 'ports'?" in messages["observation[1].block"]
