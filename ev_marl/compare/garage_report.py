@@ -161,7 +161,8 @@ def _draw(axes: Axes, month: Month, found: Found, scenario: str) -> None:
     ends = []
     for policy in dict.fromkeys(case.policy for case in cases if case.policy != OPTIMUM):
         own = {case.rating_kva: found[case].percent for case in cases if case.policy == policy}
-        axes.plot([places[r] for r in own], list(own.values()), color=COLOURS[policy], linewidth=1.8)
+        line = [own.get(rating, math.nan) for rating in ratings]  # a gap where a case was not computed
+        axes.plot(range(len(ratings)), line, ".-", markersize=5, color=COLOURS[policy], linewidth=1.8)
         told = {r: published_percent(Case(scenario, r, policy)) for r in ratings} if month.is_published else {}
         there = [(places[r], value) for r, value in told.items() if value is not None]
         axes.plot(
