@@ -89,5 +89,5 @@ def replay(
             curtailed_kw.append(float(flow.grid.curtailed_kw[0]))
 
     simulator = Simulator(site, decider, [track], network)
-    team_return = rollout(simulator, objective, policy, [track], watch=watch).team[0]
+    team_return = rollout(simulator, objective, policy, [track], watch=watch, loaded=True).team[0]
     return Replayed(float(team_return), track.step_h * sum(curtailed_kw), delivered)

@@ -188,6 +188,7 @@ def rollout(
     seed: int = 0,
     watch: Watch | None = None,
     world: World | None = None,
+    loaded: bool = False,
 ) -> Rollout:
     """Run a policy over several tracks at once.
 
@@ -209,6 +210,8 @@ def rollout(
     world : World, optional
         The scenario's models, for policies that expect or observe; without it, prices are known and nothing else
         changes, unless the policy says otherwise.
+    loaded : bool
+        Whether the simulator was made with these tracks, so that they need not be loaded again.
 
     Returns
     -------
@@ -222,7 +225,8 @@ def rollout(
     ObjectiveError
         If a cost is not finite, see `Objective.evaluate`.
     """
-    simulator.load(tracks)
+    if not loaded:
+        simulator.load(tracks)
     simulator.reset(np.arange(len(tracks)))
     outlook = _outlook(simulator, policy, world)
     blind = policy.information == "own"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ev_marl.planning.programme.programme import Programme
-from ev_marl.planning.programme.rows import Rows, ragged
+from ev_marl.planning.programme.rows import NO_ROWS, Rows, ragged
 
 DIRECTIONS = 4  # added at most, on each side of that of a current that exceeds its limit
 _LEAST_EXCESS = 1e-8  # relative to the limit: less is not cut off [-]
@@ -95,7 +95,7 @@ class CurrentCuts:
 
     def broken(self, x: np.ndarray, tolerance: float) -> Rows:
         """The rows that a point wants, see `wanted`."""
-        return self.at(self.wanted(x, tolerance))
+        return self.at(self.wanted(x, tolerance)) if len(self) else NO_ROWS
 
     def wanted(self, x: np.ndarray, tolerance: float) -> HalfPlanes:
         """Half-planes to add so that a point keeps the limits.
@@ -113,6 +113,8 @@ class CurrentCuts:
             Excess over a limit, relative to it, that is allowed on average: of the worst limit of each step, weighted
             with the powers of the step [-].
         """
+        if not len(self):
+            return HalfPlanes.stack([])
         current = self._currents(x)
         over = self._over(current)
         most = np.maximum(0.0, over).max(axis=1, initial=0.0)

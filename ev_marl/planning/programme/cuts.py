@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ev_marl.planning.programme.programme import Pairs
-from ev_marl.planning.programme.rows import Rows
+from ev_marl.planning.programme.rows import NO_ROWS, Rows
 from ev_marl.site.charge_curve import energy_after, knee_kwh, slope_of_energy_after
 
 FIRST_TANGENTS = 5  # of each convex function; more are added where a solution needs them
@@ -80,7 +80,8 @@ class TaperCuts:
 
     def broken(self, x: np.ndarray, tolerance_kwh: float) -> Rows:
         """Tangents at the point and around it, where it lies above F by more than the tolerance."""
-        return self.at(*self.wanted(x, tolerance_kwh))
+        which, at_kwh = self.wanted(x, tolerance_kwh)
+        return self.at(which, at_kwh) if len(which) else NO_ROWS
 
     def wanted(self, x: np.ndarray, tolerance_kwh: float) -> tuple[np.ndarray, np.ndarray]:
         """What to give to `at` so that a point does not lie above F by more than the tolerance.
@@ -91,6 +92,8 @@ class TaperCuts:
         """
         excess_kwh = self.excess_kwh(x)
         which = np.flatnonzero(excess_kwh > tolerance_kwh)
+        if not len(which):
+            return which, np.zeros(0)
         least_kwh, most_kwh = self._least_kwh[which, None], self._most_kwh[which, None]
         rate_kw, _, tau_h = battery = [values[which] for values in self._battery]
         at_kwh = np.clip(x[self._start[which]], least_kwh[:, 0], most_kwh[:, 0])
@@ -137,7 +140,7 @@ class ExclusiveCuts:
         used = x[self.first_column] / self.first_most + x[self.second_column] / self.second_most
         which = np.flatnonzero(used > 1.0 + tolerance)
         if not len(which):
-            return Rows.stack([])
+            return NO_ROWS
         return Rows.of_columns(
             np.column_stack([self.first_column[which], self.second_column[which]]),
             np.column_stack([1.0 / self.first_most[which], 1.0 / self.second_most[which]]),

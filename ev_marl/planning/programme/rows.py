@@ -59,6 +59,8 @@ class Rows:
     def stack(cls, parts: Sequence[Rows]) -> Rows:
         """Rows of several parts, one after the other."""
         parts = [part for part in parts if len(part)]
+        if not parts:
+            return NO_ROWS
         if len(parts) == 1:
             return parts[0]
         counts = np.concatenate([[0], *(np.diff(part.starts) for part in parts)]).astype(np.int64)
@@ -69,6 +71,9 @@ class Rows:
             np.concatenate([np.empty(0), *(part.lower for part in parts)]),
             np.concatenate([np.empty(0), *(part.upper for part in parts)]),
         )
+
+
+NO_ROWS = Rows(np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0), np.zeros(0))
 
 
 def ragged(first: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
