@@ -22,6 +22,24 @@ from ev_marl.objective.base import Variable
 from ev_marl.planning.programme.rows import Rows
 
 
+def new_variables(model: pyo.ConcreteModel, name: str, lower: np.ndarray, upper: np.ndarray) -> list[Variable]:
+    """Add continuous variables to a model.
+
+    Parameters
+    ----------
+    model : pyomo.environ.ConcreteModel
+        The model.
+    name : str
+        Their name; another one like it if the model has it already.
+    lower, upper : float64, shape (n,)
+        Their bounds.
+    """
+    bounds = dict(enumerate(zip(lower.tolist(), upper.tolist(), strict=True)))  # Pyomo is slower with a function
+    component = pyo.Var(pyo.RangeSet(0, len(bounds) - 1), bounds=bounds)
+    model.add_component(unique_component_name(model, name), component)
+    return list(component.values())
+
+
 @dataclass(frozen=True)
 class Stated:
     """Rows that a Pyomo model will have as a named constraint, in numbered variables."""
@@ -125,8 +143,12 @@ class LinearProgram:
 
     def add_rows(self, rows: Rows) -> None:
         """Append rows, here only: see `complete_model`."""
-        more = self._sparse(rows.values, rows.columns, rows.starts)
-        self.matrix = sparse.vstack([self.matrix, more], format="csr")
+        data, columns, starts = self.matrix.data, self.matrix.indices, self.matrix.indptr
+        self.matrix = self._sparse(
+            np.concatenate([data, rows.values]),
+            np.concatenate([columns, rows.columns], dtype=columns.dtype),
+            np.concatenate([starts, starts[-1] + rows.starts[1:]], dtype=starts.dtype),
+        )
         self.row_lower = np.concatenate([self.row_lower, rows.lower])
         self.row_upper = np.concatenate([self.row_upper, rows.upper])
 
@@ -174,10 +196,7 @@ class LinearProgram:
         int64, shape (n,)
             The columns.
         """
-        bounds = list(zip(lower.tolist(), upper.tolist(), strict=True))
-        component = pyo.Var(range(len(bounds)), bounds=lambda _, i: bounds[i])
-        self.model.add_component(unique_component_name(self.model, name), component)
-        return self._append(list(component.values()), lower, upper, binary=False)
+        return self._append(new_variables(self.model, name, lower, upper), lower, upper, binary=False)
 
     def add_binaries(self, variables: Sequence[Variable]) -> np.ndarray:
         """Append binary Pyomo variables as columns without cost, int64, shape (len(variables),)."""

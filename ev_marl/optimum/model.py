@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
-from pyomo.common.modeling import unique_component_name
 from pyomo.contrib.fbbt.expression_bounds_walker import ExpressionBoundsVisitor
 from pyomo.core.expr import LinearExpression
 
@@ -25,7 +24,7 @@ from ev_marl.objective import Objective, expression_of
 from ev_marl.objective.base import Expression, Numbers, Variable, Variables
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.terms import GridTerms
-from ev_marl.optimum.linear_program import LinearProgram, Stated
+from ev_marl.optimum.linear_program import LinearProgram, Stated, new_variables
 from ev_marl.planning.outlook.ahead import Ahead
 from ev_marl.planning.programme.arrays import finite_bounds
 from ev_marl.planning.programme.cuts import ConvexFunctions
@@ -147,10 +146,7 @@ class PyomoDay(Programme):
     def variables(self, name: str, lower: Numbers, upper: Numbers) -> Variables:
         """New variables with finite bounds."""
         low, high = finite_bounds(name, lower, upper)
-        bounds = list(zip(low.tolist(), high.tolist(), strict=True))
-        component = pyo.Var(range(len(bounds)), bounds=lambda _, i: bounds[i])
-        self.model.add_component(unique_component_name(self.model, name), component)
-        made = list(component.values())
+        made = new_variables(self.model, name, low, high)
         self._every.extend(made)
         return _vector(made)
 

@@ -25,6 +25,7 @@ from ev_marl.planning.programme.rows import Rows
 from ev_marl.support.errors import SolverError
 from ev_marl.support.highs import make_highs
 
+_SMALL = 500  # columns of a linear programme that is solved sooner than presolve could make it smaller
 _INTEGER_TOLERANCE = 1e-9
 
 # Names of the option for the relative gap of a mixed-integer search; other solvers keep their default.
@@ -152,6 +153,8 @@ class HighsSolver:
         if not self._program.n_columns:
             return _NOTHING_TO_SOLVE
         mixed = bool(self._program.binary.any())
+        presolve = mixed or self._program.n_columns > _SMALL
+        self._highs.setOptionValue("presolve", "choose" if presolve else "off")
         # HiGHS counts the time of all its linear programs together, but starts anew for every mixed-integer search.
         spent = 0.0 if mixed else self._highs.getRunTime()
         self._highs.setOptionValue("time_limit", spent + max(0.0, time_limit))
