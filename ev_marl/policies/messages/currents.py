@@ -11,14 +11,14 @@ import numpy as np
 from ev_marl.planning.outlook import Outlook
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.policies.base import SiteView
-from ev_marl.policies.messages.sums import steepness, sum_plans
+from ev_marl.policies.messages.sums import Listener, steepness
 from ev_marl.simulation.days import base_currents
 from ev_marl.site.arrays import SiteArrays
 
 _DIGITS = 9  # of weights that count as the same
 
 
-class CurrentPrices:
+class CurrentPrices(Listener):
     """Prices of the current limits; B batch rows, T steps of the episode, R limits, Q places.
 
     Parameters
@@ -60,28 +60,20 @@ class CurrentPrices:
         currents = base_currents(self._site, self._outlook.base_load_kw(view.present())).transpose(0, 1, 3, 2)
         self._base = (currents[0] + 1j * currents[1]) / self._unit  # (B, R, steps left)
         self._limit = currents[2] / self._unit
-        self._step, self._announced = view.step, self.price_per_kwh
-        self._expected_kw = np.zeros((2, len(view.connected), len(self._place_group), view.n_steps))
+        self._announced = self.price_per_kwh
+        self.listen(view.step, self.port_place, (len(view.connected), len(self._place_group), view.n_steps))
 
     def add_to(self, price_per_kwh: np.ndarray) -> np.ndarray:
         """Prices within groups, shape (n_batch, n_groups, n_steps), and those of currents, for each place."""
         own: np.ndarray = np.einsum("brt,rq->bqt", np.conj(self._announced), self._weight).real
         return np.asarray(price_per_kwh[:, self._place_group] + own)
 
-    def expect(
-        self, vehicles: Vehicles, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray, weight: float
-    ) -> None:
-        """Take over the plans of vehicles to come, times `weight`, instead of earlier ones."""
-        self._expected_kw[:] = 0.0
-        self._add_up(vehicles, port, plan_kw, able_kw, weight, self._expected_kw)
-
     def answer(self, vehicles: Vehicles, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray) -> None:
         """Take over the plans of the connected vehicles, and announce new prices, extrapolated by one round.
 
         v = λ + σ I; λ⁺ = v − σ·(v/σ, brought into the disc), as a group's price does with its limits.
         """
-        heard = self._expected_kw.copy()
-        self._add_up(vehicles, port, plan_kw, able_kw, 1.0, heard)
+        heard = self.heard(vehicles, port, plan_kw, able_kw)
         planned_kw, movable_kw = heard[:, :, :, self._step :]
         current = self._base + np.einsum("rq,bqt->brt", self._weight, planned_kw)
         able = np.einsum("rq,bqt->brt", np.abs(self._weight), movable_kw)
@@ -94,16 +86,3 @@ class CurrentPrices:
         new[:, :, self._step :] = np.where(able > 1e-6, moved, 0.0)
         self._announced = 2.0 * new - self.price_per_kwh
         self.price_per_kwh = new
-
-    def _add_up(
-        self,
-        vehicles: Vehicles,
-        port: np.ndarray,
-        plan_kw: np.ndarray,
-        able_kw: np.ndarray,
-        weight: float,
-        heard: np.ndarray,
-    ) -> None:
-        stays, session, place = vehicles.stays, vehicles.session, self.port_place[port]
-        nothing_above = np.full(heard.shape[2], -1)
-        sum_plans(self._step, stays, session, plan_kw, able_kw, weight, place, nothing_above, heard[0], heard[1])

@@ -14,13 +14,13 @@ from ev_marl.planning.outlook import Outlook
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.policies.base import SiteView
 from ev_marl.policies.grid_states import INSIDE, GridStates, kinds, n_limits
-from ev_marl.policies.messages.sums import steepness, sum_plans
+from ev_marl.policies.messages.sums import Listener, steepness
 
 ROWS = 8  # limits of a step that have a price
 _ANEW = 16  # it is linearised again in this round, and in those with twice this number, four times, and so on
 
 
-class GridPrices:
+class GridPrices(Listener):
     """Prices of the limits of the network, B batch rows, T steps of the episode, E charger buses.
 
     Of each step, up to `ROWS` limits have a row weight · powers <= most, the largest weight being 1, and a price >= 0.
@@ -72,12 +72,14 @@ class GridPrices:
     def look(self, view: SiteView) -> None:
         """Take over the present state and the outlook; there are no plans yet."""
         assert view.tap is not None  # there is a loop
-        n_batch, n_left = len(view.connected), view.n_steps - view.step
+        n_left = view.n_steps - view.step
         states = self._outlook.grid_loads(view.present(), n_left)
         self._states = GridStates(self.loop, states, np.repeat(view.tap, n_left))
-        self._step, self._round = view.step, 0
+        self._round = 0
         self._announced = self.price_per_kwh
-        self._expected_kw = np.zeros((2, n_batch, self.loop.spec.n_charger_buses, view.n_steps))
+        self.listen(
+            view.step, self.loop.port_charger, (len(view.connected), self.loop.spec.n_charger_buses, view.n_steps)
+        )
 
     def bus_prices(self) -> np.ndarray:
         """Announced prices at each bus, float64, shape (n_batch, n_charger_buses, n_steps) [currency/kWh]."""
@@ -89,29 +91,9 @@ class GridPrices:
         total: np.ndarray = price_per_kwh[:, self._place_before] + self.bus_prices()[:, self._place_bus]
         return total
 
-    def expect(
-        self, vehicles: Vehicles, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray, weight: float
-    ) -> None:
-        """Take over the plans of vehicles to come, times `weight`, instead of earlier ones."""
-        self._expected_kw[:] = 0.0
-        self._add_up(vehicles, port, plan_kw, able_kw, weight, self._expected_kw)
-
     def answer(self, vehicles: Vehicles, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray) -> None:
-        """Take over the plans of the connected vehicles, and announce new prices, extrapolated by one round.
-
-        Parameters
-        ----------
-        vehicles : Vehicles
-            The vehicles.
-        port : int64, shape (n_vehicles,)
-            Their ports.
-        plan_kw : float64, shape (n_batch, n_vehicles, n_steps)
-            Their plans [kW].
-        able_kw : float64, shape (n_batch, n_vehicles)
-            Power that they could plan in each step of their stay [kW].
-        """
-        heard = self._expected_kw.copy()
-        self._add_up(vehicles, port, plan_kw, able_kw, 1.0, heard)
+        """Take over the plans of the connected vehicles, and announce new prices, extrapolated by one round."""
+        heard = self.heard(vehicles, port, plan_kw, able_kw)
         again = self._round >= _ANEW and self._round.bit_count() == 1
         if self._round == 0 or again:
             self._linearise(heard[0], again)
@@ -119,20 +101,6 @@ class GridPrices:
         new = self._moved(*heard)
         self._announced = 2.0 * new - self.price_per_kwh
         self.price_per_kwh = new
-
-    def _add_up(
-        self,
-        vehicles: Vehicles,
-        port: np.ndarray,
-        plan_kw: np.ndarray,
-        able_kw: np.ndarray,
-        weight: float,
-        heard: np.ndarray,
-    ) -> None:
-        bus = self.loop.port_charger[port]
-        nothing_above = np.full(heard.shape[2], -1)
-        stays, session = vehicles.stays, vehicles.session
-        sum_plans(self._step, stays, session, plan_kw, able_kw, weight, bus, nothing_above, heard[0], heard[1])
 
     def _linearise(self, bus_kw: np.ndarray, again: bool) -> None:
         """Solve the exact power flow of the plans, (n_batch, n_charger_buses, n_steps), and linearise its limits."""

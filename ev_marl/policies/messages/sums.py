@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ev_marl.planning.vehicles import Vehicles
 from ev_marl.support.compiled import kernel
 
 # How far prices move, over the longest step that is stable for one limit alone. Where limits above each other bind at
@@ -55,3 +56,65 @@ def sum_plans(
                     total_kw[b, g, k] += weight * plan_kw[b, p, k]
                     able_kw[b, g, k] += weight * flexible_kw[b, p]
                 g = group_parent[g]
+
+
+class Listener:
+    """A node beside the tree, which hears the plans of all vehicles, by place; Q places."""
+
+    def listen(self, step: int, port_place: np.ndarray, shape: tuple[int, int, int]) -> None:
+        """Forget earlier plans, and hear those of the steps from `step` on.
+
+        Parameters
+        ----------
+        step : int
+            The coming step.
+        port_place : int64, shape (n_ports,)
+            Place of each port, as this node counts them.
+        shape : tuple of int
+            (n_batch, Q, n_steps).
+        """
+        self._step, self._heard_at = step, port_place
+        self._expected_kw = np.zeros((2, *shape))
+
+    def expect(
+        self, vehicles: Vehicles, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray, weight: float
+    ) -> None:
+        """Take over the plans of vehicles to come, times `weight`, instead of earlier ones."""
+        self._expected_kw[:] = 0.0
+        self._add_up(vehicles, port, plan_kw, able_kw, weight, self._expected_kw)
+
+    def heard(self, vehicles: Vehicles, port: np.ndarray, plan_kw: np.ndarray, able_kw: np.ndarray) -> np.ndarray:
+        """The plans of connected vehicles and of those to come, at each place.
+
+        Parameters
+        ----------
+        vehicles : Vehicles
+            The connected vehicles.
+        port : int64, shape (n_vehicles,)
+            Their ports.
+        plan_kw : float64, shape (n_batch, n_vehicles, n_steps)
+            Their plans [kW].
+        able_kw : float64, shape (n_batch, n_vehicles)
+            Power that they could plan in each step of their stay [kW].
+
+        Returns
+        -------
+        float64, shape (2, n_batch, Q, n_steps)
+            Planned powers, and powers that could be planned [kW].
+        """
+        total = self._expected_kw.copy()
+        self._add_up(vehicles, port, plan_kw, able_kw, 1.0, total)
+        return total
+
+    def _add_up(
+        self,
+        vehicles: Vehicles,
+        port: np.ndarray,
+        plan_kw: np.ndarray,
+        able_kw: np.ndarray,
+        weight: float,
+        total: np.ndarray,
+    ) -> None:
+        stays, session, place = vehicles.stays, vehicles.session, self._heard_at[port]
+        nothing_above = np.full(total.shape[2], -1)
+        sum_plans(self._step, stays, session, plan_kw, able_kw, weight, place, nothing_above, total[0], total[1])
