@@ -54,7 +54,7 @@ class SampledDays:
 
     @classmethod
     def of(cls, setting: Setting, n_days: int = N_DAYS) -> SampledDays:
-        """Draw the days with the seeds 0, 1, ...
+        """Draw the days with the seeds 0, 1, ..., or some of the recorded training days.
 
         Parameters
         ----------
@@ -63,7 +63,10 @@ class SampledDays:
         n_days : int
             How many days to draw.
         """
-        return cls(setting, tuple(setting.world.sample(seed) for seed in range(n_days)))
+        world = setting.world
+        if world.recorded is not None:
+            return cls(setting, tuple(world.draw(0, n_days, "train")))
+        return cls(setting, tuple(world.sample(seed) for seed in range(n_days)))
 
     @cached_property
     def start(self) -> Start:

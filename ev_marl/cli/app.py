@@ -24,7 +24,7 @@ from ev_marl.support.package import __version__
 
 COMMANDS = {
     "": ("check", "describe", "schema", "list", "new", "solve", "compare", "tune", "train", "study", "reproduce"),
-    "track": ("sample", "import", "show"),
+    "track": ("sample", "import", "split", "show"),
     "grid": ("describe", "year", "unbalanced", "agreement"),
 }
 _FILES = {"list": "list_", "import": "import_"}  # words that Python has taken

@@ -23,6 +23,12 @@ RunSeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the set of 
 TrackFile = Annotated[
     Path | None, typer.Option("--track", metavar="FILE", help="Track file to use instead of a drawn day.")
 ]
+RecordedFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--tracks", metavar="DIR", help="Recorded days instead of drawn ones: a folder made by `ev-marl track split`."
+    ),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Largest number of processes; default: one for each core.")
 ]

@@ -14,7 +14,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ev_marl.cli.options import AsJson, RayAddress, Trust, Workers
+from ev_marl.cli.options import AsJson, RayAddress, RecordedFolder, Trust, Workers
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.compare.text import percent
 
@@ -32,6 +32,7 @@ def command(
     days: Annotated[
         int | None, typer.Option("--days", min=1, help="Number of test days instead of the file's.")
     ] = None,
+    tracks: RecordedFolder = None,
     workers: Workers = None,
     ray: RayAddress = None,
     trust: Trust = False,
@@ -44,7 +45,9 @@ def command(
     from ev_marl.compare.table import difference_text
 
     study = load_study(file, trust=trust)
-    result = run_study(study, out or Path("runs") / f"study-{study.name}", days=days, workers=workers, ray=ray)
+    result = run_study(
+        study, out or Path("runs") / f"study-{study.name}", days=days, tracks=tracks, workers=workers, ray=ray
+    )
     files = write_study(result)
     if as_json:
         print_json(

@@ -8,6 +8,7 @@ A finished training is not repeated. To continue it, set a later stop, such as -
 from __future__ import annotations
 
 import importlib.util
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ev_marl.cli.options import AsJson, CoordinatorName, Trust
+from ev_marl.cli.options import AsJson, CoordinatorName, RecordedFolder, Trust
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.compare.text import percent
 from ev_marl.support.errors import EvMarlError, how_to_install
@@ -37,6 +38,7 @@ LINE_SECONDS = 30.0  # between two lines where there is no terminal to draw a ba
 EXAMPLES = (
     "ev-marl train ippo --scenario workplace",
     "ev-marl train ippo --scenario residential-v2g --coordinator priority --seed 0 --seed 1",
+    "ev-marl train ippo --scenario my_site.yaml --tracks days/",
     "ev-marl train my_training.yaml --scenario workplace --set stop.minutes=2 --set ppo.epochs=2",
 )
 
@@ -50,6 +52,7 @@ def command(
         str, typer.Option("--scenario", metavar="SCENARIO", help="Name of a shipped scenario, or a YAML file.")
     ],
     coordinator: CoordinatorName = None,
+    tracks: RecordedFolder = None,
     seed: Annotated[
         list[int] | None, typer.Option("--seed", min=0, help="Seed instead of those of the file; can be repeated.")
     ] = None,
@@ -78,6 +81,8 @@ def command(
         changes = [*changes, f"seeds={list(dict.fromkeys(seed))}"]
     config = load_training(file, changes, trust=trust)
     loaded = load_scenario(scenario, trust=trust)
+    if tracks is not None:
+        loaded = loaded.with_tracks(tracks)
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise EvMarlError(
@@ -113,7 +118,10 @@ def command(
     kind = "central" if config.agents == "central" else "rllib"
     under = f" --coordinator {config.coordinator}" if config.coordinator else ""
     where = f"'{kind}:{folder}'" if set(str(folder)) & set(" ()'") else f"{kind}:{folder}"
-    say(f"Compare it: ev-marl compare {scenario}{under} --policies best-response,{where} --baseline best-response")
+    days = "" if tracks is None else f" --tracks {shlex.quote(str(tracks))}"
+    say(
+        f"Compare it: ev-marl compare {scenario}{under}{days} --policies best-response,{where} --baseline best-response"
+    )
 
 
 def _words(step: Step) -> str:

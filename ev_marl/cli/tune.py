@@ -9,11 +9,10 @@ import typer
 from rich import box
 from rich.table import Table
 
-from ev_marl.cli.options import AsJson, CoordinatorName, RunSeed, ScenarioName, Trust
+from ev_marl.cli.options import AsJson, CoordinatorName, RecordedFolder, RunSeed, ScenarioName, Trust
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.compare.progress import progress_bar
 from ev_marl.compare.text import number, percent
-from ev_marl.world.seeds import day_seeds
 
 if TYPE_CHECKING:
     from ev_marl.compare.tuning import Trial, Validation
@@ -42,6 +41,7 @@ def command(
         typer.Option("--range", metavar="OPTION=LOW:HIGH", help="Range to search; default: the policy's own."),
     ] = None,
     coordinator: CoordinatorName = None,
+    tracks: RecordedFolder = None,
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
@@ -49,18 +49,22 @@ def command(
     from ev_marl.compare.tuning import ranges_of, read_ranges, tune, validate
     from ev_marl.env.setup import Setting
     from ev_marl.policies.make import read_spec, write_spec
+    from ev_marl.scenario import load_scenario
 
-    setting = Setting.of(scenario, coordinator=coordinator, trust=trust)
+    loaded = load_scenario(scenario, trust=trust)
+    if tracks is not None:
+        loaded = loaded.with_tracks(tracks)
+    setting = Setting.of(loaded, coordinator=coordinator, trust=trust)
     searched = ranges_of(policy, read_ranges(ranges or []))
-    tracks = [setting.world.sample(day) for day in day_seeds(seed, days, "train")]
+    played = setting.world.draw(seed, days, "train")
     with progress_bar(f"{policy}: trials", 0, None) as advance:
-        trials = tune(setting, policy, tracks, searched, seed=seed, advance=advance)
+        trials = tune(setting, policy, played, searched, seed=seed, advance=advance)
     name, _ = read_spec(policy)
     tuned = write_spec(name, trials[0].options)
     result = None
     if validation_days:
-        held_out = [setting.world.sample(day) for day in day_seeds(seed, validation_days, "validation")]
-        with progress_bar(f"{tuned}: validation days", 0, validation_days) as advance:
+        held_out = setting.world.draw(seed, validation_days, "validation")
+        with progress_bar(f"{tuned}: validation days", 0, len(held_out)) as advance:
             result = validate(setting, policy, tuned, held_out, seed, advance)
     if as_json:
         print_json(
@@ -69,9 +73,9 @@ def command(
                 "coordinator": setting.coordinator.name,
                 "policy": policy,
                 "tuned": tuned,
-                "training_days": days,
+                "training_days": len(played),
                 "trials": [asdict(trial) for trial in trials],
-                "validation": None if result is None else {"days": validation_days, **_flat(result)},
+                "validation": None if result is None else {"days": len(held_out), **_flat(result)},
             }
         )
         return
@@ -82,7 +86,7 @@ def command(
     if result is not None:
         interval = "" if not result.difference.known else f" ({percent(result.low, 1)} … {percent(result.high, 1)})"
         out.print(
-            f"{validation_days} validation days: score {percent(result.score, 1)}{interval}; "
+            f"{len(held_out)} validation days: score {percent(result.score, 1)}{interval}; "
             f"less {policy}: {difference_text(result.difference)}",
             markup=False,
         )

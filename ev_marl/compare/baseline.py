@@ -19,7 +19,7 @@ from ev_marl.policies.foresight import looks_at
 from ev_marl.policies.make import read_learned
 from ev_marl.support.errors import RunError
 from ev_marl.support.registry import did_you_mean
-from ev_marl.world.seeds import day_seeds, policy_seed
+from ev_marl.world.seeds import policy_seed
 from ev_marl.world.track import Track
 
 BEST = "best"
@@ -27,7 +27,7 @@ VALIDATION_DAYS = 100
 
 
 def check_policy_fits(name: str, setting: Setting) -> None:
-    """Make a policy and check that it fits, before any day runs: a learned one plays a validation day.
+    """Make a policy and check that it fits, before any day runs: a learned one plays a training day.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def check_policy_fits(name: str, setting: Setting) -> None:
     if isinstance(policy, PlanningPolicy):
         policy.check_objective(setting.objective, setting.site.arrays, with_grid=setting.grid is not None)
     if read_learned(name) is not None:
-        team_returns(setting, name, [setting.world.sample(day_seeds(0, 1, "validation")[0])], 0)
+        team_returns(setting, name, setting.world.draw(0, 1, "train"), 0)
 
 
 def unexpected(setting: Setting, policies: Sequence[str], files: Sequence[Path]) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ def choose_baseline(
     learned_specs = [spec for name in policies if (spec := read_learned(name)) is not None]
     known = {"own", *(make_policy(str(spec.seeds()[0])).information for spec in learned_specs)} & {"own", "messages"}
     candidates = [name for name in policies if read_learned(name) is None and make_policy(name).information in known]
-    tracks = [setting.world.sample(day) for day in day_seeds(seed, days, "validation")]
+    tracks = setting.world.draw(seed, days, "validation")
     played = {name: _played(setting, name, tracks, seed) for name in candidates}
     # Whether a policy has foresight depends on the outlook that it uses.
     means = {name: float(found.team.mean()) for name, found in played.items() if found.information in known}
@@ -118,7 +118,7 @@ def choose_baseline(
         raise RunError("no policy that was not learned knows only its own station: name the baseline")
     best = max(means, key=lambda name: means[name])
     kind = "own-station policies" if known == {"own"} else "policies of own station or messages"
-    return best, f"best of {len(means)} {kind} on {days} validation days"
+    return best, f"best of {len(means)} {kind} on {len(tracks)} validation days"
 
 
 def team_returns(setting: Setting, policy: str, tracks: Sequence[Track], seed: int) -> np.ndarray:

@@ -358,7 +358,7 @@ def named_files(model: Any, at: str = "") -> Iterator[str]:
 
 def names_file(key: str, at: str) -> bool:
     """Whether a key of a resolved scenario, below the key `at`, has the path of a data file."""
-    return key == "csv" or (at, key) in (("network", "file"), ("outlook", "tracks"))
+    return key == "csv" or (at, key) in (("network", "file"), ("outlook", "tracks"), ("", "tracks"))
 
 
 def files_of(path: Path) -> list[Path]:

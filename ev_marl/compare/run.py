@@ -26,7 +26,7 @@ from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.site.describe import limits_line
 from ev_marl.support.errors import RunError, how_to_install
 from ev_marl.world.seeds import Split
-from ev_marl.world.track_files import track_paths
+from ev_marl.world.track_files import is_parted, track_paths
 from ev_marl.world.world import World
 
 DEFAULT_POLICIES = (
@@ -83,7 +83,9 @@ def compare(
     split : {"test", "validation", "train"}
         Which days.
     tracks : sequence of str or Path, optional
-        Track files, or folders of them, that are the days instead of drawn ones; `days` and `split` have no say then.
+        Track files, or folders of them, that are the days instead of drawn ones, `days` at most if they are the
+        scenario's recorded days. Of a folder with the folders `train`, `validation` and `test`, those of `split` are
+        played, and expectations are made from the training days.
     baseline : str, optional
         The policy, one of those that run, that the others' paired differences are to; or `best`: of the policies that
         were not learned and know only their own station (or exchange messages, where a learned one does), the one that
@@ -125,10 +127,15 @@ def compare(
         make_coordinator(coordinator)  # a fault in it is not one of the scenario's file
         resolved = resolved.with_coordinator(coordinator)
     chosen = with_uncontrolled(policies or resolved.policies or DEFAULT_POLICIES)
+    played = list(map(Path, tracks or ()))
+    if len(played) == 1 and is_parted(played[0]):
+        resolved = resolved.with_tracks(played[0])  # its other parts are for expectations and the choice of a baseline
     setting = Setting.of(resolved)
+    if tracks is None and setting.world.recorded is not None:
+        played = setting.world.recorded.some(seed, days, split)
     if ray is not None:
         _ray_workers()
-    files = () if tracks is None else track_files(tracks, setting.world)
+    files = track_files(played, setting.world, split)
     days = len(files) or days
     source = "" if isinstance(scenario, Scenario) else str(scenario)
     manifest = Manifest.of(resolved, chosen, seed, split, source, files)
@@ -160,8 +167,8 @@ def compare(
     return comparison
 
 
-def track_files(paths: Sequence[str | Path], world: World) -> tuple[Path, ...]:
-    """Track files, and those of folders in the order of their names.
+def track_files(paths: Sequence[Path], world: World, split: Split) -> tuple[Path, ...]:
+    """Track files, and those of folders in the order of their names; of parted folders those of a split.
 
     Raises
     ------
@@ -172,7 +179,7 @@ def track_files(paths: Sequence[str | Path], world: World) -> tuple[Path, ...]:
     """
     found: dict[str, Path] = {}
     lengths: dict[tuple[int, float], Path] = {}
-    for file in track_paths(list(map(Path, paths))):
+    for file in track_paths(paths, split) if paths else ():
         track = world.load(file)
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         if content in found:

@@ -24,7 +24,6 @@ from ev_marl.scenario import Scenario
 from ev_marl.support.errors import RunError
 from ev_marl.support.files import FileError, parse_json, read_text, write_atomically
 from ev_marl.support.package import __version__
-from ev_marl.world.seeds import day_seeds
 
 MOST_BYTES = 10_000_000
 TUNED_FILE, RUNS = "tuned.json", "runs"
@@ -71,6 +70,7 @@ def run_study(
     out: str | Path,
     *,
     days: int | None = None,
+    tracks: Path | None = None,
     workers: int | None = None,
     ray: str | None = None,
     progress: bool | None = None,
@@ -88,6 +88,8 @@ def run_study(
         Folder of the study; its runs are below it, each with a report of its own.
     days : int, optional
         Test days instead of the study's, for a first look.
+    tracks : Path, optional
+        Folder of recorded days instead of drawn ones, for all cases; see `Scenario.tracks`.
     workers, ray, progress
         As for `compare`.
     """
@@ -98,6 +100,8 @@ def run_study(
     results, constants = list[CaseResult](), dict[str, dict[str, str]]()
     for case in study.cases:
         name, scenario = study.case_name(case), case.load(trust=study.trusted)
+        if tracks is not None:
+            scenario = scenario.with_tracks(tracks)
         constants[name] = _tuned(study, scenario, folder / TUNED_FILE, progress)
         rows = study.rows(case, constants[name])
         policies = tuple(dict.fromkeys(rows.values()))
@@ -143,7 +147,7 @@ def _tuned(study: Study, scenario: Scenario, file: Path, progress: bool | None) 
         key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
         if key not in kept:
             setting = Setting.of(scenario)
-            tracks = [setting.world.sample(day) for day in day_seeds(study.seed, study.tuning_days, "train")]
+            tracks = setting.world.draw(study.seed, study.tuning_days, "train")
             with progress_bar(f"{scenario.name}: tuning {policy}", 0, None, progress) as advance:
                 best = tune(setting, policy, tracks, searched, seed=study.seed, advance=advance)[0]
             entry = {

@@ -256,7 +256,7 @@ class BatchedEnv(Built):
         assert self._rng is not None
         if self._given is None:
             seeds = self._rng.integers(2**63, size=self.n_days)
-            self.tracks = [self.world.sample(int(seed)) for seed in seeds]
+            self.tracks = [self.world.episode(int(seed)) for seed in seeds]
         else:
             self.tracks = self._given
         self._interface.attach(self.setting.simulator(self.tracks, self._interface.running), self.world)

@@ -153,4 +153,4 @@ class DayChoice:
             track = self._tracks[self._next % len(self._tracks)]
             self._next += 1
             return track
-        return self._world.sample(int(self._rng.integers(2**63)) if seed is None else seed)
+        return self._world.episode(int(self._rng.integers(2**63)) if seed is None else seed)

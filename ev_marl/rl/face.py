@@ -28,7 +28,7 @@ from ev_marl.scenario.schema import Action, Bid, Block
 from ev_marl.support.errors import OptionError
 from ev_marl.support.package import __version__
 from ev_marl.world import Track
-from ev_marl.world.seeds import day_seeds, training_seeds
+from ev_marl.world.seeds import training_seeds
 
 STATION = "station"  # the module that all stations share
 
@@ -140,8 +140,7 @@ class TrainingFace:
             seeds = training_seeds(self._seed, self.n_envs // self._replicas, batch, self._worker)
             return [self.env.world.sample(seed) for seed in seeds]
         if self._pool is None:
-            seeds = day_seeds(self._seed, self.config.sampling.days, "train")
-            self._pool = [self.env.world.sample(seed) for seed in seeds]
+            self._pool = self.env.world.draw(self._seed, self.config.sampling.days, "train")
             self._load_pool(self._pool)
         return self._pool
 

@@ -24,7 +24,7 @@ from ev_marl.site import Site
 from ev_marl.support.errors import OptionError, TrackError
 from ev_marl.support.registry import construct
 from ev_marl.world import Track, World
-from ev_marl.world.seeds import SPLITS, Split, day_seeds, episode_seed
+from ev_marl.world.seeds import SPLITS, Split, episode_seed
 
 Sharing = Literal["shared", "by_type"]
 
@@ -230,7 +230,7 @@ class _Days:
         self._count = 0
         self._start = int(np.random.SeedSequence().generate_state(1)[0])
         if n is not None:
-            self.deal([world.sample(day) for day in day_seeds(seed, n, split)])
+            self.deal(world.draw(seed, n, split))
 
     def deal(self, tracks: Sequence[Track]) -> None:
         """Play these in turn."""

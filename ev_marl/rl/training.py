@@ -43,7 +43,6 @@ from ev_marl.scenario import Scenario
 from ev_marl.support.errors import RunError
 from ev_marl.support.files import parse_json, read_text, write_atomically
 from ev_marl.support.values import number
-from ev_marl.world.seeds import day_seeds
 
 VALIDATION_SEED = 0  # the validation days are always the same ones
 
@@ -345,7 +344,7 @@ class ValidationDays:
 
     def __init__(self, setting: Setting, days: int, cache: Path, advance: Callable[[], None] = lambda: None) -> None:
         self._setting = setting
-        self._tracks = [setting.world.sample(seed) for seed in day_seeds(VALIDATION_SEED, days, "validation")]
+        self._tracks = setting.world.draw(VALIDATION_SEED, days, "validation")
         self._simulator = setting.simulator(self._tracks)
         self._uncontrolled = self._returns(make_policy("uncontrolled"))
         if cache.is_file():

@@ -22,7 +22,7 @@ from ev_marl.policies.rollout import rollout
 from ev_marl.rl.stations import StationActions
 from ev_marl.scenario import Scenario
 from ev_marl.world import Track
-from ev_marl.world.seeds import Split, day_seeds
+from ev_marl.world.seeds import Split
 
 Act = Callable[[np.ndarray], np.ndarray]
 """Observations of every station, float32 (n_days, n_agents, width), to actions (n_days, n_agents, K), see
@@ -46,9 +46,10 @@ def split_tracks(scenario: str | Path | Scenario, n_days: int, split: Split, *, 
     Returns
     -------
     list of Track, length n_days
+        Of recorded days at most as many as there are.
     """
     world = Setting.of(scenario).world
-    return [world.sample(day) for day in day_seeds(seed, n_days, split)]
+    return world.draw(seed, n_days, split)
 
 
 class Validation:

@@ -37,7 +37,7 @@ def whole_scenario_problems(document: Document) -> list[Problem]:
         phase_problems(document),
         grid_problems(document),
         _file_problems(document),
-        _outlook_problems(document),
+        _folder_problems(document),
         _extra_problems(document),
         _currency_problems(document),
     )
@@ -69,11 +69,11 @@ def _file_problems(document: Document) -> Iterator[Problem]:
                     yield document.problem(here, message)
 
 
-def _outlook_problems(document: Document) -> Iterator[Problem]:
-    folder = document.value(("outlook", "tracks"), None)
-    if isinstance(folder, str) and not is_folder(folder):
-        message = f"there is no folder {folder}; paths are relative to the scenario file"
-        yield document.problem(("outlook", "tracks"), message)
+def _folder_problems(document: Document) -> Iterator[Problem]:
+    for key in (("tracks",), ("outlook", "tracks")):
+        folder = document.value(key, None)
+        if isinstance(folder, str) and not is_folder(folder):
+            yield document.problem(key, f"there is no folder {folder}; paths are relative to the scenario file")
 
 
 def _walk(data: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:

@@ -10,6 +10,7 @@ from ev_marl.world.session_table import SESSION, no_sessions, session_table
 if TYPE_CHECKING:
     from ev_marl.world.acn_sim import sessions_to_track
     from ev_marl.world.importing import import_tracks, prices_to_tracks, sessions_to_tracks
+    from ev_marl.world.recorded import part_days
     from ev_marl.world.track import Track
     from ev_marl.world.world import World
 
@@ -19,6 +20,7 @@ __all__ = [
     "World",
     "import_tracks",
     "no_sessions",
+    "part_days",
     "prices_to_tracks",
     "session_table",
     "sessions_to_track",
@@ -31,6 +33,7 @@ __getattr__, __dir__ = on_first_use(
         "Track": "track",
         "World": "world",
         "import_tracks": "importing",
+        "part_days": "recorded",
         "prices_to_tracks": "importing",
         "sessions_to_track": "acn_sim",
         "sessions_to_tracks": "importing",

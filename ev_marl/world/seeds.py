@@ -45,6 +45,17 @@ def day_seeds(seed: int, n: int, split: Split = "test") -> list[int]:
         drawn *= 2
 
 
+def split_of(seed: int) -> Split:
+    """The split of a day seed by its lowest bits; training where they say none."""
+    part = seed & ((1 << _SPLIT_BITS) - 1)
+    return SPLITS[part] if part < len(SPLITS) else "train"
+
+
+def as_training_seed(seed: int) -> int:
+    """The seed of a training day that stands for any number, >= 0."""
+    return (seed << _SPLIT_BITS) | SPLITS.index("train")
+
+
 def policy_seed(day_seed: int, policy: str) -> int:
     """Seed of a policy's random numbers on a day; it does not depend on which other policies run."""
     return int(np.random.SeedSequence([day_seed, zlib.crc32(policy.encode())]).generate_state(1)[0])

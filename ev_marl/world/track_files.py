@@ -26,6 +26,7 @@ from ev_marl.support.files import FileError, parse_json, read_text, write_atomic
 from ev_marl.support.parquet import read_table, write_table
 from ev_marl.support.values import shown
 from ev_marl.world import handmade, track_edits
+from ev_marl.world.seeds import SPLITS, Split
 from ev_marl.world.session_table import FIELDS, LONGEST_NAME, SESSION
 
 if TYPE_CHECKING:
@@ -47,8 +48,20 @@ _SESSION_TYPES = {name: _ARROW[SESSION[name].kind] for name in FIELDS}
 SUFFIXES = (".json", ".parquet")
 
 
-def track_paths(paths: Sequence[Path]) -> list[Path]:
+def is_parted(folder: Path) -> bool:
+    """Whether a folder has its tracks in folders of training, validation and test days."""
+    return any((folder / split).is_dir() for split in SPLITS)
+
+
+def track_paths(paths: Sequence[Path], split: Split | None = None) -> list[Path]:
     """Track files, and those of folders in the order of their names.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files and folders.
+    split : {"train", "validation", "test"}, optional
+        Of a folder that is parted, only these days; left out, all of its parts.
 
     Raises
     ------
@@ -57,7 +70,10 @@ def track_paths(paths: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        found += sorted(entry for entry in path.iterdir() if entry.suffix in SUFFIXES) if path.is_dir() else [path]
+        folders = [path / one for one in ([split] if split else SPLITS)] if is_parted(path) else [path]
+        for folder in filter(Path.is_dir, folders):
+            found += sorted(entry for entry in folder.iterdir() if entry.suffix in SUFFIXES)
+        found += [] if path.is_dir() else [path]
     if not found:
         raise TrackError(f"no track files ({', '.join(SUFFIXES)}) in {', '.join(map(str, paths)) or 'the list'}")
     for path in found:

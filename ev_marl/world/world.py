@@ -7,7 +7,7 @@ the same day (clock, limits, mean loads) is kept.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,8 @@ from ev_marl.world.hours import HourGrid
 from ev_marl.world.loads import LoadDay, SiteLoads
 from ev_marl.world.parking import Fleet, draw_visitors, park
 from ev_marl.world.prices import FilePrices, PriceSource, buy_and_sell, price_source
+from ev_marl.world.recorded import RecordedDays
+from ev_marl.world.seeds import Split, as_training_seed, day_seeds
 from ev_marl.world.session_table import no_sessions
 from ev_marl.world.sessions import SESSION_MODELS, check_arrivals
 from ev_marl.world.streams import stream
@@ -67,7 +69,9 @@ class World:
     Attributes
     ----------
     days : tuple of date
-        The days that tracks may start on.
+        The days that drawn tracks may start on.
+    recorded : RecordedDays or None
+        The days that are played instead of drawn ones, if the scenario has `tracks`.
 
     Raises
     ------
@@ -77,6 +81,8 @@ class World:
         If too many vehicles would come, or if the series that it asks for do not exist for its network.
     SiteError
         If no vehicle can charge at the site.
+    TrackError
+        If the folder of recorded days is not there, or has no training days.
     """
 
     def __init__(self, scenario: Scenario, site: Site | None = None, prices: PriceSource | None = None) -> None:
@@ -93,12 +99,14 @@ class World:
         self._loads = SiteLoads(self.site.groups, arrays.group_parent, self.site.base_loads, self.site.pvs)
         self._grid = self._grid_loads()
         self._known_days: dict[date, _Day] = {}
+        self.recorded = None if scenario.tracks is None else RecordedDays(Path(scenario.tracks))
+        self._known_tracks: dict[Path, Track] = {}
         if isinstance(self._prices, FilePrices):
             for day in self.days:
                 self._prices.check(episode_start(scenario, day), scenario.n_steps * scenario.step)
 
     def sample(self, seed: int, day: date | None = None) -> Track:
-        """Draw a track.
+        """Draw a track; where the scenario has recorded days, one of them, of the split of the seed.
 
         Parameters
         ----------
@@ -107,6 +115,8 @@ class World:
         day : date, optional
             Day that the track starts on; left out, it is drawn among the scenario's days.
         """
+        if self.recorded is not None and day is None:
+            return self._recorded(self.recorded.file(seed))
         known = self._day(self._day_of(seed) if day is None else day)
         scenario = self.scenario
         arrays = self.site.arrays
@@ -132,6 +142,26 @@ class World:
         source = {"scenario": scenario.name, "seed": str(seed)}
         return self._track(known, seed, sessions, turned_away, source)
 
+    def draw(self, seed: int, n: int, split: Split) -> list[Track]:
+        """Different days of a split: those of `day_seeds`, or of the recorded days at most as many as there are.
+
+        Parameters
+        ----------
+        seed : int
+            Which days of the split.
+        n : int
+            Number of days.
+        split : {"train", "validation", "test"}
+            What the days are for.
+        """
+        if self.recorded is None:
+            return [self.sample(one) for one in day_seeds(seed, n, split)]
+        return [self._recorded(file) for file in self.recorded.some(seed, n, split)]
+
+    def episode(self, seed: int) -> Track:
+        """What an environment plays for a seed: the day of `sample`, or of the recorded days a training day."""
+        return self.sample(seed if self.recorded is None else as_training_seed(seed))
+
     def surroundings(self, seed: int, day: date | None = None) -> Track:
         """The track of a seed without its vehicles: prices, base load and limits only.
 
@@ -142,6 +172,8 @@ class World:
         day : date, optional
             Day that the track starts on; left out, that of the seed.
         """
+        if self.recorded is not None and day is None:
+            return replace(self._recorded(self.recorded.file(seed)), sessions=no_sessions(), turned_away=0)
         known = self._day(self._day_of(seed) if day is None else day)
         return self._track(known, seed, no_sessions(), 0, {"scenario": self.scenario.name, "seed": str(seed)})
 
@@ -177,6 +209,20 @@ class World:
         except TrackError as error:
             raise TrackError(f"{path}: {error}") from error
         return track
+
+    def _recorded(self, file: Path) -> Track:
+        """A recorded day, which must be as long as an episode of the scenario."""
+        if file not in self._known_tracks:
+            track, scenario = self.load(file), self.scenario
+            if (track.n_steps, track.step_h) != (scenario.n_steps, scenario.step):
+                raise TrackError(
+                    f"{file}: it has {track.n_steps} steps of {track.step_h:g} h, an episode of scenario "
+                    f"'{scenario.name}' has {scenario.n_steps} of {scenario.step:g} h"
+                )
+            if len(self._known_tracks) >= KNOWN_DAYS:
+                self._known_tracks.pop(next(iter(self._known_tracks)))
+            self._known_tracks[file] = track
+        return self._known_tracks[file]
 
     def _day_of(self, seed: int) -> date:
         return self.days[int(stream(seed, "calendar").integers(len(self.days)))]

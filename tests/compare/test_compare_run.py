@@ -83,8 +83,8 @@ def test_table_is_sorted_and_consistent(whole: Comparison) -> None:
     assert rows[0].policy == "optimum"
     assert rows[0].information == "future"
     assert rows[0].score == pytest.approx(1.0, abs=1e-6)
-    scores = [row.score for row in rows[1:]]
-    assert scores == sorted(scores, reverse=True)
+    scores = np.array([row.score for row in rows[1:]])
+    assert (np.diff(scores) <= 1e-12).all()  # policies that earn the same have scores that differ in the last digit
     uncontrolled = next(row for row in rows if row.policy == "uncontrolled")
     assert (uncontrolled.score, uncontrolled.score_low, uncontrolled.score_high) == (0.0, 0.0, 0.0)
     for row in rows:

@@ -1,1 +1,1 @@
-"""`ev-marl track`: draw a day, import days from data, look at a day."""
+"""`ev-marl track`: draw a day, import days from data, part them, look at a day."""

@@ -137,7 +137,8 @@ class ModelDays:
 
     def stays(self, n_days: int) -> Sequence[Track]:
         """The days of the first seeds."""
-        return [self._world.sample(seed) for seed in day_seeds(SEED, n_days, "train")]
+        days: list[Track] = self._world.draw(SEED, n_days, "train")
+        return days
 
 
 class GivenDays:

@@ -13,7 +13,6 @@ import numpy as np
 from ev_marl.grid.loop.days import day_loads
 from ev_marl.planning.outlook.drawn import SEED
 from ev_marl.simulation.days import stays_of
-from ev_marl.world.seeds import day_seeds
 from ev_marl.world.track import Track
 from ev_marl.world.world import World
 
@@ -51,7 +50,7 @@ def mismatches(world: World, tracks: Sequence[Track]) -> list[str]:
     ]
     if world.site.network is not None:
         measures.append(("kW of load on the network", lambda track: _network_kw(world, track)))
-    drawn = [world.sample(seed) for seed in day_seeds(SEED, DAYS, "train")]
+    drawn = world.draw(SEED, DAYS, "train")
     found = []
     for unit, measure in measures:
         here, expected = (_finite([measure(track) for track in days]) for days in (tracks, drawn))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -24,6 +25,7 @@ from ev_marl.scenario.schema.sessions import Sessions
 from ev_marl.scenario.schema.site import Group
 from ev_marl.scenario.schema.vehicles import Vehicles
 from ev_marl.scenario.units import Day, Duration, PositiveDuration
+from ev_marl.support.errors import TrackError
 from ev_marl.support.registry import own_code_in
 
 Metering = Literal["site", "port"]
@@ -59,6 +61,10 @@ class Scenario(FileModel):
     """Arrivals, stays and wishes."""
     vehicles: Vehicles = Vehicles()
     """Vehicle mix."""
+    tracks: str | None = None
+    """Folder of recorded days, such as `ev-marl track import` writes, that are played instead of drawn ones: with the
+    folders `train`, `validation` and `test`, see `ev-marl track split`. Sessions, prices, loads and limits are then
+    those of the tracks, and expectations are made from the training days."""
     prices: Prices = PriceConstant(constant=0.25)
     """Energy prices."""
     metering: Metering | None = None
@@ -109,6 +115,19 @@ class Scenario(FileModel):
         options = CoordinatorOptions(name=chosen) if isinstance(chosen, str) else chosen
         trust = self.trusted or any(own_code_in(options))
         return self.model_copy(update={"coordinator": options}).read_from(self.places, trust=trust)
+
+    def with_tracks(self, folder: Path) -> Scenario:
+        """The same scenario with recorded days, see `tracks`.
+
+        Raises
+        ------
+        TrackError
+            If there is no such folder.
+        """
+        if not folder.is_dir():
+            raise TrackError(f"{folder}: there is no such folder")
+        found = self.model_copy(update={"tracks": str(folder.absolute())})
+        return found.read_from(self.places, trust=self.trusted)
 
     @field_validator("timezone")
     @classmethod
