@@ -102,6 +102,8 @@ def test_wishes_are_scenarios(snippet: str, tmp_path: Path, monkeypatch: pytest.
     hours = [datetime(2023, 5, 14) + timedelta(hours=k) for k in range(72)]
     rows = [f"{hour.isoformat()},{50 + hour.hour}" for hour in hours]
     (tmp_path / "day_ahead.csv").write_text("\n".join(["datetime_utc,price_eur_per_mwh", *rows]))
+    rows = [f"{hour.isoformat()},40,0.01" for hour in hours]
+    (tmp_path / "year.csv").write_text("\n".join(["when,limit_kw,load [MW]", *rows]))
     file = tmp_path / "wish.yaml"
     file.write_text(f"extends: {base}\nname: wish\n{snippet}")
     env = ev_marl.parallel_env(file, trust="mysite:" in snippet)

@@ -6,11 +6,13 @@ They read the plain data, so that they report beside the errors of single keys, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from ev_marl.scenario.choices import Fill
+from ev_marl.scenario.dated import read_dated
 from ev_marl.scenario.files import Table, read_column
 from ev_marl.scenario.grid_checks import grid_problems
 from ev_marl.scenario.phase_checks import phase_problems
@@ -19,12 +21,13 @@ from ev_marl.scenario.reading import PLUG_IN_KEYS, Document
 from ev_marl.scenario.schema import CURRENCY_PATTERN, Objective
 from ev_marl.scenario.sizes import size_problems, steps_of
 from ev_marl.scenario.tree import tree_problems
-from ev_marl.scenario.units import currency_of
+from ev_marl.scenario.units import currency_of, power
 from ev_marl.support.errors import UnknownNameError
 from ev_marl.support.files import is_file, is_folder
 from ev_marl.support.registry import Registry, is_own_code
 
 MODEL_CURRENCY = "EUR"  # of every fitted price model
+_FILE_KEYS = ("column", "time", "timezone", "unit", "fill")
 
 
 def whole_scenario_problems(document: Document) -> list[Problem]:
@@ -54,19 +57,43 @@ def _file_problems(document: Document) -> Iterator[Problem]:
         if not is_file(file):
             yield document.problem(here, f"there is no file {file}; paths are relative to the scenario file")
         elif n_steps is not None and path != ("prices",):
-            column = mapping.get("column")
             try:
                 if path[:1] == ("grid",):  # its columns are elements of the network
                     Table.read(Path(file)).check_length(n_steps)
                     continue
-                values = read_column(Path(file), column if isinstance(column, str) else None, n_steps)
+                values = _values(document, mapping, n_steps)
             except ValueError as error:
                 yield document.problem(here, str(error))
             else:
                 if path[-1] in ("import_limit", "export_limit") and min(values) < 0:
-                    row = values.index(min(values)) + 2
-                    message = f"file {file}, row {row}: found {min(values):g}; a limit cannot be below zero"
+                    where = "" if "time" in mapping else f", row {values.index(min(values)) + 2}"
+                    message = f"file {file}{where}: found {min(values):g}; a limit cannot be below zero"
                     yield document.problem(here, message)
+
+
+def _values(document: Document, mapping: dict[str, Any], n_steps: int) -> Sequence[float]:
+    """The values of a file that a mapping names, with or without dates.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read.
+    """
+    text = {key: value for key in _FILE_KEYS if isinstance(value := mapping.get(key), str)}
+    path, column = Path(mapping["csv"]), text.get("column")
+    if "time" not in mapping:
+        return read_column(path, column, n_steps)
+    zone = text.get("timezone") or document.data.get("timezone", "Europe/Amsterdam")
+    fill: Any = text.get("fill") if text.get("fill") in get_args(Fill) else None
+    return read_dated(
+        path,
+        column=column,
+        time=text.get("time", ""),
+        timezone=zone,
+        quantity=power,
+        unit=text.get("unit"),
+        fill=fill,
+    ).values
 
 
 def _folder_problems(document: Document) -> Iterator[Problem]:

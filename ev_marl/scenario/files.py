@@ -1,4 +1,4 @@
-"""Series that a scenario names: constants, hours, or a CSV file with one row per step."""
+"""CSV files that a scenario names, with one row per step or as tables."""
 
 from __future__ import annotations
 
@@ -8,35 +8,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ev_marl.scenario.schema import PowerByHour, PowerFile
-from ev_marl.scenario.series import Series
 from ev_marl.support.errors import DataError
 from ev_marl.support.files import FileError, read_text
 from ev_marl.support.values import read_number
 
 MOST_BYTES = 200_000_000
-
-
-def power_series(model: float | PowerByHour | PowerFile, n_steps: int) -> Series:
-    """The series that a scenario's power describes.
-
-    Parameters
-    ----------
-    model : float, PowerByHour or PowerFile
-        As read from the scenario; the path of a file is absolute [kW].
-    n_steps : int
-        Steps of an episode; a file has one row for each.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, has no such column, a value that is no number, or the wrong number of rows.
-    """
-    if isinstance(model, PowerByHour):
-        return Series(tuple(model.by_hour), "by_hour")
-    if isinstance(model, PowerFile):
-        return Series(tuple(read_column(Path(model.csv), model.column, n_steps)), "by_step")
-    return Series.constant(model)
 
 
 def read_column(path: Path, column: str | None, n_steps: int) -> list[float]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import networkx as nx
 
-from ev_marl.scenario.files import power_series
+from ev_marl.scenario.named_series import power_series
 from ev_marl.scenario.schema import Group, LoadProfile, Scenario, Stations
 from ev_marl.site.currents import voltage_below_v
 from ev_marl.support.errors import SiteError
@@ -33,7 +33,7 @@ def graph_of(scenario: Scenario) -> nx.DiGraph:
     counts: Counter[str] = Counter()
 
     def add(group: Group, parent: str | None) -> None:
-        _add_node(graph, group.name, parent, _group_attributes(group, parent is None, scenario.n_steps))
+        _add_node(graph, group.name, parent, _group_attributes(group, parent is None, scenario))
         for stations in group.stations:
             _add_stations(graph, stations, group.name, counts)
         for child in children.pop(group.name, []):
@@ -61,17 +61,18 @@ def _add_node(graph: nx.DiGraph, name: str, parent: str | None, attributes: dict
         graph.add_edge(parent, name)
 
 
-def _group_attributes(group: Group, is_root: bool, n_steps: int) -> dict[str, object]:
+def _group_attributes(group: Group, is_root: bool, scenario: Scenario) -> dict[str, object]:
+    n_steps, timezone = scenario.n_steps, scenario.timezone
     default = "grid" if is_root else "parking_lot" if group.stations else "building"
     attributes: dict[str, object] = {"kind": group.kind or default}
     if group.import_limit is not None:
-        attributes["import_limit_kw"] = power_series(group.import_limit, n_steps)
+        attributes["import_limit_kw"] = power_series(group.import_limit, n_steps, timezone)
     if group.export_limit is not None:
-        attributes["export_limit_kw"] = power_series(group.export_limit, n_steps)
+        attributes["export_limit_kw"] = power_series(group.export_limit, n_steps, timezone)
     if isinstance(group.base_load, LoadProfile):
         attributes["base_load"] = group.base_load
     elif group.base_load is not None:
-        attributes["base_load"] = power_series(group.base_load, n_steps)
+        attributes["base_load"] = power_series(group.base_load, n_steps, timezone)
     if group.pv is not None:
         attributes["pv"] = group.pv
     named: dict[str, object] = {"bus": group.bus, "current_limit_a": group.current_limit, "voltage_v": group.voltage}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from datetime import datetime
 from numbers import Real
 from pathlib import Path
 from typing import get_args
@@ -75,7 +76,10 @@ def _to_plain(value: object) -> str | float:
     if isinstance(value, Real):
         return float(value)
     if isinstance(value, Series):
-        return json.dumps({"kind": value.kind, "values": value.values})
+        plain: dict[str, object] = {"kind": value.kind, "values": value.values}
+        if value.start is not None:
+            plain |= {"start": value.start.isoformat(), "interval_h": value.interval_h, "source": value.source}
+        return json.dumps(plain)
     if isinstance(value, LoadProfile | Pv | Transformer):
         return value.model_dump_json()
     raise SiteError(f"cannot write {value!r} as GraphML")
@@ -92,6 +96,10 @@ def _from_text(path: Path, node: str, key: str, text: str) -> Series | LoadProfi
             return LoadProfile.model_validate(data)
         if data["kind"] not in get_args(SeriesKind):
             raise ValueError(f"found the kind {shown(data['kind'])}; expected {', '.join(get_args(SeriesKind))}")
-        return Series(tuple(in_range(float(value), value) for value in data["values"]), data["kind"])
+        values = tuple(in_range(float(value), value) for value in data["values"])
+        if data["kind"] != "dated":
+            return Series(values, data["kind"])
+        interval_h = in_range(float(data["interval_h"]), data["interval_h"])
+        return Series(values, "dated", datetime.fromisoformat(data["start"]), interval_h, str(data["source"]))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise SiteError(f"{path}: '{node}': {key} is {shown(text)}, which cannot be read: {error}") from error

@@ -159,6 +159,12 @@ class Site:
         return both[0], both[1]
 
     @property
+    def dated(self) -> tuple[Series, ...]:
+        """Limits and loads that are known on certain dates only."""
+        found = (value for _, attributes in self.graph.nodes(data=True) for value in attributes.values())
+        return tuple(value for value in found if isinstance(value, Series) and value.kind == "dated")
+
+    @property
     def base_loads(self) -> tuple[tuple[str, Series | LoadProfile], ...]:
         """Groups with an inflexible load of their own, and its model."""
         nodes = self.graph.nodes

@@ -13,7 +13,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-_TOLERANCE_H = 1e-9
+from ev_marl.scenario.series import TOLERANCE_H, steps_of
+
+__all__ = ["HourGrid", "steps_of"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class HourGrid:
         local = first.astimezone(zone)
         first -= timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
         offset_h = (first - begin) / timedelta(hours=1)
-        n_hours = int(np.ceil(last_h - offset_h - _TOLERANCE_H))
+        n_hours = int(np.ceil(last_h - offset_h - TOLERANCE_H))
         times = [(first + timedelta(hours=k)).astimezone(zone) for k in range(n_hours)]
         dates = [time.toordinal() for time in times]
         return cls(
@@ -63,35 +65,3 @@ class HourGrid:
             month=np.array([time.month - 1 for time in times], dtype=np.int64),
             day=np.array(dates, dtype=np.int64) - dates[0],
         )
-
-
-def steps_of(values: np.ndarray, start_h: np.ndarray, step_h: float, n_steps: int) -> np.ndarray:
-    """Piecewise constant values as averages over the steps of an episode.
-
-    A step that lies within one piece takes its value unchanged; one that spans several takes their mean by time.
-
-    Parameters
-    ----------
-    values : float64, shape (n_pieces,)
-        Value of each piece.
-    start_h : float64, shape (n_pieces,)
-        Start of each piece, elapsed since the start of the episode [h], increasing, the first <= 0. The last piece
-        lasts to the end of the episode.
-    step_h : float
-        Length of a step [h].
-    n_steps : int
-        Number of steps.
-
-    Returns
-    -------
-    float64, shape (n_steps,)
-    """
-    edges = np.arange(n_steps + 1) * step_h
-    first = np.searchsorted(start_h, edges[:-1] + _TOLERANCE_H, side="right") - 1
-    last = np.searchsorted(start_h, edges[1:] - _TOLERANCE_H, side="right") - 1
-    if np.array_equal(first, last):
-        return values[first]
-    bounds = np.append(start_h, max(edges[-1], start_h[-1]) + step_h)
-    integral = np.concatenate([[0.0], np.cumsum(values * np.diff(bounds))])
-    mean = np.diff(np.interp(edges, bounds, integral)) / step_h
-    return np.where(first == last, values[first], mean)

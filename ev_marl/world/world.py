@@ -76,7 +76,7 @@ class World:
     Raises
     ------
     DataError
-        If no day is left between `start` and `until`, or if prices are missing on one of them.
+        If no day is left between `start` and `until`, or if prices or dated series are missing on one of them.
     ScenarioError
         If too many vehicles would come, or if the series that it asks for do not exist for its network.
     SiteError
@@ -104,6 +104,9 @@ class World:
         if isinstance(self._prices, FilePrices):
             for day in self.days:
                 self._prices.check(episode_start(scenario, day), scenario.n_steps * scenario.step)
+        for series in self.site.dated:
+            for day in self.days:
+                series.check(episode_start(scenario, day), scenario.n_steps * scenario.step)
 
     def sample(self, seed: int, day: date | None = None) -> Track:
         """Draw a track; where the scenario has recorded days, one of them, of the split of the seed.

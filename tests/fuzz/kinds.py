@@ -39,8 +39,10 @@ from ev_marl.policies import make_policy, rollout
 from ev_marl.policies.plan import Plan, PlanPolicy
 from ev_marl.rl.config import load_training, shipped_trainings
 from ev_marl.scenario import shipped_scenarios
+from ev_marl.scenario.dated import read_dated
 from ev_marl.scenario.files import read_column
 from ev_marl.scenario.schema.grid import Grid
+from ev_marl.scenario.units import power
 from ev_marl.site import Site
 from ev_marl.support.errors import EvMarlError, TrackError
 from ev_marl.world import Track, World, import_tracks
@@ -268,6 +270,11 @@ def _read_series(file: Path) -> None:
     assert np.isfinite(read_column(file, "kw", 24)).all()
 
 
+def _read_dated(file: Path) -> None:
+    series = read_dated(file, column="kw", time="when", timezone="Europe/Amsterdam", quantity=power, fill="interpolate")
+    assert np.isfinite(series.values).all()
+
+
 def _import(kind: str) -> Callable[[Path], None]:
     def read(file: Path) -> None:
         tracks = import_tracks(kind, file, "tiny", fill="interpolate" if kind == "prices" else None)
@@ -313,6 +320,7 @@ OWN_CSV = "station;arrival;departure;energy_kwh;requested_kwh\n" + "".join(
 ELAADNL = "TransactionId;ChargePoint;Connector;UTCTransactionStart;UTCTransactionStop;TotalEnergy\n" + "".join(
     f"{d};NL-{d};1;0{d}/05/2019 08:00;0{d}/05/2019 17:30;1{d},5\n" for d in (1, 2, 3)
 )
+DATED = "when,kw,note\n" + "".join(f"2023-03-26T{k:02}:00+00:00,{k}.5,x\n" for k in range(24))
 SERIES = "kw,note\n" + "".join(f"{k}.5,x\n" for k in range(24))
 
 
@@ -411,6 +419,7 @@ KINDS = {
         Kind("policy-spec", ".txt", lambda: [spec.encode() for spec in SPECS], spoil_text, _read_spec, n_short=30),
         Kind("graphml", ".graphml", lambda: [_saved(_setting().site.write_graphml, ".graphml")], TEXT, _read_site),
         Kind("series", ".csv", lambda: [SERIES.encode()], TEXT, _read_series),
+        Kind("dated-series", ".csv", lambda: [DATED.encode()], TEXT, _read_dated),
         Kind("prices", ".csv", lambda: [text.encode() for text in (PRICES, ENTSOE, EMBER)], TEXT, _import("prices")),
         Kind("acn", ".json", lambda: [ACN.encode()], spoil_json, _import("acn")),
         Kind("acn-csv", ".csv", lambda: [ACN_CSV.encode()], TEXT, _import("acn")),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ev_marl.scenario import Scenario, ScenarioError, load_scenario
-from ev_marl.scenario.files import power_series
+from ev_marl.scenario.named_series import power_series
 from ev_marl.scenario.schema import (
     CoordinatorOptions,
     LoadProfile,

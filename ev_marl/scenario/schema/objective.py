@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from ev_marl.scenario.base import Model
-from ev_marl.scenario.schema.series import PowerSeries
+from ev_marl.scenario.base import Model, fault
+from ev_marl.scenario.schema.series import PowerFile, PowerSeries
 from ev_marl.scenario.units import NUMBER, NonNegativePrice, PeakPrice
 
 ShareRule = Literal["equal", "responsibility"]
@@ -20,6 +20,12 @@ class SetpointTracking(Model):
     """Cost of one kW off the target for one hour, squared [currency/(kW²·h)]."""
     target: PowerSeries
     """Charging power that the site should draw [kW]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> SetpointTracking:
+        if isinstance(self.target, PowerFile) and self.target.time is not None:
+            raise fault("target", "a target has no dates; give a file with one row per step, without `time`")
+        return self
 
 
 _LATER = Discriminator(

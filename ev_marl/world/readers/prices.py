@@ -9,18 +9,17 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from ev_marl.scenario.choices import Fill
+from ev_marl.scenario.dated import DatedRow, regular
 from ev_marl.support.errors import DataError
-from ev_marl.support.values import listed, read_number
+from ev_marl.support.values import read_number
 from ev_marl.world.readers.text import in_utc, read_rows
 
 # Names of clocks in ENTSO-E headers and times, as zones that have those clock changes.
@@ -34,10 +33,6 @@ _ZONES = {
 _SUMMER = {"CEST", "EEST", "WEST", "BST"}
 _ENTSOE_TIME = re.compile(r"(\d{2})[./](\d{2})[./](\d{4}) (\d{2}):(\d{2})(?::\d{2})?(?: \((\w+)\))?")
 _MISSING = {"", "-", "n/a", "n/e", "nan", "null"}
-
-
-MOST_INTERVALS = 2_000_000
-"""Of a price file; sixty years of quarters of an hour."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +59,6 @@ class PriceSeries:
             for k, price in enumerate(self.per_kwh):
                 time = self.start + timedelta(hours=k * self.resolution_h)
                 writer.writerow([f"{time:%Y-%m-%dT%H:%M:%SZ}", repr(float(price) * 1000.0)])
-
-
-@dataclass(frozen=True)
-class _Row:
-    line: int
-    start: datetime  # UTC
-    length_h: float | None  # [h], where the file says
-    per_mwh: float  # nan: missing
 
 
 def read_prices(
@@ -105,7 +92,7 @@ def read_prices(
         rows, currency = _ember(path, header, lines, area)
     elif header[0] == "datetime_utc" and len(header) == 2 and header[1].endswith("_per_mwh"):
         currency = header[1].split("_")[1].upper()
-        rows = [_Row(line, _utc(path, line, row[0]), None, _price(path, line, row[1])) for line, row in lines]
+        rows = [DatedRow(line, _utc(path, line, row[0]), None, _price(path, line, row[1])) for line, row in lines]
     else:
         raise DataError(
             f"{path}: unknown header {', '.join(header[:4])}; known are ENTSO-E (`MTU (...)`), Ember "
@@ -116,7 +103,7 @@ def read_prices(
 
 def _entsoe(
     path: str | Path, header: list[str], lines: list[tuple[int, list[str]]], area: str | None, sequence: int
-) -> tuple[list[_Row], str]:
+) -> tuple[list[DatedRow], str]:
     clock = re.search(r"\(([\w/]+)\)", header[0])
     if clock is None or clock[1] not in _ZONES:
         raise DataError(f"{path}: unknown clock in the header {header[0]!r}; known: {', '.join(_ZONES)}")
@@ -146,7 +133,7 @@ def _entsoe(
         price = _price(path, line, row[price_column])
         start = to_utc(line, begin, skip=math.isnan(price))
         if start is not None:
-            rows.append(_Row(line, start, _minutes(path, line, begin, end) / 60.0, price))
+            rows.append(DatedRow(line, start, _minutes(path, line, begin, end) / 60.0, price))
     return rows, currency
 
 
@@ -191,7 +178,7 @@ def _minutes(path: str | Path, line: int, begin: str, end: str) -> float:
 
 def _ember(
     path: str | Path, header: list[str], lines: list[tuple[int, list[str]]], area: str | None
-) -> tuple[list[_Row], str]:
+) -> tuple[list[DatedRow], str]:
     price_column = next((k for k, name in enumerate(header) if name.startswith("Price (")), None)
     if price_column is None:
         raise DataError(f"{path}: no column `Price (EUR/MWhe)`; found {', '.join(header)}")
@@ -199,7 +186,7 @@ def _ember(
     columns = [header.index(name) for name in ("Country", "ISO3 Code") if name in header]
     time_column = header.index("Datetime (UTC)")
     rows = [
-        _Row(line, _utc(path, line, row[time_column]), None, _price(path, line, row[price_column]))
+        DatedRow(line, _utc(path, line, row[time_column]), None, _price(path, line, row[price_column]))
         for line, row in _choose_area(path, lines, columns, area)
     ]
     return rows, unit[1] if unit else "EUR"
@@ -243,60 +230,6 @@ def _price(path: str | Path, line: int, text: str) -> float:
         raise DataError(f"{path}:{line}: price: {error}") from error
 
 
-def _regular(path: str | Path, rows: list[_Row], currency: str, fill: Fill | None) -> PriceSeries:
-    rows = sorted((row for row in rows if not math.isnan(row.per_mwh)), key=lambda row: row.start)
-    if not rows:
-        raise DataError(f"{path}: has no price")
-    gaps = [(late.start - early.start) / timedelta(hours=1) for early, late in pairwise(rows)]
-    doubled = next((late for late, gap in zip(rows[1:], gaps, strict=True) if gap == 0.0), None)
-    if doubled is not None:
-        raise DataError(f"{path}:{doubled.line}: a second price for {doubled.start:%Y-%m-%d %H:%M} UTC")
-    lengths = [row.length_h for row in rows if row.length_h is not None]
-    resolution = min(lengths) if lengths else min(gaps, default=1.0)
-    start = rows[0].start
-    last = rows[-1]
-    n = round(((last.start - start) / timedelta(hours=1) + (last.length_h or resolution)) / resolution)
-    if n > MOST_INTERVALS:
-        raise DataError(
-            f"{path}: {n:,} intervals of {60 * resolution:g} min from {start:%Y-%m-%d %H:%M} (line {rows[0].line}) to "
-            f"{last.start:%Y-%m-%d %H:%M} (line {last.line}); at most {MOST_INTERVALS:,} are read. Is a time mistyped?"
-        )
-    values = np.full(n, np.nan)
-    for row in rows:
-        first = round((row.start - start) / timedelta(hours=1) / resolution)
-        values[first : first + max(1, round((row.length_h or resolution) / resolution))] = row.per_mwh / 1000.0
-    missing = np.flatnonzero(np.isnan(values))
-    times = tuple(start + timedelta(hours=int(k) * resolution) for k in missing)
-    if times and fill is None:
-        told = listed([f"{time:%Y-%m-%d %H:%M}" for time in times[:6]], 5)
-        raise DataError(
-            f"{path}: no price for {len(times)} of {n} intervals: {told} UTC; fill them by "
-            "`fill: previous_day` or `fill: interpolate` (--fill on the command line)"
-        )
-    if fill is not None and 2 * len(times) > n:
-        gap, late = max(zip(gaps, rows[1:], strict=True), key=lambda entry: entry[0])
-        raise DataError(
-            f"{path}:{late.line}: {gap / 24.0:,.0f} days lie between this price and the one before; more than half of "
-            "the prices would be filled. Is a time mistyped?"
-        )
-    if times and fill is not None:
-        _FILLS[fill](values, missing, round(24.0 / resolution), path)
-    return PriceSeries(start, resolution, values, currency, Path(path).name, times)
-
-
-def _fill_previous_day(values: np.ndarray, missing: np.ndarray, per_day: int, path: str | Path) -> None:
-    for k in missing:
-        if k < per_day:
-            raise DataError(f"{path}: a price of the first day is missing, so there is no previous day to fill it from")
-        values[k] = values[k - per_day]
-
-
-def _fill_interpolate(values: np.ndarray, missing: np.ndarray, per_day: int, path: str | Path) -> None:
-    known = np.flatnonzero(~np.isnan(values))
-    values[missing] = np.interp(missing, known, values[known])
-
-
-_FILLS: dict[Fill, Callable[[np.ndarray, np.ndarray, int, str | Path], None]] = {
-    "previous_day": _fill_previous_day,
-    "interpolate": _fill_interpolate,
-}
+def _regular(path: str | Path, rows: list[DatedRow], currency: str, fill: Fill | None) -> PriceSeries:
+    found = regular(path, rows, "price", fill)
+    return PriceSeries(found.start, found.interval_h, found.values / 1000.0, currency, Path(path).name, found.filled)
