@@ -93,10 +93,7 @@ class Manifest(Record):
             ev_marl=__version__,
             scenario=resolved,
             files={
-                **{
-                    path: hashlib.sha256(Path(path).read_bytes()).hexdigest()
-                    for path in sorted({str(file) for path in named_files(resolved) for file in files_of(Path(path))})
-                },
+                **file_digests(resolved),
                 **{name: _source_hash(name) for name in sorted(named)},
                 **{name: spec.digest() for name, spec in learned.items()},
             },
@@ -354,6 +351,12 @@ def named_files(model: Any, at: str = "") -> Iterator[str]:
     elif isinstance(model, list):
         for value in model:
             yield from named_files(value)
+
+
+def file_digests(model: Any) -> dict[str, str]:
+    """SHA-256 of every data file that a resolved scenario names, those of its folders included, by path."""
+    paths = sorted({str(file) for path in named_files(model) for file in files_of(Path(path))})
+    return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths}
 
 
 def names_file(key: str, at: str) -> bool:

@@ -31,7 +31,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ev_marl.compare.folder import differences, versions_of
+from ev_marl.compare.folder import differences, file_digests, versions_of
 from ev_marl.policies.make import SEED_FOLDER
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.scenario import Scenario
@@ -97,6 +97,7 @@ class TrainingFolder:
                 "command": self.command,
                 "config": config.model_dump(mode="json"),
                 "scenario": scenario.model_dump(mode="json"),
+                "files": file_digests(scenario.model_dump(mode="json")),
                 "versions": _versions(),
                 "git_revision": _git_revision(),
             }
@@ -236,7 +237,8 @@ def _check_same(run: Path, wanted: dict[str, Any]) -> None:
     """Refuse the folder of another run. Keys that newer versions have added take their defaults in older folders."""
     try:
         record = read_record(run)
-        there = _identity(TrainingConfig.model_validate(record["config"]), Scenario.model_validate(record["scenario"]))
+        trained = TrainingConfig.model_validate(record["config"]), Scenario.model_validate(record["scenario"])
+        there = _frozen(*trained, record.get("files", {}))
     except (ValidationError, KeyError, ValueError) as error:
         raise RunError(f"{run} is not the record of a training run, or of another version: {error}") from error
     if found := differences(there, wanted):
@@ -247,7 +249,12 @@ def _check_same(run: Path, wanted: dict[str, Any]) -> None:
 
 
 def _identity(config: TrainingConfig, scenario: Scenario) -> dict[str, Any]:
-    return {"config": config.model_dump(mode="json", exclude=_FREE), "scenario": scenario.model_dump(mode="json")}
+    return _frozen(config, scenario, file_digests(scenario.model_dump(mode="json")))
+
+
+def _frozen(config: TrainingConfig, scenario: Scenario, files: Mapping[str, str]) -> dict[str, Any]:
+    said = {"config": config.model_dump(mode="json", exclude=_FREE), "scenario": scenario.model_dump(mode="json")}
+    return {**said, "files": dict(files)} if files else said
 
 
 def _json(value: Any) -> str:

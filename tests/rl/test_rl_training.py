@@ -21,8 +21,9 @@ import ev_marl
 from ev_marl.rl import training
 from ev_marl.rl.config import TrainingConfig
 from ev_marl.rl.training import SeedResult, share_done, train
-from ev_marl.rl.training_folder import SeedFolder, default_folder
+from ev_marl.rl.training_folder import SeedFolder, TrainingFolder, default_folder
 from ev_marl.support.errors import RunError, TrustError
+from ev_marl.world import World
 
 SCORES = [0.1, 0.3, 0.2, 0.6, 0.5, 0.4, 0.7, 0.65, 0.1, 0.2]  # of the policy after each iteration
 
@@ -322,3 +323,15 @@ def test_the_nearest_stop_counts() -> None:
     assert share_done(stop, 1, 8, 12.0) == pytest.approx(0.2)
     assert share_done(stop, 1, 4, 90.0) == pytest.approx(0.75)
     assert share_done(stop, 10, 4, 0.0) == 1.0
+
+
+def test_a_folder_of_days_that_have_changed_is_another_training(tmp_path: Path) -> None:
+    world = World(ev_marl.load_scenario("tiny"))
+    for split, seed in (("train", 0), ("validation", 1)):
+        world.sample(seed).save(tmp_path / "days" / split / "day.json")
+    scenario = ev_marl.load_scenario("tiny").with_tracks(tmp_path / "days")
+    TrainingFolder(tmp_path / "out", config(), scenario)
+    TrainingFolder(tmp_path / "out", config(), scenario)  # goes on
+    world.sample(2).save(tmp_path / "days" / "train" / "day.json", overwrite=True)
+    with pytest.raises(RunError, match=r"another training run.*\n  files\..*day\.json: "):
+        TrainingFolder(tmp_path / "out", config(), scenario)
