@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -193,6 +195,34 @@ def test_new_copies_and_never_overwrites(tmp_path: Path) -> None:
     assert file.read_text() == "edited"
     assert "Did you mean 'tiny'" in run("new", "other", "--from", "tinny", "--folder", tmp_path).stderr
     assert "not a valid name" in run("new", "../escape", "--folder", tmp_path).stderr
+
+
+def test_new_writes_what_is_wished_or_nothing(tmp_path: Path) -> None:
+    done = run("new", "mine", "--stations", 4, "--power", "22 kW", "--limit", "60 kW", "--v2g", "--folder", tmp_path)
+    assert done.exit_code == 0
+    scenario = load_scenario(tmp_path / "mine.yaml")
+    assert (scenario.site.import_limit, scenario.site.stations[0].count) == (60.0, 4)
+    wrong = run("new", "bad", "--power", "22 kwh", "--folder", tmp_path)
+    assert wrong.exit_code == 1
+    assert re.search(r"nothing was written: bad\.yaml:\d+: site\.stations\[0\]\.power: found '22 kwh'", wrong.stderr)
+    assert not (tmp_path / "bad.yaml").exists()
+    both = run("new", "both", "--from", "tiny", "--stations", 4, "--folder", tmp_path)
+    assert "--from copies a scenario as it is" in both.stderr
+
+
+def test_tracks_are_parted_by_date(tmp_path: Path) -> None:
+    world = World(load_scenario("tiny"))
+    for k in range(10):
+        world.sample(k, date(2024, 3, 4) + timedelta(days=k)).save(tmp_path / "days" / f"{k}.json")
+    done = run("track", "split", tmp_path / "days", "--out", tmp_path / "parted", "--validation", 20, "--test", 30)
+    assert done.exit_code == 0, done.stderr
+    assert re.findall(r"(\w+): (\d+) days", done.stderr) == [("train", "5"), ("validation", "2"), ("test", "3")]
+    one = run("track", "split", tmp_path / "days", "--out", tmp_path / "more", "--test-from", "2024-03-10")
+    assert "give both --validation-from and --test-from" in one.stderr
+    tuned = run("tune", "price-threshold", "tiny", "--tracks", tmp_path / "parted", "--days", 2, "--json")
+    assert tuned.exit_code == 0, tuned.stderr
+    found = json.loads(tuned.stdout)
+    assert (found["training_days"], found["validation"]["days"]) == (2, 2)
 
 
 def test_tracks_are_sampled_and_shown(tmp_path: Path) -> None:
