@@ -156,7 +156,7 @@ def check_limits(days: SampledDays) -> Iterator[Finding]:
     yield from _check_export(days, paths)
     objective = days.setting.scenario.objective
     coupled = days.setting.grid is not None or objective.peak_power > 0.0 or objective.setpoint_tracking is not None
-    if not coupled and not (uncontrolled_kw > limit_kw).any():
+    if not coupled and not (uncontrolled_kw > limit_kw).any() and not days.reaches_current_limit:
         highest = float(uncontrolled_kw[:, :, 0].max())
         yield Finding(
             "limits",

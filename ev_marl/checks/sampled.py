@@ -114,17 +114,28 @@ class SampledDays:
         more_kwh = [(alone_kwh - held_kwh)[k, ports].sum() for k, ports in enumerate(stays)]
         return float(np.mean(more_kwh)), first_kwh
 
-    @cached_property
+    @property
     def uncontrolled_kw(self) -> np.ndarray:
         """Load of each group with uncontrolled charging and no limits, base load included, shape (K, T, G) [kW]."""
+        return self._uncontrolled[0]
+
+    @property
+    def reaches_current_limit(self) -> bool:
+        """Whether a current exceeds its limit with uncontrolled charging and no limits."""
+        return self._uncontrolled[1]
+
+    @cached_property
+    def _uncontrolled(self) -> tuple[np.ndarray, bool]:
         loads: list[np.ndarray] = []
+        beyond: list[bool] = []
 
         def watch(flow: Flow, rewards: np.ndarray, costs: np.ndarray) -> None:
             loads.append(flow.group_kw + flow.base_load_kw)
+            beyond.append(bool((flow.current_a > flow.current_limit_a).any()))
 
         simulator = Simulator(self.setting.site.arrays, NoCoordinator(), self.tracks)
         rollout(simulator, _ANY_OBJECTIVE, Uncontrolled(), self.tracks, watch=watch)
-        return np.stack(loads, axis=1)
+        return np.stack(loads, axis=1), any(beyond)
 
     @cached_property
     def possible_kw(self) -> np.ndarray:

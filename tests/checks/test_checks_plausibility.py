@@ -162,6 +162,11 @@ def test_nothing_to_share(write: Write) -> None:
     assert findings(write(f"{wide}\nobjective: {{peak_power: 1 EUR/kW}}")) == []
 
 
+def test_a_current_limit_that_is_reached_is_one(write: Write) -> None:
+    wide = "site: {import_limit: 1000 kW, current_limit: 20 A}"  # two vehicles of 11 kW on three phases draw 32 A
+    assert not [finding for finding in findings(write(wide)) if "reaches no limit" in finding.message]
+
+
 def test_a_price_above_every_alternative(write: Write) -> None:
     found = only(findings(write("objective: {peak_power: 14 EUR/kW}")), "prices")
     assert found.key == "objective.peak_power"
