@@ -58,6 +58,8 @@ class PolicySummary:
     highest_peak_kw: float  # of all days
     curtailed_kwh_per_day: float
     unmet_kwh_per_day: float  # due by the deadlines and not there
+    carbon_kg_per_day: float | None  # CO2 of what the site draws; None where no carbon intensity is known
+    charging_carbon_kg_per_day: float | None  # what the vehicles change in it
     unbalance_percent: float | None  # mean over days, see `PolicyDay`; None where no station says its phases
     violations: int  # (step, group) and (step, current) pairs beyond a limit, all days and training seeds
     violation_kwh: float  # all days and training seeds
@@ -235,7 +237,11 @@ def _measures(days: list[PolicyDay]) -> dict[str, Any]:
 
     satisfaction = np.concatenate([day.satisfaction for day in days])
     fairness = np.array([day.fairness for day in days])
-    unbalance = [day.unbalance_percent for day in days if day.unbalance_percent is not None]
+
+    def mean_of_known(name: str) -> float | None:
+        known = [getattr(day, name) for day in days if getattr(day, name) is not None]
+        return float(np.mean(known)) if known else None
+
     terms = days[0].costs
     charged, discharged = mean("charged_kwh"), mean("discharged_kwh")
     return {
@@ -251,7 +257,9 @@ def _measures(days: list[PolicyDay]) -> dict[str, Any]:
         "highest_peak_kw": max(day.peak_kw for day in days),
         "curtailed_kwh_per_day": mean("curtailed_kwh"),
         "unmet_kwh_per_day": mean("unmet_kwh"),
-        "unbalance_percent": float(np.mean(unbalance)) if unbalance else None,
+        "carbon_kg_per_day": mean_of_known("carbon_kg"),
+        "charging_carbon_kg_per_day": mean_of_known("charging_carbon_kg"),
+        "unbalance_percent": mean_of_known("unbalance_percent"),
         "violations": sum(day.violations for day in days),
         "violation_kwh": float(sum(day.violation_kwh for day in days)),
         "policy_ms": float(np.median([day.policy_ms for day in days])),

@@ -68,6 +68,10 @@ class PolicyDay(Record):
     """Time in the simulator and the objective per step [ms]."""
     unmet_kwh: float = math.nan
     """Due by the deadlines and not there [kWh]; NaN in results that do not know it."""
+    carbon_kg: float | None = None
+    """CO2 of what the site draws from the grid, base load included [kg]; none where no carbon intensity is known."""
+    charging_carbon_kg: float | None = None
+    """What the vehicles change in it [kg]."""
     unbalance_percent: float | None = None
     """How unequal the currents in the three phases of the connection are, by the definition of NEMA MG 1: the largest
     deviation from their mean over the mean, each step weighted with its mean [%]; none where no station names phases.
@@ -233,6 +237,8 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
             peak_kw=measured.peak_kw,
             curtailed_kwh=measured.curtailed_kwh,
             unmet_kwh=measured.unmet_kwh,
+            carbon_kg=measured.carbon_kg,
+            charging_carbon_kg=measured.charging_carbon_kg,
             unbalance_percent=measured.unbalance_percent,
             violations=measured.violations,
             violation_kwh=measured.violation_kwh,
@@ -288,6 +294,8 @@ class Measured:
     peak_kw: float  # highest import of the site, base load included
     curtailed_kwh: float  # |setpoint − granted|: what the coordinator took away
     unmet_kwh: float  # due by the deadlines and not there
+    carbon_kg: float | None  # CO2 of what the site draws, None where no carbon intensity is known
+    charging_carbon_kg: float | None  # what the vehicles change in it
     unbalance_percent: float | None  # of the currents in the phases of the connection, None where they are not known
     violations: int  # (step, group) pairs beyond a clamped limit by more than 1e-9 kW, (step, current) by 1e-6 of it
     violation_kwh: float  # energy beyond clamped limits, summed over groups
@@ -348,6 +356,10 @@ class Recorder:
         if flow.current_a.shape[1]:
             most_a = flow.current_limit_a * (1.0 + LIMIT_TOLERANCE_CURRENT) + LIMIT_TOLERANCE_A
             self._violations += (flow.current_a > most_a).sum(axis=1)
+        if flow.carbon_kg_per_kwh is not None:
+            drawn = np.maximum(0.0, flow.base_load_kw[:, 0] + flow.group_kw[:, 0])
+            for k, import_kw in enumerate((drawn, drawn - np.maximum(0.0, flow.base_load_kw[:, 0]))):
+                self._carbon_kg[k] += flow.step_h * flow.carbon_kg_per_kwh * import_kw
         if self._connection is not None:
             weight, base_weight = self._connection
             amps = np.abs(power @ weight.T + flow.base_load_kw[:, :1] * base_weight)
@@ -386,6 +398,8 @@ class Recorder:
             peak_kw=float(self._peak[row]),
             curtailed_kwh=float(self._curtailed[row]),
             unmet_kwh=float(self._unmet[row]),
+            carbon_kg=float(self._carbon_kg[0, row]) if self._emits else None,
+            charging_carbon_kg=float(self._carbon_kg[1, row]) if self._emits else None,
             unbalance_percent=self._unbalance_percent(row),
             violations=int(self._violations[row]),
             violation_kwh=float(self._violation[row]),
@@ -404,6 +418,7 @@ class Recorder:
         self._started = True
         self._charged, self._discharged, self._curtailed = np.zeros(n_batch), np.zeros(n_batch), np.zeros(n_batch)
         self._unmet, self._peak, self._violation = np.zeros(n_batch), np.zeros(n_batch), np.zeros(n_batch)
+        self._emits, self._carbon_kg = flow.carbon_kg_per_kwh is not None, np.zeros((2, n_batch))
         self._mean_a, self._unequal_a = np.zeros((2, n_batch))  # sums over the steps
         self._violations = np.zeros(n_batch, dtype=np.int64)
         self._final_kwh = np.full(len(self._simulator.days.stays), np.nan)

@@ -57,6 +57,11 @@ def columns(comparison: Comparison) -> list[Column]:
         lambda row: "–" if row.unbalance_percent is None else number(row.unbalance_percent, 0),
         7,
     )
+    carbon = Column(
+        ("CO2", "kg/day"),
+        lambda row: "–" if row.charging_carbon_kg_per_day is None else number(row.charging_carbon_kg_per_day, 1),
+        3,
+    )
     return [
         Column(("policy", ""), lambda row: row.label),
         Column(("knows", ""), lambda row: INFORMATION[row.information], 1),
@@ -74,6 +79,7 @@ def columns(comparison: Comparison) -> list[Column]:
         Column(("curtailed", "kWh/day"), lambda row: number(row.curtailed_kwh_per_day, 0), 8),
         Column(("viola-", "tions"), lambda row: str(row.violations), 7 if broken else 10),
         *((unbalance,) if has_phases else ()),
+        *((carbon,) if comparison.scenario.carbon is not None else ()),
         *(grid_columns() if comparison.has_grid else ()),
         Column(("ms per", "step"), lambda row: number(row.policy_ms, 2), 9),
     ]

@@ -71,6 +71,7 @@ class DayModel(Protocol):
     lower_kw: np.ndarray  # (T, G)  clamped limits
     upper_kw: np.ndarray  # (T, G)
     local_hour: np.ndarray  # (T,)  local clock time of each step [h]
+    carbon_kg_per_kwh: np.ndarray | None  # (T,)  CO2 of what is drawn from the grid; None: not known
     peak_before_kw: float  # highest import of the site in earlier steps
     later_per_kwh: float  # price of energy after the episode, see `Track.later_per_kwh`
     ends: bool  # whether the episode ends with the last of the steps

@@ -90,7 +90,10 @@ class EnergyCost:
 
     def expression(self, day: DayModel) -> Expression:
         """weight·Δ·Σ (buy·charge − sell·discharge), or the difference in the site's bill."""
-        return self._at_ports(day) if self.metering == "port" else self._at_site(day)
+        if self.metering == "port":
+            return self._at_ports(day)
+        factor = self.weight * day.step_h
+        return site_bill(day, factor * day.buy_per_kwh, factor * day.sell_per_kwh, "site")
 
     def _at_ports(self, day: DayModel) -> Expression:
         factor = self.weight * day.step_h
@@ -98,33 +101,59 @@ class EnergyCost:
         sell = factor * day.sell_per_kwh[day.pair_step[day.discharge_pairs]]
         return day.linear(day.charge, buy) + day.linear(day.discharge, -sell)
 
-    def _at_site(self, day: DayModel) -> Expression:
-        """Σ sell·N + (buy − sell)·max(0, N) less the same without vehicles; the maximum only where N can change sign.
 
-        Where selling pays more than buying, that is not convex: N is then import less export, of which one is 0.
-        """
-        factor, base_kw = self.weight * day.step_h, day.base_load_kw[:, 0]
-        buy, sell = factor * day.buy_per_kwh, factor * day.sell_per_kwh
-        least_kw, most_kw = base_kw + day.least_kw[:, 0], base_kw + day.most_kw[:, 0]
-        crosses = (least_kw < 0.0) & (most_kw > 0.0)
-        price = np.where(least_kw >= 0.0, buy, sell)
-        without = price * base_kw - buy * np.maximum(0.0, base_kw) + sell * np.maximum(0.0, -base_kw)
-        pair_price = price[day.pair_step]
-        total = (
-            day.linear(day.charge, pair_price)
-            + day.linear(day.discharge, -pair_price[day.discharge_pairs])
-            + float(without.sum())
-        )
-        convex, concave = np.flatnonzero(crosses & (buy > sell)), np.flatnonzero(crosses & (buy < sell))
-        if len(convex):
-            imported = day.variables("site_import", np.zeros(len(convex)), most_kw[convex])
-            day.at_least("site_import", imported - day.group_power(0, convex), base_kw[convex])
-            total = total + day.linear(imported, (buy - sell)[convex])
-        if len(concave):
-            none = np.zeros(len(concave))
-            imported = day.variables("site_import", none, most_kw[concave])
-            exported = day.variables("site_export", none, -least_kw[concave])
-            day.equal("site_net", imported - exported - day.group_power(0, concave), base_kw[concave])
-            day.only_one("the site imports or exports where selling pays more than buying", imported, exported)
-            total = total + day.linear(imported, (buy - sell)[concave])
-        return total
+def site_cost(flow: Flow, buy_per_kwh: np.ndarray, sell_per_kwh: np.ndarray, factor: float, out: np.ndarray) -> None:
+    """Write each port's part of the difference that the vehicles make to a bill of the site's meter.
+
+    Parameters
+    ----------
+    flow : Flow
+        The step.
+    buy_per_kwh, sell_per_kwh : float64, shape (n_batch,)
+        What a kWh drawn costs, and what one fed in earns [currency/kWh].
+    factor : float
+        On these prices [h].
+    out : float64, shape (n_batch, n_ports)
+        Written [currency].
+    """
+    _cost_at_site(flow.granted_kw, flow.base_load_kw, buy_per_kwh, sell_per_kwh, factor, out)
+
+
+def site_bill(day: DayModel, buy: np.ndarray, sell: np.ndarray, name: str = "site") -> Expression:
+    """Σ sell·N + (buy − sell)·max(0, N) less the same without vehicles; the maximum only where N can change sign.
+
+    Where selling pays more than buying, that is not convex: N is then import less export, of which one is 0.
+
+    Parameters
+    ----------
+    day : DayModel
+        The programme.
+    buy, sell : float64, shape (n_steps,)
+        Cost of one kW drawn in each step, and earning of one kW fed in [currency/kW].
+    name : str
+        What its variables are called after.
+    """
+    base_kw = day.base_load_kw[:, 0]
+    least_kw, most_kw = base_kw + day.least_kw[:, 0], base_kw + day.most_kw[:, 0]
+    crosses = (least_kw < 0.0) & (most_kw > 0.0)
+    price = np.where(least_kw >= 0.0, buy, sell)
+    without = price * base_kw - buy * np.maximum(0.0, base_kw) + sell * np.maximum(0.0, -base_kw)
+    pair_price = price[day.pair_step]
+    total = (
+        day.linear(day.charge, pair_price)
+        + day.linear(day.discharge, -pair_price[day.discharge_pairs])
+        + float(without.sum())
+    )
+    convex, concave = np.flatnonzero(crosses & (buy > sell)), np.flatnonzero(crosses & (buy < sell))
+    if len(convex):
+        imported = day.variables(f"{name}_import", np.zeros(len(convex)), most_kw[convex])
+        day.at_least(f"{name}_import", imported - day.group_power(0, convex), base_kw[convex])
+        total = total + day.linear(imported, (buy - sell)[convex])
+    if len(concave):
+        none = np.zeros(len(concave))
+        imported = day.variables(f"{name}_import", none, most_kw[concave])
+        exported = day.variables(f"{name}_export", none, -least_kw[concave])
+        day.equal(f"{name}_net", imported - exported - day.group_power(0, concave), base_kw[concave])
+        day.only_one("the site imports or exports where selling pays more than buying", imported, exported)
+        total = total + day.linear(imported, (buy - sell)[concave])
+    return total

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ev_marl.objective.base import TERMS, BuiltIn, Seldom, Term
+from ev_marl.objective.carbon import Carbon
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.objective.overload import Overload
@@ -38,6 +39,7 @@ BUILT_IN: tuple[type[BuiltIn], ...] = (
     Overload,
     SetpointTracking,
     PeakPower,
+    Carbon,
     VoltageDeviation,
     LineOverload,
     TransformerOverload,

@@ -10,7 +10,7 @@ import numpy as np
 from ev_marl.objective.base import TERMS, DayModel, Expression, Term
 from ev_marl.objective.required import Extremes
 from ev_marl.objective.split import split_cost
-from ev_marl.scenario.named_series import power_series
+from ev_marl.scenario.named_series import series_of
 from ev_marl.scenario.schema import Scenario, ShareRule
 from ev_marl.scenario.series import Series
 from ev_marl.simulation.flow import Flow
@@ -52,7 +52,7 @@ class SetpointTracking:
         keys = scenario.objective.setpoint_tracking
         if keys is None:
             return None
-        target = power_series(keys.target, scenario.n_steps)
+        target = series_of(keys.target, scenario.n_steps)
         return cls(keys.weight, target, scenario.objective.split)
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ev_marl.objective import Objective
+from ev_marl.objective.carbon import Carbon
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.meter import marginal_prices
 from ev_marl.objective.tariff import DriverTariff
 from ev_marl.objective.terminal import TerminalValue, in_battery_per_kwh
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
-from ev_marl.planning.outlook import Kind, Outlook, Present
+from ev_marl.planning.outlook import ComposedOutlook, Kind, Present
 from ev_marl.scenario.schema import Metering
 from ev_marl.support.compiled import kernel
 
@@ -45,6 +46,7 @@ class Worth:
     unmet_per_kwh: float  # price of unmet energy [currency/kWh]
     tariff_per_kwh: float = 0.0  # tariff that the driver pays for energy, refunded for energy fed back [currency/kWh]
     metering: Metering = "port"  # where energy is billed
+    carbon_per_kg: float = 0.0  # price of CO2 [currency/kg]
     terminal: TerminalValue | None = None  # value of energy in vehicles at the end of the episode
 
     @classmethod
@@ -62,6 +64,7 @@ class Worth:
             unmet_per_kwh=float(prices.get("unmet_energy", 0.0)),
             tariff_per_kwh=float(prices.get("driver_tariff", 0.0)),
             metering="site" if any(term.metering == "site" for term in energy) else "port",
+            carbon_per_kg=float(sum(term.price_per_kg for term in objective.terms if isinstance(term, Carbon))),
             terminal=next((term for term in objective.terms if isinstance(term, TerminalValue)), None),
         )
 
@@ -84,6 +87,12 @@ class Worth:
         rates["wear_per_kwh"], rates["unmet_per_kwh"] = self.wear_per_kwh, self.unmet_per_kwh
         rates["end_per_kwh"] = end_per_kwh
         return rates
+
+    def with_carbon(self, buy_per_kwh: np.ndarray, carbon_kg_per_kwh: np.ndarray | None) -> np.ndarray:
+        """Buying prices with the price of CO2, which is paid where the site draws, shape (n_batch, n_steps)."""
+        if not self.carbon_per_kg or carbon_kg_per_kwh is None:
+            return buy_per_kwh
+        return buy_per_kwh + self.carbon_per_kg / self.energy_weight * carbon_kg_per_kwh
 
     def energy_per_kwh(self, buy_per_kwh: np.ndarray, sell_per_kwh: np.ndarray) -> np.ndarray:
         """Cost of a kWh charged and earning of a kWh discharged: with weight and tariff, without wear.
@@ -109,15 +118,16 @@ OWN_PRICES: tuple[Kind, ...] = ("prices", "base_load")
 """What `own_prices` asks of the outlook."""
 
 
-def own_prices(outlook: Outlook, present: Present, worth: Worth) -> tuple[np.ndarray, np.ndarray]:
+def own_prices(outlook: ComposedOutlook, present: Present, worth: Worth) -> tuple[np.ndarray, np.ndarray]:
     """The prices at which a vehicle plans by itself: those of the site's meter, or those of a meter of its own.
 
     Behind a site's meter they are the site's marginal prices without vehicles: exact in this step, from the outlook on
-    the base load later. They contain no information on other vehicles.
+    the base load later. The price of CO2 is part of what a kWh drawn costs. They contain no information on other
+    vehicles.
 
     Parameters
     ----------
-    outlook : Outlook
+    outlook : ComposedOutlook
         The outlook on prices and base load.
     present : Present
         Measured values.
@@ -130,6 +140,8 @@ def own_prices(outlook: Outlook, present: Present, worth: Worth) -> tuple[np.nda
         Cost of a kWh drawn, and earning of a kWh fed back [currency/kWh]; not to be written.
     """
     buy_per_kwh, sell_per_kwh = outlook.prices(present.day, present.step)
+    if worth.carbon_per_kg:
+        buy_per_kwh = worth.with_carbon(buy_per_kwh, outlook.carbon_kg_per_kwh(present.day, present.step))
     if worth.metering == "port":
         return buy_per_kwh, sell_per_kwh
     return marginal_prices(outlook.base_load_kw(present)[:, :, 0], buy_per_kwh, sell_per_kwh)

@@ -72,6 +72,16 @@ class StationView:
     later_per_kwh: np.ndarray  # (B,)  price of energy after the episode
     end_per_kwh: np.ndarray  # (B,)  what a kWh at the meter is worth at the end to a vehicle that stays
     worth: Worth  # what the objective charges for
+    carbon_kg_per_kwh: np.ndarray | None = field(
+        default=None, kw_only=True
+    )  # (B, T − t)  of what is drawn; None: unknown
+
+    @property
+    def bill_per_kwh(self) -> np.ndarray:
+        """Cost of a kWh bought and earning of one sold from this step on, (2, B, T − t), see `Worth.energy_per_kwh`."""
+        return self.worth.energy_per_kwh(
+            self.worth.with_carbon(self.buy_per_kwh, self.carbon_kg_per_kwh), self.sell_per_kwh
+        )
 
     @property
     def vehicles(self) -> Vehicles:

@@ -21,12 +21,14 @@ from ev_marl.scenario.reading import PLUG_IN_KEYS, Document
 from ev_marl.scenario.schema import CURRENCY_PATTERN, Objective
 from ev_marl.scenario.sizes import size_problems, steps_of
 from ev_marl.scenario.tree import tree_problems
-from ev_marl.scenario.units import currency_of, power
+from ev_marl.scenario.units import Quantity, carbon, currency_of, power, temperature
 from ev_marl.support.errors import UnknownNameError
 from ev_marl.support.files import is_file, is_folder
 from ev_marl.support.registry import Registry, is_own_code
 
 MODEL_CURRENCY = "EUR"  # of every fitted price model
+QUANTITIES: dict[KeyPath, Quantity] = {("carbon",): carbon, ("weather", "temperature"): temperature}
+"""What files hold at some keys; at all others, powers."""
 _FILE_KEYS = ("column", "time", "timezone", "unit", "fill")
 
 
@@ -61,17 +63,18 @@ def _file_problems(document: Document) -> Iterator[Problem]:
                 if path[:1] == ("grid",):  # its columns are elements of the network
                     Table.read(Path(file)).check_length(n_steps)
                     continue
-                values = _values(document, mapping, n_steps)
+                values = _values(document, mapping, n_steps, QUANTITIES.get(path, power))
             except ValueError as error:
                 yield document.problem(here, str(error))
             else:
-                if path[-1] in ("import_limit", "export_limit") and min(values) < 0:
+                if path[-1] in ("import_limit", "export_limit", "carbon") and min(values) < 0:
+                    what = "carbon" if path == ("carbon",) else "a limit"
                     where = "" if "time" in mapping else f", row {values.index(min(values)) + 2}"
-                    message = f"file {file}{where}: found {min(values):g}; a limit cannot be below zero"
+                    message = f"file {file}{where}: found {min(values):g}; {what} cannot be below zero"
                     yield document.problem(here, message)
 
 
-def _values(document: Document, mapping: dict[str, Any], n_steps: int) -> Sequence[float]:
+def _values(document: Document, mapping: dict[str, Any], n_steps: int, quantity: Quantity) -> Sequence[float]:
     """The values of a file that a mapping names, with or without dates.
 
     Raises
@@ -90,7 +93,7 @@ def _values(document: Document, mapping: dict[str, Any], n_steps: int) -> Sequen
         column=column,
         time=text.get("time", ""),
         timezone=zone,
-        quantity=power,
+        quantity=quantity,
         unit=text.get("unit"),
         fill=fill,
     ).values

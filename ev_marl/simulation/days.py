@@ -70,6 +70,8 @@ class Days:
     later_per_kwh: np.ndarray  # float64 (K,)  price of energy after the episode
     weekday: np.ndarray  # int64 (K, T)  Monday 0
     day_of_year: np.ndarray  # int64 (K, T)  1..366
+    carbon_kg_per_kwh: np.ndarray | None = None  # float64 (K, T)  CO2 of what is drawn from the grid; None: not known
+    temperature_c: np.ndarray | None = None  # float64 (K, T)  ambient; None: not known
 
     @property
     def n_days(self) -> int:
@@ -113,7 +115,7 @@ class Days:
         Raises
         ------
         TrackError
-            If there is no track, or if one differs in step or horizon, or does not fit the site.
+            If there is no track, or if one differs in step, horizon or signals, or does not fit the site.
         """
         if not tracks:
             raise TrackError("no track to simulate: give at least one")
@@ -139,6 +141,11 @@ class Days:
             starts[k, 1:] = offset + np.cumsum(counts)
             offset += len(stays)
             tables.append(stays[order])
+        signals = {name: _stacked(name, tracks) for name in first.signals.present}
+        if any(track.signals.present.keys() != signals.keys() for track in tracks):
+            raise TrackError(
+                "some tracks have signals (carbon intensity, temperature) that others lack; simulate them separately"
+            )
         clocks = [track.clock for track in tracks]
         by_group = np.stack(
             [
@@ -164,7 +171,14 @@ class Days:
             later_per_kwh=np.array([track.later_per_kwh for track in tracks]),
             weekday=np.stack([clock.weekday for clock in clocks]),
             day_of_year=np.stack([clock.day_of_year for clock in clocks]),
+            **signals,
         )
+
+
+def _stacked(name: str, tracks: Sequence[Track]) -> np.ndarray:
+    """A signal of all tracks, shape (K, T); of those that lack it, NaN."""
+    none = np.full(tracks[0].n_steps, np.nan)
+    return np.stack([track.signals.present.get(name, none) for track in tracks])
 
 
 def base_currents(site: SiteArrays, base_load_kw: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import networkx as nx
 
-from ev_marl.scenario.named_series import power_series
+from ev_marl.scenario.named_series import series_of
 from ev_marl.scenario.schema import Group, LoadProfile, Scenario, Stations
 from ev_marl.site.currents import voltage_below_v
 from ev_marl.support.errors import SiteError
@@ -66,13 +66,13 @@ def _group_attributes(group: Group, is_root: bool, scenario: Scenario) -> dict[s
     default = "grid" if is_root else "parking_lot" if group.stations else "building"
     attributes: dict[str, object] = {"kind": group.kind or default}
     if group.import_limit is not None:
-        attributes["import_limit_kw"] = power_series(group.import_limit, n_steps, timezone)
+        attributes["import_limit_kw"] = series_of(group.import_limit, n_steps, timezone)
     if group.export_limit is not None:
-        attributes["export_limit_kw"] = power_series(group.export_limit, n_steps, timezone)
+        attributes["export_limit_kw"] = series_of(group.export_limit, n_steps, timezone)
     if isinstance(group.base_load, LoadProfile):
         attributes["base_load"] = group.base_load
     elif group.base_load is not None:
-        attributes["base_load"] = power_series(group.base_load, n_steps, timezone)
+        attributes["base_load"] = series_of(group.base_load, n_steps, timezone)
     if group.pv is not None:
         attributes["pv"] = group.pv
     named: dict[str, object] = {"bus": group.bus, "current_limit_a": group.current_limit, "voltage_v": group.voltage}

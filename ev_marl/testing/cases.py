@@ -14,6 +14,7 @@ from ev_marl.simulation.days import STAY
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.world.session_table import session_table
+from ev_marl.world.signals import Signals
 from ev_marl.world.track import Track
 
 
@@ -214,4 +215,5 @@ def small_day(seed: int = 0, *, shared_limit: bool = True) -> Track:
         base_load_kw=np.zeros((n_steps, site.arrays.n_groups)),
         import_limit_kw=import_limit,
         export_limit_kw=export_limit,
+        signals=Signals(carbon_kg_per_kwh=np.linspace(0.1, 0.5, n_steps)),
     )

@@ -159,6 +159,7 @@ def _rest(simulator: Simulator, site: SiteArrays, tracks: list[Track], row: int)
         peak_kw=float(state.peak_kw[row]),
         later_per_kwh=float(days.later_per_kwh[row]),
         ends=True,
+        carbon_kg_per_kwh=None if days.carbon_kg_per_kwh is None else days.carbon_kg_per_kwh[row, step:],
     )
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-Subsystem = Literal["calendar", "arrivals", "vehicles", "stays", "ports", "prices", "loads", "pv", "grid"]
+Subsystem = Literal["calendar", "arrivals", "vehicles", "stays", "ports", "prices", "loads", "pv", "grid", "weather"]
 
 _SPAWN_KEYS: dict[Subsystem, int] = {
     "calendar": 0,
@@ -22,6 +22,7 @@ _SPAWN_KEYS: dict[Subsystem, int] = {
     "loads": 6,
     "pv": 7,
     "grid": 8,
+    "weather": 9,
 }
 
 

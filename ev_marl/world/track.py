@@ -20,6 +20,7 @@ from ev_marl.support.errors import TrackError
 from ev_marl.world import handmade, track_checks, track_edits, track_files
 from ev_marl.world.grid_day import GridDay
 from ev_marl.world.session_table import session_table
+from ev_marl.world.signals import Signals
 
 if TYPE_CHECKING:
     from ev_marl.site.site import Site
@@ -42,6 +43,7 @@ class Track:
     import_limit_kw: np.ndarray  # float64 (T, G)  >= 0, inf: no limit
     export_limit_kw: np.ndarray  # float64 (T, G)  >= 0, inf: no limit
     grid: GridDay | None = None  # other loads and generators on the network above, if there is one
+    signals: Signals = field(default_factory=Signals)  # what else is known of each step, where the scenario has it
     turned_away: int = 0  # vehicles that found no free port
     source: dict[str, str] = field(default_factory=dict)  # where it came from: scenario, seed, file, imputations, edits
     told: Mapping[str, Any] = field(
@@ -109,6 +111,7 @@ class Track:
         timezone: str = "Europe/Amsterdam",
         currency: str = "EUR",
         grid: GridDay | None = None,
+        signals: Signals | None = None,
         source: Mapping[str, str] | None = None,
     ) -> Track:
         """A track made by hand, checked against its site.
@@ -131,6 +134,8 @@ class Track:
             IANA time zone and currency.
         grid : GridDay, optional
             Other loads and generators on the network above the site.
+        signals : Signals, optional
+            Carbon intensity and temperature.
         source : mapping of str
             Where it came from; `{"kind": "handmade"}` if left out.
 
@@ -164,6 +169,7 @@ class Track:
             step_h=float(step_h),
             currency=currency,
             grid=grid,
+            signals=signals or Signals(),
             source=dict(source or {"kind": "handmade"}),
             **content,
         )
@@ -249,10 +255,11 @@ class Track:
         """
         content = track_files.read(Path(path))
         grid = GridDay(**content.pop("grid")) if "grid" in content else None
+        signals = Signals(**content.pop("signals"))
         digests = content.pop("digests")
         try:
             sessions = session_table(**content.pop("sessions"))
-            track = cls(sessions=sessions, grid=grid, **content)
+            track = cls(sessions=sessions, grid=grid, signals=signals, **content)
             track.validate()
         except TrackError as error:
             raise TrackError(f"{path}: {error}") from error

@@ -16,6 +16,7 @@ from ev_marl.scenario.clock import zone_of
 from ev_marl.scenario.units import FIRST_DAY, LAST_DAY, LONGEST_H
 from ev_marl.support.values import LEAST, MOST
 from ev_marl.world.session_table import FIELDS, SESSION
+from ev_marl.world.signals import RANGES
 
 if TYPE_CHECKING:
     from ev_marl.grid.model.network import Network
@@ -46,6 +47,11 @@ def problems(track: Track, site: Site | None = None, currency: str | None = None
         found += _names("ports", track.ports, site.ports) + _names("groups", track.groups, site.groups)
     if track.grid is not None:
         found += grid_day_problems(track.grid, track.n_steps, None if site is None else site.network)
+    for name, values in track.signals.present.items():
+        found += _values(f"signals.{name}", values, (track.n_steps,))
+        least, most = RANGES[name]
+        if not found and not ((values >= least) & (values <= most)).all():
+            found.append(f"signals.{name} is {values.min():g} to {values.max():g}; it must be {least:g} to {most:g}")
     if track.sessions.ndim != 1 or track.sessions.dtype != SESSION:
         found.append("sessions are not a table of the dtype SESSION; make them with session_table(...)")
     else:

@@ -5,6 +5,8 @@ Parquet: one row per step, with prices and one column per group and quantity (`b
 the same names, `null` where a limit is infinite. Both begin with format and version, and have a digest of each field,
 so that an edit by hand is found. A file that is written by hand needs no `digests`.
 
+Signals, where there are any, are columns of one number a step (`signal/temperature_c`); in JSON they stand below
+`signals`.
 Where there is a network, its loads and generators are columns too (`grid_load_kw/house 3`), with their names in the
 metadata; in JSON they stand below `grid`.
 """
@@ -28,6 +30,7 @@ from ev_marl.support.values import shown
 from ev_marl.world import handmade, track_edits
 from ev_marl.world.seeds import SPLITS, Split
 from ev_marl.world.session_table import FIELDS, LONGEST_NAME, SESSION
+from ev_marl.world.signals import RANGES
 
 if TYPE_CHECKING:
     from ev_marl.world.track import Track
@@ -95,7 +98,7 @@ def write(track: Track, path: Path, overwrite: bool) -> Path:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Content of a track file, its `digests`, and the fields of `Track`, `sessions` and `grid` as dicts."""
+    """Content of a track file, its `digests`, and the fields of `Track`; `sessions`, `grid` and `signals` as dicts."""
     readers = {".parquet": _read_parquet, ".json": _read_json}
     if path.suffix not in readers:
         raise TrackError(f"{path}: a track file ends in .parquet or .json, not in '{path.suffix}'")
@@ -184,6 +187,8 @@ def _write_json(track: Track, path: Path) -> None:
                 for name, names in _GRID.items()
             },
         }
+    if track.signals.present:
+        content["signals"] = {name: values.tolist() for name, values in track.signals.present.items()}
     columns = [track.sessions[name].tolist() for name in _SESSION_TYPES]
     content["sessions"] = [dict(zip(_SESSION_TYPES, row, strict=True)) for row in zip(*columns, strict=True)]
     write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -211,6 +216,10 @@ def _read_json(path: Path) -> dict[str, Any]:
                 for element in grid[names]
             ]
             grid[name] = _stack(columns, n_steps, f"grid.{name}", grid[names], path)
+    signals = stored.get("signals", {})
+    content["signals"] = {
+        name: _floats(_take(signals, name, path), f"signals.{name}", path) for name in _known(signals)
+    }
     rows = _take(stored, "sessions", path)
     if not isinstance(rows, list):
         raise TrackError(f"{path}: the field sessions must be a list")
@@ -240,6 +249,8 @@ def _write_parquet(track: Track, path: Path) -> None:
             for k, element in enumerate(frame["grid"][names]):
                 values = np.ascontiguousarray(getattr(track.grid, name)[:, k])
                 columns[f"grid_{name}/{element}"] = pa.array(values)
+    for name, values in track.signals.present.items():
+        columns[f"signal/{name}"] = pa.array(values)
     metadata = {FORMAT: json.dumps(frame, ensure_ascii=False, allow_nan=False)}
     write_table(path, pa.table(columns), metadata)
 
@@ -267,6 +278,10 @@ def _read_parquet(path: Path) -> dict[str, Any]:
     if grid is not None:
         powers = {name: stacked(f"grid_{name}", grid[names]) for name, names in _GRID.items()}
         content["grid"] = grid | powers
+    signals = [name for name in RANGES if f"signal/{name}" in table.column_names]
+    content["signals"] = {
+        name: _floats(table[f"signal/{name}"].to_pylist(), f"signal/{name}", path) for name in signals
+    }
     kind = table.schema.field("sessions").type
     is_table = pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)
     fields = {field.name for field in kind.value_type} if is_table else set()
@@ -276,6 +291,11 @@ def _read_parquet(path: Path) -> dict[str, Any]:
     rows = [row or {} for step in table["sessions"].to_pylist() for row in step or ()]
     content["sessions"] = _session_arrays({name: [row.get(name) for row in rows] for name in _SESSION_TYPES}, path)
     return content
+
+
+def _known(signals: Any) -> list[str]:
+    """The signals of a file; anything else in their place is ignored, as unknown fields are."""
+    return [name for name in RANGES if isinstance(signals, dict) and name in signals]
 
 
 def _take(mapping: Any, key: str, path: Path, prefix: str = "") -> Any:

@@ -30,6 +30,7 @@ from ev_marl.world.recorded import RecordedDays
 from ev_marl.world.seeds import Split, as_training_seed, day_seeds
 from ev_marl.world.session_table import no_sessions
 from ev_marl.world.sessions import SESSION_MODELS, check_arrivals
+from ev_marl.world.signals import SignalModels
 from ev_marl.world.streams import stream
 from ev_marl.world.track import Track
 
@@ -104,7 +105,8 @@ class World:
         if isinstance(self._prices, FilePrices):
             for day in self.days:
                 self._prices.check(episode_start(scenario, day), scenario.n_steps * scenario.step)
-        for series in self.site.dated:
+        self._signals = SignalModels(scenario)
+        for series in (*self.site.dated, *self._signals.dated):
             for day in self.days:
                 series.check(episode_start(scenario, day), scenario.n_steps * scenario.step)
 
@@ -293,6 +295,7 @@ class World:
             import_limit_kw=known.import_limit_kw.copy(),
             export_limit_kw=known.export_limit_kw.copy(),
             grid=grid,
+            signals=self._signals.draw(known.clock, stream(seed, "weather")),
             turned_away=turned_away,
             source=source,
         )

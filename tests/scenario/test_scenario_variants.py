@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ev_marl.scenario import Scenario, ScenarioError, load_scenario
-from ev_marl.scenario.named_series import power_series
+from ev_marl.scenario.named_series import series_of
 from ev_marl.scenario.schema import (
     CoordinatorOptions,
     LoadProfile,
@@ -178,8 +178,8 @@ def test_missing_price_file(write: Write) -> None:
 
 def test_power_series(write: Write) -> None:
     path = write("other,kw\n1,2.5\n1,-3\n", "two.csv")
-    assert power_series(PowerFile(csv=str(path), column="kw"), 2) == Series((2.5, -3.0), "by_step")
-    assert power_series(7.0, 2) == Series((7.0,))
-    assert power_series(PowerByHour(by_hour=[1.0] * 24), 2) == Series((1.0,) * 24, "by_hour")
+    assert series_of(PowerFile(csv=str(path), column="kw"), 2) == Series((2.5, -3.0), "by_step")
+    assert series_of(7.0, 2) == Series((7.0,))
+    assert series_of(PowerByHour(by_hour=[1.0] * 24), 2) == Series((1.0,) * 24, "by_hour")
     with pytest.raises(ValueError, match="there is no such file"):
-        power_series(PowerFile(csv=str(path.with_name("none.csv"))), 2)
+        series_of(PowerFile(csv=str(path.with_name("none.csv"))), 2)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ev_marl.world import Track
     from ev_marl.world.grid_day import GridDay
 
+_SIGNALS = {"carbon_kg_per_kwh": ("Carbon", "kg/kWh", ".3f"), "temperature_c": ("Temperature", "°C", ".1f")}
 EXAMPLES = ("ev-marl track show day.parquet", "ev-marl track show day.json --sessions 5")
 
 
@@ -69,6 +70,7 @@ def summary(track: Track) -> dict[str, Any]:
         "stay_beyond_end": int((sessions["departure_step"] > track.n_steps).sum()),
         "buy_per_kwh": _range(track.buy_per_kwh),
         "sell_per_kwh": _range(track.sell_per_kwh),
+        "signals": {name: _range(values) for name, values in track.signals.present.items()},
         "grid": None if track.grid is None else _grid(track.grid),
         "source": track.source,
     }
@@ -116,10 +118,19 @@ def _lines(track: Track, facts: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("Wanted", f"{facts['wanted_kwh']:.0f} kWh, mean stay {facts['mean_stay_h']:.1f} h"),
         *prices,
+        *_signal_lines(facts["signals"]),
         ("Groups", ""),
         *groups,
         *_grid_lines(facts["grid"]),
         *((name.capitalize(), str(value)) for name, value in track.source.items()),
+    ]
+
+
+def _signal_lines(facts: dict[str, dict[str, float]]) -> list[tuple[str, str]]:
+    return [
+        (what, f"{{lowest:{spec}}} to {{highest:{spec}}}, mean {{mean:{spec}}} {unit}".format(**facts[name]))
+        for name, (what, unit, spec) in _SIGNALS.items()
+        if name in facts
     ]
 
 

@@ -3,6 +3,7 @@
 from ev_marl.env.blocks.base import BLOCKS, Feature, ObservationBlock, Scope
 from ev_marl.env.blocks.booking import Booking
 from ev_marl.env.blocks.calendar import Calendar
+from ev_marl.env.blocks.carbon import CarbonIntensity
 from ev_marl.env.blocks.clock import TimeOfDay
 from ev_marl.env.blocks.demand import Demand
 from ev_marl.env.blocks.grid import GridLoading, Voltage
@@ -18,6 +19,7 @@ __all__ = [
     "BLOCKS",
     "Booking",
     "Calendar",
+    "CarbonIntensity",
     "Demand",
     "Feature",
     "GridLoading",

@@ -34,6 +34,7 @@ class Ahead:
     peak_kw: float  # highest import so far
     later_per_kwh: float  # price of energy after the episode
     ends: bool  # whether the episode ends with the last of the steps
+    carbon_kg_per_kwh: np.ndarray | None = None  # float64 (K,)  CO2 of what is drawn from the grid; None: not known
 
     @property
     def n_steps(self) -> int:
@@ -67,6 +68,7 @@ class Ahead:
             peak_kw=0.0,
             later_per_kwh=track.later_per_kwh,
             ends=True,
+            carbon_kg_per_kwh=track.signals.carbon_kg_per_kwh,
         )
 
     @classmethod
@@ -84,7 +86,9 @@ class Ahead:
         """
         nothing, groups = np.zeros(n_steps), np.zeros((n_steps, site.n_groups))
         currents = base_currents(site, groups)
-        return cls(0, step_h, 0, NOBODY, nothing, nothing, groups, groups, groups, currents, nothing, 0.0, 0.0, True)
+        return cls(
+            0, step_h, 0, NOBODY, nothing, nothing, groups, groups, groups, currents, nothing, 0.0, 0.0, True, nothing
+        )
 
 
 def shifted(stays: np.ndarray, step: int) -> np.ndarray:

@@ -60,7 +60,7 @@ class ComposedOutlook:
 
     def begin(self, truth: Truth, world: World | None) -> None:
         """Prepare all outlooks for other days."""
-        self._declared = truth.days.stays
+        self._declared, self._carbon = truth.days.stays, truth.days.carbon_kg_per_kwh
         for outlook in {id(one): one for one in self.of.values()}.values():
             outlook.begin(truth, world)
 
@@ -77,6 +77,10 @@ class ComposedOutlook:
     def prices(self, day: Rows, step: int) -> tuple[np.ndarray, np.ndarray]:
         """From the outlook for prices."""
         return self.of["prices"].prices(day, step)
+
+    def carbon_kg_per_kwh(self, day: Rows, step: int) -> np.ndarray | None:
+        """Carbon intensity from a step on, shape (n_batch, K) [kg/kWh]; None: not known. It is published in advance."""
+        return None if self._carbon is None else self._carbon[day, step:]
 
     def limits_kw(self, present: Present) -> tuple[np.ndarray, np.ndarray]:
         """From the outlook for limits."""

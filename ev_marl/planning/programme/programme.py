@@ -171,6 +171,7 @@ class Programme:
         self.currents = ahead.currents
         self.local_hour, self.peak_before_kw = ahead.local_hour, ahead.peak_kw
         self.later_per_kwh, self.ends = ahead.later_per_kwh, ahead.ends
+        self.carbon_kg_per_kwh = ahead.carbon_kg_per_kwh
         self.pairs = pairs = Pairs.of(site, ahead.stays, ahead.n_steps, ahead.step_h)
         self.sessions = stays = pairs.stays
         self.pair_session, self.pair_step, self.last_pair = pairs.session, pairs.step, pairs.last

@@ -67,7 +67,7 @@ class BookedResponse:
     def act(self, view: StationView) -> np.ndarray:
         """Powers of the first step of each plan, float64, shape (n_batch, n_ports) [kW]."""
         seen = site_view(view)
-        bill = view.worth.energy_per_kwh(view.buy_per_kwh, view.sell_per_kwh)
+        bill = view.bill_per_kwh
         if view.worth.metering == "site":
             bill = np.concatenate([bill, self._outlook.base_load_kw(seen.present())[None, :, :, 0]])
         rates = view.worth.rates(view.end_per_kwh)

@@ -42,7 +42,7 @@ class MeterPrice:
     def look(self, view: SiteView) -> None:
         """Take over published prices and the outlook on the base load; a price kept stays where it still can be."""
         self._left = slice(view.step, None)
-        self._energy_per_kwh = view.worth.energy_per_kwh(view.buy_per_kwh, view.sell_per_kwh)
+        self._energy_per_kwh = view.bill_per_kwh
         self._shared = view.worth.metering == "site"
         if self._shared:
             self._base_kw = self._outlook.base_load_kw(view.present())[:, :, 0]

@@ -249,7 +249,7 @@ def plan_in_turn(
     n_values : int
         Number of marginal values in the grid: smaller differences of prices are not distinguished.
     """
-    bill = view.worth.energy_per_kwh(view.buy_per_kwh, view.sell_per_kwh)
+    bill = view.bill_per_kwh
     if view.worth.metering == "site":
         bill = np.concatenate([bill, base_load_kw[None]])
     _plan_in_turn(

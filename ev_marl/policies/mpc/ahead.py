@@ -64,6 +64,7 @@ def look_ahead(
         peak_kw=0.0 if view.peak_kw is None else float(view.peak_kw[row]),
         later_per_kwh=float(view.later_per_kwh[row]),
         ends=step + n == view.n_steps,
+        carbon_kg_per_kwh=None if view.carbon_kg_per_kwh is None else view.carbon_kg_per_kwh[row, :n],
     )
 
 

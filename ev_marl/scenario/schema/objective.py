@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from ev_marl.scenario.base import Model, fault
 from ev_marl.scenario.schema.series import PowerFile, PowerSeries
-from ev_marl.scenario.units import NUMBER, NonNegativePrice, PeakPrice
+from ev_marl.scenario.units import NUMBER, CarbonPrice, NonNegativePrice, PeakPrice
 
 ShareRule = Literal["equal", "responsibility"]
 
@@ -72,6 +72,9 @@ class Objective(Model):
     `grid`."""
     grid_losses: NonNegativePrice = 0.0
     """Cost of the energy that the network loses [currency/kWh]; needs `grid`."""
+    carbon: CarbonPrice = 0.0
+    """Price of the CO2 of what the site draws from the grid with its vehicles, less that without them [currency/t];
+    what it feeds in is not credited. Needs `carbon`, and `energy_cost` above 0."""
     peak_power: PeakPrice = 0.0
     """Cost of the highest power that the site draws in the episode, base load included [currency/kW]."""
     split: ShareRule = "responsibility"

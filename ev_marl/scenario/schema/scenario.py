@@ -22,6 +22,7 @@ from ev_marl.scenario.schema.patterns import CURRENCY_PATTERN, Name
 from ev_marl.scenario.schema.policies import PolicyText, policies_of
 from ev_marl.scenario.schema.prices import PriceConstant, Prices
 from ev_marl.scenario.schema.sessions import Sessions
+from ev_marl.scenario.schema.signals import CarbonSeries, Weather
 from ev_marl.scenario.schema.site import Group
 from ev_marl.scenario.schema.vehicles import Vehicles
 from ev_marl.scenario.units import Day, Duration, PositiveDuration
@@ -67,6 +68,11 @@ class Scenario(FileModel):
     those of the tracks, and expectations are made from the training days."""
     prices: Prices = PriceConstant(constant=0.25)
     """Energy prices."""
+    carbon: CarbonSeries | None = None
+    """Carbon intensity of what the site draws from the grid [g/kWh]; known to the end of the episode. `compare` adds up
+    the CO2, the block `carbon` shows the intensity, and `objective: {carbon: 80 EUR/t}` prices it."""
+    weather: Weather = Weather()
+    """The weather."""
     metering: Metering | None = None
     """Where energy is billed. `site`: at the grid connection, on base load, PV and vehicles together; the vehicles pay
     the difference that they make to the bill. `port`: each port by itself, as with contracts of its own. Left out:
@@ -80,7 +86,8 @@ class Scenario(FileModel):
     """What counts."""
     observation: Annotated[list[Block], Field(min_length=1)] = ["identity", "clock", "ports", "prices", "headroom"]
     """What each agent sees, block by block: `identity`, `clock`, `calendar`, `ports`, `prices`, `headroom`,
-    `demand`, `neighbours`, `plans`, `booking`, `site_price`, with `grid:` also `voltage` and `grid`, or your own."""
+    `demand`, `neighbours`, `plans`, `booking`, `site_price`, `carbon`, with `grid:` also `voltage` and
+    `grid`, or your own."""
     action: Action = "continuous"
     """`continuous`: share of the port's rated power; `fraction`: share of what is possible this step; `bid`: a price
     added to the vehicle's own plan; or discrete levels."""
