@@ -21,7 +21,7 @@ from ev_marl.world.noise import ar1
 WARMEST_H = 15.0  # local clock hour of the highest temperature; assumption
 WEATHER_H = 48.0  # after this time, deviations of the temperature have decayed to 1/e; assumption
 _MIDDLES = np.array([15.5, 45.0, 74.5, 105.0, 135.5, 166.0, 196.5, 227.5, 258.0, 288.5, 319.0, 349.5])  # days
-RANGES = {"carbon_kg_per_kwh": (0.0, 10.0), "temperature_c": (-100.0, 100.0)}
+RANGES = {"carbon_kg_per_kwh": (0.0, 10.0), "temperature_c": (-100.0, 100.0), "published_steps": (0.0, 1e9)}
 """Lowest and highest value of each signal."""
 
 
@@ -31,6 +31,8 @@ class Signals:
 
     carbon_kg_per_kwh: np.ndarray | None = None  # float64 (T,)  CO2 of what the site draws from the grid [kg/kWh]
     temperature_c: np.ndarray | None = None  # float64 (T,)  ambient [°C]
+    # float64 (T,)  steps, from the first of the episode on, whose prices are published when each step starts
+    published_steps: np.ndarray | None = None
 
     @property
     def present(self) -> dict[str, np.ndarray]:
@@ -69,6 +71,7 @@ class SignalModels:
         n_steps, timezone = scenario.n_steps, scenario.timezone
         self._carbon = None if scenario.carbon is None else series_of(scenario.carbon, n_steps, timezone, carbon)
         said = scenario.weather.temperature
+        self._published_h: float | None = getattr(scenario.prices, "published", None)
         self._temperature: Series | Climate | None = None
         if said is not None:
             self._temperature = said if isinstance(said, Climate) else series_of(said, n_steps, timezone, temperature)
@@ -87,7 +90,27 @@ class SignalModels:
         elif self._temperature is not None:
             temperature_c = self._temperature.at(clock)
         carbon_kg_per_kwh = None if self._carbon is None else self._carbon.at(clock) / 1000.0
-        return Signals(carbon_kg_per_kwh, temperature_c)
+        published = None if self._published_h is None else published_steps(clock, self._published_h)
+        return Signals(carbon_kg_per_kwh, temperature_c, published)
+
+
+def published_steps(clock: Clock, hour: float) -> np.ndarray:
+    """Steps whose prices are published when each step starts, counted from the first one.
+
+    Parameters
+    ----------
+    clock : Clock
+        The steps.
+    hour : float
+        Local clock hour at which the prices of the next calendar day are published; those of the present day are known.
+
+    Returns
+    -------
+    float64, shape (n_steps,)
+    """
+    day = np.array([time.toordinal() for time in clock.local_times])
+    last_day = day + (clock.local_hour >= hour - 1e-9)
+    return np.searchsorted(day, last_day, side="right").astype(np.float64)
 
 
 def climate_c(climate: Climate, clock: Clock, rng: np.random.Generator) -> np.ndarray:

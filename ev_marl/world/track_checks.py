@@ -52,6 +52,9 @@ def problems(track: Track, site: Site | None = None, currency: str | None = None
         least, most = RANGES[name]
         if not found and not ((values >= least) & (values <= most)).all():
             found.append(f"signals.{name} is {values.min():g} to {values.max():g}; it must be {least:g} to {most:g}")
+    published = track.signals.published_steps
+    if published is not None and not found and not (published > np.arange(track.n_steps)).all():
+        found.append("signals.published_steps: the price of a step must be published when it starts")
     if track.sessions.ndim != 1 or track.sessions.dtype != SESSION:
         found.append("sessions are not a table of the dtype SESSION; make them with session_table(...)")
     else:

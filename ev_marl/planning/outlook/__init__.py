@@ -6,6 +6,7 @@ from ev_marl.planning.outlook.forecast import ForecastOutlook
 from ev_marl.planning.outlook.known import KnownOutlook
 from ev_marl.planning.outlook.make import ComposedOutlook, OutlookLike, checked, make_outlook, outlook_problems
 from ev_marl.planning.outlook.present import PresentOutlook
+from ev_marl.planning.outlook.published import PublishedOutlook
 
 __all__ = [
     "KINDS",
@@ -20,6 +21,7 @@ __all__ = [
     "OutlookLike",
     "Present",
     "PresentOutlook",
+    "PublishedOutlook",
     "Truth",
     "by_group",
     "checked",

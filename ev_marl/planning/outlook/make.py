@@ -10,6 +10,7 @@ import numpy as np
 from ev_marl.grid.solvers.base import Injections
 from ev_marl.planning.outlook.base import KINDS, OUTLOOKS, Coming, Kind, Outlook, Present, Rows, Truth
 from ev_marl.planning.outlook.known import KnownOutlook
+from ev_marl.planning.outlook.published import PublishedOutlook
 from ev_marl.scenario import Scenario, scenario_value
 from ev_marl.scenario.problems import KeyPath, Problem
 from ev_marl.scenario.schema import OutlookByKind, OutlookOptions
@@ -30,7 +31,7 @@ METHODS: dict[Kind, str] = {
     "grid": "grid_loads",
 }
 
-USUAL = OutlookByKind(prices="known", **{kind: EXPECTED for kind in KINDS if kind != "prices"})
+USUAL = OutlookByKind(prices="published", **{kind: EXPECTED for kind in KINDS if kind != "prices"})
 
 
 class ComposedOutlook:
@@ -56,7 +57,8 @@ class ComposedOutlook:
 
     def knows(self, kind: Kind) -> bool:
         """Whether a kind is known, so that the value expected of a step never changes."""
-        return isinstance(self.of[kind], KnownOutlook)
+        outlook = self.of[kind]
+        return isinstance(outlook, KnownOutlook) or (isinstance(outlook, PublishedOutlook) and outlook.to_the_end)
 
     def begin(self, truth: Truth, world: World | None) -> None:
         """Prepare all outlooks for other days."""
@@ -102,8 +104,8 @@ class ComposedOutlook:
 def make_outlook(*choices: OutlookLike | None, trust: bool = True) -> ComposedOutlook:
     """Make an outlook.
 
-    By default prices are known and all other kinds are expected. Later choices replace earlier ones, kind by kind; None
-    changes nothing.
+    By default prices are as published and all other kinds are expected. Later choices replace earlier ones, kind by
+    kind; None changes nothing.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ class OutlookOptions(Model):
     """An outlook with options, or one of your own."""
 
     name: str
-    """`known`, `present`, `expected`, `forecast`, or module:Class."""
+    """`known`, `present`, `expected`, `forecast`, for prices also `published`, or module:Class."""
     options: dict[str, Any] = {}
     """Keyword arguments of the outlook."""
 
@@ -30,7 +30,8 @@ class OutlookByKind(Model):
     """One outlook for each kind; a kind that is left out keeps the usual one."""
 
     prices: OutlookSource | None = None
-    """Of prices of later steps; left out: `known`, as published."""
+    """Of prices of later steps; left out: `published`, true as far as the market has published them, by the key
+    `published` of `prices`, and expected beyond."""
     limits: OutlookSource | None = None
     """Of what base load and PV leave below the limits; left out: `expected`."""
     base_load: OutlookSource | None = None

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, Tag
 from ev_marl.scenario.base import Model, choice
 from ev_marl.scenario.choices import Fill
 from ev_marl.scenario.schema.patterns import HOURS_PATTERN
-from ev_marl.scenario.units import WHOLE, Fraction, Price
+from ev_marl.scenario.units import WHOLE, Duration, Fraction, Price
 
 
 class PriceModel(Model):
@@ -18,6 +18,9 @@ class PriceModel(Model):
 
     model: Literal["nl/2019", "nl/2022", "nl/2023"]
     """Country and year the model was fitted to."""
+    published: Annotated[Duration, Field(lt=24)] | None = None
+    """Local clock hour at which the prices of the next day are published, such as 13 h; until then, only those of the
+    present day are known. Left out: all prices of an episode are known from its start [h]."""
     feed_in: Fraction = 1.0
     """Selling price = price − (1 − feed_in)·|price|: what is left for energy fed back [-]."""
     markup: Price = 0.0
@@ -120,6 +123,9 @@ class PriceFile(Model):
     fill: Fill | None = None
     """What to do where the file lacks a price: take that of 24 hours before, or the straight line between its
     neighbours; left out: an error."""
+    published: Annotated[Duration, Field(lt=24)] | None = None
+    """Local clock hour at which the prices of the next day are published, such as 13 h; until then, only those of the
+    present day are known. Left out: all prices of an episode are known from its start [h]."""
     feed_in: Fraction = 1.0
     """Selling price = price − (1 − feed_in)·|price| [-]."""
     markup: Price = 0.0

@@ -94,7 +94,8 @@ class Scenario(FileModel):
     outlook: OutlookChoice = OutlookByKind()
     """What observations, plans and policies expect of the rest of an episode: `known` (the truth), `present` (no
     change), `expected` (from the scenario's models), `forecast` (the truth with an error that grows with lead time), or
-    module:Class; one for all kinds of values, or by kind. Default: prices are known, all other kinds are expected."""
+    module:Class; one for all kinds of values, or by kind. Default: prices are as published, all other kinds are
+    expected."""
     policies: Annotated[list[PolicyText], Field(min_length=1)] | None = None
     """Policies that `ev-marl compare` runs if the command names none: names, `name(option=...)`, or module:Class;
     default: the usual ones."""
