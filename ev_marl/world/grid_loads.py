@@ -28,8 +28,9 @@ from ev_marl.support.registry import did_you_mean
 from ev_marl.world.calibration import figures
 from ev_marl.world.grid_day import GridDay
 from ev_marl.world.hours import HourGrid, steps_of
-from ev_marl.world.loads import CLEARNESS_SHAPE, LEAST_CLEARNESS, NOISE_TIME_H, clear_sky_kw
+from ev_marl.world.loads import NOISE_TIME_H, clear_sky_kw
 from ev_marl.world.noise import ar1
+from ev_marl.world.sky import daily_clearness
 
 Model = GridProfile | GridSimbench | GridCsv | GridConstant | GridSun
 
@@ -132,7 +133,7 @@ class GridLoads:
             load_kvar *= factor
         generator_kw, generator_kvar = mean.generator_kw.copy(), mean.generator_kvar.copy()
         if mean.sunny.any():
-            sky = LEAST_CLEARNESS + (1.0 - LEAST_CLEARNESS) * sky_rng.beta(*CLEARNESS_SHAPE, size=int(mean.day[-1]) + 1)
+            sky = daily_clearness(int(mean.day[-1]) + 1, sky_rng)
             generator_kw[:, mean.sunny] *= sky[mean.day][:, None]
             generator_kvar[:, mean.sunny] *= sky[mean.day][:, None]
         return GridDay(self.loads, self.generators, load_kw, load_kvar, generator_kw, generator_kvar)

@@ -20,11 +20,9 @@ from ev_marl.site.tree import add_up_columns
 from ev_marl.world.calibration import figures
 from ev_marl.world.hours import HourGrid, steps_of
 from ev_marl.world.noise import ar1
+from ev_marl.world.sky import MEAN_CLEARNESS, daily_clearness
 
 NOISE_TIME_H = 2.0  # after this time, deviations from a profile have decayed to 1/e; assumption
-LEAST_CLEARNESS = 0.1  # PV under the darkest sky over PV under a clear one; assumption
-CLEARNESS_SHAPE = (1.2, 1.0)  # of the beta distribution above that least value (mean clearness 0.59); assumption
-MEAN_CLEARNESS = LEAST_CLEARNESS + (1.0 - LEAST_CLEARNESS) * CLEARNESS_SHAPE[0] / sum(CLEARNESS_SHAPE)
 _SAMPLE_H = 1.0 / 12.0  # PV of a step is the mean of samples at most this far apart
 
 
@@ -104,7 +102,7 @@ class SiteLoads:
         for g, mean, noise in day.profiles:
             base[:, g] += mean * np.maximum(0.0, 1.0 + noise * ar1(len(base), lag1, load_rng))
         if day.clear_sky:
-            sky = LEAST_CLEARNESS + (1.0 - LEAST_CLEARNESS) * pv_rng.beta(*CLEARNESS_SHAPE, size=int(day.day[-1]) + 1)
+            sky = daily_clearness(int(day.day[-1]) + 1, pv_rng)
             for g, clear in day.clear_sky:
                 base[:, g] -= sky[day.day] * clear
         add_up_columns(base.T, self._parent)

@@ -5,10 +5,12 @@ A scenario's price entry comes in; day-ahead prices per step go out, and from th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from scipy.special import ndtr
 
 from ev_marl.scenario import schema
 from ev_marl.scenario.clock import Clock
@@ -18,6 +20,7 @@ from ev_marl.world.calibration import figures
 from ev_marl.world.hours import HourGrid, steps_of
 from ev_marl.world.noise import ar1
 from ev_marl.world.readers.prices import PriceSeries, read_prices
+from ev_marl.world.sky import daily_clearness, normal_score
 
 FAR = 10.0  # standard deviations, which no normal number exceeds in practice
 
@@ -35,11 +38,39 @@ class PriceSource(Protocol):
         ...
 
 
-class FittedPrices:
-    """Hour profile of the quarter + weekend shift + AR(1) daily level + AR(1) hourly noise, both stationary.
+TAILS = "-tails"
+
+
+class WeeklyMean:
+    """Hour profile of the quarter and weekend shift.
 
     The fitted profile is the mean over all days of the week, and the shift is weekend less weekday; so weekends get
     5/7 of the shift and weekdays −2/7, which leaves the mean of the week as it was.
+
+    Parameters
+    ----------
+    fitted : mapping
+        `hour_profile_by_quarter` and `weekend_shift_by_hour` [EUR/kWh].
+    """
+
+    def __init__(self, fitted: Mapping[str, Any]) -> None:
+        self._profile = np.array(fitted["hour_profile_by_quarter"])
+        self._weekend = np.array(fitted["weekend_shift_by_hour"])
+
+    def at(self, hours: HourGrid) -> np.ndarray:
+        """Mean price of every clock hour, shape (n_hours,) [EUR/kWh]."""
+        share = hours.weekend - 2.0 / 7.0
+        mean: np.ndarray = self._profile[hours.quarter, hours.local_hour] + share * self._weekend[hours.local_hour]
+        return mean
+
+    @property
+    def largest(self) -> float:
+        """Absolute value that no mean exceeds [EUR/kWh]."""
+        return float(np.abs(self._profile).max() + np.abs(self._weekend).max())
+
+
+class FittedPrices:
+    """Hour profile of the quarter + weekend shift + AR(1) daily level + AR(1) hourly noise, both stationary.
 
     Parameters
     ----------
@@ -49,8 +80,7 @@ class FittedPrices:
 
     def __init__(self, model: str) -> None:
         fitted = figures("prices_nl")["years"][int(model.partition("/")[2])]
-        self._profile = np.array(fitted["hour_profile_by_quarter"])
-        self._weekend = np.array(fitted["weekend_shift_by_hour"])
+        self._mean = WeeklyMean(fitted)
         self._level = (fitted["daily_level_std"], fitted["daily_level_lag1"])
         self._noise = (fitted["hourly_std"], fitted["hourly_lag1"])
 
@@ -59,9 +89,7 @@ class FittedPrices:
         day = hours.day - hours.day[0]
         level = self._level[0] * ar1(int(day[-1]) + 1, self._level[1], rng)
         noise = self._noise[0] * ar1(len(hours), self._noise[1], rng)
-        share = hours.weekend - 2.0 / 7.0
-        mean = self._profile[hours.quarter, hours.local_hour] + share * self._weekend[hours.local_hour]
-        price: np.ndarray = mean + level[day] + noise
+        price: np.ndarray = self._mean.at(hours) + level[day] + noise
         return price
 
     def draw(self, clock: Clock, hours: HourGrid, rng: np.random.Generator) -> np.ndarray:
@@ -71,8 +99,75 @@ class FittedPrices:
     @property
     def largest_per_kwh(self) -> float:
         """The largest mean of an hour, and `FAR` standard deviations of level and noise beyond it."""
-        mean = np.abs(self._profile).max() + np.abs(self._weekend).max()
-        return float(mean + FAR * (self._level[0] + self._noise[0]))
+        return float(self._mean.largest + FAR * (self._level[0] + self._noise[0]))
+
+
+class TailedPrices:
+    """A copula: deviations with the distribution of the data, and the dependence of normal scores.
+
+    The scores are those of four factors of the day and one of the hours, see `calibration/prices_nl_tails.yaml`; the
+    factor of the noon follows the sky.
+
+    Parameters
+    ----------
+    model : str
+        `nl/2022-tails` or `nl/2023-tails`.
+    """
+
+    def __init__(self, model: str) -> None:
+        figure = figures("prices_nl_tails")
+        fitted = figure["years"][int(model.partition("/")[2].removesuffix(TAILS))]
+        self._mean = WeeklyMean(fitted)
+        self._levels = np.array(figure["levels"])
+        self._deviation = np.array(fitted["deviation_by_quarter"])  # (4, 8, levels)
+        self._lag1 = np.array(fitted["factor_lag1"])
+        self._loading = np.array(fitted["factor_loadings"])
+        self._rest = np.sqrt(1.0 - (self._loading**2).sum(axis=0))
+        self._hourly_lag1 = float(fitted["hourly_lag1"])
+        self._sun = float(figure["sun_on_factor_2"])
+
+    def hourly(self, hours: HourGrid, rng: np.random.Generator, sky: np.ndarray | None = None) -> np.ndarray:
+        """Price of every clock hour, shape (n_hours,) [EUR/kWh].
+
+        Parameters
+        ----------
+        hours : HourGrid
+            The hours.
+        rng : numpy.random.Generator
+            Source of randomness.
+        sky : float64, shape (n_days,), optional
+            Normal score of each day's clearness; left out, the sky is not known.
+        """
+        day = hours.day - hours.day[0]
+        n_days, share = int(day[-1]) + 1, np.zeros(len(self._lag1))
+        share[1] = 0.0 if sky is None else self._sun
+        # What the sky leaves has so much more memory that the factor keeps its own.
+        lag1 = np.minimum(0.99, self._lag1 / (1.0 - share**2))
+        factors = np.stack([ar1(n_days, float(lag), rng) for lag in lag1]) * np.sqrt(1.0 - share**2)[:, None]
+        if sky is not None:
+            factors += share[:, None] * sky
+        score = (factors[:, day] * self._loading[:, hours.local_hour]).sum(axis=0)
+        score += self._rest[hours.local_hour] * ar1(len(hours), self._hourly_lag1, rng)
+        place = hours.quarter * self._deviation.shape[1] + hours.local_hour // 3
+        price: np.ndarray = self._mean.at(hours)
+        probability = ndtr(score)
+        for k, levels in enumerate(self._deviation.reshape(-1, len(self._levels))):
+            here = place == k
+            price[here] += np.interp(probability[here], self._levels, levels)
+        return price
+
+    def draw(
+        self, clock: Clock, hours: HourGrid, rng: np.random.Generator, sky_rng: np.random.Generator | None = None
+    ) -> np.ndarray:
+        """Price of every step, see `PriceSource.draw`; `sky_rng` is the generator of the sky, for its daily values."""
+        n_days = int(hours.day[-1] - hours.day[0]) + 1
+        sky = None if sky_rng is None else normal_score(daily_clearness(n_days, sky_rng))
+        return steps_of(self.hourly(hours, rng, sky), hours.start_h, clock.step_h, clock.n_steps)
+
+    @property
+    def largest_per_kwh(self) -> float:
+        """The largest mean of an hour and the largest deviation; nothing is drawn beyond."""
+        return self._mean.largest + float(np.abs(self._deviation).max())
 
 
 class CalendarPrices:
@@ -178,7 +273,7 @@ def price_source(prices: schema.Prices, currency: str) -> PriceSource:
         If a price file cannot be read, lacks an hour, or is in another currency, as a named tariff may be.
     """
     if isinstance(prices, schema.PriceModel):
-        return FittedPrices(prices.model)
+        return (TailedPrices if prices.model.endswith(TAILS) else FittedPrices)(prices.model)
     if isinstance(prices, schema.PriceConstant):
         return CalendarPrices(prices.constant)
     if isinstance(prices, schema.PriceByHour):

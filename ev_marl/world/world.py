@@ -25,7 +25,7 @@ from ev_marl.support.errors import DataError, TrackError
 from ev_marl.world.hours import HourGrid
 from ev_marl.world.loads import LoadDay, SiteLoads
 from ev_marl.world.parking import Fleet, draw_visitors, park
-from ev_marl.world.prices import FilePrices, PriceSource, buy_and_sell, price_source
+from ev_marl.world.prices import FilePrices, PriceSource, TailedPrices, buy_and_sell, price_source
 from ev_marl.world.recorded import RecordedDays
 from ev_marl.world.seeds import Split, as_training_seed, day_seeds
 from ev_marl.world.session_table import no_sessions
@@ -274,7 +274,8 @@ class World:
 
     def _track(self, known: _Day, seed: int, sessions: np.ndarray, turned_away: int, source: dict[str, str]) -> Track:
         scenario = self.scenario
-        price = self._prices.draw(known.clock, known.episode_hours, stream(seed, "prices"))
+        same_sky = (stream(seed, "pv"),) if isinstance(self._prices, TailedPrices) else ()
+        price = self._prices.draw(known.clock, known.episode_hours, stream(seed, "prices"), *same_sky)
         grid = None
         if self._grid is not None and known.grid is not None:
             # The same stream as for the plants of the site, so that both have the same sky.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,9 @@ import pytest
 
 from ev_marl.scenario.schema import PriceByHour, PriceConstant, PriceFile, PriceModel, PriceTimeOfUse, Scenario
 from ev_marl.support.errors import DataError
+from ev_marl.world.calibration import figures
+from ev_marl.world.hours import HourGrid
+from ev_marl.world.prices import TailedPrices
 from ev_marl.world.readers.prices import read_prices
 from ev_marl.world.world import World
 
@@ -148,3 +151,31 @@ def test_prices_in_another_currency(scenario: Make, data: Path) -> None:
                 prices=PriceFile(csv=str(data / "entsoe_old_autumn.csv")), start=date(2023, 10, 28), currency="GBP"
             )
         )
+
+
+@pytest.mark.parametrize("year", [2022, 2023])
+def test_prices_with_tails_have_the_statistics_of_the_data(year: int) -> None:
+    """Twenty years of hours against the statistics of the data that stand beside the fit."""
+    model, data = TailedPrices(f"nl/{year}-tails"), figures("prices_nl_tails")["years"][year]["statistics"]
+    hours = HourGrid.around(datetime(year, 1, 1, tzinfo=UTC), "UTC", 0.0, 24.0 * 365)
+    years = np.stack([model.hourly(hours, np.random.default_rng(seed)).reshape(365, 24) for seed in range(20)])
+    spread = years.max(axis=2) - years.min(axis=2)
+    off = years - years.mean()
+    assert years.mean() == pytest.approx(data["mean"], rel=0.03)
+    assert years.std() == pytest.approx(data["std"], rel=0.05)
+    assert spread.mean() == pytest.approx(data["mean_spread"], rel=0.2)
+    assert np.quantile(spread, 0.95) == pytest.approx(data["spread_95"], rel=0.08)
+    assert (years < 0).mean() == pytest.approx(data["share_negative_hours"], abs=0.006)
+    assert np.quantile(years, 0.99) == pytest.approx(data["quantile_99"], rel=0.05)
+    kurtosis = (off**4).mean() / (off**2).mean() ** 2 - 3.0
+    assert kurtosis > 0.45 * data["excess_kurtosis"]
+    assert np.abs(years).max() <= model.largest_per_kwh
+
+
+def test_noon_is_cheap_on_clear_days(scenario: Make) -> None:
+    """PV of the day and the price at noon less that at night, over 300 days of June."""
+    world = World(scenario(prices=PriceModel(model="nl/2023-tails"), start=date(2023, 6, 14)))
+    days = [world.sample(seed) for seed in range(300)]
+    sun = [-track.base_load_kw[48:56, 0].mean() for track in days]
+    noon = [track.buy_per_kwh[48:60].mean() - track.buy_per_kwh[84:].mean() for track in days]
+    assert -0.75 < np.corrcoef(sun, noon)[0, 1] < -0.35

@@ -16,8 +16,9 @@ from ev_marl.scenario.units import WHOLE, Duration, Fraction, Price
 class PriceModel(Model):
     """Day-ahead prices drawn from a fitted model."""
 
-    model: Literal["nl/2019", "nl/2022", "nl/2023"]
-    """Country and year the model was fitted to."""
+    model: Literal["nl/2019", "nl/2022", "nl/2023", "nl/2022-tails", "nl/2023-tails"]
+    """Country and year the model was fitted to. With `tails`, the spread of the day, negative and very high prices are
+    those of the data, and prices at noon are low on clear days."""
     published: Annotated[Duration, Field(lt=24)] | None = None
     """Local clock hour at which the prices of the next day are published, such as 13 h; until then, only those of the
     present day are known. Left out: all prices of an episode are known from its start [h]."""
