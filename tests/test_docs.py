@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ev_marl
-from ev_marl.scenario import Scenario, schema
+from ev_marl.scenario import Scenario, load_scenario, schema, shipped_scenarios
 
 ROOT = Path(__file__).parent.parent
 NETWORKS = importlib.util.find_spec("simbench") is not None
@@ -159,3 +159,11 @@ def paths_of(cell: str) -> set[str]:
 def module_file(module: str) -> Path:
     """The file of a module of the package."""
     return ROOT.joinpath("ev_marl", *module.split(".")).with_suffix(".py")
+
+
+def test_the_page_of_scenarios_has_them_all() -> None:
+    page = (ROOT / "docs" / "reference" / "scenarios.md").read_text()
+    played = re.findall(r"^\| \[`([\w-]+)`\]", page, re.MULTILINE)
+    assert played == sorted(shipped_scenarios()), "run `python docs/scenario_results.py NAME` for what is missing"
+    for name in played:
+        assert load_scenario(name).about in page

@@ -204,10 +204,12 @@ def notes(comparison: Comparison, hidden: Sequence[Column] = ()) -> str:
             f"{percent(plan.score, 1)}. The bound is for a coordinator that curtails only to keep the limits."
         )
     if comparison.mismatches:
+        recorded = comparison.scenario.tracks is not None
+        expected = "training days" if recorded else "days of the scenario's models"
+        advice = "" if recorded else "; with `outlook: {tracks: FOLDER}` in the scenario they expect other tracks"
         lines.append(
-            f"Warning: the tracks differ from the days of the scenario's models: {'; '.join(comparison.mismatches)}. "
-            "Policies that expect what the models say are at a disadvantage; with `outlook: {tracks: FOLDER}` in the "
-            "scenario they expect what other tracks show."
+            f"Warning: the tracks differ from the {expected}: {'; '.join(comparison.mismatches)}. "
+            f"Policies that expect such days are at a disadvantage{advice}."
         )
     broken = [f"{row.policy} ({row.violations})" for row in rows if row.violations]
     of_site = " of the site" if comparison.has_grid else ""

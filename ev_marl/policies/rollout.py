@@ -102,6 +102,7 @@ def make_view(
         upper_kw=state.upper_kw.copy(),
         base_load_kw=state.base_load_kw.copy(),
         peak_kw=state.peak_kw.copy(),
+        currents=state.currents.copy() if simulator.site.n_currents else None,
         grid=_present_loads(simulator),
         tap=None if state.grid is None else state.grid.flow.tap,
     )

@@ -64,15 +64,19 @@ def limits_line(site: Site, scenario: Scenario | None = None) -> str:
 
 
 def _site_limits_line(site: Site) -> str:
-    found = [(group, _limit(site, group, "import_limit_kw"), _ports_kw(site, group)) for group in site.groups]
+    groups = [group for group in site.groups if group not in site.agents]  # single stations would be a long list
+    found = [(group, _limit(site, group, "import_limit_kw"), _ports_kw(site, group)) for group in groups]
     limited = [(group, limit, ports_kw) for group, limit, ports_kw in found if limit is not None]
-    if not limited:
-        return f"no import limits for {_kw(_ports_kw(site, site.groups[0]))} of ports"
     tight = [entry for entry in limited if entry[1].lowest < entry[2]]
-    return ", ".join(
+    lines = [
         f"{group} {_range(limit)} for {_kw(ports_kw)} of ports ({_share(limit, ports_kw)})"
         for group, limit, ports_kw in tight or limited
-    )
+    ]
+    if not limited:
+        lines = [f"no import limits for {_kw(_ports_kw(site, site.groups[0]))} of ports"]
+    if site.currents:
+        lines.append(f"{len(site.currents)} limits of currents")
+    return ", ".join(lines)
 
 
 def grid_line(site: Site, grid: Grid) -> str:

@@ -25,6 +25,7 @@ from ev_marl.policies import (
     rollout,
 )
 from ev_marl.simulation.coordinators import make_coordinator
+from ev_marl.simulation.flow import Flow
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.support.errors import OptionError
 from ev_marl.testing import group_sums
@@ -197,3 +198,18 @@ def test_a_day_is_the_same_alone_and_in_a_batch(name):
         return rollout(simulator, setting.objective, make_policy(name), days, world=setting.world).team
 
     assert returns(tracks) == pytest.approx([float(returns([track])[0]) for track in tracks], abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["edf", "llf", "round-robin"])
+def test_policies_that_serve_in_turn_keep_current_limits(name: str) -> None:
+    setting = Setting.of("acn-caltech")
+    tracks = [setting.world.sample(seed) for seed in range(2)]
+    most, curtailed = [], []
+
+    def watch(flow: Flow, _rewards: np.ndarray, _costs: np.ndarray) -> None:
+        most.append((flow.current_a / flow.current_limit_a).max())
+        curtailed.append(np.abs(flow.setpoint_kw - flow.granted_kw).max())
+
+    rollout(setting.simulator(tracks), setting.objective, make_policy(name), tracks, world=setting.world, watch=watch)
+    assert 0.999 < max(most) <= 1.0 + 1e-6  # a pod of 80 A is filled by three vehicles
+    assert max(curtailed) < 1e-6

@@ -1,7 +1,7 @@
 """Central policies that serve vehicles one after the other while the limits of the tree allow it.
 
-A site view comes in; setpoints go out that keep every import limit, so that any coordinator grants them fully. They
-only charge: sums never fall, so no export limit binds.
+A site view comes in; setpoints go out that keep every import limit and every current limit, so that any coordinator
+grants them fully. They only charge: sums never fall, so no export limit binds.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 from ev_marl.planning.outlook import Kind
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView, site_view
 from ev_marl.policies.rules.needs import power_for_wish_kw
+from ev_marl.simulation.coordinators.base import Request
+from ev_marl.simulation.coordinators.in_turn import grant_in_turn
 from ev_marl.site.tree import take_room
 from ev_marl.support.compiled import kernel
 
@@ -56,6 +58,22 @@ def _serve_in_order(view: StationView, order: np.ndarray, wanted_kw: np.ndarray)
     """Setpoints when ports are served in the given order, int64, shape (n_batch, n_ports)."""
     setpoint_kw = np.empty(wanted_kw.shape)
     tree = site_view(view)
+    if tree.currents is not None:
+        vehicles = tree.vehicles
+        request = Request(
+            wanted_kw,
+            tree.lo_kw,
+            tree.hi_kw,
+            tree.lower_kw,
+            tree.upper_kw,
+            tree.laxity_h,
+            tree.currents,
+            vehicles.session,
+            vehicles.stays,
+            tree.site,
+        )
+        grant_in_turn(request, np.argsort(order, axis=1).astype(np.float64), np.inf, setpoint_kw)
+        return setpoint_kw
     _serve(order, wanted_kw, tree.upper_kw, tree.site.port_group, tree.site.group_parent, setpoint_kw)
     return setpoint_kw
 
