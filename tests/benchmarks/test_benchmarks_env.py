@@ -102,6 +102,35 @@ def test_batched_step(benchmark: Any, coordinator: str, capsys: pytest.CaptureFi
         print(f"\nBatchedEnv.step, 1,024 x 50 ports, 24 numbers, {coordinator}: {rate / 1e6:,.1f} million port-steps/s")
 
 
+@pytest.mark.parametrize("coordinator", ["proportional", "priority", "round-robin", "nearest"])
+def test_batched_step_with_currents(benchmark: Any, coordinator: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The garage of `acn-caltech`, with its limits of currents and without them, in one run."""
+    scenario = ev_marl.load_scenario("acn-caltech").with_coordinator(coordinator)
+    group = scenario.site.model_copy(update={"transformer": None, "groups": []})
+    pods = [pod.model_copy(update={"current_limit": None}) for pod in scenario.site.groups]
+    free = scenario.model_copy(update={"site": group.model_copy(update={"groups": pods})})
+    rates = {}
+    for name, played in (("with", scenario), ("without", free)):
+        env = ev_marl.BatchedEnv(played, 256, n_days=16)
+        actions = np.random.default_rng(0).uniform(0, 1, (4, 256, 54))
+        env.reset()
+
+        def day(env: ev_marl.BatchedEnv = env, actions: np.ndarray = actions) -> int:
+            for step in range(env.scenario.n_steps):
+                env.step(actions[step % 4])
+            return env.scenario.n_steps
+
+        day()
+        if name == "with":
+            benchmark.pedantic(day, rounds=3)
+        rates[name] = best_rate(day) * 256 * 54
+    with capsys.disabled():
+        print(
+            f"\nBatchedEnv.step, acn-caltech, 256 x 54 ports, {coordinator}: {rates['with'] / 1e6:,.1f} million "
+            f"port-steps/s; {rates['without'] / rates['with']:.2f} times the time without limits of currents"
+        )
+
+
 def test_central_step(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
     env = ev_marl.central_env(fifty_stations())
     action = env.action_space.sample()
