@@ -95,6 +95,8 @@ def test_wishes_are_scenarios(snippet: str, tmp_path: Path, monkeypatch: pytest.
     """Each YAML snippet of the page, as a variant of a shipped scenario; with the files and the class that it names."""
     if "grid:" in snippet:
         pytest.importorskip("pandapower")
+    if "kwp:" in snippet:
+        pytest.importorskip("pvlib")
     if "mysite:" in snippet:
         run_python(WISHES, tmp_path, monkeypatch)
     base = "street-lv" if "grid:" in snippet else "tiny"

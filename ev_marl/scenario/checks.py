@@ -21,7 +21,7 @@ from ev_marl.scenario.reading import PLUG_IN_KEYS, Document
 from ev_marl.scenario.schema import CURRENCY_PATTERN, Objective
 from ev_marl.scenario.sizes import size_problems, steps_of
 from ev_marl.scenario.tree import tree_problems
-from ev_marl.scenario.units import Quantity, carbon, currency_of, power, temperature
+from ev_marl.scenario.units import Quantity, carbon, currency_of, irradiance, power, temperature
 from ev_marl.support.errors import UnknownNameError
 from ev_marl.support.files import is_file, is_folder
 from ev_marl.support.registry import Registry, is_own_code
@@ -63,7 +63,10 @@ def _file_problems(document: Document) -> Iterator[Problem]:
                 if path[:1] == ("grid",):  # its columns are elements of the network
                     Table.read(Path(file)).check_length(n_steps)
                     continue
-                values = _values(document, mapping, n_steps, QUANTITIES.get(path, power))
+                columns = [mapping[key] for key in ("ghi", "dni", "dhi") if isinstance(mapping.get(key), str)]
+                for column in columns or [mapping.get("column")]:
+                    quantity = irradiance if columns else QUANTITIES.get(path, power)
+                    values = _values(document, mapping | {"column": column}, n_steps, quantity)
             except ValueError as error:
                 yield document.problem(here, str(error))
             else:

@@ -40,6 +40,7 @@ PER_ENERGY: Units = {"kWh": (1, 1), "MWh": (1, 1000)}
 PER_POWER: Units = {"kW": (1, 1), "MW": (1, 1000)}
 PER_MASS: Units = {"t": (1, 1), "kg": (1000, 1)}
 CARBON: Units = {"g/kWh": (1, 1), "kg/MWh": (1, 1), "kg/kWh": (1000, 1), "t/MWh": (1000, 1)}
+IRRADIANCE: Units = {"W/m²": (1, 1), "W/m2": (1, 1), "kW/m²": (1000, 1), "kW/m2": (1000, 1)}
 TEMPERATURE: Units = {"°C": (1, 1), "C": (1, 1)}
 
 
@@ -153,6 +154,7 @@ price = Quantity("currency/kWh", PER_ENERGY, "0.25 EUR/kWh", priced=True)
 peak_price = Quantity("currency/kW", PER_POWER, "2 EUR/kW", priced=True)
 carbon_price = Quantity("currency/t", PER_MASS, "80 EUR/t", priced=True)
 carbon = Quantity("g/kWh", CARBON, "300 g/kWh")
+irradiance = Quantity("W/m²", IRRADIANCE, "800 W/m²", most=2000.0)
 temperature = Quantity("°C", TEMPERATURE, "15 °C", most=100.0)
 
 NUMBER = BeforeValidator(number)

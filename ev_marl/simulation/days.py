@@ -72,6 +72,7 @@ class Days:
     day_of_year: np.ndarray  # int64 (K, T)  1..366
     carbon_kg_per_kwh: np.ndarray | None = None  # float64 (K, T)  CO2 of what is drawn from the grid; None: not known
     temperature_c: np.ndarray | None = None  # float64 (K, T)  ambient; None: not known
+    pv_kw: np.ndarray | None = None  # float64 (K, T)  of plants with place and modules; None: there are none
     published_steps: np.ndarray | None = None  # float64 (K, T)  see `ev_marl.world.signals.Signals`; None: all
 
     @property

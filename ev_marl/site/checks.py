@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 import networkx as nx
 
-from ev_marl.scenario.schema import LoadProfile, Pv, Transformer
+from ev_marl.scenario.schema import LoadProfile, Pv, PvSystem, Transformer
 from ev_marl.scenario.schema.site import Conductors
 from ev_marl.scenario.series import Series
 from ev_marl.scenario.sizes import DEEPEST_SITE
@@ -135,8 +135,8 @@ def _group_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any])
         load = attributes["base_load"]
         if not isinstance(load, Series | LoadProfile) and not _is_finite(load):
             yield f"'{node}': base_load is {load!r}; it must be a number of kW, a Series or a LoadProfile"
-    if "pv" in attributes and not isinstance(attributes["pv"], Pv):
-        yield f"'{node}': pv is {attributes['pv']!r}; it must be a Pv"
+    if "pv" in attributes and not isinstance(attributes["pv"], Pv | PvSystem):
+        yield f"'{node}': pv is {attributes['pv']!r}; it must be a Pv or a PvSystem"
     if "transformer" in attributes and not isinstance(attributes["transformer"], Transformer):
         yield f"'{node}': transformer is {attributes['transformer']!r}; it must be a Transformer"
     yield from _positive_problems(node, attributes, ("current_limit_a", "voltage_v"))

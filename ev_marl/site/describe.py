@@ -13,7 +13,7 @@ from typing import Any
 from rich.markup import escape
 from rich.tree import Tree
 
-from ev_marl.scenario.schema import LoadProfile, Pv, Scenario
+from ev_marl.scenario.schema import LoadProfile, Pv, PvSystem, Scenario
 from ev_marl.scenario.schema.grid import Grid
 from ev_marl.scenario.series import Series
 from ev_marl.site.site import Site
@@ -132,8 +132,12 @@ def _group_lines(site: Site, group: str) -> Iterator[str]:
     if "base_load" in attributes:
         yield _load_text(attributes["base_load"])
     if "pv" in attributes:
-        pv: Pv = attributes["pv"]
-        yield f"PV of {_kw(pv.peak)} at {pv.latitude:g}° north"
+        pv: Pv | PvSystem = attributes["pv"]
+        if isinstance(pv, Pv):
+            yield f"PV of {_kw(pv.peak)} at {pv.latitude:g}° north"
+        else:
+            place = f"{pv.latitude:g}° north, {pv.longitude:g}° east"
+            yield f"PV of {_number(pv.kwp)} kWp at {place}, tilt {pv.tilt:g}°, azimuth {pv.azimuth:g}°"
 
 
 def _current_lines(site: Site, group: str) -> Iterator[str]:

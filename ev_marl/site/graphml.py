@@ -14,7 +14,7 @@ from typing import get_args
 
 import networkx as nx
 
-from ev_marl.scenario.schema import LoadProfile, Pv, Transformer
+from ev_marl.scenario.schema import LoadProfile, Pv, PvSystem, Transformer
 from ev_marl.scenario.series import Series, SeriesKind
 from ev_marl.support.errors import SiteError
 from ev_marl.support.files import FileError, read_text
@@ -80,15 +80,15 @@ def _to_plain(value: object) -> str | float:
         if value.start is not None:
             plain |= {"start": value.start.isoformat(), "interval_h": value.interval_h, "source": value.source}
         return json.dumps(plain)
-    if isinstance(value, LoadProfile | Pv | Transformer):
+    if isinstance(value, LoadProfile | Pv | PvSystem | Transformer):
         return value.model_dump_json()
     raise SiteError(f"cannot write {value!r} as GraphML")
 
 
-def _from_text(path: Path, node: str, key: str, text: str) -> Series | LoadProfile | Pv | Transformer:
+def _from_text(path: Path, node: str, key: str, text: str) -> Series | LoadProfile | Pv | PvSystem | Transformer:
     try:
         if key == "pv":
-            return Pv.model_validate_json(text)
+            return (PvSystem if '"kwp"' in text else Pv).model_validate_json(text)
         if key == "transformer":
             return Transformer.model_validate_json(text)
         data = json.loads(text)

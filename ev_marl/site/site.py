@@ -14,7 +14,7 @@ import networkx as nx
 import numpy as np
 
 from ev_marl.scenario.clock import Clock
-from ev_marl.scenario.schema import LoadProfile, Pv, Scenario
+from ev_marl.scenario.schema import LoadProfile, Pv, PvSystem, Scenario
 from ev_marl.scenario.schema.grid import Grid
 from ev_marl.scenario.series import Series
 from ev_marl.site.arrays import SiteArrays
@@ -96,8 +96,9 @@ class Site:
         graph : networkx.DiGraph
             A tree with edges from parent to child. Groups carry `kind` and may carry `import_limit_kw`,
             `export_limit_kw` (float or Series [kW]; absent: no limit), `base_load` (float, Series or LoadProfile [kW]),
-            `pv` (Pv), `current_limit_a` [A], `voltage_v` (phase to neutral [V]) and `transformer` (Transformer);
-            stations carry `kind="station"` and may carry `phases` (such as "L1" or "L1-L2"; absent: all three alike),
+            `pv` (Pv or PvSystem), `current_limit_a` [A], `voltage_v` (phase to neutral [V]) and `transformer`
+            (Transformer); stations carry `kind="station"` and may carry `phases` (such as "L1" or "L1-L2"; absent: all
+            three alike),
             `voltage_v` and `operator_id`; ports, the leaves, `kind="port"`, `charge_kw` [kW] and may carry
             `discharge_kw`, `charge_efficiency`, `discharge_efficiency` and `supply` ("ac" or "dc").
         name : str, optional
@@ -172,7 +173,7 @@ class Site:
         return tuple((group, load if isinstance(load, LoadProfile) else _series(load)) for group, load in loads)
 
     @property
-    def pvs(self) -> tuple[tuple[str, Pv], ...]:
+    def pvs(self) -> tuple[tuple[str, Pv | PvSystem], ...]:
         """Groups with a photovoltaic plant of their own, and its model."""
         nodes = self.graph.nodes
         return tuple((group, nodes[group]["pv"]) for group in self.groups if "pv" in nodes[group])

@@ -7,21 +7,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 
 from ev_marl.scenario import schema
 from ev_marl.scenario.clock import Clock
+from ev_marl.scenario.dated import read_dated
 from ev_marl.scenario.named_series import series_of
 from ev_marl.scenario.schema.signals import Climate
 from ev_marl.scenario.series import Series
-from ev_marl.scenario.units import carbon, temperature
+from ev_marl.scenario.units import carbon, irradiance, temperature
 from ev_marl.world.noise import ar1
 
 WARMEST_H = 15.0  # local clock hour of the highest temperature; assumption
 WEATHER_H = 48.0  # after this time, deviations of the temperature have decayed to 1/e; assumption
 _MIDDLES = np.array([15.5, 45.0, 74.5, 105.0, 135.5, 166.0, 196.5, 227.5, 258.0, 288.5, 319.0, 349.5])  # days
-RANGES = {"carbon_kg_per_kwh": (0.0, 10.0), "temperature_c": (-100.0, 100.0), "published_steps": (0.0, 1e9)}
+RANGES = {
+    "carbon_kg_per_kwh": (0.0, 10.0),
+    "temperature_c": (-100.0, 100.0),
+    "pv_kw": (0.0, 1e9),
+    "published_steps": (0.0, 1e9),
+}
 """Lowest and highest value of each signal."""
 
 
@@ -31,6 +38,7 @@ class Signals:
 
     carbon_kg_per_kwh: np.ndarray | None = None  # float64 (T,)  CO2 of what the site draws from the grid [kg/kWh]
     temperature_c: np.ndarray | None = None  # float64 (T,)  ambient [°C]
+    pv_kw: np.ndarray | None = None  # float64 (T,)  of all plants with place and modules, part of the base load
     # float64 (T,)  steps, from the first of the episode on, whose prices are published when each step starts
     published_steps: np.ndarray | None = None
 
@@ -91,7 +99,7 @@ class SignalModels:
             temperature_c = self._temperature.at(clock)
         carbon_kg_per_kwh = None if self._carbon is None else self._carbon.at(clock) / 1000.0
         published = None if self._published_h is None else published_steps(clock, self._published_h)
-        return Signals(carbon_kg_per_kwh, temperature_c, published)
+        return Signals(carbon_kg_per_kwh, temperature_c, published_steps=published)
 
 
 def published_steps(clock: Clock, hour: float) -> np.ndarray:
@@ -119,3 +127,20 @@ def climate_c(climate: Climate, clock: Clock, rng: np.random.Generator) -> np.nd
     mean = np.interp(clock.day_of_year + (middle_h - 12.0) / 24.0, _MIDDLES, climate.by_month, period=365.25)
     cycle = 0.5 * climate.swing * np.cos(2.0 * np.pi / 24.0 * (middle_h - WARMEST_H))
     return np.asarray(mean + cycle + climate.noise * ar1(clock.n_steps, math.exp(-clock.step_h / WEATHER_H), rng))
+
+
+def irradiance_series(file: schema.IrradianceFile, timezone: str) -> dict[str, Series]:
+    """The columns `ghi`, and where they are given `dni` and `dhi`, of a dated file [W/m²]."""
+    columns = {name: getattr(file, name) for name in ("ghi", "dni", "dhi")}
+    return {
+        name: read_dated(
+            Path(file.csv),
+            column=column,
+            time=file.time,
+            timezone=file.timezone or timezone,
+            quantity=irradiance,
+            fill=file.fill,
+        )
+        for name, column in columns.items()
+        if column is not None
+    }

@@ -30,7 +30,7 @@ from ev_marl.world.recorded import RecordedDays
 from ev_marl.world.seeds import Split, as_training_seed, day_seeds
 from ev_marl.world.session_table import no_sessions
 from ev_marl.world.sessions import SESSION_MODELS, check_arrivals
-from ev_marl.world.signals import SignalModels
+from ev_marl.world.signals import SignalModels, irradiance_series
 from ev_marl.world.streams import stream
 from ev_marl.world.track import Track
 
@@ -97,7 +97,9 @@ class World:
         with scenario.places.blamed("sessions", "model"):
             self._sessions = SESSION_MODELS.make(scenario.sessions.model, scenario.sessions, trust=scenario.trusted)
         self._prices = price_source(scenario.prices, scenario.currency) if prices is None else prices
-        self._loads = SiteLoads(self.site.groups, arrays.group_parent, self.site.base_loads, self.site.pvs)
+        file = scenario.weather.irradiance
+        irradiance = {} if file is None else irradiance_series(file, scenario.timezone)
+        self._loads = SiteLoads(self.site.groups, arrays.group_parent, self.site.base_loads, self.site.pvs, irradiance)
         self._grid = self._grid_loads()
         self._known_days: dict[date, _Day] = {}
         self.recorded = None if scenario.tracks is None else RecordedDays(Path(scenario.tracks))
@@ -106,7 +108,7 @@ class World:
             for day in self.days:
                 self._prices.check(episode_start(scenario, day), scenario.n_steps * scenario.step)
         self._signals = SignalModels(scenario)
-        for series in (*self.site.dated, *self._signals.dated):
+        for series in (*self.site.dated, *self._signals.dated, *irradiance.values()):
             for day in self.days:
                 series.check(episode_start(scenario, day), scenario.n_steps * scenario.step)
 
@@ -281,6 +283,9 @@ class World:
             # The same stream as for the plants of the site, so that both have the same sky.
             sky = stream(seed, "pv")
             grid = self._grid.draw(known.grid, scenario.step, stream(seed, "grid"), sky)
+        signals = self._signals.draw(known.clock, stream(seed, "weather"))
+        random = stream(seed, "loads"), stream(seed, "pv")
+        base_load_kw, pv_kw = self._loads.draw(known.loads, scenario.step, *random, signals.temperature_c)
         buy, sell = buy_and_sell(price, scenario.prices.feed_in, scenario.prices.markup)
         return Track(
             start=known.clock.start,
@@ -292,11 +297,11 @@ class World:
             sessions=sessions,
             buy_per_kwh=buy,
             sell_per_kwh=sell,
-            base_load_kw=self._loads.draw(known.loads, scenario.step, stream(seed, "loads"), stream(seed, "pv")),
+            base_load_kw=base_load_kw,
             import_limit_kw=known.import_limit_kw.copy(),
             export_limit_kw=known.export_limit_kw.copy(),
             grid=grid,
-            signals=self._signals.draw(known.clock, stream(seed, "weather")),
+            signals=replace(signals, pv_kw=pv_kw),
             turned_away=turned_away,
             source=source,
         )

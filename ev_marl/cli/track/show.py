@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from ev_marl.world import Track
     from ev_marl.world.grid_day import GridDay
 
-_SIGNALS = {"carbon_kg_per_kwh": ("Carbon", "kg/kWh", ".3f"), "temperature_c": ("Temperature", "°C", ".1f")}
+_SIGNALS = {
+    "carbon_kg_per_kwh": ("Carbon", "kg/kWh", ".3f"),
+    "temperature_c": ("Temperature", "°C", ".1f"),
+    "pv_kw": ("PV", "kW", ".1f"),
+}
 EXAMPLES = ("ev-marl track show day.parquet", "ev-marl track show day.json --sessions 5")
 
 

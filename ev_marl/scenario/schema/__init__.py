@@ -23,7 +23,8 @@ from ev_marl.scenario.schema.prices import (
 from ev_marl.scenario.schema.scenario import Metering, Scenario
 from ev_marl.scenario.schema.series import LimitByHour, LimitSeries, PowerByHour, PowerFile, PowerSeries
 from ev_marl.scenario.schema.sessions import Sessions
-from ev_marl.scenario.schema.site import BaseLoad, Group, LoadProfile, Pv, Stations, Transformer
+from ev_marl.scenario.schema.signals import IrradianceFile
+from ev_marl.scenario.schema.site import BaseLoad, Group, LoadProfile, Pv, PvSystem, Stations, Transformer
 from ev_marl.scenario.schema.vehicles import Vehicle, Vehicles
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "CoordinatorOptions",
     "Grid",
     "Group",
+    "IrradianceFile",
     "Levels",
     "LimitByHour",
     "LimitSeries",
@@ -62,6 +64,7 @@ __all__ = [
     "Prices",
     "PricesBlock",
     "Pv",
+    "PvSystem",
     "Scenario",
     "Sessions",
     "SetpointTracking",

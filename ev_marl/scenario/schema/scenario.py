@@ -23,7 +23,7 @@ from ev_marl.scenario.schema.policies import PolicyText, policies_of
 from ev_marl.scenario.schema.prices import PriceConstant, Prices
 from ev_marl.scenario.schema.sessions import Sessions
 from ev_marl.scenario.schema.signals import CarbonSeries, Weather
-from ev_marl.scenario.schema.site import Group
+from ev_marl.scenario.schema.site import Group, PvSystem
 from ev_marl.scenario.schema.vehicles import Vehicles
 from ev_marl.scenario.units import Day, Duration, PositiveDuration
 from ev_marl.support.errors import TrackError
@@ -151,6 +151,9 @@ class Scenario(FileModel):
                 "horizon",
                 f"found {self.horizon:g} h, which is {steps:.4g} steps of {self.step:.4g} h; make it a whole number",
             )
+        plants = [group.pv for group in self.site.all_groups()]
+        if self.weather.irradiance is not None and not any(isinstance(plant, PvSystem) for plant in plants):
+            raise fault("weather", "found `irradiance`, and no plant that uses it; give a group `pv: {kwp: ...}`")
         if self.until is not None and self.until < self.start:
             raise fault("until", f"found {self.until}, which lies before `start`, {self.start}")
         if self.until is not None and self.days != "all" and (self.until - self.start).days < 6:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, Tag
+from pydantic import Field, Tag, model_validator
 
-from ev_marl.scenario.base import Model, choice
+from ev_marl.scenario.base import Model, choice, fault
+from ev_marl.scenario.choices import Fill
 from ev_marl.scenario.schema.series import DatedFile
 from ev_marl.scenario.units import CarbonIntensity, Temperature, TemperatureSpan
 
@@ -66,8 +67,36 @@ TemperatureSeries = Annotated[
 ]
 
 
+class IrradianceFile(Model):
+    """Measured irradiance, read from a CSV file with dates."""
+
+    csv: str
+    """CSV file, relative to the scenario file."""
+    time: str
+    """Column of times, the start of each row such as `2023-05-01 08:15`, with or without an offset from UTC."""
+    timezone: str | None = None
+    """IANA time zone of times without an offset; left out: that of the scenario."""
+    ghi: str
+    """Column of the global horizontal irradiance, in W/m² or in the unit of its header, as in `ghi [kW/m2]`."""
+    dni: str | None = None
+    """Column of the direct normal irradiance; left out, with `dhi`: after Erbs et al. (1982) from the global one."""
+    dhi: str | None = None
+    """Column of the diffuse horizontal irradiance."""
+    fill: Fill | None = None
+    """What to do where rows are missing, as for other files."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.dni is None) != (self.dhi is None):
+            raise fault("dni" if self.dni is None else "dhi", "is missing; give both `dni` and `dhi`, or neither")
+        return self
+
+
 class Weather(Model):
     """The weather at the site."""
+
+    irradiance: IrradianceFile | None = None
+    """Measured irradiance, for plants with `kwp`; left out: clear sky with clouds that are drawn."""
 
     temperature: TemperatureSeries | None = None
     """Ambient temperature [°C]."""

@@ -55,6 +55,27 @@ class Pv(Model):
     """Latitude [degrees north]."""
 
 
+class PvSystem(Model):
+    """A photovoltaic plant with its place and its modules, computed by pvlib (extra `pv`)."""
+
+    kwp: Power
+    """Rated power under standard test conditions (1000 W/m², 25 °C) [kW]."""
+    latitude: Annotated[float, Field(ge=-90, le=90), NUMBER]
+    """Latitude [degrees north]."""
+    longitude: Annotated[float, Field(ge=-180, le=180), NUMBER]
+    """Longitude [degrees east]."""
+    tilt: Annotated[float, Field(ge=0, le=90), NUMBER] = 30.0
+    """Slope of the modules, 0 lying flat [degrees]."""
+    azimuth: Annotated[float, Field(ge=0, le=360), NUMBER] = 180.0
+    """Direction that they face, 90 east, 180 south, 270 west [degrees]."""
+    losses: Fraction = 0.14
+    """Share of the power that is lost in cables, inverter, shadow and dirt; 14 % is the default of PVWatts [-]."""
+
+
+Plant = Annotated[
+    Annotated[Pv, Tag("<peak>")] | Annotated[PvSystem, Tag("<kwp>")],
+    choice("{peak: 80 kW}, or {kwp: 80 kW, latitude: 52.1, longitude: 5.2, tilt: 30, azimuth: 180}", "peak", "kwp"),
+]
 Conductors = Literal["L1", "L2", "L3", "L1-L2", "L2-L3", "L3-L1", "L1-L2-L3"]
 """What a port is connected to: a phase and neutral, two phases (line to line), or all three."""
 Phases = Annotated[
@@ -194,7 +215,7 @@ class Group(Model):
     """Transformer that feeds the group."""
     base_load: BaseLoad | None = None
     """Inflexible load directly at this group [kW]."""
-    pv: Pv | None = None
+    pv: Plant | None = None
     """Photovoltaic plant directly at this group."""
     bus: BusName | None = None
     """Bus of the network that feeds this group, by name or index; left out: that of the group above. Needs `grid`."""
