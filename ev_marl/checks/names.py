@@ -26,6 +26,7 @@ from ev_marl.scenario.grid_checks import WITHOUT_GRID
 from ev_marl.scenario.problems import KeyPath
 from ev_marl.scenario.reading import Document
 from ev_marl.scenario.schema import Objective
+from ev_marl.scenario.sizes import sessions_below
 from ev_marl.simulation.coordinators import COORDINATORS
 from ev_marl.support.errors import EvMarlError, NetworkError, TrustError
 from ev_marl.world.sessions import SESSION_MODELS
@@ -69,7 +70,8 @@ def plug_in_problems(document: Document, *, trust: bool) -> Iterator[Problem]:
     coordinator: KeyPath = ("coordinator",)
     is_mapping = isinstance(document.value(coordinator, None), dict)
     yield from unknown_name(document, (*coordinator, "name") if is_mapping else coordinator, COORDINATORS)
-    yield from unknown_name(document, ("sessions", "model"), SESSION_MODELS)
+    for where in (("sessions",), *sessions_below(document)):
+        yield from unknown_name(document, (*where, "model"), SESSION_MODELS)
     for key in (("outlook",), *(("outlook", kind) for kind in KINDS)):
         yield from unknown_name(document, key, OUTLOOKS)
         yield from unknown_name(document, (*key, "name"), OUTLOOKS)

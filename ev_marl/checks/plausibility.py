@@ -91,7 +91,7 @@ def check_stations(days: SampledDays) -> Iterator[Finding]:
     """Stations that no vehicle of the mix can use, or whose full power none can use."""
     scenario = days.setting.scenario
     mix = vehicle_mix(scenario.vehicles)
-    for path, group, stations in _stations(scenario.site, ("site",)):
+    for path, group, stations in _stations(scenario.site):
         supply = stations.feeds
         port_kw = max(stations.port_powers_kw(voltage_below_v(days.setting.site.graph, group)))
         fastest = max(mix, key=lambda vehicle: vehicle.dc_power if supply == "dc" else vehicle.ac_power)
@@ -140,7 +140,7 @@ def check_limits(days: SampledDays) -> Iterator[Finding]:
     """Import limits that can never be reached; sites where uncontrolled charging reaches no limit."""
     limit_kw, possible_kw, uncontrolled_kw = days.import_limit_kw, days.possible_kw, days.uncontrolled_kw
     limited = np.isfinite(limit_kw).any(axis=(0, 1))
-    paths = dict(_group_paths(days.setting.scenario.site, ("site",)))
+    paths = {group.name: path for path, group in days.setting.scenario.site.with_paths()}
     n_days = len(days.tracks)
     for g, name in enumerate(days.setting.site.groups):
         if not limited[g] or name not in paths or (possible_kw[:, :, g] >= limit_kw[:, :, g]).any():
@@ -393,16 +393,8 @@ CHECKS: tuple[Callable[[SampledDays], Iterator[Finding]], ...] = (
 )
 
 
-def _group_paths(group: Group, path: KeyPath) -> Iterator[tuple[str, KeyPath]]:
-    """Name and key of every group."""
-    yield group.name, path
-    for i, child in enumerate(group.groups):
-        yield from _group_paths(child, (*path, "groups", i))
-
-
-def _stations(group: Group, path: KeyPath) -> Iterator[tuple[KeyPath, str, Stations]]:
+def _stations(site: Group) -> Iterator[tuple[KeyPath, str, Stations]]:
     """Key, group and content of every entry of stations."""
-    for i, stations in enumerate(group.stations):
-        yield (*path, "stations", i), group.name, stations
-    for i, child in enumerate(group.groups):
-        yield from _stations(child, (*path, "groups", i))
+    for path, group in site.with_paths():
+        for i, stations in enumerate(group.stations):
+            yield (*path, "stations", i), group.name, stations

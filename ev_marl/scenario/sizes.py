@@ -91,16 +91,35 @@ def _step_problems(document: Document, n_groups: int) -> Iterator[Problem]:
 
 
 def _session_problems(document: Document, n_ports: int) -> Iterator[Problem]:
-    sessions = document.data.get("sessions")
-    said = sessions if isinstance(sessions, dict) else {}
-    horizon_h = _read(duration, document.data, "horizon", 24.0)
-    keys = ("per_port_per_day", "weekend_factor", "stay_scale")
-    rate, weekend, stay_scale = (_read(number, said, key, 1.0) for key in keys)
-    if horizon_h is None or rate is None or weekend is None or stay_scale is None:
-        return
-    message = too_many_vehicles(n_ports, horizon_h, rate, weekend, stay_scale)
-    if message is not None:
-        yield document.problem(("sessions", "per_port_per_day"), message)
+    ports_at = {("sessions",): n_ports} | sessions_below(document)
+    for path, ports in ports_at.items():
+        sessions = document.value(path, None)
+        said = sessions if isinstance(sessions, dict) else {}
+        horizon_h = _read(duration, document.data, "horizon", 24.0)
+        keys = ("per_port_per_day", "weekend_factor", "stay_scale")
+        rate, weekend, stay_scale = (_read(number, said, key, 1.0) for key in keys)
+        if horizon_h is None or rate is None or weekend is None or stay_scale is None:
+            continue
+        message = too_many_vehicles(ports, horizon_h, rate, weekend, stay_scale)
+        if message is not None:
+            yield document.problem((*path, "per_port_per_day"), message)
+
+
+def sessions_below(document: Document) -> dict[KeyPath, int]:
+    """Keys of the sessions that a group or an entry of stations has of its own, and ports that the file lists below."""
+    found: dict[KeyPath, int] = {}
+    for path, group in groups_of(document.data.get("site")):
+        stations = group.get("stations")
+        for i, entry in enumerate(stations if isinstance(stations, list) else []):
+            if isinstance(entry, dict) and "sessions" in entry:
+                found[(*path, "stations", i, "sessions")] = count_of(entry, "count") * count_of(entry, "ports")
+        if "sessions" in group:
+            found[(*path, "sessions")] = sum(
+                count_of(entry, "count") * count_of(entry, "ports")
+                for _, below in groups_of(group)
+                for entry in (below["stations"] if isinstance(below.get("stations"), list) else [])
+            )
+    return found
 
 
 def too_many_vehicles(

@@ -25,25 +25,39 @@ def graph_of(scenario: Scenario) -> nx.DiGraph:
     SiteError
         If two nodes have the same name, or a group's parent is not in the site.
     """
-    root = scenario.site
+    graph = nx.DiGraph()
+    for group, parent, entries in depth_first(scenario.site):
+        _add_node(graph, group.name, parent, _group_attributes(group, parent is None, scenario))
+        for stations, names in entries:
+            _add_stations(graph, stations, group.name, names)
+    return graph
+
+
+def depth_first(root: Group) -> Iterator[tuple[Group, str | None, list[tuple[Stations, list[str]]]]]:
+    """Every group, parents first, with the name of its parent and its entries of stations with their agents' names.
+
+    Raises
+    ------
+    SiteError
+        If a group's parent is not in the site.
+    """
     children: dict[str, list[Group]] = {}
     for parent, group in _listed(root):
         children.setdefault(parent, []).append(group)
-    graph = nx.DiGraph()
     counts: Counter[str] = Counter()
-
-    def add(group: Group, parent: str | None) -> None:
-        _add_node(graph, group.name, parent, _group_attributes(group, parent is None, scenario))
+    waiting: list[tuple[Group, str | None]] = [(root, None)]
+    while waiting:
+        group, above = waiting.pop()
+        entries = []
         for stations in group.stations:
-            _add_stations(graph, stations, group.name, counts)
-        for child in children.pop(group.name, []):
-            add(child, group.name)
-
-    add(root, None)
+            first = counts[stations.type]
+            counts[stations.type] += stations.count
+            entries.append((stations, [f"{stations.type}_{first + i}" for i in range(stations.count)]))
+        yield group, above, entries
+        waiting += [(child, group.name) for child in reversed(children.pop(group.name, []))]
     if children:
         lost = ", ".join(f"'{group.name}' (parent '{parent}')" for parent in children for group in children[parent])
         raise SiteError(f"these groups are below nothing that the grid connection feeds: {lost}")
-    return graph
 
 
 def _listed(group: Group) -> Iterator[tuple[str, Group]]:
@@ -81,16 +95,14 @@ def _group_attributes(group: Group, is_root: bool, scenario: Scenario) -> dict[s
     return attributes
 
 
-def _add_stations(graph: nx.DiGraph, stations: Stations, parent: str, counts: Counter[str]) -> None:
+def _add_stations(graph: nx.DiGraph, stations: Stations, parent: str, names: list[str]) -> None:
     powers_kw = stations.port_powers_kw(voltage_below_v(graph, parent))
     supply, phases = stations.feeds, stations.conductors
     limit = {}
     if stations.station_power is not None:
         limit = {"import_limit_kw": stations.station_power, "export_limit_kw": stations.station_power}
     buses = stations.bus if isinstance(stations.bus, list) else [stations.bus]
-    for i in range(stations.count):
-        station = f"{stations.type}_{counts[stations.type]}"
-        counts[stations.type] += 1
+    for i, station in enumerate(names):
         charge_kw, discharge_kw = powers_kw[i], 0.0
         if stations.v2g:
             discharge_kw = charge_kw if stations.discharge_power is None else stations.discharge_power

@@ -16,6 +16,7 @@ from rich.tree import Tree
 from ev_marl.scenario.schema import LoadProfile, Pv, PvSystem, Scenario
 from ev_marl.scenario.schema.grid import Grid
 from ev_marl.scenario.series import Series
+from ev_marl.site.areas import areas_of
 from ev_marl.site.site import Site
 
 LIMITS = (("import_limit_kw", "import"), ("export_limit_kw", "export"))
@@ -47,8 +48,21 @@ def describe_site(site: Site, scenario: Scenario | None = None, *, called: str |
     if scenario is not None and scenario.grid is not None:
         more = f"more: ev-marl grid describe {escape(called or scenario.name)}"
         tree.add(f"{escape(grid_line(site, scenario.grid))}; {more}")
+    if scenario is not None:
+        for line in _sessions_lines(site, scenario):
+            tree.add(escape(line))
     _add_group(tree, site, site.groups[0])
     return tree
+
+
+def _sessions_lines(site: Site, scenario: Scenario) -> Iterator[str]:
+    """One line for each model of sessions, where stations have different ones."""
+    areas = areas_of(scenario, site)
+    for area in areas if len(areas) > 1 else ():
+        stations = [site.agents[a] for a in dict.fromkeys(site.arrays.port_station[area.ports].tolist())]
+        said = area.sessions
+        rate = f"{said.per_port_per_day:g} vehicles per port and weekday"
+        yield f"sessions at {_shortened(stations)}: {said.model}, {rate}"
 
 
 def limits_line(site: Site, scenario: Scenario | None = None) -> str:

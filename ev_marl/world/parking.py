@@ -8,7 +8,7 @@ way, and may prefer a port.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -59,6 +59,30 @@ class Fleet:
             reserve=options.reserve,
         )
 
+    def at(self, port_is_dc: np.ndarray) -> Fleet:
+        """The same vehicles, of which only those come that can charge at some of these ports.
+
+        Raises
+        ------
+        SiteError
+            If none can.
+        """
+        if not port_is_dc.all():
+            return self
+        share = np.where(self.dc_kw > 0.0, self.share, 0.0)
+        if not share.any():
+            raise SiteError("all these ports are DC, and no vehicle of the mix has a DC power above 0 kW")
+        return replace(self, share=share)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Who may stand where."""
+
+    visitors: np.ndarray  # int64  indices of vehicles, ascending
+    ports: np.ndarray  # int64  indices of the ports that they choose among, ascending
+    rng: np.random.Generator  # chooses among free ports
+
 
 @dataclass(frozen=True)
 class Visitors:
@@ -72,6 +96,12 @@ class Visitors:
     def take(self, index: np.ndarray) -> Visitors:
         """Those at `index`."""
         return Visitors(self.model[index], self.energy_kwh[index], self.wanted_kwh[index], self.is_v2g[index])
+
+    @classmethod
+    def together(cls, parts: Sequence[Visitors]) -> Visitors:
+        """Those of all parts, one part after the other."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 def draw_visitors(
@@ -95,7 +125,7 @@ def draw_visitors(
         Source of the draws.
     """
     low, high = target_soc
-    room = fleet.capacity_kwh * (high - LEAST_SOC_ON_ARRIVAL)
+    room = np.where(fleet.share > 0.0, fleet.capacity_kwh * (high - LEAST_SOC_ON_ARRIVAL), 0.0)
     draws = rng.random((len(wanted_kwh), 3))
     wanted = np.minimum(wanted_kwh, room.max())
     cumulative = np.cumsum(np.where(room >= wanted[:, None], fleet.share, 0.0), axis=1)
@@ -259,6 +289,7 @@ def park(
     rng: np.random.Generator,
     preferred: np.ndarray | None = None,
     room_kw: np.ndarray | None = None,
+    choices: Sequence[Choice] = (),
 ) -> tuple[np.ndarray, int]:
     """Sessions of one episode, and how many vehicles it turned away.
 
@@ -282,20 +313,28 @@ def park(
     step_h, n_steps : float, int
         Step length [h] and number of steps.
     rng : numpy.random.Generator
-        Chooses among free ports.
+        Chooses among free ports, where there are no `choices`.
     preferred : int64, shape (n,), optional
         Port that each vehicle takes if it is free, −1: any.
     room_kw : float64, shape (K, n_groups), optional
         Most that vehicles below each group may draw in the last K steps before the episode; left out, and before these
         steps, there is no limit [kW].
+    choices : sequence of Choice
+        Which vehicles may stand at which ports, each vehicle and port in one; left out, any at any.
     """
     n = len(arrival_h)
     arrival = np.rint(arrival_h / step_h).astype(np.int64)
     departure = np.maximum(arrival + 1, np.rint((arrival_h + stay_h) / step_h).astype(np.int64))
-    port = np.empty(n, dtype=np.int64)
+    port = np.full(n, -1, dtype=np.int64)
     takes_dc = fleet.dc_kw[visitors.model] > 0.0
     wish = np.full(n, -1, dtype=np.int64) if preferred is None else preferred
-    _assign_ports(arrival, departure, takes_dc, wish, rng.random(n), site.port_is_dc, port)
+    for some in choices:
+        who, chosen = some.visitors, np.empty(len(some.visitors), dtype=np.int64)
+        free, draws = site.port_is_dc[some.ports], some.rng.random(len(who))
+        _assign_ports(arrival[who], departure[who], takes_dc[who], wish[who], draws, free, chosen)
+        port[who] = np.where(chosen >= 0, some.ports[chosen], -1)
+    if not choices:
+        _assign_ports(arrival, departure, takes_dc, wish, rng.random(n), site.port_is_dc, port)
     turned_away = int(np.count_nonzero((port < 0) & (arrival >= 0) & (arrival < n_steps)))
 
     n_before = 0 if room_kw is None else len(room_kw)

@@ -26,7 +26,7 @@ _SPAWN_KEYS: dict[Subsystem, int] = {
 }
 
 
-def stream(seed: int, subsystem: Subsystem) -> np.random.Generator:
+def stream(seed: int, subsystem: Subsystem, part: int = 0) -> np.random.Generator:
     """The generator of one subsystem.
 
     Parameters
@@ -35,5 +35,8 @@ def stream(seed: int, subsystem: Subsystem) -> np.random.Generator:
         Seed of the track, >= 0.
     subsystem : str
         One of the names of the fixed table.
+    part : int
+        Which of several independent parts of it.
     """
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(_SPAWN_KEYS[subsystem],))))
+    key = (_SPAWN_KEYS[subsystem], part) if part else (_SPAWN_KEYS[subsystem],)
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))

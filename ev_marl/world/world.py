@@ -19,17 +19,18 @@ from ev_marl.scenario.clock import Clock
 from ev_marl.scenario.problems import ScenarioError
 from ev_marl.scenario.schema import Scenario
 from ev_marl.scenario.sizes import MOST_CELLS, MOST_STEPS, too_many_vehicles
+from ev_marl.site.areas import Area, areas_of
 from ev_marl.site.site import Site
 from ev_marl.site.vehicles import vehicle_mix
 from ev_marl.support.errors import DataError, TrackError
 from ev_marl.world.hours import HourGrid
 from ev_marl.world.loads import LoadDay, SiteLoads
-from ev_marl.world.parking import Fleet, draw_visitors, park
+from ev_marl.world.parking import Choice, Fleet, Visitors, draw_visitors, park
 from ev_marl.world.prices import FilePrices, PriceSource, TailedPrices, buy_and_sell, price_source
 from ev_marl.world.recorded import RecordedDays
 from ev_marl.world.seeds import Split, as_training_seed, day_seeds
 from ev_marl.world.session_table import no_sessions
-from ev_marl.world.sessions import SESSION_MODELS, check_arrivals
+from ev_marl.world.sessions import SESSION_MODELS, Arrivals, SessionModel, check_arrivals
 from ev_marl.world.signals import SignalModels, irradiance_series
 from ev_marl.world.streams import stream
 from ev_marl.world.track import Track
@@ -46,13 +47,32 @@ class _Day:
     """What every episode with one start time shares."""
 
     clock: Clock
-    hours: HourGrid  # from the warm-up before the start to the end
+    hours: tuple[HourGrid, ...]  # of each area, from the warm-up before the start to the end
     episode_hours: HourGrid  # those of the episode itself
     import_limit_kw: np.ndarray  # float64 (T, G)
     export_limit_kw: np.ndarray  # float64 (T, G)
     loads: LoadDay
     grid: GridMean | None
     room_before_kw: np.ndarray | None  # float64 (K, G)  most that vehicles could draw before the start; None: any power
+
+
+@dataclass(frozen=True)
+class _Comers:
+    """Who comes to an area."""
+
+    area: Area
+    model: SessionModel
+    fleet: Fleet
+
+    def draw(self, hours: HourGrid, seed: int) -> tuple[Arrivals, Visitors, np.ndarray]:
+        """Arrivals, vehicles, and lengths of stay [h]."""
+        number, sessions = self.area.number, self.area.sessions
+        random = stream(seed, "arrivals", number), stream(seed, "stays", number)
+        coming = self.model.draw(hours, len(self.area.ports), *random)
+        check_arrivals(coming, sessions.model)
+        wanted_kwh = sessions.energy_scale * coming.wanted_kwh
+        visitors = draw_visitors(self.fleet, wanted_kwh, coming.target_soc, stream(seed, "vehicles", number))
+        return coming, visitors, sessions.stay_scale * coming.stay_h
 
 
 class World:
@@ -92,10 +112,10 @@ class World:
         self.site = site if site is not None else Site.from_scenario(scenario)
         self.days = _days(scenario)
         arrays = self.site.arrays
-        self._check_size()
+        areas = areas_of(scenario, self.site)
+        self._check_size(areas)
         self.fleet = Fleet.of(vehicle_mix(scenario.vehicles), scenario.vehicles, arrays)
-        with scenario.places.blamed("sessions", "model"):
-            self._sessions = SESSION_MODELS.make(scenario.sessions.model, scenario.sessions, trust=scenario.trusted)
+        self._comers = tuple(self._comers_to(area) for area in areas)
         self._prices = price_source(scenario.prices, scenario.currency) if prices is None else prices
         file = scenario.weather.irradiance
         irradiance = {} if file is None else irradiance_series(file, scenario.timezone)
@@ -126,25 +146,25 @@ class World:
             return self._recorded(self.recorded.file(seed))
         known = self._day(self._day_of(seed) if day is None else day)
         scenario = self.scenario
-        arrays = self.site.arrays
-        coming = self._sessions.draw(known.hours, arrays.n_ports, stream(seed, "arrivals"), stream(seed, "stays"))
-        check_arrivals(coming, scenario.sessions.model)
-        visitors = draw_visitors(
-            self.fleet,
-            scenario.sessions.energy_scale * coming.wanted_kwh,
-            coming.target_soc,
-            stream(seed, "vehicles"),
-        )
+        drawn = [comers.draw(hours, seed) for comers, hours in zip(self._comers, known.hours, strict=True)]
+        arrival_h = np.concatenate([coming.arrival_h for coming, _, _ in drawn])
+        order = np.argsort(arrival_h, kind="stable")
+        of = np.repeat(np.arange(len(drawn)), [len(stay_h) for _, _, stay_h in drawn])[order]
+        areas = [comers.area for comers in self._comers]
         sessions, turned_away = park(
             self.fleet,
-            visitors,
-            coming.arrival_h,
-            scenario.sessions.stay_scale * coming.stay_h,
-            arrays,
+            Visitors.together([visitors for _, visitors, _ in drawn]).take(order),
+            arrival_h[order],
+            np.concatenate([stay_h for _, _, stay_h in drawn])[order],
+            self.site.arrays,
             scenario.step,
             scenario.n_steps,
             stream(seed, "ports"),
             room_kw=known.room_before_kw,
+            choices=[
+                Choice(np.flatnonzero(of == k), area.ports, stream(seed, "ports", area.number))
+                for k, area in enumerate(areas)
+            ],
         )
         source = {"scenario": scenario.name, "seed": str(seed)}
         return self._track(known, seed, sessions, turned_away, source)
@@ -184,13 +204,21 @@ class World:
         known = self._day(self._day_of(seed) if day is None else day)
         return self._track(known, seed, no_sessions(), 0, {"scenario": self.scenario.name, "seed": str(seed)})
 
-    def _check_size(self) -> None:
+    def _comers_to(self, area: Area) -> _Comers:
+        places = self.scenario.places
+        with places.blamed(*area.path, "model"):
+            model = SESSION_MODELS.make(area.sessions.model, area.sessions, trust=self.scenario.trusted)
+        with places.blamed(*area.path):
+            return _Comers(area, model, self.fleet.at(self.site.arrays.port_is_dc[area.ports]))
+
+    def _check_size(self, areas: tuple[Area, ...]) -> None:
         """Refuse to draw more vehicles than an episode may have; the site may be another than the scenario's own."""
-        keys = self.scenario.sessions
-        rates = keys.per_port_per_day, keys.weekend_factor, keys.stay_scale
-        message = too_many_vehicles(self.site.arrays.n_ports, self.scenario.horizon, *rates)
-        if message is not None:
-            raise ScenarioError([self.scenario.places.problem(("sessions", "per_port_per_day"), message)])
+        for area in areas:
+            keys = area.sessions
+            rates = keys.per_port_per_day, keys.weekend_factor, keys.stay_scale
+            message = too_many_vehicles(len(area.ports), self.scenario.horizon, *rates)
+            if message is not None:
+                raise ScenarioError([self.scenario.places.problem((*area.path, "per_port_per_day"), message)])
 
     def check(self, track: Track) -> None:
         """Check that a track is sound, and fits the site and the currency of the scenario.
@@ -245,7 +273,10 @@ class World:
                 self._known_days.pop(next(iter(self._known_days)))
             self._known_days[day] = _Day(
                 clock,
-                HourGrid.around(start, scenario.timezone, -scenario.sessions.warm_up_h, clock.horizon_h),
+                tuple(
+                    HourGrid.around(start, scenario.timezone, -comers.area.sessions.warm_up_h, clock.horizon_h)
+                    for comers in self._comers
+                ),
                 episode_hours,
                 import_limit_kw,
                 export_limit_kw,

@@ -103,6 +103,7 @@ class Scenario(FileModel):
     def plug_ins(self) -> Iterator[tuple[KeyPath, object]]:
         """Everything in it that can name code: plug-ins with their options, and the key of each."""
         yield ("sessions", "model"), self.sessions.model
+        yield from (((*path, "model"), sessions.model) for path, sessions in self.site.own_sessions())
         yield ("coordinator",), self.coordinator
         yield from ((("objective", "extra", name), {name: options}) for name, options in self.objective.extra.items())
         yield from blocks_of(self.observation)

@@ -9,9 +9,11 @@ from typing import Annotated, Literal
 from pydantic import Field, Tag, model_validator
 
 from ev_marl.scenario.base import Model, choice, fault
+from ev_marl.scenario.problems import KeyPath
 from ev_marl.scenario.schema.grid import Buses, BusName
 from ev_marl.scenario.schema.patterns import TYPE_PATTERN, Name
 from ev_marl.scenario.schema.series import _SERIES, LimitSeries, PowerByHour, PowerFile, Profile
+from ev_marl.scenario.schema.sessions import Sessions
 from ev_marl.scenario.sizes import MOST_PORTS
 from ev_marl.scenario.units import (
     NUMBER,
@@ -123,6 +125,8 @@ class Stations(Model):
     bus: Buses | None = None
     """Bus of the network, by name or index, or one bus after the other for one station after the other, from the start
     again at the end of the list; `loads`: the buses with loads. Left out: the group's. Needs `grid`."""
+    sessions: Sessions | None = None
+    """Arrivals, stays and wishes at these stations, instead of the group's; its vehicles stand nowhere else."""
 
     @model_validator(mode="after")
     def _check(self) -> Stations:
@@ -219,6 +223,10 @@ class Group(Model):
     """Photovoltaic plant directly at this group."""
     bus: BusName | None = None
     """Bus of the network that feeds this group, by name or index; left out: that of the group above. Needs `grid`."""
+    sessions: Sessions | None = None
+    """Arrivals, stays and wishes at the stations of this group and below, as in the key `sessions` of the scenario; its
+    vehicles stand nowhere else. Keys that it leaves out have their defaults. Left out: those of the group above, of the
+    root those of the scenario."""
     groups: list[Group] = []
     """Groups fed by this one."""
     stations: list[Stations] = []
@@ -226,6 +234,19 @@ class Group(Model):
 
     def all_groups(self) -> Iterator[Group]:
         """This group and all below it."""
-        yield self
-        for group in self.groups:
-            yield from group.all_groups()
+        yield from (group for _, group in self.with_paths())
+
+    def with_paths(self, path: KeyPath = ("site",)) -> Iterator[tuple[KeyPath, Group]]:
+        """This group and all below it in the file, each with its key."""
+        yield path, self
+        for i, group in enumerate(self.groups):
+            yield from group.with_paths((*path, "groups", i))
+
+    def own_sessions(self) -> Iterator[tuple[KeyPath, Sessions]]:
+        """Sessions that a group or an entry of stations has of its own, each with its key, in the order of the file."""
+        for path, group in self.with_paths():
+            if group.sessions is not None:
+                yield (*path, "sessions"), group.sessions
+            for i, stations in enumerate(group.stations):
+                if stations.sessions is not None:
+                    yield (*path, "stations", i, "sessions"), stations.sessions
