@@ -60,6 +60,8 @@ class PolicySummary:
     unmet_kwh_per_day: float  # due by the deadlines and not there
     carbon_kg_per_day: float | None  # CO2 of what the site draws; None where no carbon intensity is known
     charging_carbon_kg_per_day: float | None  # what the vehicles change in it
+    transformer_hot_spot_c: float | None  # mean of the days' hottest; None where the site has no transformer
+    transformer_aged_h_per_day: float | None  # hours of normal life used
     unbalance_percent: float | None  # mean over days, see `PolicyDay`; None where no station says its phases
     violations: int  # (step, group) and (step, current) pairs beyond a limit, all days and training seeds
     violation_kwh: float  # all days and training seeds
@@ -259,6 +261,8 @@ def _measures(days: list[PolicyDay]) -> dict[str, Any]:
         "unmet_kwh_per_day": mean("unmet_kwh"),
         "carbon_kg_per_day": mean_of_known("carbon_kg"),
         "charging_carbon_kg_per_day": mean_of_known("charging_carbon_kg"),
+        "transformer_hot_spot_c": mean_of_known("transformer_hot_spot_c"),
+        "transformer_aged_h_per_day": mean_of_known("transformer_aged_h"),
         "unbalance_percent": mean_of_known("unbalance_percent"),
         "violations": sum(day.violations for day in days),
         "violation_kwh": float(sum(day.violation_kwh for day in days)),

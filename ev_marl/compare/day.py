@@ -7,7 +7,7 @@ run in any order, in any process, with the same result.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
@@ -17,6 +17,7 @@ from ev_marl.compare.grid_metrics import GridRecorder
 from ev_marl.compare.records import OnGrid, OptimumOnGrid, Record
 from ev_marl.compare.statistics import jain, station_means
 from ev_marl.env.setup import Setting
+from ev_marl.grid.loop.thermal import AMBIENT_C, life
 from ev_marl.optimum import solve_day
 from ev_marl.policies import Policy, make_policy, rollout
 from ev_marl.policies.plan import PlanPolicy
@@ -72,6 +73,10 @@ class PolicyDay(Record):
     """CO2 of what the site draws from the grid, base load included [kg]; none where no carbon intensity is known."""
     charging_carbon_kg: float | None = None
     """What the vehicles change in it [kg]."""
+    transformer_hot_spot_c: float | None = None
+    """Hottest winding of all transformers of the site, by IEC 60076-7 [°C]; none where the site has none."""
+    transformer_aged_h: float | None = None
+    """Hours of normal life that the transformer that aged most has used [h]; 24 in a day at a hot spot of 98 °C."""
     unbalance_percent: float | None = None
     """How unequal the currents in the three phases of the connection are, by the definition of NEMA MG 1: the largest
     deviation from their mean over the mean, each step weighted with its mean [%]; none where no station names phases.
@@ -215,7 +220,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
     simulator, connection = setting.simulator([track]), site.connection_currents
 
     def run(label: str, policy: Policy) -> PolicyDay:
-        recorder = Recorder(simulator, watched, connection)
+        recorder = Recorder(simulator, watched, connection, site.transformer_kva)
         result = rollout(
             simulator,
             objective,
@@ -239,6 +244,8 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
             unmet_kwh=measured.unmet_kwh,
             carbon_kg=measured.carbon_kg,
             charging_carbon_kg=measured.charging_carbon_kg,
+            transformer_hot_spot_c=measured.transformer_hot_spot_c,
+            transformer_aged_h=measured.transformer_aged_h,
             unbalance_percent=measured.unbalance_percent,
             violations=measured.violations,
             violation_kwh=measured.violation_kwh,
@@ -296,6 +303,8 @@ class Measured:
     unmet_kwh: float  # due by the deadlines and not there
     carbon_kg: float | None  # CO2 of what the site draws, None where no carbon intensity is known
     charging_carbon_kg: float | None  # what the vehicles change in it
+    transformer_hot_spot_c: float | None  # hottest winding of the site's transformers, None where there are none
+    transformer_aged_h: float | None  # hours of normal life that the one that aged most has used
     unbalance_percent: float | None  # of the currents in the phases of the connection, None where they are not known
     violations: int  # (step, group) pairs beyond a clamped limit by more than 1e-9 kW, (step, current) by 1e-6 of it
     violation_kwh: float  # energy beyond clamped limits, summed over groups
@@ -326,6 +335,8 @@ class Recorder:
         Groups whose power is kept step by step.
     connection : (complex128 (3, P), complex128 (3,)), optional
         As `Site.connection_currents`; left out, their unbalance is not known.
+    transformer_kva : mapping of int to float, optional
+        As `Site.transformer_kva`.
     """
 
     def __init__(
@@ -333,9 +344,11 @@ class Recorder:
         simulator: Simulator,
         watched_groups: tuple[int, ...] = (0,),
         connection: tuple[np.ndarray, np.ndarray] | None = None,
+        transformer_kva: Mapping[int, float] | None = None,
     ) -> None:
         self._simulator = simulator
         self._connection = connection
+        self._transformers = list((transformer_kva or {}).items())
         self._watched = list(watched_groups)
         self._started = False
 
@@ -360,6 +373,11 @@ class Recorder:
             drawn = np.maximum(0.0, flow.base_load_kw[:, 0] + flow.group_kw[:, 0])
             for k, import_kw in enumerate((drawn, drawn - np.maximum(0.0, flow.base_load_kw[:, 0]))):
                 self._carbon_kg[k] += flow.step_h * flow.carbon_kg_per_kwh * import_kw
+        for k, (group, kva) in enumerate(self._transformers):
+            net_kw = flow.base_load_kw[:, group] + flow.group_kw[:, group]
+            self._loading[k, :, flow.step] = 100.0 / kva * np.abs(net_kw)
+            if flow.step == 0:
+                self._loading_before[k] = 100.0 / kva * np.abs(flow.base_load_kw[:, group])
         if self._connection is not None:
             weight, base_weight = self._connection
             amps = np.abs(power @ weight.T + flow.base_load_kw[:, :1] * base_weight)
@@ -390,6 +408,7 @@ class Recorder:
         owed = stays["due_kwh"] - on_arrival
         counts = owed > OWED_KWH
         delivered = self._final_kwh[mine] - on_arrival
+        lives = self._transformer_lives(row)
         satisfaction = np.clip(delivered[counts] / owed[counts], 0.0, 1.0)
         station = site.port_station[stays["port"][counts]]
         return Measured(
@@ -400,6 +419,8 @@ class Recorder:
             unmet_kwh=float(self._unmet[row]),
             carbon_kg=float(self._carbon_kg[0, row]) if self._emits else None,
             charging_carbon_kg=float(self._carbon_kg[1, row]) if self._emits else None,
+            transformer_hot_spot_c=float(lives[:, 0].max()) if len(lives) else None,
+            transformer_aged_h=float(lives[:, 1].max()) if len(lives) else None,
             unbalance_percent=self._unbalance_percent(row),
             violations=int(self._violations[row]),
             violation_kwh=float(self._violation[row]),
@@ -408,6 +429,19 @@ class Recorder:
             group_kw=self._group_kw[row].copy(),
             grid=None if self._grid is None else self._grid.measured(row),
         )
+
+    def _transformer_lives(self, row: int) -> np.ndarray:
+        """Hottest hot spot [°C] and life used [h] of each transformer, shape (n_transformers, 2)."""
+        days = self._simulator.days
+        ambient_c = np.full(days.n_steps, AMBIENT_C)
+        if days.temperature_c is not None:
+            ambient_c = days.temperature_c[self._simulator.state.day[row]]
+        return np.array(
+            [
+                life(loading[row], ambient_c, before[row], days.step_h)
+                for loading, before in zip(self._loading, self._loading_before, strict=True)
+            ]
+        ).reshape(-1, 2)
 
     def _unbalance_percent(self, row: int) -> float | None:
         known = self._mean_a[row] > 0.0  # not where nothing flows, nor above an unknown primary
@@ -419,6 +453,8 @@ class Recorder:
         self._charged, self._discharged, self._curtailed = np.zeros(n_batch), np.zeros(n_batch), np.zeros(n_batch)
         self._unmet, self._peak, self._violation = np.zeros(n_batch), np.zeros(n_batch), np.zeros(n_batch)
         self._emits, self._carbon_kg = flow.carbon_kg_per_kwh is not None, np.zeros((2, n_batch))
+        shape = (len(self._transformers), n_batch)
+        self._loading, self._loading_before = np.zeros((*shape, self._simulator.days.n_steps)), np.zeros(shape)
         self._mean_a, self._unequal_a = np.zeros((2, n_batch))  # sums over the steps
         self._violations = np.zeros(n_batch, dtype=np.int64)
         self._final_kwh = np.full(len(self._simulator.days.stays), np.nan)

@@ -240,6 +240,8 @@ def _day_row(day: DayResult, entry: PolicyDay, its_score: float) -> dict[str, An
         "unmet_kwh": entry.unmet_kwh,
         "carbon_kg": entry.carbon_kg,
         "charging_carbon_kg": entry.charging_carbon_kg,
+        "transformer_hot_spot_c": entry.transformer_hot_spot_c,
+        "transformer_aged_h": entry.transformer_aged_h,
         "unbalance_percent": entry.unbalance_percent,
         "violations": entry.violations,
         "violation_kwh": entry.violation_kwh,

@@ -62,6 +62,11 @@ def columns(comparison: Comparison) -> list[Column]:
         lambda row: "–" if row.charging_carbon_kg_per_day is None else number(row.charging_carbon_kg_per_day, 1),
         3,
     )
+    has_transformer = any(row.transformer_hot_spot_c is not None for row in comparison.table())
+    transformer = (
+        _known(("hot spot", "°C"), lambda row: row.transformer_hot_spot_c, 0),
+        _known(("aged", "h/day"), lambda row: row.transformer_aged_h_per_day, 1),
+    )
     return [
         Column(("policy", ""), lambda row: row.label),
         Column(("knows", ""), lambda row: INFORMATION[row.information], 1),
@@ -79,10 +84,16 @@ def columns(comparison: Comparison) -> list[Column]:
         Column(("curtailed", "kWh/day"), lambda row: number(row.curtailed_kwh_per_day, 0), 8),
         Column(("viola-", "tions"), lambda row: str(row.violations), 7 if broken else 10),
         *((unbalance,) if has_phases else ()),
+        *(transformer if has_transformer else ()),
         *((carbon,) if comparison.scenario.carbon is not None else ()),
         *(grid_columns() if comparison.has_grid else ()),
         Column(("ms per", "step"), lambda row: number(row.policy_ms, 2), 9),
     ]
+
+
+def _known(heading: tuple[str, str], value: Callable[[PolicySummary], float | None], digits: int) -> Column:
+    """A column of what is measured at some sites only."""
+    return Column(heading, lambda row: "–" if (found := value(row)) is None else number(found, digits), 6)
 
 
 def grid_columns() -> list[Column]:

@@ -166,6 +166,13 @@ class Site:
         return tuple(value for value in found if isinstance(value, Series) and value.kind == "dated")
 
     @property
+    def transformer_kva(self) -> dict[int, float]:
+        """Rating of the transformer that feeds a group, by the number of the group, for those that have one [kVA]."""
+        nodes = self.graph.nodes
+        found = ((g, nodes[group].get("transformer")) for g, group in enumerate(self.groups))
+        return {g: float(transformer.rating) for g, transformer in found if transformer is not None}
+
+    @property
     def base_loads(self) -> tuple[tuple[str, Series | LoadProfile], ...]:
         """Groups with an inflexible load of their own, and its model."""
         nodes = self.graph.nodes

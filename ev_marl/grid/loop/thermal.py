@@ -18,6 +18,9 @@ OIL_RISE_K = 55.0  # top oil above ambient, steady at rated load
 OIL_EXPONENT = 0.8
 LOSS_RATIO = 5.0  # load losses at rated current over no-load losses
 OIL_TIME_H = 3.0
+NORMAL_C = 98.0  # hot spot at which paper that is not thermally upgraded ages one hour an hour
+DOUBLING_K = 6.0  # so much warmer, it ages twice as fast
+FINE_H = 1.0 / 12.0  # ageing within a step is summed up at most this far apart
 HOT_SPOT_RISE_K = 23.0  # hot spot above top oil, steady at rated load
 WINDING_EXPONENT = 1.6
 
@@ -43,3 +46,45 @@ def hot_spot_c(oil_rise_k: np.ndarray, transformer_percent: np.ndarray) -> np.nd
     """Temperature of the hottest spot of the winding [°C]; 98 °C at rated load is a normal rate of ageing."""
     spot: np.ndarray = AMBIENT_C + oil_rise_k + HOT_SPOT_RISE_K * (transformer_percent / 100.0) ** WINDING_EXPONENT
     return spot
+
+
+@kernel
+def ageing_rate(hot_spot: float) -> float:
+    """Hours of normal life that an hour at a hot-spot temperature [°C] costs, 2^((θ − 98)/6) [-]."""
+    rate: float = 2.0 ** ((hot_spot - NORMAL_C) / DOUBLING_K)
+    return rate
+
+
+@kernel
+def life(transformer_percent: np.ndarray, ambient_c: np.ndarray, start_percent: float, step_h: float) -> np.ndarray:
+    """How warm a transformer gets and how much it ages.
+
+    Parameters
+    ----------
+    transformer_percent : float64, shape (n_steps,)
+        Loading of each step, >= 0 [%].
+    ambient_c : float64, shape (n_steps,)
+        Temperature of the air [°C].
+    start_percent : float
+        Loading before the first step, at which the oil has come to rest [%].
+    step_h : float
+        Length of a step [h].
+
+    Returns
+    -------
+    float64, shape (2,)
+        Hottest hot spot [°C], and hours of normal life that were used [h].
+    """
+    n_fine = math.ceil(step_h / FINE_H - 1e-9)
+    fine_h = step_h / n_fine
+    oil = steady_oil_rise_k(np.array([start_percent]))
+    hottest, used_h = -np.inf, 0.0
+    for t in range(len(transformer_percent)):
+        percent = transformer_percent[t : t + 1]
+        for _ in range(n_fine):
+            before = oil
+            oil = oil_after(oil, percent, fine_h)
+            spot = hot_spot_c(0.5 * (before + oil), percent)[0] + ambient_c[t] - AMBIENT_C
+            hottest = max(hottest, hot_spot_c(oil, percent)[0] + ambient_c[t] - AMBIENT_C)
+            used_h += fine_h * ageing_rate(spot)
+    return np.array([hottest, used_h])
