@@ -14,6 +14,7 @@ import numpy as np
 
 from ev_marl.checks.sampled import FIRST_H, SampledDays
 from ev_marl.env.setup import Setting
+from ev_marl.objective.carbon import MOST_KG_PER_KWH
 from ev_marl.planning.programme.check import check_expressions
 from ev_marl.scenario import Problem, Scenario
 from ev_marl.scenario.problems import KeyPath, key_text
@@ -24,6 +25,16 @@ from ev_marl.support.errors import ObjectiveError
 
 MANY_AT_THE_START = 1 / 3  # of the ports
 SMALL_PU = 0.001  # a voltage that nobody would notice [p.u.]
+USUAL_SIGNALS: tuple[tuple[str, KeyPath, tuple[float, float], str], ...] = (
+    (
+        "carbon_kg_per_kwh",
+        ("carbon",),
+        (0.0, MOST_KG_PER_KWH),
+        f"grids are between 0 and {MOST_KG_PER_KWH:g} kg/kWh, lignite alone is at 1.1",
+    ),
+    ("temperature_c", ("weather", "temperature"), (-40.0, 50.0), "air is mostly between −40 and 50 °C"),
+)
+"""Signals with the range outside of which they are unusual."""
 FAR_ABOVE = 100.0  # a price so much higher leaves no room for another
 WRONG_START = 0.05  # of the energy of the first hours
 ROUNDING_KWH = 1e-6  # no energy at all
@@ -356,6 +367,26 @@ def check_meter(days: SampledDays) -> Iterator[Finding]:
         )
 
 
+def check_signals(days: SampledDays) -> Iterator[Finding]:
+    """Carbon intensities and temperatures that are no such thing, and a time of publication that changes nothing."""
+    scenario = days.setting.scenario
+    for name, path, (least, most), what in USUAL_SIGNALS:
+        found = [track.signals.present[name] for track in days.tracks if name in track.signals.present]
+        if not found:
+            continue
+        lowest, highest = float(np.min(found)), float(np.max(found))
+        if lowest < least or highest > most:
+            message = f"found {lowest:g} to {highest:g}; {what}. Is the unit right?"
+            yield Finding("signals", path, message, {"lowest": lowest, "highest": highest})
+    published = [track.signals.published_steps for track in days.tracks]
+    if all(steps is not None and steps[0] >= len(steps) for steps in published):
+        message = (
+            f"every episode of {scenario.horizon:g} h lies within one calendar day, whose prices are all known from its "
+            "start: `published` changes nothing; start later (`start_hour`), or make the horizon longer"
+        )
+        yield Finding("signals", ("prices", "published"), message, {"horizon_h": scenario.horizon})
+
+
 def check_plans(days: SampledDays) -> Iterator[Finding]:
     """Terms that cannot be planned with."""
     setting = days.setting
@@ -388,6 +419,7 @@ CHECKS: tuple[Callable[[SampledDays], Iterator[Finding]], ...] = (
     check_prices,
     check_overload,
     check_meter,
+    check_signals,
     check_plans,
     check_power_flow,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
@@ -15,6 +16,7 @@ from rich.tree import Tree
 
 from ev_marl.scenario.schema import LoadProfile, Pv, PvSystem, Scenario
 from ev_marl.scenario.schema.grid import Grid
+from ev_marl.scenario.schema.series import DatedFile
 from ev_marl.scenario.series import Series
 from ev_marl.site.areas import areas_of
 from ev_marl.site.site import Site
@@ -51,8 +53,34 @@ def describe_site(site: Site, scenario: Scenario | None = None, *, called: str |
     if scenario is not None:
         for line in _sessions_lines(site, scenario):
             tree.add(escape(line))
+    if scenario is not None:
+        for line in _signal_lines(scenario):
+            tree.add(escape(line))
     _add_group(tree, site, site.groups[0])
     return tree
+
+
+def _signal_lines(scenario: Scenario) -> Iterator[str]:
+    """What else is known of each step: carbon intensity, temperature, irradiance, and when prices are published."""
+    weather = scenario.weather
+    for what, said, unit in (("carbon", scenario.carbon, "g/kWh"), ("temperature", weather.temperature, "°C")):
+        if said is not None:
+            yield f"{what} {_said(said, unit)}"
+    if weather.irradiance is not None:
+        yield f"irradiance from {Path(weather.irradiance.csv).name}"
+    published = getattr(scenario.prices, "published", None)
+    if published is not None:
+        yield f"prices of the next day are published at {published:g} h"
+
+
+def _said(said: Any, unit: str) -> str:
+    """A signal as its key has it."""
+    if isinstance(said, DatedFile):
+        return f"from {Path(said.csv).name}"
+    if isinstance(said, float | int):
+        return f"{said:g} {unit}"
+    values = getattr(said, "by_hour", None) or said.by_month
+    return f"{min(values):g} to {max(values):g} {unit} {'by hour' if hasattr(said, 'by_hour') else 'by month'}"
 
 
 def _sessions_lines(site: Site, scenario: Scenario) -> Iterator[str]:

@@ -290,3 +290,16 @@ def test_a_term_that_cannot_be_planned_with() -> None:
     (found,) = check_plans(SampledDays.of(setting, 1))
     assert found.check == "plans"
     assert "objective term 'puzzle': its expression cannot be stated" in found.message
+
+
+def test_signals_in_another_unit_and_a_publication_that_changes_nothing(write: Write) -> None:
+    unit = only(findings(write("carbon: 4500 g/kWh")), "signals")
+    assert unit.path == ("carbon",)
+    assert unit.numbers == {"lowest": 4.5, "highest": 4.5}
+    months = [60, 61, 62, 63, 64, 65, 66, 65, 64, 63, 62, 61]
+    fahrenheit = only(findings(write(f"weather: {{temperature: {{by_month: {months}}}}}")), "signals")
+    assert fahrenheit.path == ("weather", "temperature")
+    prices = "prices: {model: nl/2023, published: 13 h}"
+    early = only(findings(write(prices)), "signals")
+    assert "every episode of 24 h lies within one calendar day" in early.message
+    assert findings(write(f"{prices}\nhorizon: 48 h\ncarbon: 300 g/kWh\nweather: {{temperature: 20 °C}}")) == []

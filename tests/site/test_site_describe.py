@@ -135,3 +135,17 @@ def test_stations_on_phases_in_turn() -> None:
     text = printed(Site.from_scenario(scenario_from_dict({"name": "in-turn", "site": site, **rest})))
     assert "street L2 at most 63 A: ac_1, ac_4, ac_7 … ac_28" in text
     assert "10 × ac (ac_0, ac_3, ac_6 … ac_27), 1 port of 7 kW AC on L1, efficiency 93 %" in text
+
+
+def test_signals_of_a_scenario() -> None:
+    keys = {"carbon": {"by_hour": [100 + h for h in range(24)]}, "prices": {"model": "nl/2023", "published": 13}}
+    weather = {"temperature": 12}
+    entries = {"name": "s", "start": "2023-05-15", "site": {"name": "grid", "stations": [{"type": "ac", "power": 11}]}}
+    scenario = scenario_from_dict({**entries, **keys, "weather": weather})
+    text = printed(Site.from_scenario(scenario), scenario)
+    for part in (
+        "carbon 100 to 123 g/kWh by hour",
+        "temperature 12 °C",
+        "prices of the next day are published at 13 h",
+    ):
+        assert part in text
