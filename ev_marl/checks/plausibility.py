@@ -381,8 +381,8 @@ def check_signals(days: SampledDays) -> Iterator[Finding]:
     published = [track.signals.published_steps for track in days.tracks]
     if all(steps is not None and steps[0] >= len(steps) for steps in published):
         message = (
-            f"every episode of {scenario.horizon:g} h lies within one calendar day, whose prices are all known from its "
-            "start: `published` changes nothing; start later (`start_hour`), or make the horizon longer"
+            f"every episode of {scenario.horizon:g} h lies within one calendar day, whose prices are all known from "
+            "its start: `published` changes nothing; start later (`start_hour`), or make the horizon longer"
         )
         yield Finding("signals", ("prices", "published"), message, {"horizon_h": scenario.horizon})
 

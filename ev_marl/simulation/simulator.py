@@ -216,8 +216,6 @@ class Simulator:
         )
         if days.carbon_kg_per_kwh is not None:
             flow.carbon_kg_per_kwh = days.carbon_kg_per_kwh[state.day, step]
-        if days.temperature_c is not None:
-            flow.temperature_c = days.temperature_c[state.day, step]
         edge = step == 0 or step + 1 == days.n_steps
         if frame.stocked and not edge:
             flow.stock_kwh.fill(0.0)
