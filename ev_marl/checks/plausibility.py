@@ -105,8 +105,8 @@ def check_stations(days: SampledDays) -> Iterator[Finding]:
     for path, group, stations in _stations(scenario.site):
         supply = stations.feeds
         port_kw = max(stations.port_powers_kw(voltage_below_v(days.setting.site.graph, group)))
-        fastest = max(mix, key=lambda vehicle: vehicle.dc_power if supply == "dc" else vehicle.ac_power)
-        power_kw = fastest.dc_power if supply == "dc" else fastest.ac_power
+        fastest = max(mix, key=lambda vehicle: vehicle.most_dc_kw if supply == "dc" else vehicle.ac_power)
+        power_kw = fastest.most_dc_kw if supply == "dc" else fastest.ac_power
         numbers = {"port_kw": port_kw, "fastest_vehicle_kw": power_kw}
         if power_kw == 0.0:
             message = f"no vehicle of the mix can charge at {supply.upper()} ports: these stations stay empty"

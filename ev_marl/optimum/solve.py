@@ -26,6 +26,7 @@ from ev_marl.planning.programme.check import check_expressions
 from ev_marl.planning.programme.cuts import BOTH_KW2
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.site.charge_curve import not_concave
 from ev_marl.support.errors import OptionError
 from ev_marl.support.values import shown
 from ev_marl.world.track import Track
@@ -300,6 +301,12 @@ def _certificate(search: Search, objective: Objective, gap: float) -> Certificat
         if upper > primal:
             reasons.append(Looseness("tangents below convex costs", upper - primal))
         rest = gap - sum(reason.amount for reason in reasons)
+        if rest > 0.0 and (bent := int(not_concave(search.day.sessions).sum())):
+            stays = f"{bent} stay{'s' * (bent > 1)}"
+            reasons.append(
+                Looseness(f"charge curves that are not concave, of {stays}: their concave hull counts", rest)
+            )
+            rest = 0.0
         if rest > 0.0 and simultaneous:
             reasons.append(Looseness("pairs of which one should be 0, with no binary yet", rest))
         elif rest > 0.0 and search.grid is not None:

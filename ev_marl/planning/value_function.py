@@ -84,25 +84,27 @@ def step_back(
     charge_cost and discharge_gain are per kWh of battery energy; rate_kw and out_kwh are the most in one step.
     """
     x, slope, new_x, new_slope = pieces[0], pieces[1], new_pieces[0], new_pieces[1]
-    capacity, tau_h = stay["capacity_kwh"], stay["tau_h"]
+    capacity, tau_h, curve = stay["capacity_kwh"], stay["tau_h"], stay["curve"][::2]
     in_kwh = rate_kw * step_h
     if charge_cost < discharge_gain and out_kwh > 0.0 and in_kwh > 0.0:
         # Both at once would pay (very negative prices). Value stays concave with the mixture of full charging and full
         # discharging, which is what the optimum's linear programme allows too.
         mean = (charge_cost * in_kwh + discharge_gain * out_kwh) / (in_kwh + out_kwh)
         charge_cost = discharge_gain = mean
-    taper_kwh = knee(rate_kw, capacity, tau_h)
+    taper_kwh = knee(rate_kw, capacity, tau_h, curve)
     if rate_kw > 0.0:
         # The curve is straight on both sides of the step with the knee; chords replace it inside, more for long steps.
-        after_knee = taper_kwh + charging_gain(taper_kwh, step_h, rate_kw, capacity, tau_h)
+        after_knee = taper_kwh + charging_gain(taper_kwh, step_h, rate_kw, capacity, tau_h, curve)
         n_chords = min(MOST_CHORDS, 1 + int(MOST_CHORDS * step_h / tau_h))
+        if stay["n_curve"] > 0:
+            after_knee, n_chords = capacity, MOST_CHORDS  # a measured curve may bend everywhere
         for i in range(n_chords + 1):
             n = split(x, slope, n, taper_kwh + (after_knee - taper_kwh) * i / n_chords)
     m = 0
     i = 0
-    left = energy_before_charging(x[0], step_h, rate_kw, capacity, tau_h)
+    left = energy_before_charging(x[0], step_h, rate_kw, capacity, tau_h, curve)
     while i < n and slope[i] > charge_cost:
-        right = energy_before_charging(x[i + 1], step_h, rate_kw, capacity, tau_h)
+        right = energy_before_charging(x[i + 1], step_h, rate_kw, capacity, tau_h, curve)
         value = slope[i]
         if x[i + 1] > taper_kwh and right > left:
             value = charge_cost + (value - charge_cost) * (x[i + 1] - x[i]) / (right - left)

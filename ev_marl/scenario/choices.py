@@ -13,5 +13,8 @@ GridCoordinator = Literal["curtail", "none"]
 SITE_COORDINATORS = ("nearest", "none", "priority", "proportional", "round-robin")
 """Those that come with the package and keep the limits of the site; the registry of coordinators has the same."""
 
+Mix = Literal["eu", "nl-2023", "no-2023"]
+"""Named mixes of vehicles."""
+
 LATEST_TAPER = 0.999
 """A battery that charges at full rate to the end has no taper."""

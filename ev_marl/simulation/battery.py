@@ -86,8 +86,9 @@ def power_box(
         # Within the taper this is exact; before it, it is more than full power. So only a step that crosses the
         # knee needs an exponential, and there are few branches.
         hi = min(stay["charge_kw"], room * stay["taper_kw_per_kwh"])
-        if knee_room < room < knee_room + rate * step_h:
-            gain = charging_gain(energy, step_h, rate, stay["capacity_kwh"], stay["tau_h"])
+        if knee_room < room < knee_room + rate * step_h or stay["n_curve"] > 0:
+            curve = stay["curve"][:2]
+            gain = charging_gain(energy, step_h, rate, stay["capacity_kwh"], stay["tau_h"], curve)
             hi = min(stay["charge_kw"], gain / (stay["charge_efficiency"] * step_h))
         hi_kw[p] = hi
         spare = max(0.0, energy - stay["floor_kwh"])

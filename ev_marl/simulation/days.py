@@ -8,18 +8,29 @@ index, without copies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ev_marl.scenario.curves import CURVE_POINTS, Points
 from ev_marl.site.arrays import SiteArrays
-from ev_marl.site.charge_curve import energy_after, energy_before, share_in_taper, taper_time_h
+from ev_marl.site.charge_curve import (
+    curve_table,
+    curves_of,
+    energy_after,
+    energy_before,
+    hours_along,
+    share_in_taper,
+    taper_time_h,
+)
 from ev_marl.support.errors import TrackError
 from ev_marl.world.session_table import SESSION
 from ev_marl.world.track import Track
 
 _NO_POWER_KW = 1e-300  # used instead of 0 to avoid 0/0
+_NO_TAPER_H = 1e-9  # τ of a vehicle with a measured curve, which leaves nothing to a taper
+_LEAST_DUE = 1e-6  # of the capacity: what is due, at least, where a mean is taken over it
 
 DERIVED = {
     "deadline_step": ("i8", "when due_kwh is due: the departure, or the end of what is looked at if that is earlier"),
@@ -32,7 +43,12 @@ DERIVED = {
     "tau_h": ("f8", "τ, time constant of the taper [h]"),
     "rate_kw": ("f8", "η⁺P⁺, full power at the battery [kW]"),
     "taper_kw_per_kwh": ("f8", "power of a step within the taper per room left, (1 − exp(−Δ/τ))/(η⁺Δ) [kW/kWh]"),
-    "hours_per_kwh": ("f8", "time to charge one kWh at full power, 1/(η⁺P⁺) [h/kWh]"),
+    "hours_per_kwh": (
+        "f8",
+        "time to charge one kWh at full power, 1/(η⁺P⁺); with a measured curve, the mean over what is due [h/kWh]",
+    ),
+    "n_curve": ("i8", "points of the vehicle's measured charge curve, 0: it has a taper"),
+    "curve": (f"(3, {CURVE_POINTS})f8", "energies of these points [kWh], rates there, and of the hull [kW]"),
 }
 """Fields that a stay has besides those of a session; its charge_kw and discharge_kw are P⁺ and P⁻ [kW], the most that
 port and vehicle allow together."""
@@ -50,6 +66,7 @@ _FIRST: tuple[str, ...] = (
     "discharge_efficiency",
 )
 _FIRST += ("charge_kw", "discharge_kw", "rate_kw", "tau_h", "taper_kw_per_kwh", "floor_kwh", "hours_per_kwh")
+_FIRST += ("n_curve",)
 STAY = np.dtype([(name, _FIELDS[name]) for name in dict.fromkeys([*_FIRST, *_FIELDS])])
 _NOBODY = np.zeros(1, dtype=STAY)
 _NOBODY["capacity_kwh"] = _NOBODY["charge_efficiency"] = _NOBODY["discharge_efficiency"] = 1.0
@@ -206,10 +223,12 @@ def base_currents(site: SiteArrays, base_load_kw: np.ndarray) -> np.ndarray:
 
 def stays_of(site: SiteArrays, track: Track) -> np.ndarray:
     """Stays of a track, in its order; see `stays_of_sessions`."""
-    return stays_of_sessions(site, track.sessions, track.n_steps, track.step_h)
+    return stays_of_sessions(site, track.sessions, track.n_steps, track.step_h, track.curves)
 
 
-def stays_of_sessions(site: SiteArrays, sessions: np.ndarray, n_steps: int, step_h: float) -> np.ndarray:
+def stays_of_sessions(
+    site: SiteArrays, sessions: np.ndarray, n_steps: int, step_h: float, curves: Mapping[str, Points] | None = None
+) -> np.ndarray:
     """Stays of sessions, in their order.
 
     What is due is the wish, or the energy that full power from arrival to departure gives if that is less. For a
@@ -227,6 +246,8 @@ def stays_of_sessions(site: SiteArrays, sessions: np.ndarray, n_steps: int, step
         Steps of the episode.
     step_h : float
         Length of a step [h].
+    curves : mapping of str, optional
+        Measured charge curves of vehicle models, see `curve_table`; all others have a taper.
 
     Returns
     -------
@@ -244,14 +265,26 @@ def stays_of_sessions(site: SiteArrays, sessions: np.ndarray, n_steps: int, step
     stays["discharge_kw"] = np.minimum(site.port_discharge_kw[port], stays["discharge_kw"])
     stays["floor_kwh"] = np.minimum(stays["energy_kwh"], stays["reserve_kwh"])
     stays["deadline_step"] = np.minimum(stays["departure_step"], n_steps)
+    stays["n_curve"], stays["curve"] = 0, 0.0
+    for name, points in (curves or {}).items():
+        for k in np.flatnonzero(sessions["vehicle"] == name):
+            stays["n_curve"][k], stays["curve"][k] = len(points), curve_table(points, capacity_kwh[k])
+    curve = curves_of(stays)
+    if curve is not None:
+        stays["tau_h"] = tau_h = np.where(stays["n_curve"] > 0, _NO_TAPER_H, tau_h)
     set_rates(stays, step_h)
     rate_kw = stays["rate_kw"]
     steps = stays["departure_step"] - stays["arrival_step"]
-    most = energy_after(stays["energy_kwh"], steps * step_h, rate_kw, capacity_kwh, tau_h)
+    most = energy_after(stays["energy_kwh"], steps * step_h, rate_kw, capacity_kwh, tau_h, curve)
     stays["wish_kwh"] = wish = np.minimum(stays["energy_kwh"] + stays["wanted_kwh"], most)
     beyond = np.maximum(0, stays["departure_step"] - n_steps)
-    reachable = energy_before(wish, beyond * step_h, rate_kw, capacity_kwh, tau_h)
+    reachable = energy_before(wish, beyond * step_h, rate_kw, capacity_kwh, tau_h, curve)
     stays["due_kwh"] = np.where(beyond > 0, reachable, wish)
+    if curve is not None:
+        due_kwh = np.maximum(stays["due_kwh"] - stays["energy_kwh"], _LEAST_DUE * capacity_kwh)
+        from_kwh = np.maximum(0.0, stays["due_kwh"] - due_kwh)
+        mean_h = hours_along(from_kwh, from_kwh + due_kwh, np.maximum(rate_kw, _NO_POWER_KW), curve) / due_kwh
+        stays["hours_per_kwh"] = np.where(stays["n_curve"] > 0, mean_h, stays["hours_per_kwh"])
     from_kwh = stays["energy_kwh"] - stays["ahead_kwh"]
     stays["even_kwh"] = np.where(beyond > 0, wish - (wish - from_kwh) * beyond / steps, wish)
     return stays

@@ -7,14 +7,21 @@ way, and may prefer a port.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from ev_marl.scenario import schema
+from ev_marl.scenario.curves import CURVE_POINTS, Points
 from ev_marl.site.arrays import SiteArrays
-from ev_marl.site.charge_curve import charging_gain, energy_after, taper_time_h
+from ev_marl.site.charge_curve import (
+    NO_CURVE,
+    charging_gain,
+    curve_table,
+    energy_after,
+    taper_time_h,
+)
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import SiteError
 from ev_marl.world.session_table import session_table
@@ -33,7 +40,10 @@ class Fleet:
     ac_kw: np.ndarray  # float64 (V,)
     dc_kw: np.ndarray  # float64 (V,)  0: cannot charge at DC ports
     taper_start: np.ndarray  # float64 (V,)
-    v2g_share: float
+    curves: Mapping[str, Points]  # measured charge curves, by name; all others have a taper
+    curve: np.ndarray | None  # float64 (V, 2, CURVE_POINTS)  the same as in a stay, None: no vehicle has one
+    v2g: np.ndarray  # bool (V,)  whether the model can discharge
+    v2g_share: float  # of those that can
     reserve: float
 
     @classmethod
@@ -45,16 +55,21 @@ class Fleet:
         SiteError
             If no vehicle of the mix can.
         """
-        usable = [vehicle for vehicle in mix if vehicle.dc_power > 0 or not site.port_is_dc.all()]
+        usable = [vehicle for vehicle in mix if vehicle.most_dc_kw > 0 or not site.port_is_dc.all()]
         if not usable:
             raise SiteError("every port of the site is DC, and no vehicle of the mix has a DC power above 0 kW")
+        tables = [curve_table(vehicle.curve, vehicle.capacity)[:2] if vehicle.curve else NO_CURVE for vehicle in usable]
+        curves = {vehicle.name: tuple(vehicle.curve) for vehicle in usable if vehicle.curve}
         return cls(
             names=tuple(vehicle.name for vehicle in usable),
             share=np.array([vehicle.share for vehicle in usable], dtype=np.float64),
             capacity_kwh=np.array([vehicle.capacity for vehicle in usable], dtype=np.float64),
             ac_kw=np.array([vehicle.ac_power for vehicle in usable], dtype=np.float64),
-            dc_kw=np.array([vehicle.dc_power for vehicle in usable], dtype=np.float64),
+            dc_kw=np.array([vehicle.most_dc_kw for vehicle in usable], dtype=np.float64),
             taper_start=np.array([vehicle.taper_start for vehicle in usable], dtype=np.float64),
+            curves=curves,
+            curve=np.stack(tables) if curves else None,
+            v2g=np.array([vehicle.v2g for vehicle in usable]),
             v2g_share=options.v2g_share,
             reserve=options.reserve,
         )
@@ -137,7 +152,7 @@ def draw_visitors(
         model=model,
         energy_kwh=np.maximum(0.0, np.minimum(target, high) * capacity - wanted),
         wanted_kwh=wanted,
-        is_v2g=draws[:, 2] < fleet.v2g_share,
+        is_v2g=(draws[:, 2] < fleet.v2g_share) & fleet.v2g[model],
     )
 
 
@@ -224,6 +239,7 @@ def _charge_within(
     rate_kw: np.ndarray,
     capacity_kwh: np.ndarray,
     tau_h: np.ndarray,
+    curve: np.ndarray,
     wish_kwh: np.ndarray,
     energy_kwh: np.ndarray,
 ) -> np.ndarray:
@@ -263,7 +279,8 @@ def _charge_within(
             if departure_step[i] > step and missing_kwh > 0.0:
                 charging[n_charging] = i
                 n_charging += 1
-                gain = charging_gain(energy_kwh[i], step_h, rate_kw[i], capacity_kwh[i], tau_h[i])
+                points = curve[i] if len(curve) > 0 else NO_CURVE
+                gain = charging_gain(energy_kwh[i], step_h, rate_kw[i], capacity_kwh[i], tau_h[i], points)
                 gain_kwh[i] = min(gain, missing_kwh)
                 total_kw[group[i]] += gain_kwh[i] / (efficiency[i] * step_h)
         for g in range(n_groups - 1, -1, -1):
@@ -341,22 +358,27 @@ def park(
     parked = np.flatnonzero((port >= 0) & (departure > -n_before) & (arrival < n_steps))
     port, arrival, departure, model = port[parked], arrival[parked], departure[parked], visitors.model[parked]
     capacity = fleet.capacity_kwh[model]
-    vehicle_kw = np.where(site.port_is_dc[port], fleet.dc_kw[model], fleet.ac_kw[model])
     efficiency = site.charge_efficiency[port]
+    curve, dc_kw = None, fleet.dc_kw[model]
+    if fleet.curve is not None:
+        curve = fleet.curve[model]
+        dc_kw = np.where(curve[:, 1, 0] > 0.0, dc_kw / efficiency, dc_kw)  # a curve is of the battery
+    vehicle_kw = np.where(site.port_is_dc[port], dc_kw, fleet.ac_kw[model])
     on_arrival = visitors.energy_kwh[parked]
     wish = np.minimum(on_arrival + visitors.wanted_kwh[parked], capacity)
     rate_kw = efficiency * np.minimum(site.port_charge_kw[port], vehicle_kw)
     tau_h = taper_time_h(fleet.taper_start[model], capacity, efficiency, vehicle_kw)
 
     def after(steps: np.ndarray) -> np.ndarray:
-        return energy_after(on_arrival, steps * step_h, rate_kw, capacity, tau_h)
+        return energy_after(on_arrival, steps * step_h, rate_kw, capacity, tau_h, curve)
 
     waited, stay = np.maximum(0, -arrival), departure - arrival
     energy = np.minimum(after(waited), wish)
     behind = np.zeros(len(parked), dtype=np.bool_)  # less was charged than at full power
     if room_kw is not None:
         held = np.minimum(after(np.maximum(0, -arrival - n_before)), wish)
-        vehicles = arrival, departure, site.port_group[port], efficiency, rate_kw, capacity, tau_h, wish
+        points = np.empty((0, 2, CURVE_POINTS)) if curve is None else curve
+        vehicles = arrival, departure, site.port_group[port], efficiency, rate_kw, capacity, tau_h, points, wish
         behind = _charge_within(room_kw, site.group_parent, step_h, *vehicles, held) & (held < wish - ROUNDING_KWH)
         energy = np.where(behind, held, energy)
     even = on_arrival + (np.minimum(wish, after(stay)) - on_arrival) * waited / stay

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ev_marl.scenario.clock import Clock
+from ev_marl.scenario.curves import Points
 from ev_marl.support.errors import TrackError
 from ev_marl.world import handmade, track_checks, track_edits, track_files
 from ev_marl.world.grid_day import GridDay
@@ -44,6 +45,7 @@ class Track:
     export_limit_kw: np.ndarray  # float64 (T, G)  >= 0, inf: no limit
     grid: GridDay | None = None  # other loads and generators on the network above, if there is one
     signals: Signals = field(default_factory=Signals)  # what else is known of each step, where the scenario has it
+    curves: Mapping[str, Points] = field(default_factory=dict)  # measured charge curves, by vehicle model
     turned_away: int = 0  # vehicles that found no free port
     source: dict[str, str] = field(default_factory=dict)  # where it came from: scenario, seed, file, imputations, edits
     told: Mapping[str, Any] = field(
@@ -112,6 +114,7 @@ class Track:
         currency: str = "EUR",
         grid: GridDay | None = None,
         signals: Signals | None = None,
+        curves: Mapping[str, Points] | None = None,
         source: Mapping[str, str] | None = None,
     ) -> Track:
         """A track made by hand, checked against its site.
@@ -134,6 +137,9 @@ class Track:
             IANA time zone and currency.
         grid : GridDay, optional
             Other loads and generators on the network above the site.
+        curves : mapping of str, optional
+            Measured charge curves of vehicle models: states of charge from 0 to 1 and the power into the battery at
+            each [kW]; sessions whose `vehicle` has none charge with a taper.
         signals : Signals, optional
             Carbon intensity and temperature.
         source : mapping of str
@@ -170,6 +176,10 @@ class Track:
             currency=currency,
             grid=grid,
             signals=signals or Signals(),
+            curves={
+                name: tuple((float(soc), float(power_kw)) for soc, power_kw in points)
+                for name, points in (curves or {}).items()
+            },
             source=dict(source or {"kind": "handmade"}),
             **content,
         )

@@ -13,6 +13,7 @@ import numpy as np
 
 from ev_marl.scenario.choices import LATEST_TAPER
 from ev_marl.scenario.clock import zone_of
+from ev_marl.scenario.curves import curve_faults
 from ev_marl.scenario.units import FIRST_DAY, LAST_DAY, LONGEST_H
 from ev_marl.support.values import LEAST, MOST
 from ev_marl.world.session_table import FIELDS, SESSION
@@ -55,6 +56,9 @@ def problems(track: Track, site: Site | None = None, currency: str | None = None
     published = track.signals.published_steps
     if published is not None and not found and not (published > np.arange(track.n_steps)).all():
         found.append("signals.published_steps: the price of a step must be published when it starts")
+    for name, points in track.curves.items():
+        fault = curve_faults(points)
+        found += [f"the charge curve of '{name}' {fault}"] if fault else []
     if track.sessions.ndim != 1 or track.sessions.dtype != SESSION:
         found.append("sessions are not a table of the dtype SESSION; make them with session_table(...)")
     else:

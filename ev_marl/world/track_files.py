@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from ev_marl.scenario.curves import Points
 from ev_marl.scenario.sizes import MOST_STEPS
 from ev_marl.support.errors import TrackError
 from ev_marl.support.files import FileError, parse_json, read_text, write_atomically
@@ -121,6 +122,11 @@ def _frame(track: Track) -> dict[str, Any]:
         "turned_away": track.turned_away,
         "source": track.source,
         "digests": track_edits.digests(track),
+        **(
+            {"curves": {name: [list(point) for point in points] for name, points in track.curves.items()}}
+            if track.curves
+            else {}
+        ),
     }
 
 
@@ -166,7 +172,21 @@ def _check_frame(frame: Any, path: Path) -> dict[str, Any]:
         "turned_away": frame["turned_away"],
         "source": frame["source"],
         "digests": frame["digests"],
+        "curves": _curves(frame.get("curves", {}), path),
     }
+
+
+def _curves(stored: Any, path: Path) -> dict[str, Points]:
+    """Measured charge curves by vehicle model; what they may be is checked later."""
+    if not isinstance(stored, dict):
+        raise TrackError(f"{path}: the field curves is {shown(stored)}, not curves by vehicle model")
+    found: dict[str, Points] = {}
+    for name, points in stored.items():
+        if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
+            raise TrackError(f"{path}: the field curves.{name} is not a list of pairs")
+        soc, power_kw = ([_real(point[k], f"curves.{name}", path) for point in points] for k in range(2))
+        found[name] = tuple(zip(soc, power_kw, strict=True))
+    return found
 
 
 def _write_json(track: Track, path: Path) -> None:

@@ -333,6 +333,7 @@ class World:
             export_limit_kw=known.export_limit_kw.copy(),
             grid=grid,
             signals=replace(signals, pv_kw=pv_kw),
+            curves=self.fleet.curves,
             turned_away=turned_away,
             source=source,
         )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from ev_marl.site.charge_curve import energy_after, energy_before, knee, slope_of_energy_after, slope_up_to
+from ev_marl.site.charge_curve import NO_CURVE, energy_after, energy_before, knee, slope_of_energy_after, slope_up_to
 
 curves = st.fixed_dictionaries(
     {
@@ -85,9 +85,9 @@ def test_the_slope_is_the_same_from_either_end_of_the_step(curve: dict[str, floa
     energy, rate, capacity, tau = parameters(curve)
     after = float(energy_after(energy, curve["hours"], rate, capacity, tau))
     room = capacity - after
-    if after > knee(rate, capacity, tau) and room > 1e-6 * capacity:  # beyond, the room has lost its digits
+    if after > knee(rate, capacity, tau, NO_CURVE) and room > 1e-6 * capacity:  # beyond, the room has lost its digits
         (slope,) = slope_of_energy_after(np.array([energy]), curve["hours"], *np.array([[rate], [capacity], [tau]]))
-        assert slope_up_to(after, curve["hours"], rate, capacity, tau) == pytest.approx(slope, rel=1e-6)
+        assert slope_up_to(after, curve["hours"], rate, capacity, tau, NO_CURVE) == pytest.approx(slope, rel=1e-6)
 
 
 @pytest.mark.parametrize("soc", [0.1, 0.75, 0.79, 0.9])

@@ -397,3 +397,15 @@ def test_vehicles_take_a_random_free_port(n_ports: int, n: int, seed: int) -> No
     is_dc, port = rng.random(n_ports) < 0.4, np.empty(n, dtype=np.int64)
     _assign_ports(arrival, departure, dc, wish, choice, is_dc, port)
     assert port.tolist() == assigned(arrival, departure, dc, wish, choice, is_dc)
+
+
+def test_a_mix_by_registrations_brings_its_models_and_curves(scenario: Make) -> None:
+    world = World(scenario(vehicles={"mix": "nl-2023"}))
+    track = world.sample(3)
+    names = set(track.sessions["vehicle"].tolist())
+    assert names <= set(track.curves)
+    assert len(names) > 3
+    track.validate(world.site)
+    leaf = ["nissan-leaf-40", "vw-id4-77"]  # the models of the mix with V2G
+    discharging = track.sessions["discharge_kw"] > 0.0
+    assert (np.isin(track.sessions["vehicle"], leaf) == discharging).all()

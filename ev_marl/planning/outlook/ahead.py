@@ -12,7 +12,7 @@ import numpy as np
 from ev_marl.planning.outlook.base import NOBODY
 from ev_marl.simulation.days import base_currents, stays_of
 from ev_marl.site.arrays import SiteArrays
-from ev_marl.site.charge_curve import energy_before
+from ev_marl.site.charge_curve import curves_of, energy_before
 from ev_marl.world.track import Track
 
 
@@ -107,7 +107,8 @@ def within(stays: np.ndarray, n_steps: int, step_h: float) -> np.ndarray:
     beyond_h = np.maximum(0, stays["deadline_step"] - n_steps) * step_h
     if not beyond_h.any():
         return stays
-    due = energy_before(stays["due_kwh"], beyond_h, stays["rate_kw"], stays["capacity_kwh"], stays["tau_h"])
+    battery = stays["rate_kw"], stays["capacity_kwh"], stays["tau_h"], curves_of(stays)
+    due = energy_before(stays["due_kwh"], beyond_h, *battery)
     kept: np.ndarray = stays.copy()
     kept["deadline_step"] = np.minimum(stays["deadline_step"], n_steps)
     kept["due_kwh"] = np.where(beyond_h > 0.0, due, stays["due_kwh"])

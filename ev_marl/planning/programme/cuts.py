@@ -14,13 +14,18 @@ import numpy as np
 
 from ev_marl.planning.programme.programme import Pairs
 from ev_marl.planning.programme.rows import NO_ROWS, Rows
-from ev_marl.site.charge_curve import energy_after, knee_kwh, slope_of_energy_after
+from ev_marl.site.charge_curve import curves_of, energy_after, knees_kwh, slope_of_energy_after
 
 FIRST_TANGENTS = 5  # of each convex function; more are added where a solution needs them
 TAPER_TANGENTS = 9  # added at once where a solution lies above F, so that few rounds are needed
 _CORNER_KWH = 1e-7  # of the capacity: a taper within it is a corner; F lies at most this much below it
+_LEAST_SLOPE = 1e-3  # of F, where the distance of tangents is looked for
 HULL_TOLERANCE = 1e-7  # of x/X + y/Y <= 1 [-]
 BOTH_KW2 = 1e-6  # product of two powers of which one should be 0
+
+
+_Battery = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
+"""Full power at the battery [kW], capacity [kWh], time constant of the taper [h], hulls of measured curves."""
 
 
 class TaperCuts:
@@ -45,22 +50,31 @@ class TaperCuts:
     def __init__(self, pairs: Pairs, step_h: float, energy_column: np.ndarray, *, corners: bool = True) -> None:
         stays = pairs.stays
         rate_kw = stays["rate_kw"]
+        hull = curves_of(stays, hull=True)
         straight_kwh = stays["capacity_kwh"] - rate_kw * (stays["tau_h"] + step_h)
+        if hull is not None:
+            along = knees_kwh(rate_kw, stays["capacity_kwh"], stays["tau_h"], hull) - rate_kw * step_h
+            straight_kwh = np.where(stays["n_curve"] > 0, along, straight_kwh)
         bends = (pairs.start_most_kwh > straight_kwh[pairs.session]) & (rate_kw[pairs.session] > 0.0)
         if not corners:
-            bends &= (rate_kw * stays["tau_h"] > _CORNER_KWH)[pairs.session]
+            bends &= ((rate_kw * stays["tau_h"] > _CORNER_KWH) | (stays["n_curve"] > 0))[pairs.session]
         self.pair = np.flatnonzero(bends & (pairs.previous >= 0))
         session, before = pairs.session[self.pair], pairs.previous[self.pair]
         self._end, self._start = energy_column[self.pair], energy_column[before]
         self._least_kwh, self._most_kwh = pairs.least_kwh[before], pairs.end_most_kwh[before]
         self._hours = step_h
-        self._battery = (rate_kw[session], stays["capacity_kwh"][session], stays["tau_h"][session])
+        self._battery: _Battery = (
+            rate_kw[session],
+            stays["capacity_kwh"][session],
+            stays["tau_h"][session],
+            None if hull is None else hull[session],
+        )
 
     def at(self, which: np.ndarray, energy_kwh: np.ndarray) -> Rows:
         """Tangents of the pairs at positions `which`, touching F at the given energies; both shape (K,)."""
-        rate_kw, capacity_kwh, tau_h = (values[which] for values in self._battery)
-        reached_kwh = energy_after(energy_kwh, self._hours, rate_kw, capacity_kwh, tau_h)
-        slope = slope_of_energy_after(energy_kwh, self._hours, rate_kw, capacity_kwh, tau_h)
+        battery = self._battery_of(which)
+        reached_kwh = energy_after(energy_kwh, self._hours, *battery)
+        slope = slope_of_energy_after(energy_kwh, self._hours, *battery)
         return Rows.of_columns(
             np.column_stack([self._end[which], self._start[which]]),
             np.column_stack([np.ones(len(which)), -slope]),
@@ -77,6 +91,10 @@ class TaperCuts:
         start_kwh = np.clip(x[self._start], self._least_kwh, self._most_kwh)
         excess: np.ndarray = x[self._end] - energy_after(start_kwh, self._hours, *self._battery)
         return excess
+
+    def _battery_of(self, which: np.ndarray) -> _Battery:
+        rate_kw, capacity_kwh, tau_h, hull = self._battery
+        return rate_kw[which], capacity_kwh[which], tau_h[which], None if hull is None else hull[which]
 
     def broken(self, x: np.ndarray, tolerance_kwh: float) -> Rows:
         """Tangents at the point and around it, where it lies above F by more than the tolerance."""
@@ -95,14 +113,19 @@ class TaperCuts:
         if not len(which):
             return which, np.zeros(0)
         least_kwh, most_kwh = self._least_kwh[which, None], self._most_kwh[which, None]
-        rate_kw, _, tau_h = battery = [values[which] for values in self._battery]
+        rate_kw, capacity_kwh, tau_h, hull = battery = self._battery_of(which)
         at_kwh = np.clip(x[self._start[which]], least_kwh[:, 0], most_kwh[:, 0])
         slope = slope_of_energy_after(at_kwh, self._hours, *battery)
+        bends_kwh = knees_kwh(*battery)  # from here on, and a step at full power before it, F is straight
+        straight_kwh = bends_kwh
+        if hull is not None:  # along a measured curve F may bend up to the capacity, and how sharply is not known
+            curved = hull[:, 1, 0] > 0.0
+            straight_kwh = np.where(curved, capacity_kwh, bends_kwh)
+            tau_h, slope = np.where(curved, self._hours / 2.0, tau_h), np.maximum(slope, _LEAST_SLOPE)
         half_kwh = np.sqrt(2.0 * excess_kwh[which] * rate_kw * tau_h / slope)
-        bends_kwh = knee_kwh(*battery)  # from here on, and a step at full power before it, F is straight
         bend = (
             np.minimum(at_kwh, bends_kwh - rate_kw * self._hours)[:, None],
-            np.maximum(at_kwh, bends_kwh)[:, None],
+            np.maximum(at_kwh, straight_kwh)[:, None],
         )
         most = TAPER_TANGENTS // 2  # on each side
         sides = np.ceil(0.5 * np.sqrt(excess_kwh[which] / tolerance_kwh)).clip(1, most)[:, None]

@@ -15,7 +15,7 @@ from ev_marl.objective.base import GridModel
 from ev_marl.planning.outlook.ahead import Ahead
 from ev_marl.planning.programme.rows import Rows, ragged
 from ev_marl.site.arrays import SiteArrays
-from ev_marl.site.charge_curve import energy_after
+from ev_marl.site.charge_curve import curves_of, energy_after
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ class Pairs:
             stays["charge_efficiency"][session] * stays["charge_kw"][session],
             stays["capacity_kwh"][session],
             stays["tau_h"][session],
+            None if (hull := curves_of(stays, hull=True)) is None else hull[session],
         )
         arrival_kwh = stays["energy_kwh"][session]
         can_discharge = stays["discharge_kw"][session] > 0.0

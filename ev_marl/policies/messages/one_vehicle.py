@@ -117,7 +117,8 @@ def plan_vehicle(
             wanted_kwh[end, i] = max(low, stay["due_kwh"])
         else:
             wanted_kwh[end, i] = low
-    taper_kwh = knee(rate_kw, capacity, tau_h)
+    hull = stay["curve"][::2]
+    taper_kwh = knee(rate_kw, capacity, tau_h, hull)
     worth, energies = np.empty(n_values), np.empty(n_values)
     for k in range(end - 1, first - 1, -1):
         bend = curvature
@@ -139,14 +140,15 @@ def plan_vehicle(
             before = after - moved
             worth[i] = value
             if moved > 0.0 and after > taper_kwh:
-                least = energy_before_charging(after, step_h, rate_kw, capacity, tau_h)
+                least = energy_before_charging(after, step_h, rate_kw, capacity, tau_h, hull)
                 if least > before:
                     # The taper binds: a kWh more before this step is F' kWh more after it, and spares 1 - F' bought.
                     before = least
                     power = (after - before) / (charge_eta * step_h)
                     price = buy if power > turn_kw else sell
                     paid = (price + wear + bend * (power - near)) / charge_eta
-                    worth[i] = paid + (value - paid) * slope_up_to(after, step_h, rate_kw, capacity, tau_h)
+                    slope = slope_up_to(after, step_h, rate_kw, capacity, tau_h, hull)
+                    worth[i] = paid + (value - paid) * slope
                     tapered = True
             energies[i] = before
         if tapered:
@@ -173,7 +175,7 @@ def plan_vehicle(
             share = short / (short + beyond)
             change = moved_kwh[k, below] + share * (moved_kwh[k, above] - moved_kwh[k, below])
         if change > 0.0:
-            change = min(change, charging_gain(energy, step_h, rate_kw, capacity, tau_h))
+            change = min(change, charging_gain(energy, step_h, rate_kw, capacity, tau_h, stay["curve"][:2]))
             power = min(most_kw[k], change / (charge_eta * step_h))
             energy += power * charge_eta * step_h
         else:

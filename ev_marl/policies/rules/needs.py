@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.policies.base import StationView
-from ev_marl.site.charge_curve import energy_before
+from ev_marl.site.charge_curve import curves_of, energy_before
 
 
 def power_towards_kw(view: StationView, target_kwh: np.ndarray) -> np.ndarray:
@@ -45,4 +45,5 @@ def latest_energy_kwh(view: StationView) -> np.ndarray:
     """
     stays = view.vehicle
     hours = np.maximum(stays["deadline_step"] - view.step - 1, 0) * view.step_h
-    return energy_before(stays["due_kwh"], hours, stays["rate_kw"], stays["capacity_kwh"], stays["tau_h"])
+    battery = stays["rate_kw"], stays["capacity_kwh"], stays["tau_h"], curves_of(stays)
+    return energy_before(stays["due_kwh"], hours, *battery)

@@ -25,7 +25,7 @@ from ev_marl.scenario.schema.series import LimitByHour, LimitSeries, PowerByHour
 from ev_marl.scenario.schema.sessions import Sessions
 from ev_marl.scenario.schema.signals import IrradianceFile
 from ev_marl.scenario.schema.site import BaseLoad, Group, LoadProfile, Pv, PvSystem, Stations, Transformer
-from ev_marl.scenario.schema.vehicles import Vehicle, Vehicles
+from ev_marl.scenario.schema.vehicles import CatalogueVehicle, Vehicle, Vehicles
 
 __all__ = [
     "CURRENCY_PATTERN",
@@ -37,6 +37,7 @@ __all__ = [
     "BidOptions",
     "Block",
     "BlockOptions",
+    "CatalogueVehicle",
     "CoordinatorChoice",
     "CoordinatorOptions",
     "Grid",
