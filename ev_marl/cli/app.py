@@ -25,6 +25,7 @@ from ev_marl.support.package import __version__
 COMMANDS = {
     "": ("check", "describe", "schema", "list", "new", "solve", "compare", "tune", "train", "study", "reproduce"),
     "track": ("sample", "import", "split", "show"),
+    "fit": ("sessions",),
     "grid": ("describe", "year", "unbalanced", "agreement"),
 }
 _FILES = {"list": "list_", "import": "import_"}  # words that Python has taken
@@ -89,6 +90,7 @@ app = typer.Typer(
     epilog=_examples(["ev-marl list", "ev-marl describe workplace", "ev-marl compare workplace --days 30"]),
 )
 app.add_typer(typer.Typer(**_SETTINGS, help="Days: draw them, import them from data, look at them."), name="track")
+app.add_typer(typer.Typer(**_SETTINGS, help="Models from data of your own."), name="fit")
 app.add_typer(
     typer.Typer(**_SETTINGS, help="The network of a scenario: as built, over a year, on three phases."), name="grid"
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 Dataset = Literal["acn", "elaadnl", "csv", "prices"]
+SessionData = Literal["acn", "elaadnl", "csv"]
 Wish = Literal["delivered", "requested"]  # which energy of a recorded session its driver wanted
 Battery = Literal["ideal", "two_stage"]  # which battery a recorded session is given, see `ev_marl.world.acn_sim`
 

@@ -7,15 +7,18 @@ hours has one twice.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from ev_marl.scenario.series import TOLERANCE_H, steps_of
 
-__all__ = ["HourGrid", "steps_of"]
+__all__ = ["HOLIDAY", "HourGrid", "steps_of"]
+
+HOLIDAY = 7  # as a day of the week
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,10 @@ class HourGrid:
 
     start_h: np.ndarray  # float64 (N,)  start of each hour, elapsed since the start of the episode [h]
     local_hour: np.ndarray  # int64 (N,)  0..23
-    weekend: np.ndarray  # int64 (N,)  1 on a Saturday or Sunday, else 0
+    weekend: np.ndarray  # int64 (N,)  1 on a Saturday, Sunday or public holiday, else 0
     month: np.ndarray  # int64 (N,)  0..11
     day: np.ndarray  # int64 (N,)  local calendar day, 0 for the first of the grid
+    weekday: np.ndarray  # int64 (N,)  0 on a Monday, 6 on a Sunday; HOLIDAY on a public holiday
 
     def __len__(self) -> int:
         return len(self.start_h)
@@ -37,7 +41,9 @@ class HourGrid:
         return self.month // 3
 
     @classmethod
-    def around(cls, start: datetime, timezone: str, first_h: float, last_h: float) -> HourGrid:
+    def around(
+        cls, start: datetime, timezone: str, first_h: float, last_h: float, holidays: Container[date] = ()
+    ) -> HourGrid:
         """The clock hours that overlap the time from `first_h` to `last_h`.
 
         Parameters
@@ -48,6 +54,8 @@ class HourGrid:
             IANA name of the local clock.
         first_h, last_h : float
             Bounds in hours since `start`; `first_h` may be negative.
+        holidays : container of date
+            Public holidays; left out, they are days like others.
         """
         zone = ZoneInfo(timezone)
         begin = start.astimezone(UTC)
@@ -58,10 +66,12 @@ class HourGrid:
         n_hours = int(np.ceil(last_h - offset_h - TOLERANCE_H))
         times = [(first + timedelta(hours=k)).astimezone(zone) for k in range(n_hours)]
         dates = [time.toordinal() for time in times]
+        weekday = np.array([HOLIDAY if time.date() in holidays else time.weekday() for time in times], dtype=np.int64)
         return cls(
             start_h=offset_h + np.arange(n_hours, dtype=np.float64),
             local_hour=np.array([time.hour for time in times], dtype=np.int64),
-            weekend=np.array([time.weekday() >= 5 for time in times], dtype=np.int64),
+            weekend=(weekday >= 5).astype(np.int64),
             month=np.array([time.month - 1 for time in times], dtype=np.int64),
             day=np.array(dates, dtype=np.int64) - dates[0],
+            weekday=weekday,
         )

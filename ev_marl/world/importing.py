@@ -37,7 +37,7 @@ TARGET_SOC = (0.7, 0.95)  # range of the state of charge at departure, imputed
 
 DATASETS: tuple[Dataset, ...] = get_args(Dataset)
 
-_SESSION_READERS: dict[str, Callable[..., SessionRecords]] = {
+SESSION_READERS: dict[str, Callable[..., SessionRecords]] = {
     "acn": read_acn,
     "elaadnl": read_elaadnl,
     "csv": read_session_csv,
@@ -116,7 +116,7 @@ def import_tracks(
     else:
         if kind == "csv" and timezone is None:
             timezone = scenario.timezone
-        tracks = sessions_to_tracks(_SESSION_READERS[kind](file, timezone=timezone), scenario, seed=seed, energy=energy)
+        tracks = sessions_to_tracks(SESSION_READERS[kind](file, timezone=timezone), scenario, seed=seed, energy=energy)
     if out is not None:
         paths = [Path(out) / f"{track.start:%Y-%m-%d}{suffix}" for track in tracks]
         existing = [path for path in paths if path.exists()]

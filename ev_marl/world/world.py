@@ -7,6 +7,7 @@ the same day (clock, limits, mean loads) is kept.
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 
 from ev_marl.scenario.clock import Clock
 from ev_marl.scenario.problems import ScenarioError
-from ev_marl.scenario.schema import Scenario
+from ev_marl.scenario.schema import Scenario, Sessions
 from ev_marl.scenario.sizes import MOST_CELLS, MOST_STEPS, too_many_vehicles
 from ev_marl.site.areas import Area, areas_of
 from ev_marl.site.site import Site
@@ -25,8 +26,10 @@ from ev_marl.site.vehicles import vehicle_mix
 from ev_marl.support.errors import DataError, TrackError
 from ev_marl.world.hours import HourGrid
 from ev_marl.world.loads import LoadDay, SiteLoads
+from ev_marl.world.measured_sessions import MeasuredSessions, read_session_file
 from ev_marl.world.parking import Choice, Fleet, Visitors, draw_visitors, park
 from ev_marl.world.prices import FilePrices, PriceSource, TailedPrices, buy_and_sell, price_source
+from ev_marl.world.public_holidays import public_holidays
 from ev_marl.world.recorded import RecordedDays
 from ev_marl.world.seeds import Split, as_training_seed, day_seeds
 from ev_marl.world.session_table import no_sessions
@@ -69,7 +72,7 @@ class _Comers:
         number, sessions = self.area.number, self.area.sessions
         random = stream(seed, "arrivals", number), stream(seed, "stays", number)
         coming = self.model.draw(hours, len(self.area.ports), *random)
-        check_arrivals(coming, sessions.model)
+        check_arrivals(coming, sessions.called)
         wanted_kwh = sessions.energy_scale * coming.wanted_kwh
         visitors = draw_visitors(self.fleet, wanted_kwh, coming.target_soc, stream(seed, "vehicles", number))
         return coming, visitors, sessions.stay_scale * coming.stay_h
@@ -206,8 +209,15 @@ class World:
 
     def _comers_to(self, area: Area) -> _Comers:
         places = self.scenario.places
-        with places.blamed(*area.path, "model"):
-            model = SESSION_MODELS.make(area.sessions.model, area.sessions, trust=self.scenario.trusted)
+        said = area.sessions
+        if said.file is not None:
+            model: SessionModel = MeasuredSessions(said, read_session_file(said.file))
+        else:
+            with places.blamed(*area.path, "model"):
+                model = SESSION_MODELS.make(said.model, said, trust=self.scenario.trusted)
+        if said.holidays is not None:
+            with places.blamed(*area.path, "holidays"):
+                public_holidays(said.holidays, self.days[0].year, self.days[0].year)
         with places.blamed(*area.path):
             return _Comers(area, model, self.fleet.at(self.site.arrays.port_is_dc[area.ports]))
 
@@ -273,10 +283,7 @@ class World:
                 self._known_days.pop(next(iter(self._known_days)))
             self._known_days[day] = _Day(
                 clock,
-                tuple(
-                    HourGrid.around(start, scenario.timezone, -comers.area.sessions.warm_up_h, clock.horizon_h)
-                    for comers in self._comers
-                ),
+                tuple(self._hours_of(comers.area.sessions, clock) for comers in self._comers),
                 episode_hours,
                 import_limit_kw,
                 export_limit_kw,
@@ -285,6 +292,15 @@ class World:
                 self._room_before_kw(clock),
             )
         return self._known_days[day]
+
+    def _hours_of(self, sessions: Sessions, clock: Clock) -> HourGrid:
+        """Clock hours from the warm-up of an area to the end of the episode, with its holidays."""
+        holidays: Container[date] = ()
+        if sessions.holidays is not None:
+            last = clock.start + timedelta(hours=clock.horizon_h)
+            holidays = public_holidays(sessions.holidays, clock.start.year - 1, last.year)
+        around = clock.start, self.scenario.timezone, -sessions.warm_up_h, clock.horizon_h
+        return HourGrid.around(*around, holidays)
 
     def _room_before_kw(self, clock: Clock) -> np.ndarray | None:
         """What import limits less mean base load left to vehicles before a start, shape (K, G); None without limits."""

@@ -1,0 +1,1 @@
+"""`ev-marl fit`: models from data of your own."""
