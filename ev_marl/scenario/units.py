@@ -175,7 +175,13 @@ ApparentPower = Annotated[float, Field(gt=0), BeforeValidator(apparent), apparen
 Current = Annotated[float, Field(gt=0), BeforeValidator(current), current.json_schema(above=0)]
 Voltage = Annotated[float, Field(gt=0), BeforeValidator(voltage), voltage.json_schema(above=0)]
 Fraction = Annotated[float, Field(ge=0, le=1), BeforeValidator(fraction), fraction.json_schema(low=0, high=1)]
-PowerFactor = Annotated[float, Field(ge=0.1, le=1), BeforeValidator(fraction), fraction.json_schema(low=0.1, high=1)]
+LEAST_POWER_FACTOR = 0.1
+PowerFactor = Annotated[
+    float,
+    Field(ge=LEAST_POWER_FACTOR, le=1),
+    BeforeValidator(fraction),
+    fraction.json_schema(low=LEAST_POWER_FACTOR, high=1),
+]
 Efficiency = Annotated[float, Field(ge=0.01, le=1), BeforeValidator(fraction), fraction.json_schema(low=0.01, high=1)]
 PositiveFraction = Annotated[float, Field(gt=0, le=1), BeforeValidator(fraction), fraction.json_schema(above=0, high=1)]
 Loading = Annotated[float, Field(gt=0), BeforeValidator(loading), loading.json_schema(above=0)]

@@ -90,7 +90,7 @@ def _group_attributes(group: Group, is_root: bool, scenario: Scenario) -> dict[s
     if group.pv is not None:
         attributes["pv"] = group.pv
     named: dict[str, object] = {"bus": group.bus, "current_limit_a": group.current_limit, "voltage_v": group.voltage}
-    named["transformer"] = group.transformer
+    named |= {"transformer": group.transformer, "base_load_power_factor": group.base_load_power_factor}
     attributes.update({key: value for key, value in named.items() if value is not None})
     return attributes
 
@@ -110,6 +110,7 @@ def _add_stations(graph: nx.DiGraph, stations: Stations, parent: str, names: lis
             "bus": buses[i % len(buses)],
             "phases": phases[i % len(phases)] if phases else None,
             "voltage_v": stations.voltage,
+            "power_factor": stations.power_factor,
             "operator_id": stations.ids[i] if stations.ids else None,
         }
         own = limit | {key: value for key, value in place.items() if value is not None}

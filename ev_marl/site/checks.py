@@ -17,14 +17,25 @@ from ev_marl.scenario.schema import LoadProfile, Pv, PvSystem, Transformer
 from ev_marl.scenario.schema.site import Conductors
 from ev_marl.scenario.series import Series
 from ev_marl.scenario.sizes import DEEPEST_SITE
+from ev_marl.scenario.units import LEAST_POWER_FACTOR
 from ev_marl.support.errors import SiteError
 from ev_marl.support.registry import did_you_mean
 from ev_marl.support.values import LEAST, MOST, listed, shown
 
 STATION_NAME = re.compile(r"^[a-z]+_[0-9]+$")
 LIMIT_KEYS = ("import_limit_kw", "export_limit_kw")
-GROUP_KEYS = ("kind", *LIMIT_KEYS, "base_load", "pv", "bus", "current_limit_a", "voltage_v", "transformer")
-STATION_KEYS = ("kind", "type", "supply", *LIMIT_KEYS, "bus", "phases", "voltage_v", "operator_id")
+GROUP_KEYS = (
+    "kind",
+    *LIMIT_KEYS,
+    "base_load",
+    "pv",
+    "bus",
+    "current_limit_a",
+    "voltage_v",
+    "transformer",
+    "base_load_power_factor",
+)
+STATION_KEYS = ("kind", "type", "supply", *LIMIT_KEYS, "bus", "phases", "voltage_v", "power_factor", "operator_id")
 PORT_KEYS = ("kind", "supply", "charge_kw", "discharge_kw", "charge_efficiency", "discharge_efficiency")
 
 
@@ -124,6 +135,7 @@ def _station_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any
     if not isinstance(attributes.get("operator_id", ""), str):
         yield f"station '{node}': operator_id is {attributes['operator_id']!r}; it must be text"
     yield from _positive_problems(node, attributes, ("voltage_v",))
+    yield from _power_factor_problems(node, attributes, "power_factor")
 
 
 def _group_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any]) -> Iterator[str]:
@@ -140,6 +152,13 @@ def _group_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any])
     if "transformer" in attributes and not isinstance(attributes["transformer"], Transformer):
         yield f"'{node}': transformer is {attributes['transformer']!r}; it must be a Transformer"
     yield from _positive_problems(node, attributes, ("current_limit_a", "voltage_v"))
+    yield from _power_factor_problems(node, attributes, "base_load_power_factor")
+
+
+def _power_factor_problems(node: str, attributes: Mapping[str, Any], key: str) -> Iterator[str]:
+    value = attributes.get(key, 1.0)
+    if not _is_number(value) or not LEAST_POWER_FACTOR <= value <= 1.0:
+        yield f"'{node}': {key} is {shown(value)}; it must be a number from {LEAST_POWER_FACTOR} to 1"
 
 
 def _positive_problems(node: str, attributes: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[str]:

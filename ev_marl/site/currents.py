@@ -1,9 +1,10 @@
 """Current limits: rows |b + Σ a·p| <= limit [A], from phases, voltages, current limits and transformers.
 
 A coupling graph comes in; for each limit its name, the complex weights a [A/kW] of the ports' powers p, and that of the
-base load below the group, which draws from three phases alike. Currents are phasors at unity power factor. Seen from
-each voltage level, the phase-to-neutral voltages are at 0° (L1), −120° (L2) and +120° (L3); a port between L1 and L2
-draws in the direction of the voltage between them (+30°), and its current comes back in L2.
+base load below the group, which draws from three phases alike. Currents are phasors. Seen from each voltage level, the
+phase-to-neutral voltages are at 0° (L1), −120° (L2) and +120° (L3); a port between L1 and L2 draws in the direction of
+the voltage between them (+30°), and its current comes back in L2. With a power factor below 1, a current lags behind
+by its angle and is larger by its inverse; where power flows back, so does the reactive power.
 """
 
 from __future__ import annotations
@@ -67,6 +68,21 @@ def voltage_below_v(graph: nx.DiGraph, node: str) -> float:
             return float(attributes["transformer"].secondary / math.sqrt(3.0))
         above = next(iter(graph.predecessors(above)), None)
     return DEFAULT_VOLTAGE_V
+
+
+def lagging(power_factor: float) -> complex:
+    """Current over that at unity power factor, for the same power [-]."""
+    return complex(1.0, -math.tan(math.acos(power_factor)))
+
+
+def _power_factor_below(graph: nx.DiGraph, node: str) -> float:
+    """Of the base load below a group of the coupling graph [-]: its own, or that of the next group above."""
+    above: str | None = node
+    while above is not None:
+        if "base_load_power_factor" in graph.nodes[above]:
+            return float(graph.nodes[above]["base_load_power_factor"])
+        above = next(iter(graph.predecessors(above)), None)
+    return 1.0
 
 
 def line_currents(conductors: str, voltage_v: float) -> np.ndarray:
@@ -137,7 +153,8 @@ def connection_currents(
     volts = voltage_below_v(graph, groups[0])
     if transformer is not None:
         volts = (transformer.primary or math.nan) / math.sqrt(3.0)
-    return _rows_and_connection(graph, groups, ports, group_ports)[1], 1000.0 * _VOLTAGE / (3.0 * volts)
+    base_weight = lagging(_power_factor_below(graph, groups[0])) * 1000.0 * _VOLTAGE / (3.0 * volts)
+    return _rows_and_connection(graph, groups, ports, group_ports)[1], base_weight
 
 
 def _rows_and_connection(
@@ -157,12 +174,15 @@ def _port_line_currents(graph: nx.DiGraph, port: str) -> np.ndarray:
     station = next(graph.predecessors(port))
     attributes = graph.nodes[station]
     voltage_v = attributes.get("voltage_v") or voltage_below_v(graph, next(graph.predecessors(station)))
-    return line_currents(attributes.get("phases", "-".join(LINES)), voltage_v)
+    in_phase = line_currents(attributes.get("phases", "-".join(LINES)), voltage_v)
+    return in_phase * lagging(attributes["power_factor"]) if "power_factor" in attributes else in_phase
 
 
 def _rows_of(graph: nx.DiGraph, group: str, g: int, line_a: np.ndarray, n_ports: int, below: slice) -> Iterator[_Row]:
     """Rows of one group. `line_a`, complex (3, ports below), holds the currents below the group per kW, and is changed
     to those in the line that feeds it."""
+
+    base_lag = lagging(_power_factor_below(graph, group))
 
     def rows(called: str, limit_a: float, volts: float) -> Iterator[_Row]:
         if np.isnan(line_a).any():
@@ -174,7 +194,7 @@ def _rows_of(graph: nx.DiGraph, group: str, g: int, line_a: np.ndarray, n_ports:
             weight = np.zeros(n_ports, dtype=np.complex128)
             weight[below] = np.where(np.abs(current_a) < _SAME * np.abs(line_a).max(), 0.0, current_a)
             if weight.any():  # else no port has a part in it
-                yield _Row(f"{called} {name}", g, limit_a, weight, 1000.0 * angle / (3.0 * volts))
+                yield _Row(f"{called} {name}", g, limit_a, weight, base_lag * 1000.0 * angle / (3.0 * volts))
 
     attributes = graph.nodes[group]
     transformer: Transformer | None = attributes.get("transformer")

@@ -225,7 +225,7 @@ def _station_key(site: Site, node: str) -> tuple[object, ...]:
         return ("group", node)
     ports = [tuple(sorted(site.graph.nodes[port].items())) for port in site.graph.successors(node)]
     limits = tuple(attributes.get(key) for key, _ in LIMITS)
-    return ("station", _type(node), limits, attributes.get("phases"), tuple(ports))
+    return ("station", _type(node), limits, attributes.get("phases"), attributes.get("power_factor"), tuple(ports))
 
 
 def _type(station: str) -> str:
@@ -242,6 +242,8 @@ def _stations_text(site: Site, names: list[str]) -> str:
     parts = [f"{len(names)} × {_type(names[0])} ({agents}), {_count(len(ports), 'port')} of {power} {supply}"]
     if "phases" in nodes[names[0]]:
         parts[0] += f" on {nodes[names[0]]['phases']}"
+    if "power_factor" in nodes[names[0]]:
+        parts.append(f"power factor {nodes[names[0]]['power_factor']:g}")
     discharge = max(float(port.get("discharge_kw", 0.0)) for port in ports)
     if discharge > 0:
         parts.append("V2G" if discharge == powers[-1] else f"V2G {_kw(discharge)}")

@@ -286,3 +286,33 @@ def test_rows_of_shipped_garages_are_the_published_ones(
     published = np.array([value * np.exp(1j * np.radians(angle)) for value, angle in coefficients.values()])
     turn = np.vdot(published, mine)
     assert mine * abs(turn) / turn == pytest.approx(published, rel=2e-3, abs=1e-9)
+
+
+def test_a_power_factor_makes_currents_larger_and_late(tmp_path: Path) -> None:
+    # 32 A at 230 V and cos φ 0.8: 5.888 kW, still 32 A, 36.87° behind the voltage. Base load of 6.9 kW at 0.6: 10 A/0.6.
+    station = "{type: ac, current: 32 A, phases: L1, power_factor: 0.8}"
+    site = site_of(
+        tmp_path,
+        of(
+            "{name: s, current_limit: 40 A, base_load: 6.9 kW, base_load_power_factor: 0.6, groups: "
+            f"[{{name: lot, current_limit: 63 A, stations: [{station}, {{type: ac, power: 6.9 kW, phases: L1}}]}}]}}"
+        ),
+    )
+    arrays = site.arrays
+    assert arrays.port_charge_kw == pytest.approx([5.888, 6.9])
+    angle = np.arccos(0.8)
+    found = weights(site)
+    assert 5.888 * found["lot L1"][0] == pytest.approx(32 * np.exp(-1j * angle))
+    # both together: 32 A at −36.87° and 30 A at 0°
+    together = abs(5.888 * found["lot L1"][0] + 6.9 * found["lot L1"][1])
+    assert together == pytest.approx(np.hypot(32 * 0.8 + 30, 32 * 0.6))
+    base = arrays.current_base_weight[:, 0] + 1j * arrays.current_base_weight[:, 1]
+    of_lot, of_site = base[site.currents.index("lot L1")], base[site.currents.index("s L1")]
+    assert 6.9 * of_site == pytest.approx(10 / 0.6 * np.exp(-1j * np.arccos(0.6)))
+    assert of_lot == pytest.approx(of_site)  # inherited
+    assert site.graph.nodes["ac_0"]["power_factor"] == 0.8
+
+
+def test_a_power_factor_is_a_number_up_to_one(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match=r"power_factor: .*1\.2"):
+        site_of(tmp_path, of("{name: s, stations: [{type: ac, power: 11 kW, power_factor: 1.2}]}"))

@@ -23,6 +23,7 @@ from ev_marl.scenario.units import (
     Efficiency,
     Fraction,
     Power,
+    PowerFactor,
     SignedPower,
     Voltage,
 )
@@ -112,6 +113,9 @@ class Stations(Model):
     again at the end. Without conductors, a port draws from all three phases alike."""
     voltage: Voltage | None = None
     """Phase-to-neutral voltage of the ports [V]; left out: the group's."""
+    power_factor: PowerFactor | None = None
+    """Power factor of the ports, with lagging current [-]: counts where currents have limits, and in the power that
+    `current` gives. Left out: 1. In the network above the site, that of `grid: chargers` counts."""
     station_power: Power | None = None
     """Highest charging power of the whole station [kW], where its ports share less than the sum of theirs."""
     v2g: bool = False
@@ -165,7 +169,7 @@ class Stations(Model):
         if self.power is not None:
             return [self.power] * self.count
         assert self.current is not None  # the check above asks for power, or current and phases
-        volts = self.voltage or group_voltage_v
+        volts = (self.voltage or group_voltage_v) * (self.power_factor or 1.0)
         if isinstance(self.phases, int):
             return [volts * self.current * self.phases / 1000.0] * self.count
         times = [_TIMES[name.count("L")] for name in self.conductors]
@@ -217,6 +221,9 @@ class Group(Model):
     of what is below. Left out: the transformer's secondary, or that of the group above; 230 V where nothing says."""
     transformer: Transformer | None = None
     """Transformer that feeds the group."""
+    base_load_power_factor: PowerFactor | None = None
+    """Power factor of the base load here and below, net of PV, with lagging current [-]: counts where currents have
+    limits. Left out: that of the group above, and 1 where nothing says."""
     base_load: BaseLoad | None = None
     """Inflexible load directly at this group [kW]."""
     pv: Plant | None = None
