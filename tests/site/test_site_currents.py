@@ -289,7 +289,7 @@ def test_rows_of_shipped_garages_are_the_published_ones(
 
 
 def test_a_power_factor_makes_currents_larger_and_late(tmp_path: Path) -> None:
-    # 32 A at 230 V and cos φ 0.8: 5.888 kW, still 32 A, 36.87° behind the voltage. Base load of 6.9 kW at 0.6: 10 A/0.6.
+    # 32 A at 230 V and cos φ 0.8: 5.888 kW, still 32 A, 36.87° behind the voltage. Base load: 6.9 kW at 0.6, 10 A/0.6.
     station = "{type: ac, current: 32 A, phases: L1, power_factor: 0.8}"
     site = site_of(
         tmp_path,
