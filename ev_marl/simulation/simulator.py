@@ -194,7 +194,8 @@ class Simulator:
             scale_to_limits(frame.request, state.granted_kw)
         if self.grid is not None:
             assert state.grid is not None
-            state.grid = self.grid.step(state.grid, state.rows, step, days.step_h, frame.request, state.granted_kw)
+            site_limits = frame.request if self.coordinator.enforces_limits else None
+            state.grid = self.grid.step(state.grid, state.rows, step, days.step_h, site_limits, state.granted_kw)
             flow.grid = state.grid.flow
         if self.site.n_currents:
             measure_currents(frame.request, state.granted_kw, flow.current_a)

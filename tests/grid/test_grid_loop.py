@@ -161,6 +161,26 @@ def test_discharging_taken_back_leaves_no_group_with_more_import_than_it_may_hav
     assert flow.group_kw[0, 0] <= 20.0 + 1e-9
 
 
+@pytest.mark.parametrize(("coordinator", "expected_kw"), [("nearest", 10.0), ("none", 30.0)])
+def test_limits_of_the_site_that_may_be_exceeded_stay_so_where_the_network_curtails(
+    monkeypatch: pytest.MonkeyPatch, coordinator: str, expected_kw: float
+) -> None:
+    monkeypatch.setattr("grid_cases._REACH", np.diag([1.0, 2.0]))
+    graph = two_stations().graph.copy()
+    for station in ("ac_0", "ac_1"):
+        graph.nodes[station]["import_limit_kw"] = 10.0
+    graph.nodes["grid"]["current_limit_a"] = (
+        1000.0  # as soon as there are limits of currents, all limits are kept again
+    )
+    site = chain_site(Site.from_graph(graph))
+    loop = chain_loop(site, limits=GridLimits(voltage=[0.95, 1.05], line=1000.0, transformer=1000.0), curtails=True)
+    simulator = Simulator(site.arrays, make_coordinator(coordinator), [full_day(site, load_kw=15.0)], loop)
+    simulator.reset()
+    flow = simulator.step(np.array([[30.0, 45.0]]))
+    assert flow.granted_kw[0, 0] == pytest.approx(expected_kw)
+    assert (flow.grid.curtailed_kw[0] > 1.0) == (coordinator == "none")
+
+
 def test_a_limit_that_breaks_without_charging_is_widened_and_not_made_worse() -> None:
     site = two_stations(v2g=True)
     loop = chain_loop(site, limits=GridLimits(voltage=[0.99, 1.01]), curtails=True)

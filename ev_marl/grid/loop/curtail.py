@@ -151,7 +151,7 @@ class Curtail:
         self._site_limits = Proportional()
 
     def curtail(
-        self, granted_kw: np.ndarray, flow: PowerFlow, bounds: Bounds, request: Request, solve: Solve
+        self, granted_kw: np.ndarray, flow: PowerFlow, bounds: Bounds, request: Request | None, solve: Solve
     ) -> PowerFlow:
         """Curtail the rows that break a limit.
 
@@ -163,8 +163,8 @@ class Curtail:
             Of these powers, every row with a solution.
         bounds : Bounds
             Limits of each row, kept without charging.
-        request : Request
-            Of this step, for the site's own limits.
+        request : Request, optional
+            Of this step, for the site's own limits; None where these may be exceeded.
         solve : callable
             Power flow of some rows.
 
@@ -202,7 +202,7 @@ class Curtail:
         granted_kw: np.ndarray,
         flow: PowerFlow,
         bounds: Bounds,
-        request: Request,
+        request: Request | None,
         solve: Solve,
     ) -> None:
         charger_kw = self._powers(granted_kw[rows])
@@ -219,7 +219,7 @@ class Curtail:
         _spread(target_kw, self.port_charger, less_kw)
         # Less charging can leave a group with more export than it may have, less discharging with more import, and less
         # of either a phase with more current.
-        if request.site.n_currents or (granted_kw[rows] < 0.0).any():
+        if request is not None and (request.site.n_currents or (granted_kw[rows] < 0.0).any()):
             kept_kw = np.empty_like(less_kw)
             self._site_limits.grant(replace(request.of_rows(rows), setpoint_kw=less_kw), kept_kw)
             less_kw = kept_kw

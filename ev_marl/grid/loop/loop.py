@@ -151,7 +151,7 @@ class GridLoop:
         rows: np.ndarray | slice,
         step: int,
         step_h: float,
-        request: Request,
+        request: Request | None,
         granted_kw: np.ndarray,
     ) -> GridState:
         """Let the granted powers of a step flow; they are lowered in place where the network cannot carry them.
@@ -166,8 +166,8 @@ class GridLoop:
             Index t of the step.
         step_h : float
             Its length [h].
-        request : Request
-            Of the site's coordinator.
+        request : Request, optional
+            Of the site's coordinator; None where it does not enforce the site's limits.
         granted_kw : float64, shape (B, P)
             What the site's coordinator granted [kW].
 
@@ -206,7 +206,7 @@ class GridLoop:
         flow: PowerFlow,
         bounds: Bounds,
         failed: np.ndarray,
-        request: Request,
+        request: Request | None,
     ) -> None:
         """Curtail; a row that failed without charging has nothing to curtail."""
 
