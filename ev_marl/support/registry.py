@@ -21,7 +21,7 @@ from typing import Annotated, Any, Generic, TypeVar, cast, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ev_marl.support.errors import EvMarlError, OptionError, TrustError, UnknownNameError
-from ev_marl.support.values import number, shown, whole
+from ev_marl.support.values import number, shown, switch, whole
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -253,7 +253,7 @@ def construct(what: str, factory: Callable[..., R], options: Mapping[str, Any], 
         raise OptionError(said if isinstance(error, ValueError) else f"{said} ({type(error).__name__})") from error
 
 
-_PLAIN: dict[str, Callable[[Any], object]] = {"float": number, "int": whole}
+_PLAIN: dict[str, Callable[[Any], object]] = {"float": number, "int": whole, "bool": switch}
 
 
 @lru_cache(maxsize=256)
@@ -268,7 +268,7 @@ def _signature(factory: Callable[..., Any]) -> inspect.Signature:
 def _read(what: str, declared: Any, value: Any) -> Any:
     """An option as a file gives it, read as the plug-in says.
 
-    Numbers are read as numbers are everywhere. A type with a reader of its own, such as the quantities of
+    Numbers and Booleans are read as they are everywhere. A type with a reader of its own, such as the quantities of
     `ev_marl.scenario.units`, is the schema of its option: `price: NonNegativePrice` takes 0.25 and "0.25 EUR/kWh".
     """
     try:

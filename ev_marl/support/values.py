@@ -67,6 +67,13 @@ def whole(value: object) -> int:
     return int(value)
 
 
+def switch(value: object) -> bool:
+    """True or False, no text and no number; else ValueError."""
+    if not isinstance(value, bool):
+        raise ValueError(f"found {shown(value)}; expected true or false")
+    return value
+
+
 def shown(value: object) -> str:
     """A value as text for messages."""
     if value is None:

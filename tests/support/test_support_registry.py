@@ -24,7 +24,7 @@ class Colour(Protocol):
 class Red:
     name = "red"
 
-    def __init__(self, share: float = 1.0, layers: int | None = None, tone: str = "") -> None:
+    def __init__(self, share: float = 1.0, layers: int | None = None, tone: str = "", matt: bool = False) -> None:
         self.share = share
         if tone == "none":
             raise LookupError("no such tone")
@@ -97,13 +97,15 @@ def test_own_code_that_is_none(name: str, message: str, tmp_path: Path, monkeypa
         (
             "red",
             {"shade": 1},
-            r"colour 'red': got an unexpected keyword.*'shade'.*Options: share, layers, tone",
+            r"colour 'red': got an unexpected keyword.*'shade'.*Options: share, layers, tone, matt",
         ),
         ("red", {"share": "much"}, "colour 'red': share: found 'much'; expected a number"),
         ("red", {"share": float("nan")}, "colour 'red': share: found nan; expected a finite number"),
         ("red", {"share": 1e300}, r"colour 'red': share: found 1e\+300; expected 0, or a magnitude"),
         ("red", {"share": True}, "colour 'red': share: found true; expected a number"),
         ("red", {"layers": 1.5}, r"colour 'red': layers: found 1\.5; expected a whole number"),
+        ("red", {"matt": "False"}, "colour 'red': matt: found 'False'; expected true or false"),
+        ("red", {"matt": 1}, "colour 'red': matt: found 1; expected true or false"),
         ("red", {"tone": "none"}, r"colour 'red': 'no such tone' \(LookupError\)|colour 'red': no such tone"),
         ("json:JSONDecoder", {}, "colour 'json:JSONDecoder' is not a valid colour: JSONDecoder lacks mixed, name"),
     ],
@@ -111,7 +113,7 @@ def test_own_code_that_is_none(name: str, message: str, tmp_path: Path, monkeypa
 def test_what_does_not_go(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         colours().make(name, options=options, trust=True)
-    assert colours().make("red", options={"layers": None, "share": 1}).mixed() == "red"
+    assert colours().make("red", options={"layers": None, "share": 1, "matt": True}).mixed() == "red"
 
 
 def test_no_suggestion_for_a_far_word() -> None:
