@@ -100,9 +100,10 @@ class World:
     Raises
     ------
     DataError
-        If no day is left between `start` and `until`, or if prices or dated series are missing on one of them.
+        If no day is left between `start` and `until`, or if dated series are missing on one of them.
     ScenarioError
-        If too many vehicles would come, or if the series that it asks for do not exist for its network.
+        If too many vehicles would come, if prices are missing on a day or are in another currency, or if the series
+        that it asks for do not exist for its network.
     SiteError
         If no vehicle can charge at the site.
     TrackError
@@ -119,7 +120,8 @@ class World:
         self._check_size(areas)
         self.fleet = Fleet.of(vehicle_mix(scenario.vehicles), scenario.vehicles, arrays)
         self._comers = tuple(self._comers_to(area) for area in areas)
-        self._prices = price_source(scenario.prices, scenario.currency) if prices is None else prices
+        with scenario.places.blamed("prices"):
+            self._prices = price_source(scenario.prices, scenario.currency) if prices is None else prices
         file = scenario.weather.irradiance
         irradiance = {} if file is None else irradiance_series(file, scenario.timezone)
         self._loads = SiteLoads(self.site.groups, arrays.group_parent, self.site.base_loads, self.site.pvs, irradiance)
@@ -128,8 +130,9 @@ class World:
         self.recorded = None if scenario.tracks is None else RecordedDays(Path(scenario.tracks))
         self._known_tracks: dict[Path, Track] = {}
         if isinstance(self._prices, FilePrices):
-            for day in self.days:
-                self._prices.check(episode_start(scenario, day), scenario.n_steps * scenario.step)
+            with scenario.places.blamed("prices"):
+                for day in self.days:
+                    self._prices.check(episode_start(scenario, day), scenario.n_steps * scenario.step)
         self._signals = SignalModels(scenario)
         for series in (*self.site.dated, *self._signals.dated, *irradiance.values()):
             for day in self.days:

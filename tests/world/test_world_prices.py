@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ev_marl.scenario import ScenarioError
 from ev_marl.scenario.schema import PriceByHour, PriceConstant, PriceFile, PriceModel, PriceTimeOfUse, Scenario
-from ev_marl.support.errors import DataError
 from ev_marl.world.calibration import figures
 from ev_marl.world.hours import HourGrid
 from ev_marl.world.prices import TailedPrices
@@ -72,7 +72,9 @@ def test_the_tariff_of_the_adaptive_charging_networks(scenario: Make) -> None:
     ).surroundings(0)
     day = np.array([*[[0.05623] * 24] * 2, *[summer] * 5])[np.arange(30) % 7]
     assert month.buy_per_kwh.tolist() == np.repeat(day.ravel(), 12).tolist()
-    with pytest.raises(DataError, match="sce_tou_ev_4_march_2019 is in USD, the scenario counts in EUR"):
+    with pytest.raises(
+        ScenarioError, match=r"prices: the tariff sce_tou_ev_4_march_2019 is in USD, the scenario counts in EUR"
+    ):
         World(scenario(prices=prices))
 
 
@@ -131,7 +133,8 @@ def test_a_file_with_another_resolution_than_the_step(scenario: Make, data: Path
 def test_a_file_that_does_not_cover_the_days(scenario: Make, data: Path) -> None:
     prices = PriceFile(csv=str(data / "entsoe_old_autumn.csv"))
     with pytest.raises(
-        DataError, match=r"2023-10-31T00:00:00\+01:00; the file covers 2023-10-27 22:00 to 2023-10-30 23:00"
+        ScenarioError,
+        match=r"prices: .*2023-10-31T00:00:00\+01:00; the file covers 2023-10-27 22:00 to 2023-10-30 23:00",
     ):
         World(scenario(prices=prices, start=date(2023, 10, 28), until=date(2023, 11, 2)))
 
@@ -139,13 +142,15 @@ def test_a_file_that_does_not_cover_the_days(scenario: Make, data: Path) -> None
 def test_a_gap_in_the_file_is_an_error_or_filled(scenario: Make, data: Path) -> None:
     entries = {"start": date(2023, 10, 28), "until": date(2023, 10, 30)}
     file = str(data / "prices_with_gap.csv")
-    with pytest.raises(DataError, match="no price for 2 of 73 intervals: 2023-10-29 04:00, 2023-10-29 05:00 UTC"):
+    with pytest.raises(
+        ScenarioError, match=r"prices: .*no price for 2 of 73 intervals: 2023-10-29 04:00, 2023-10-29 05:00 UTC"
+    ):
         World(scenario(prices=PriceFile(csv=file), **entries))
     World(scenario(prices=PriceFile(csv=file, fill="interpolate"), **entries)).sample(0)
 
 
 def test_prices_in_another_currency(scenario: Make, data: Path) -> None:
-    with pytest.raises(DataError, match="the prices are in EUR, the scenario counts in GBP"):
+    with pytest.raises(ScenarioError, match=r"prices: .*the prices are in EUR, the scenario counts in GBP"):
         World(
             scenario(
                 prices=PriceFile(csv=str(data / "entsoe_old_autumn.csv")), start=date(2023, 10, 28), currency="GBP"
