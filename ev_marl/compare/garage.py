@@ -234,7 +234,7 @@ def cases_of(
     Raises
     ------
     RunError
-        If there is no such scenario or policy, or a rating is not above 0.
+        If there is no such scenario or policy, if no scenario has these policies, or if a rating is not above 0.
     """
     known = {policy for _, names in SCENARIOS.values() for policy in names} | set(RULES)
     for scenario in scenarios or ():
@@ -247,15 +247,22 @@ def cases_of(
         if policy not in known:
             raise RunError(f"no policy of this study is called '{policy}'; there are {', '.join(sorted(known))}")
     ratings = ratings_kva or published_results()["rating_kva"]
-    if min(ratings) <= 0:
-        raise RunError(f"a transformer's rating must be above 0 kVA, got {min(ratings):g}")
-    return tuple(
+    for rating in ratings:
+        if not 0 < rating < np.inf:
+            raise RunError(f"a transformer's rating must be above 0 kVA, got {rating:g}")
+    cases = tuple(
         Case(scenario, float(rating), policy)
         for scenario in scenarios or SCENARIOS
         for rating in ratings
         for policy in (policies or SCENARIOS[scenario][1])
         if policy in {"I": (OPTIMUM,), "II": known - {OPTIMUM}, "IV": known}[scenario]
     )
+    if not cases:
+        raise RunError(
+            f"scenario {', '.join(scenarios or SCENARIOS)} has none of these policies: {', '.join(policies or ())}; "
+            f"I has {OPTIMUM} only, II all but {OPTIMUM}, IV all"
+        )
+    return cases
 
 
 def published_percent(case: Case) -> float | None:

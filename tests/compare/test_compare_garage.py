@@ -131,6 +131,10 @@ def test_what_does_not_exist_is_said() -> None:
         cases_of(policies=["lff"])
     with pytest.raises(RunError, match="must be above 0 kVA"):
         cases_of(ratings_kva=[0.0])
+    with pytest.raises(RunError, match="must be above 0 kVA, got nan"):
+        cases_of(ratings_kva=[60.0, float("nan")])
+    with pytest.raises(RunError, match=r"scenario II has none of these policies: optimum; I has optimum only"):
+        cases_of(["II"], policies=["optimum"])
     with pytest.raises(RunError, match=r"there is no file nowhere.json. .*https://ev.caltech.edu"):
         month_of("nowhere.json")
 
