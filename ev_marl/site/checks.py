@@ -72,6 +72,7 @@ def _shape_problems(graph: nx.DiGraph) -> Iterator[str]:
 
 
 def _node_problems(graph: nx.DiGraph) -> Iterator[str]:
+    called: dict[str, str] = {}
     for node, attributes in graph.nodes(data=True):
         kind = attributes.get("kind")
         if not isinstance(node, str):
@@ -88,6 +89,9 @@ def _node_problems(graph: nx.DiGraph) -> Iterator[str]:
             yield from _port_problems(graph, node, attributes)
         elif kind == "station":
             yield from _station_problems(graph, node, attributes)
+            name = attributes.get("operator_id")
+            if isinstance(name, str) and called.setdefault(name, node) != node:
+                yield f"station '{node}': operator_id '{name}' is that of '{called[name]}' too"
         else:
             yield from _group_problems(graph, node, attributes)
         bus = attributes.get("bus", 0)

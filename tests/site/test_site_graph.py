@@ -194,6 +194,10 @@ CASES: dict[str, tuple[Any, str]] = {
         "port 'ac_0/0' has nodes below it; ports are the leaves",
     ),
     "name of a station": (renamed(ac_0="north_charger"), "station 'north_charger' must be named letters_number"),
+    "one name of the operator for two stations": (
+        change(ac_0__operator_id="CP1", ac_1__operator_id="CP1"),
+        "station 'ac_1': operator_id 'CP1' is that of 'ac_0' too",
+    ),
     "name in capitals": (renamed(ac_0="AC_0"), "the tools for PettingZoo group agents by the letters"),
     "name no text": (with_node(7, "lot", kind="station"), "node 7 must be named by a string"),
 }
