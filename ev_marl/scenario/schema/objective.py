@@ -57,8 +57,8 @@ class Objective(Model):
     ] = "auto"
     """Price of energy after the end of the episode [currency/kWh]. Vehicles that stay are compared with an even service
     of their wish: energy that is missing at the end is bought at this price, additional energy is credited. `auto`: the
-    mean buying price of the episode; 0: energy at the end has no value. With `energy_cost: 0` or `unmet_energy: 0`
-    it has none either."""
+    mean buying price of the episode; 0: energy at the end has no value. With `energy_cost: 0`, or with
+    `unmet_energy: 0` unless `service: required`, it has none either."""
     overload: NonNegativePrice | None = None
     """Cost of power beyond a limit [currency/kWh of overload]; needed with coordinator `none`, useless with others."""
     setpoint_tracking: SetpointTracking | None = None
