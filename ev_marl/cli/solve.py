@@ -56,7 +56,7 @@ def command(
 
 def shadow_prices(track: Track, solution: Solution, top: int) -> list[dict[str, Any]]:
     """The limits and steps at which one more kW would have been worth most, highest first."""
-    prices = solution.shadow_prices
+    prices, limit_kw = solution.shadow_prices, track.limits_kw[0]
     order = np.argsort(prices, axis=None)[::-1][:top]
     rows = []
     for step, group in zip(*np.unravel_index(order, prices.shape), strict=True):
@@ -67,7 +67,7 @@ def shadow_prices(track: Track, solution: Solution, top: int) -> list[dict[str, 
                 "time": track.clock.local_times[step].isoformat(timespec="minutes"),
                 "step": int(step),
                 "group": track.groups[group],
-                "limit_kw": float(track.import_limit_kw[step, group]),
+                "limit_kw": float(limit_kw[step, group]),
                 "price_per_kw": float(prices[step, group]),
             }
         )

@@ -216,7 +216,8 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
     site, objective = setting.site, setting.objective
     track = work.track(seed)
     solution = solve_day(setting, track)
-    watched = watched_groups(site, track.import_limit_kw)
+    limit_kw = track.limits_kw[0]
+    watched = watched_groups(site, limit_kw)
     simulator, connection = setting.simulator([track]), site.connection_currents
 
     def run(label: str, policy: Policy) -> PolicyDay:
@@ -275,7 +276,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
         turned_away=track.turned_away,
         unavoidable_kwh=float(track.unavoidable_overload_kw.sum() * track.step_h),
         watched_groups=tuple(site.groups[g] for g in groups),
-        limit_kw=_by_group(track.import_limit_kw[:, groups]),
+        limit_kw=_by_group(limit_kw[:, groups]),
         base_load_kw=_by_group(track.base_load_kw[:, groups]),
         local_hour=tuple(track.clock.local_hour.tolist()),
         grid=None if solution.grid is None else OptimumOnGrid.model_validate(asdict(solution.grid)),

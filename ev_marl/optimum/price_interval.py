@@ -14,6 +14,7 @@ from ev_marl.optimum.solve import network_of
 from ev_marl.site import Site
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import SolverError
+from ev_marl.world.events import OUTAGE
 from ev_marl.world.track import Track
 
 
@@ -72,9 +73,11 @@ def shadow_price_interval(
         raise ValueError(f"group {group} has no hard import limit at step {step}: it has no shadow price")
 
     def value(change_kw: float) -> float:
-        limit_kw = track.import_limit_kw.copy()
+        import_kw, export_kw = track.limits_kw
+        limit_kw = import_kw.copy()
         limit_kw[step, group] = track.base_load_kw[step, group] + headroom_kw + change_kw
-        moved = replace(track, import_limit_kw=limit_kw)
+        outages = track.events[track.events["kind"] == OUTAGE]
+        moved = replace(track, import_limit_kw=limit_kw, export_limit_kw=export_kw, events=outages)
         search = Search(arrays, moved, objective, solver=solver, tolerance=1e-9, time_limit=time_limit, grid=problem)
         search.run()
         if search.out_of_time:

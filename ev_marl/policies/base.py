@@ -75,6 +75,7 @@ class StationView:
     carbon_kg_per_kwh: np.ndarray | None = field(
         default=None, kw_only=True
     )  # (B, T − t)  of what is drawn; None: unknown
+    out: np.ndarray | None = field(default=None, kw_only=True)  # bool (B, T − t, P)  known outages; None: none
 
     @property
     def bill_per_kwh(self) -> np.ndarray:

@@ -92,6 +92,7 @@ def make_view(
         "end_per_kwh": worth.end_per_kwh(days.later_per_kwh[state.day]),
         "worth": worth,
         "carbon_kg_per_kwh": outlook.carbon_kg_per_kwh(present.day, step),
+        "out": outlook.out(present.day, step),
     }
     if policy.information == "own":
         return StationView(**own)

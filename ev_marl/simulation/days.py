@@ -91,6 +91,8 @@ class Days:
     temperature_c: np.ndarray | None = None  # float64 (K, T)  ambient; None: not known
     pv_kw: np.ndarray | None = None  # float64 (K, T)  of plants with place and modules; None: there are none
     published_steps: np.ndarray | None = None  # float64 (K, T)  see `ev_marl.world.signals.Signals`; None: all
+    events: tuple[np.ndarray, ...] = ()  # EVENT (E,) of each day; empty where no day has any
+    works: np.ndarray | None = None  # float64 (K, T, P)  0 for ports out of order, else 1; None: no outages
 
     @property
     def n_days(self) -> int:
@@ -190,6 +192,8 @@ class Days:
             later_per_kwh=np.array([track.later_per_kwh for track in tracks]),
             weekday=np.stack([clock.weekday for clock in clocks]),
             day_of_year=np.stack([clock.day_of_year for clock in clocks]),
+            events=tuple(track.events for track in tracks) if any(len(track.events) for track in tracks) else (),
+            works=_working(tracks),
             **signals,
         )
 
@@ -198,6 +202,16 @@ def _stacked(name: str, tracks: Sequence[Track]) -> np.ndarray:
     """A signal of all tracks, shape (K, T); of those that lack it, NaN."""
     none = np.full(tracks[0].n_steps, np.nan)
     return np.stack([track.signals.present.get(name, none) for track in tracks])
+
+
+def _working(tracks: Sequence[Track]) -> np.ndarray | None:
+    out = [track.out_ports for track in tracks]
+    if all(one is None for one in out):
+        return None
+    works = np.ones((len(tracks), tracks[0].n_steps, len(tracks[0].ports)))
+    for one, of_day in zip(works, out, strict=True):
+        one[...] = 1.0 if of_day is None else ~of_day
+    return works
 
 
 def base_currents(site: SiteArrays, base_load_kw: np.ndarray) -> np.ndarray:

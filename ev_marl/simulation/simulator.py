@@ -215,6 +215,8 @@ class Simulator:
             state.groups,
             frame.memory,
         )
+        if days.works is not None:
+            self._switch_off(state, step + 1)
         if days.carbon_kg_per_kwh is not None:
             flow.carbon_kg_per_kwh = days.carbon_kg_per_kwh[state.day, step]
         edge = step == 0 or step + 1 == days.n_steps
@@ -241,6 +243,15 @@ class Simulator:
         )
         if self.site.n_currents:
             self._set_currents(state, state.step)
+        if days.works is not None:
+            self._switch_off(state, state.step)
+
+    def _switch_off(self, state: State, step: int) -> None:
+        """Ports that are out of order in a step can do nothing."""
+        assert self.days.works is not None  # asked only if there are outages
+        works = self.days.works[state.day, min(step, self.days.n_steps - 1)]
+        for box_kw in (state.lo_kw, state.hi_kw):
+            np.multiply(box_kw, works, out=box_kw)
 
     def _set_currents(self, state: State, step: int) -> None:
         state.currents[:] = self.days.by_current[:, state.day, min(step, self.days.n_steps - 1)]

@@ -10,7 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-Subsystem = Literal["calendar", "arrivals", "vehicles", "stays", "ports", "prices", "loads", "pv", "grid", "weather"]
+Subsystem = Literal[
+    "calendar", "arrivals", "vehicles", "stays", "ports", "prices", "loads", "pv", "grid", "weather", "events"
+]
 
 _SPAWN_KEYS: dict[Subsystem, int] = {
     "calendar": 0,
@@ -23,6 +25,7 @@ _SPAWN_KEYS: dict[Subsystem, int] = {
     "pv": 7,
     "grid": 8,
     "weather": 9,
+    "events": 10,
 }
 
 

@@ -19,6 +19,7 @@ from ev_marl.scenario.clock import Clock
 from ev_marl.scenario.curves import Points
 from ev_marl.support.errors import TrackError
 from ev_marl.world import handmade, track_checks, track_edits, track_files
+from ev_marl.world.events import events_from_rows, limited, no_events, out_ports
 from ev_marl.world.grid_day import GridDay
 from ev_marl.world.session_table import session_table
 from ev_marl.world.signals import Signals
@@ -46,6 +47,7 @@ class Track:
     grid: GridDay | None = None  # other loads and generators on the network above, if there is one
     signals: Signals = field(default_factory=Signals)  # what else is known of each step, where the scenario has it
     curves: Mapping[str, Points] = field(default_factory=dict)  # measured charge curves, by vehicle model
+    events: np.ndarray = field(default_factory=no_events)  # EVENT (E,)  sorted by first step
     turned_away: int = 0  # vehicles that found no free port
     source: dict[str, str] = field(default_factory=dict)  # where it came from: scenario, seed, file, imputations, edits
     told: Mapping[str, Any] = field(
@@ -74,20 +76,40 @@ class Track:
         return _clock(self.start.astimezone(UTC), self.timezone, self.step_h, self.n_steps)
 
     @property
+    def limits_kw(self) -> tuple[np.ndarray, np.ndarray]:
+        """Import and export limits with the events that lower them, shape (T, G) each [kW]."""
+        ordinary = self.import_limit_kw, self.export_limit_kw
+        return limited(self.events, self.groups, *ordinary) if len(self.events) else ordinary
+
+    @property
+    def ordinary_bounds_kw(self) -> tuple[np.ndarray, np.ndarray]:
+        """`lower_kw` and `upper_kw` as they were without events, shape (T, G) each [kW]."""
+        return (
+            np.minimum(0.0, -self.export_limit_kw - self.base_load_kw),
+            np.maximum(0.0, self.import_limit_kw - self.base_load_kw),
+        )
+
+    @property
+    def out_ports(self) -> np.ndarray | None:
+        """Whether each port is out of order, bool, shape (T, P); None if none ever is."""
+        return out_ports(self.events, self.ports, self.n_steps) if len(self.events) else None
+
+    @property
     def upper_kw(self) -> np.ndarray:
         """Most that vehicles below a group may draw, max(0, import limit − base load), shape (T, G) [kW]."""
-        return np.asarray(np.maximum(0.0, self.import_limit_kw - self.base_load_kw))
+        return np.asarray(np.maximum(0.0, self.limits_kw[0] - self.base_load_kw))
 
     @property
     def lower_kw(self) -> np.ndarray:
         """Least (most negative), min(0, −export limit − base load), shape (T, G) [kW]."""
-        return np.asarray(np.minimum(0.0, -self.export_limit_kw - self.base_load_kw))
+        return np.asarray(np.minimum(0.0, -self.limits_kw[1] - self.base_load_kw))
 
     @property
     def unavoidable_overload_kw(self) -> np.ndarray:
         """Overload that the base load alone makes, shape (T, G) [kW]."""
-        over = np.maximum(0.0, self.base_load_kw - self.import_limit_kw)
-        return np.asarray(np.maximum(over, -self.base_load_kw - self.export_limit_kw))
+        import_kw, export_kw = self.limits_kw
+        over = np.maximum(0.0, self.base_load_kw - import_kw)
+        return np.asarray(np.maximum(over, -self.base_load_kw - export_kw))
 
     def __eq__(self, other: object) -> bool:
         """Whether both hold the same data, bit for bit; `source`, where they came from, is not compared."""
@@ -115,6 +137,7 @@ class Track:
         grid: GridDay | None = None,
         signals: Signals | None = None,
         curves: Mapping[str, Points] | None = None,
+        events: Sequence[Mapping[str, Any]] = (),
         source: Mapping[str, str] | None = None,
     ) -> Track:
         """A track made by hand, checked against its site.
@@ -142,6 +165,8 @@ class Track:
             each [kW]; sessions whose `vehicle` has none charge with a taper.
         signals : Signals, optional
             Carbon intensity and temperature.
+        events : sequence of mapping
+            One mapping an event, see `ev_marl.world.events.EVENT`.
         source : mapping of str
             Where it came from; `{"kind": "handmade"}` if left out.
 
@@ -180,6 +205,7 @@ class Track:
                 name: tuple((float(soc), float(power_kw)) for soc, power_kw in points)
                 for name, points in (curves or {}).items()
             },
+            events=events_from_rows(events),
             source=dict(source or {"kind": "handmade"}),
             **content,
         )
@@ -228,6 +254,16 @@ class Track:
             sessions = handmade.sessions_from_rows(sessions, site)
         return self.replace(sessions=sessions)
 
+    def with_events(self, rows: Sequence[Mapping[str, Any]]) -> Track:
+        """A copy with other events, one mapping each, see `ev_marl.world.events.EVENT`; not checked.
+
+        Raises
+        ------
+        TrackError
+            If a field is missing, unknown or of a wrong kind.
+        """
+        return self.replace(events=events_from_rows(rows))
+
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the track to a file, `.parquet` or `.json` by its suffix.
 
@@ -269,7 +305,8 @@ class Track:
         digests = content.pop("digests")
         try:
             sessions = session_table(**content.pop("sessions"))
-            track = cls(sessions=sessions, grid=grid, signals=signals, **content)
+            events = events_from_rows(content.pop("events"))
+            track = cls(sessions=sessions, grid=grid, signals=signals, events=events, **content)
             track.validate()
         except TrackError as error:
             raise TrackError(f"{path}: {error}") from error

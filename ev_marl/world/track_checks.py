@@ -16,6 +16,7 @@ from ev_marl.scenario.clock import zone_of
 from ev_marl.scenario.curves import curve_faults
 from ev_marl.scenario.units import FIRST_DAY, LAST_DAY, LONGEST_H
 from ev_marl.support.values import LEAST, MOST
+from ev_marl.world.events import event_problems
 from ev_marl.world.session_table import FIELDS, SESSION
 from ev_marl.world.signals import RANGES
 
@@ -59,6 +60,7 @@ def problems(track: Track, site: Site | None = None, currency: str | None = None
     for name, points in track.curves.items():
         fault = curve_faults(points)
         found += [f"the charge curve of '{name}' {fault}"] if fault else []
+    found += event_problems(track.events, track.n_steps, track.groups, track.ports)
     if track.sessions.ndim != 1 or track.sessions.dtype != SESSION:
         found.append("sessions are not a table of the dtype SESSION; make them with session_table(...)")
     else:

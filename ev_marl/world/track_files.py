@@ -6,7 +6,7 @@ the same names, `null` where a limit is infinite. Both begin with format and ver
 so that an edit by hand is found. A file that is written by hand needs no `digests`.
 
 Signals, where there are any, are columns of one number a step (`signal/temperature_c`); in JSON they stand below
-`signals`.
+`signals`. Events, where there are any, are a list of objects below `events`, in Parquet in the metadata.
 Where there is a network, its loads and generators are columns too (`grid_load_kw/house 3`), with their names in the
 metadata; in JSON they stand below `grid`.
 """
@@ -28,7 +28,7 @@ from ev_marl.support.errors import TrackError
 from ev_marl.support.files import FileError, parse_json, read_text, write_atomically
 from ev_marl.support.parquet import read_table, write_table
 from ev_marl.support.values import shown
-from ev_marl.world import handmade, track_edits
+from ev_marl.world import events, handmade, track_edits
 from ev_marl.world.seeds import SPLITS, Split
 from ev_marl.world.session_table import FIELDS, LONGEST_NAME, SESSION
 from ev_marl.world.signals import RANGES
@@ -127,6 +127,7 @@ def _frame(track: Track) -> dict[str, Any]:
             if track.curves
             else {}
         ),
+        **({"events": events.rows_of(track.events)} if len(track.events) else {}),
     }
 
 
@@ -152,7 +153,9 @@ def _check_frame(frame: Any, path: Path) -> dict[str, Any]:
         "source": dict,
         "digests": dict,
     }
-    frame = {"digests": {}, **frame}
+    frame = {"digests": {}, "events": [], **frame}
+    if not isinstance(frame["events"], list):
+        raise TrackError(f"{path}: the field events must be a list")
     for name, kind in types.items():
         value = frame[name]
         parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
@@ -173,6 +176,7 @@ def _check_frame(frame: Any, path: Path) -> dict[str, Any]:
         "source": frame["source"],
         "digests": frame["digests"],
         "curves": _curves(frame.get("curves", {}), path),
+        "events": frame["events"],
     }
 
 

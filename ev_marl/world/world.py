@@ -24,6 +24,7 @@ from ev_marl.site.areas import Area, areas_of
 from ev_marl.site.site import Site
 from ev_marl.site.vehicles import vehicle_mix
 from ev_marl.support.errors import DataError, TrackError
+from ev_marl.world.events import EventModels
 from ev_marl.world.hours import HourGrid
 from ev_marl.world.loads import LoadDay, SiteLoads
 from ev_marl.world.measured_sessions import MeasuredSessions, read_session_file
@@ -134,6 +135,7 @@ class World:
                 for day in self.days:
                     self._prices.check(episode_start(scenario, day), scenario.n_steps * scenario.step)
         self._signals = SignalModels(scenario)
+        self._events = EventModels(scenario, self.site)
         for series in (*self.site.dated, *self._signals.dated, *irradiance.values()):
             for day in self.days:
                 series.check(episode_start(scenario, day), scenario.n_steps * scenario.step)
@@ -353,6 +355,7 @@ class World:
             grid=grid,
             signals=replace(signals, pv_kw=pv_kw),
             curves=self.fleet.curves,
+            events=self._events.draw(known.clock, stream(seed, "events")),
             turned_away=turned_away,
             source=source,
         )

@@ -22,6 +22,7 @@ _SIGNALS = {
     "temperature_c": ("Temperature", "°C", ".1f"),
     "pv_kw": ("PV", "kW", ".1f"),
 }
+LISTED_EVENTS = 20
 EXAMPLES = ("ev-marl track show day.parquet", "ev-marl track show day.json --sessions 5")
 
 
@@ -75,6 +76,7 @@ def summary(track: Track) -> dict[str, Any]:
         "buy_per_kwh": _range(track.buy_per_kwh),
         "sell_per_kwh": _range(track.sell_per_kwh),
         "signals": {name: _range(values) for name, values in track.signals.present.items()},
+        "events": [dict(zip(track.events.dtype.names or (), row.tolist(), strict=True)) for row in track.events],
         "grid": None if track.grid is None else _grid(track.grid),
         "source": track.source,
     }
@@ -125,9 +127,25 @@ def _lines(track: Track, facts: dict[str, Any]) -> list[tuple[str, str]]:
         *_signal_lines(facts["signals"]),
         ("Groups", ""),
         *groups,
+        *_event_lines(track),
         *_grid_lines(facts["grid"]),
         *((name.capitalize(), str(value)) for name, value in track.source.items()),
     ]
+
+
+def _event_lines(track: Track) -> list[tuple[str, str]]:
+    """The first events; one is announced from the start on if it was known before the episode."""
+    times = track.clock.local_times
+    lines = [("Events", f"{len(track.events)}")] if len(track.events) else []
+    for event in track.events[:LISTED_EVENTS]:
+        limit = f" to {event['limit_kw']:g} kW" if event["kind"] == "demand_response" else ""
+        hours = (event["end_step"] - event["first_step"]) * track.step_h
+        known = times[max(0, int(event["announced_step"]))]
+        what = f"{event['kind'].replace('_', ' ')} of {event['of']}{limit}"
+        lines.append(
+            (f"  {times[event['first_step']]:%a %H:%M}", f"{what} for {hours:g} h, announced by {known:%a %H:%M}")
+        )
+    return lines
 
 
 def _signal_lines(facts: dict[str, dict[str, float]]) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from ev_marl.env.blocks.calendar import Calendar
 from ev_marl.env.blocks.carbon import CarbonIntensity
 from ev_marl.env.blocks.clock import TimeOfDay
 from ev_marl.env.blocks.demand import Demand
+from ev_marl.env.blocks.events import Events
 from ev_marl.env.blocks.grid import GridLoading, Voltage
 from ev_marl.env.blocks.headroom import Headroom
 from ev_marl.env.blocks.identity import Identity
@@ -21,6 +22,7 @@ __all__ = [
     "Calendar",
     "CarbonIntensity",
     "Demand",
+    "Events",
     "Feature",
     "GridLoading",
     "Headroom",

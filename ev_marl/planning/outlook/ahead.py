@@ -35,6 +35,7 @@ class Ahead:
     later_per_kwh: float  # price of energy after the episode
     ends: bool  # whether the episode ends with the last of the steps
     carbon_kg_per_kwh: np.ndarray | None = None  # float64 (K,)  CO2 of what is drawn from the grid; None: not known
+    out: np.ndarray | None = None  # bool (K, P)  ports out of order; None: none is
 
     @property
     def n_steps(self) -> int:
@@ -69,6 +70,7 @@ class Ahead:
             later_per_kwh=track.later_per_kwh,
             ends=True,
             carbon_kg_per_kwh=track.signals.carbon_kg_per_kwh,
+            out=track.out_ports,
         )
 
     @classmethod

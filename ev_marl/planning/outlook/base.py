@@ -58,8 +58,8 @@ class Truth:
     def group_limits_kw(self) -> tuple[np.ndarray, np.ndarray]:
         """Import and export limits of each group, not clamped, float64, shape (D, T, G) each [kW]."""
         return (
-            np.stack([track.import_limit_kw for track in self.tracks]),
-            np.stack([track.export_limit_kw for track in self.tracks]),
+            np.stack([track.limits_kw[0] for track in self.tracks]),
+            np.stack([track.limits_kw[1] for track in self.tracks]),
         )
 
     @cached_property

@@ -105,7 +105,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Prices, limits and loads of the days."""
+    """Prices, limits without events, and loads of the days."""
 
     prices: Series  # buying, selling
     lower_kw: Series  # lowest power of the vehicles below each group
@@ -179,7 +179,7 @@ class Sample:
     def surroundings(self) -> Surroundings:
         """Prices, limits and base load."""
         days = [
-            (np.stack([day.buy_per_kwh, day.sell_per_kwh], axis=1), day.lower_kw, day.upper_kw, day.base_load_kw)
+            (np.stack([day.buy_per_kwh, day.sell_per_kwh], axis=1), *day.ordinary_bounds_kw, day.base_load_kw)
             for day in self._source.surroundings()
         ]
         return Surroundings(*(Series(np.stack(parts)) for parts in zip(*days, strict=True)))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ev_marl.grid.solvers.base import Injections
+from ev_marl.planning.outlook.announced import Announced
 from ev_marl.planning.outlook.base import KINDS, OUTLOOKS, Coming, Kind, Outlook, Present, Rows, Truth
 from ev_marl.planning.outlook.known import KnownOutlook
 from ev_marl.planning.outlook.published import PublishedOutlook
@@ -63,6 +64,7 @@ class ComposedOutlook:
     def begin(self, truth: Truth, world: World | None) -> None:
         """Prepare all outlooks for other days."""
         self._declared, self._carbon = truth.days.stays, truth.days.carbon_kg_per_kwh
+        self._announced = Announced(truth) if truth.days.events else None
         for outlook in {id(one): one for one in self.of.values()}.values():
             outlook.begin(truth, world)
 
@@ -85,8 +87,21 @@ class ComposedOutlook:
         return None if self._carbon is None else self._carbon[day, step:]
 
     def limits_kw(self, present: Present) -> tuple[np.ndarray, np.ndarray]:
-        """From the outlook for limits."""
-        return self.of["limits"].limits_kw(present)
+        """From the outlook for limits, with the events that are announced."""
+        limits, announced = self.of["limits"], self._announced
+        if announced is None or limits.foresees:
+            return limits.limits_kw(present)
+        ordinary_kw = limits.limits_kw(announced.without(present))
+        return announced.limits_kw(present, ordinary_kw, self.base_load_kw(present))
+
+    def out(self, day: Rows, step: int) -> np.ndarray | None:
+        """Ports that are known to be out of order from a step on, bool, shape (n_batch, K, n_ports); None: none are.
+
+        Outages are known when they are announced, or all of them if the limits are.
+        """
+        if self._announced is None:
+            return None
+        return self._announced.out(day, step, all_known=self.of["limits"].foresees)
 
     def base_load_kw(self, present: Present) -> np.ndarray:
         """From the outlook for base load."""

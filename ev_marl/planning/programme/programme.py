@@ -179,7 +179,10 @@ class Programme:
         self.discharge_pairs = pairs.discharge
         self._charge_kw = stays["charge_kw"][pairs.session]
         self._discharge_kw = stays["discharge_kw"][pairs.session[pairs.discharge]]
-        self.two_way = np.flatnonzero(self._charge_kw[pairs.discharge] > 0.0)
+        if ahead.out is not None:
+            works = ~ahead.out[pairs.step, pairs.port]
+            self._charge_kw, self._discharge_kw = self._charge_kw * works, self._discharge_kw * works[pairs.discharge]
+        self.two_way = np.flatnonzero((self._charge_kw[pairs.discharge] > 0.0) & (self._discharge_kw > 0.0))
         self._number_variables()
 
     def _number_variables(self) -> None:

@@ -65,6 +65,7 @@ def look_ahead(
         later_per_kwh=float(view.later_per_kwh[row]),
         ends=step + n == view.n_steps,
         carbon_kg_per_kwh=None if view.carbon_kg_per_kwh is None else view.carbon_kg_per_kwh[row, :n],
+        out=None if view.out is None else view.out[row, :n],
     )
 
 

@@ -6,6 +6,7 @@ people who write scenarios. Quantities are plain numbers in the documented unit 
 
 from ev_marl.scenario.schema.action import Action, Bid, BidOptions, Levels
 from ev_marl.scenario.schema.coordinator import CoordinatorChoice, CoordinatorOptions
+from ev_marl.scenario.schema.events import Event
 from ev_marl.scenario.schema.grid import Grid
 from ev_marl.scenario.schema.objective import Objective, SetpointTracking, ShareRule
 from ev_marl.scenario.schema.observation import Block, BlockOptions, PricesBlock
@@ -40,6 +41,7 @@ __all__ = [
     "CatalogueVehicle",
     "CoordinatorChoice",
     "CoordinatorOptions",
+    "Event",
     "Grid",
     "Group",
     "IrradianceFile",

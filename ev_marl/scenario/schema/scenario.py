@@ -14,6 +14,7 @@ from ev_marl.scenario.clock import zone_of
 from ev_marl.scenario.problems import KeyPath
 from ev_marl.scenario.schema.action import Action
 from ev_marl.scenario.schema.coordinator import CoordinatorChoice, CoordinatorOptions
+from ev_marl.scenario.schema.events import Event
 from ev_marl.scenario.schema.grid import Grid
 from ev_marl.scenario.schema.objective import Objective
 from ev_marl.scenario.schema.observation import Block, blocks_of
@@ -73,6 +74,9 @@ class Scenario(FileModel):
     the CO2, the block `carbon` shows the intensity, and `objective: {carbon: 80 EUR/t}` prices it."""
     weather: Weather = Weather()
     """The weather."""
+    events: Annotated[list[Event], Field(max_length=100)] = []
+    """Demand response, islands and outages, with the time at which each becomes known. Who plans knows those that are
+    announced, and does not expect others; the optimum knows all."""
     metering: Metering | None = None
     """Where energy is billed. `site`: at the grid connection, on base load, PV and vehicles together; the vehicles pay
     the difference that they make to the bill. `port`: each port by itself, as with contracts of its own. Left out:
@@ -86,8 +90,8 @@ class Scenario(FileModel):
     """What counts."""
     observation: Annotated[list[Block], Field(min_length=1)] = ["identity", "clock", "ports", "prices", "headroom"]
     """What each agent sees, block by block: `identity`, `clock`, `calendar`, `ports`, `prices`, `headroom`,
-    `demand`, `neighbours`, `plans`, `booking`, `site_price`, `carbon`, with `grid:` also `voltage` and
-    `grid`, or your own."""
+    `demand`, `neighbours`, `plans`, `booking`, `site_price`, `carbon`, `events`, with `grid:` also `voltage`
+    and `grid`, or your own."""
     action: Action = "continuous"
     """`continuous`: share of the port's rated power; `fraction`: share of what is possible this step; `bid`: a price
     added to the vehicle's own plan; or discrete levels."""
