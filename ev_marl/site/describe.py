@@ -90,7 +90,8 @@ def _sessions_lines(site: Site, scenario: Scenario) -> Iterator[str]:
         stations = [site.agents[a] for a in dict.fromkeys(site.arrays.port_station[area.ports].tolist())]
         said = area.sessions
         rate = f"{said.per_port_per_day:g} vehicles per port and weekday"
-        yield f"sessions at {_shortened(stations)}: {said.called}, {rate}"
+        wait = f", wait up to {60 * said.patience:g} min for a port" if said.patience else ""
+        yield f"sessions at {_shortened(stations)}: {said.called}, {rate}{wait}"
 
 
 def limits_line(site: Site, scenario: Scenario | None = None) -> str:

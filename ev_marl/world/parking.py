@@ -1,12 +1,13 @@
 """Which vehicle comes, and at which port it stands: continuous-time arrivals become the sessions of a track.
 
 Each arrival is rounded to the nearest step and gets a vehicle that suits site and wish. Vehicles take free ports in
-order of arrival; one that finds no free port is left out and counted. Records of a data set are treated in the same
-way, and may prefer a port.
+order of arrival; one that finds no free port waits as long as its patience, else it is left out and counted. Records of
+a data set are treated in the same way, and may prefer a port.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -28,6 +29,7 @@ from ev_marl.world.session_table import session_table
 from ev_marl.world.sessions import LEAST_SOC_ON_ARRIVAL
 
 ROUNDING_KWH = 1e-9  # a wish that lacks so little is met
+ROUNDING_STEPS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Choice:
     visitors: np.ndarray  # int64  indices of vehicles, ascending
     ports: np.ndarray  # int64  indices of the ports that they choose among, ascending
     rng: np.random.Generator  # chooses among free ports
+    patience_h: float = 0.0  # how long a vehicle waits for a port [h]
 
 
 @dataclass(frozen=True)
@@ -228,6 +231,53 @@ def _assign_ports(
 
 
 @kernel
+def _queue(
+    arrival_step: np.ndarray,
+    departure_step: np.ndarray,
+    takes_dc: np.ndarray,
+    patience: int,
+    choice: np.ndarray,
+    port_is_dc: np.ndarray,
+    port: np.ndarray,
+) -> np.ndarray:
+    """Write the port of each vehicle, −1 for none, where vehicles wait: first come, first served.
+
+    A vehicle takes a random free port, else the first that those before it leave within its patience, and stays as long
+    there as it would have. The time of a vehicle grows with the number of ports.
+
+    Returns
+    -------
+    int64, shape (n,)
+        Steps that each vehicle waits.
+    """
+    n_ports = port_is_dc.size
+    free_from = np.full(n_ports, np.iinfo(np.int64).min)
+    wait = np.zeros(arrival_step.size, dtype=np.int64)
+    for i in range(arrival_step.size):
+        n_free, first = 0, -1
+        for p in range(n_ports):
+            if takes_dc[i] or not port_is_dc[p]:
+                n_free += free_from[p] <= arrival_step[i]
+                if first < 0 or free_from[p] < free_from[first]:
+                    first = p
+        port[i] = -1
+        if n_free > 0:
+            skip = int(choice[i] * n_free)
+            for p in range(n_ports):
+                if (takes_dc[i] or not port_is_dc[p]) and free_from[p] <= arrival_step[i]:
+                    if skip == 0:
+                        port[i] = p
+                        break
+                    skip -= 1
+        elif first >= 0 and free_from[first] - arrival_step[i] <= patience:
+            port[i] = first
+            wait[i] = free_from[first] - arrival_step[i]
+        if port[i] >= 0:
+            free_from[port[i]] = departure_step[i] + wait[i]
+    return wait
+
+
+@kernel
 def _charge_within(
     room_kw: np.ndarray,
     group_parent: np.ndarray,
@@ -348,7 +398,13 @@ def park(
     for some in choices:
         who, chosen = some.visitors, np.empty(len(some.visitors), dtype=np.int64)
         free, draws = site.port_is_dc[some.ports], some.rng.random(len(who))
-        _assign_ports(arrival[who], departure[who], takes_dc[who], wish[who], draws, free, chosen)
+        patience = math.floor(some.patience_h / step_h + ROUNDING_STEPS)
+        if patience > 0:
+            wait = _queue(arrival[who], departure[who], takes_dc[who], patience, draws, free, chosen)
+            arrival[who] += wait
+            departure[who] += wait
+        else:
+            _assign_ports(arrival[who], departure[who], takes_dc[who], wish[who], draws, free, chosen)
         port[who] = np.where(chosen >= 0, some.ports[chosen], -1)
     if not choices:
         _assign_ports(arrival, departure, takes_dc, wish, rng.random(n), site.port_is_dc, port)
@@ -356,6 +412,8 @@ def park(
 
     n_before = 0 if room_kw is None else len(room_kw)
     parked = np.flatnonzero((port >= 0) & (departure > -n_before) & (arrival < n_steps))
+    if any(some.patience_h > 0.0 for some in choices):
+        parked = parked[np.argsort(arrival[parked], kind="stable")]  # who waited comes later
     port, arrival, departure, model = port[parked], arrival[parked], departure[parked], visitors.model[parked]
     capacity = fleet.capacity_kwh[model]
     efficiency = site.charge_efficiency[port]

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ev_marl.world.grid_loads import GridLoads, GridMean
 
 LIMITED_H = 24.0  # in so many hours before the start, charging is within the limits; assumption
+MOST_QUEUED_PORTS = 5_000  # of an area; each vehicle that comes looks at all of them
 KNOWN_DAYS = 400  # days that are kept, so that they can be drawn again quickly
 
 
@@ -170,7 +171,7 @@ class World:
             stream(seed, "ports"),
             room_kw=known.room_before_kw,
             choices=[
-                Choice(np.flatnonzero(of == k), area.ports, stream(seed, "ports", area.number))
+                Choice(np.flatnonzero(of == k), area.ports, stream(seed, "ports", area.number), area.sessions.patience)
                 for k, area in enumerate(areas)
             ],
         )
@@ -234,6 +235,11 @@ class World:
             message = too_many_vehicles(len(area.ports), self.scenario.horizon, *rates)
             if message is not None:
                 raise ScenarioError([self.scenario.places.problem((*area.path, "per_port_per_day"), message)])
+            if keys.patience > 0.0 and len(area.ports) > MOST_QUEUED_PORTS:
+                message = (
+                    f"vehicles may wait at no more than {MOST_QUEUED_PORTS:,} ports, here there are {len(area.ports):,}"
+                )
+                raise ScenarioError([self.scenario.places.problem((*area.path, "patience"), message)])
 
     def check(self, track: Track) -> None:
         """Check that a track is sound, and fits the site and the currency of the scenario.

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from ev_marl.scenario.base import Model, fault
 from ev_marl.scenario.sizes import warm_up_h
-from ev_marl.scenario.units import NUMBER
+from ev_marl.scenario.units import NUMBER, Duration
 
 
 class Sessions(Model):
@@ -30,6 +30,9 @@ class Sessions(Model):
     """Factor on the energy wanted [-]."""
     stay_scale: Annotated[float, Field(gt=0, le=1000), NUMBER] = 1.0
     """Factor on the length of stay [-]."""
+
+    patience: Annotated[Duration, Field(le=24)] = 0.0
+    """How long a vehicle that finds no free port waits for one [h]; then it leaves without charging."""
 
     @model_validator(mode="after")
     def _check(self) -> Sessions:
