@@ -61,7 +61,9 @@ def _file_problems(document: Document) -> Iterator[Problem]:
         elif n_steps is not None and path != ("prices",):
             try:
                 if path[:1] == ("grid",):  # its columns are elements of the network
-                    Table.read(Path(file)).check_length(n_steps)
+                    table = Table.read(Path(file))
+                    if "time" not in mapping:
+                        table.check_length(n_steps)
                     continue
                 columns = [mapping[key] for key in ("ghi", "dni", "dhi") if isinstance(mapping.get(key), str)]
                 for column in columns or [mapping.get("column")]:

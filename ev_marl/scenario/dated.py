@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -236,26 +236,57 @@ def _read(
 ) -> Series:
     table = Table.read(path)
     others = [name for name in table.names if name != time]
-    if time not in table.names:
-        raise DataError(f"file {path} has no column '{time}' (key `time`); it has {', '.join(table.names)}")
+    _check_time(table, time)
     if column is None and len(others) != 1:
         raise DataError(f"file {path} has the columns {', '.join(others) or '(none)'}; say which with `column:`")
     name = others[0] if column is None else column
     if name not in others:
         raise DataError(f"file {path} has no column '{name}'; it has {', '.join(others)}")
-    times_, over = _factor(path, name, quantity, unit)
+    return dated_columns(table, {name: _factor(path, name, quantity, unit)}, time, timezone, fill)[name]
+
+
+def dated_columns(
+    table: Table, factors: Mapping[str, tuple[int, int]], time: str, timezone: str, fill: Fill | None = None
+) -> dict[str, Series]:
+    """Columns of a file with dates.
+
+    Parameters
+    ----------
+    table : Table
+        The file.
+    factors : mapping of str to (int, int)
+        For each column, what its values are multiplied by and divided by.
+    time, timezone, fill
+        As for `read_dated`.
+
+    Raises
+    ------
+    DataError
+        If it has no column of times, or as `read_dated` says.
+    """
+    _check_time(table, time)
     clock = LocalTimes(timezone)
-    rows = []
-    for k, row in enumerate(table.rows):
-        where = f"file {path}, line {k + 2}, column"
-        start = clock.utc(f"{where} '{time}'", row[time] or "")
-        try:
-            value = in_range(read_number(row[name] or "") * times_ / over, row[name], quantity.documented)
-        except ValueError as error:
-            raise DataError(f"{where} '{name}': {error}") from error
-        rows.append(DatedRow(k + 2, start, None, value))
-    found = regular(f"file {path}, column '{name}'", rows, "value", fill)
-    return Series(tuple(found.values.tolist()), "dated", found.start, found.interval_h, f"file {path}, column '{name}'")
+    lines = [f"file {table.path}, line {k + 2}, column" for k in range(len(table.rows))]
+    starts = [clock.utc(f"{where} '{time}'", row[time] or "") for where, row in zip(lines, table.rows, strict=True)]
+    made = {}
+    for name, (times, over) in factors.items():
+        rows = []
+        for k, (where, start, row) in enumerate(zip(lines, starts, table.rows, strict=True)):
+            try:
+                value = in_range(read_number(row[name] or "") * times / over, row[name])
+            except ValueError as error:
+                raise DataError(f"{where} '{name}': {error}") from error
+            rows.append(DatedRow(k + 2, start, None, value))
+        source = f"file {table.path}, column '{name}'"
+        found = regular(source, rows, "value", fill)
+        made[name] = Series(tuple(found.values.tolist()), "dated", found.start, found.interval_h, source)
+    return made
+
+
+def _check_time(table: Table, time: str) -> None:
+    """Raise a DataError if a file has no column of times."""
+    if time not in table.names:
+        raise DataError(f"file {table.path} has no column '{time}' (key `time`); it has {', '.join(table.names)}")
 
 
 def _factor(path: Path, column: str, quantity: Quantity, unit: str | None) -> tuple[int, int]:

@@ -20,9 +20,11 @@ from ev_marl.grid.model.network import Network
 from ev_marl.grid.model.simbench_nets import STEPS_OF_THE_YEAR, simbench_profiles
 from ev_marl.grid.model.spec import NetworkSpec
 from ev_marl.scenario.clock import Clock
+from ev_marl.scenario.dated import dated_columns
 from ev_marl.scenario.files import Table
 from ev_marl.scenario.schema import Pv, Scenario
 from ev_marl.scenario.schema.grid import GridConstant, GridCsv, GridProfile, GridSimbench, GridSun
+from ev_marl.scenario.series import Series
 from ev_marl.support.errors import DataError
 from ev_marl.support.registry import did_you_mean
 from ev_marl.world.calibration import figures
@@ -80,11 +82,17 @@ class GridLoads:
         own = self._generator[: self._n_own]
         with scenario.places.blamed("grid", "loads"):
             _check_simbench(grid.loads, network, "{profile: household}, {csv: FILE} or {scale: 1}")
-            self._load_file = _from_csv(grid.loads, self.loads, self._load, scenario.n_steps, spec)
+            self._load_file = _from_csv(grid.loads, self.loads, self._load, scenario, spec)
         with scenario.places.blamed("grid", "generators"):
             _check_simbench(grid.generators, network, "{sun: 52}, {csv: FILE} or {scale: 1}")
             names = self.generators[: self._n_own]
-            self._generator_file = _from_csv(grid.generators, names, own, scenario.n_steps, spec)
+            self._generator_file = _from_csv(grid.generators, names, own, scenario, spec)
+
+    @property
+    def dated(self) -> tuple[Series, ...]:
+        """Powers that are known on certain dates only."""
+        files = (self._load_file, self._generator_file)
+        return tuple(series for file in files if isinstance(file, _DatedPower) for series in file.series)
 
     def on(self, clock: Clock, hours: HourGrid) -> GridMean:
         """Means over the steps of `clock`; `hours` covers them."""
@@ -158,7 +166,7 @@ class GridLoads:
             )
             return np.asarray(model.scale * kept * (active * self._load.real + 1j * reactive * self._load.imag))
         if self._load_file is not None:
-            return self._load_file
+            return _at(self._load_file, clock)
         return np.asarray(np.full((clock.n_steps, 1), model.scale) * self._load)
 
     def _generators_of(self, clock: Clock, n_own: int) -> tuple[np.ndarray, np.ndarray]:
@@ -173,7 +181,7 @@ class GridLoads:
             share = _of_year(profiles.generator_p, clock)[:, profiles.generator_profile]
             return model.scale * share * (profiles.generator_profile >= 0) * own, none
         if self._generator_file is not None:
-            return self._generator_file, none
+            return _at(self._generator_file, clock), none
         assert isinstance(model, GridConstant)
         return np.full((clock.n_steps, 1), model.scale) * own, none
 
@@ -218,10 +226,36 @@ def _check_simbench(model: Model, network: Network, instead: str) -> None:
         raise DataError(f"network '{name}' is not a SimBench network, so it has no profiles; use {instead}")
 
 
+@dataclass(frozen=True)
+class _DatedPower:
+    """Power of the elements of a file with dates."""
+
+    active: tuple[Series, ...]  # of each element [kW]
+    reactive: tuple[Series | float, ...]  # of each element [kvar], or over its active power [-]
+    scale: float
+
+    @property
+    def series(self) -> tuple[Series, ...]:
+        """All of them."""
+        return (*self.active, *(series for series in self.reactive if isinstance(series, Series)))
+
+    def at(self, clock: Clock) -> np.ndarray:
+        """Complex power, shape (n_steps, n_elements) [kVA]."""
+        power = np.empty((clock.n_steps, len(self.active)), dtype=np.complex128)
+        for k, (active, reactive) in enumerate(zip(self.active, self.reactive, strict=True)):
+            power[:, k] = active.at(clock)
+            power[:, k] += 1j * (reactive.at(clock) if isinstance(reactive, Series) else reactive * power[:, k].real)
+        return self.scale * power
+
+
+def _at(file: np.ndarray | _DatedPower, clock: Clock) -> np.ndarray:
+    return file.at(clock) if isinstance(file, _DatedPower) else file
+
+
 def _from_csv(
-    model: Model, names: tuple[str, ...], own: np.ndarray, n_steps: int, spec: NetworkSpec
-) -> np.ndarray | None:
-    """Complex power of elements from a file, shape (n_steps, n_elements) [kVA]; None where there is no file.
+    model: Model, names: tuple[str, ...], own: np.ndarray, scenario: Scenario, spec: NetworkSpec
+) -> np.ndarray | _DatedPower | None:
+    """Complex power of elements from a file, shape (n_steps, n_elements) [kVA], or with dates; None without a file.
 
     Raises
     ------
@@ -248,10 +282,18 @@ def _from_csv(
             near = did_you_mean(column, absent)
             if near or column.endswith(_REACTIVE):
                 raise ValueError(f"file {table.path} has the column '{column}', and there is no such element.{near}")
+        ratios = [value.imag / value.real if value.real else 0.0 for value in own.tolist()]
+        if model.time is not None:
+            kvars = [f"{name}{_REACTIVE}" for name in names]
+            there = [*names, *(name for name in kvars if name in table.names)]
+            factors = dict.fromkeys(there, (1, 1))
+            found = dated_columns(table, factors, model.time, model.timezone or scenario.timezone)
+            reactives = [found.get(name, ratio) for name, ratio in zip(kvars, ratios, strict=True)]
+            return _DatedPower(tuple(found[name] for name in names), tuple(reactives), model.scale)
+        n_steps = scenario.n_steps
         power = np.zeros((n_steps, len(names)), dtype=np.complex128)
-        for k, name in enumerate(names):
+        for k, (name, ratio) in enumerate(zip(names, ratios, strict=True)):
             active = np.array(table.column(name, n_steps))
-            ratio = own[k].imag / own[k].real if own[k].real else 0.0
             given = f"{name}{_REACTIVE}" in table.names
             kvar = np.array(table.column(f"{name}{_REACTIVE}", n_steps)) if given else active * ratio
             power[:, k] = active + 1j * kvar

@@ -137,7 +137,8 @@ class World:
                     self._prices.check(episode_start(scenario, day), scenario.n_steps * scenario.step)
         self._signals = SignalModels(scenario)
         self._events = EventModels(scenario, self.site)
-        for series in (*self.site.dated, *self._signals.dated, *irradiance.values()):
+        network = () if self._grid is None else self._grid.dated
+        for series in (*self.site.dated, *self._signals.dated, *irradiance.values(), *network):
             for day in self.days:
                 series.check(episode_start(scenario, day), scenario.n_steps * scenario.step)
 

@@ -20,7 +20,7 @@ import ev_marl
 from ev_marl.cli import app
 from ev_marl.scenario.schema import Group, LoadProfile, Pv, Scenario, Stations
 from ev_marl.scenario.schema.grid import Grid
-from ev_marl.support.errors import TrackError
+from ev_marl.support.errors import DataError, TrackError
 from ev_marl.world import Track, World
 from ev_marl.world.grid_day import GridDay
 from ev_marl.world.loads import clear_sky_kw
@@ -299,3 +299,21 @@ def test_a_day_of_another_network_is_refused(scenario: Make, lively: World) -> N
         if network is not None:
             with pytest.raises(TrackError, match=message):
                 faulty.validate(lively.site)
+
+
+def test_a_file_of_a_year_for_the_elements(scenario: Make, tmp_path: Path) -> None:
+    """Row h is h kW from 14 May 2023 on, in local hours; the second day starts at row 24."""
+    plain = scenario(horizon=2.0, step=0.5)
+    spec = World(on_a_bus(plain, grid())).site.network.spec  # type: ignore[union-attr]
+    own = [name for name in spec.loads if not name.startswith("site")]
+    times = [f"2023-05-{14 + h // 24} {h % 24:02}:00" for h in range(48)]
+    columns: dict[str, list[float]] = {"when": times, f"{own[1]}.kvar": [0.5 * h for h in range(48)]}  # type: ignore[dict-item]
+    columns |= {name: [float(h) for h in range(48)] for name in own}
+    network = grid(loads={"csv": csv_file(tmp_path, columns), "time": "when", "scale": 2})
+    day = network_of(World(on_a_bus(plain, network)).sample(0))
+    ratio = spec.load_kvar[0] / spec.load_kw[0]
+    assert day.load_kw[:, 0].tolist() == [48.0, 48.0, 50.0, 50.0]
+    assert day.load_kvar[:, 0] == pytest.approx(day.load_kw[:, 0] * ratio)
+    assert day.load_kvar[:, 1].tolist() == [24.0, 24.0, 25.0, 25.0]
+    with pytest.raises(DataError, match=r"no values for the whole episode that starts at 2023-05-16"):
+        World(on_a_bus(scenario(horizon=2.0, step=0.5, start=date(2023, 5, 16)), network))

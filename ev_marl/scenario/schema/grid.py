@@ -107,6 +107,11 @@ class GridCsv(Model):
     csv: str
     """CSV file, relative to the scenario file: one row per step of the horizon, one column per element, by name [kW].
     A column `NAME.kvar` gives reactive power; without it the ratio of the network's own values stays."""
+    time: str | None = None
+    """Column of times, the start of each row such as `2023-05-01 08:15`, with or without an offset from UTC: a file of
+    a year, of which each day takes its rows, whatever their distance."""
+    timezone: str | None = None
+    """IANA time zone of times without an offset; left out: that of the scenario."""
     scale: Annotated[float, Field(ge=0), NUMBER] = 1.0
     """Factor on all values [-]."""
 
