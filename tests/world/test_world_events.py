@@ -16,7 +16,9 @@ from ev_marl.planning.outlook import Present, Truth, make_outlook
 from ev_marl.policies import make_policy, rollout
 from ev_marl.scenario import Scenario, scenario_from_dict
 from ev_marl.scenario.problems import ScenarioError
+from ev_marl.scenario.schema import Sessions
 from ev_marl.simulation.days import Days
+from ev_marl.simulation.flow import Flow
 from ev_marl.support.errors import TrackError
 from ev_marl.world.track import Track
 from ev_marl.world.world import World
@@ -254,3 +256,34 @@ def test_expected_limits_are_those_without_events_that_are_not_announced() -> No
         if known:
             expected[max(0, 18 - step) : 20 - step] = 5.0
         assert upper_kw[0, :, 0].tolist() == expected.tolist()
+
+
+def test_no_policy_is_above_the_bound_on_days_of_many_events() -> None:
+    """Four days together, each with its own events: limits and outages hold, and the bound is reached by its plan."""
+    drawn = [
+        {"kind": "demand_response", "at": 18, "lasts": 2, "limit": 6, "announced": 3},
+        {"kind": "island", "per_day": 2, "lasts": 3},
+        {"kind": "outage", "per_day": 1, "lasts": 4, "announced": 1},
+    ]
+    ports = {**PORTS, "type": "bidi", "v2g": True}
+    made = scenario(*drawn, ports=ports).model_copy(
+        update={"sessions": Sessions(model="elaadnl/private", per_port_per_day=2)}
+    )
+    setting = Setting.of(made)
+    tracks = [setting.world.sample(seed) for seed in range(4)]
+    works = np.stack([np.ones((24, 2)) if track.out_ports is None else ~track.out_ports for track in tracks])
+    assert 0.0 in works
+    solutions = [ev_marl.solve(setting.site, track, setting.objective) for track in tracks]
+
+    def watch(flow: Flow, *_: np.ndarray) -> None:
+        assert (flow.granted_kw[works[:, flow.step] == 0.0] == 0.0).all()
+        for k, track in enumerate(tracks):
+            assert track.lower_kw[flow.step, 0] - 1e-9 <= flow.group_kw[k, 0] <= track.upper_kw[flow.step, 0] + 1e-9
+
+    for name in ("uncontrolled", "best-response", "mpc-perfect"):
+        result = rollout(
+            setting.simulator(tracks), setting.objective, make_policy(name), tracks, watch=watch, world=setting.world
+        )
+        for solution, reached in zip(solutions, result.team, strict=True):
+            assert reached <= solution.bound + 1e-6
+            assert solution.achieved == pytest.approx(solution.bound, abs=1e-6)
