@@ -84,7 +84,7 @@ def step_back(
     charge_cost and discharge_gain are per kWh of battery energy; rate_kw and out_kwh are the most in one step.
     """
     x, slope, new_x, new_slope = pieces[0], pieces[1], new_pieces[0], new_pieces[1]
-    capacity, tau_h, curve = stay["capacity_kwh"], stay["tau_h"], stay["curve"][::2]
+    capacity, tau_h, curve = stay["capacity_kwh"], stay["tau_h"], stay["curve"][2:]
     in_kwh = rate_kw * step_h
     if charge_cost < discharge_gain and out_kwh > 0.0 and in_kwh > 0.0:
         # Both at once would pay (very negative prices). Value stays concave with the mixture of full charging and full

@@ -8,15 +8,16 @@ from itertools import pairwise
 Points = Sequence[tuple[float, float]]
 """States of charge from 0 to 1 [-], and the power into the battery at each [kW]; straight lines in between."""
 
-CURVE_POINTS = 12  # at most
+MOST_POINTS = 12  # that are written
+CURVE_POINTS = MOST_POINTS + 1  # that are kept: where a station caps a curve, its hull may have one more
 LEAST_SOC_STEP = 0.001
 LEAST_KW, MOST_KW = 0.1, 10_000.0
 
 
 def curve_faults(points: Points) -> str | None:
     """What is wrong with the points of a curve, None if nothing is."""
-    if not 2 <= len(points) <= CURVE_POINTS:
-        return f"has {len(points)} points; 2 to {CURVE_POINTS} are needed"
+    if not 2 <= len(points) <= MOST_POINTS:
+        return f"has {len(points)} points; 2 to {MOST_POINTS} are needed"
     soc = [point[0] for point in points]
     rises = all(late - early >= LEAST_SOC_STEP * (1.0 - 1e-9) for early, late in pairwise(soc))
     if not (soc[0] == 0.0 and soc[-1] == 1.0 and rises):

@@ -48,7 +48,7 @@ DERIVED = {
         "time to charge one kWh at full power, 1/(η⁺P⁺); with a measured curve, the mean over what is due [h/kWh]",
     ),
     "n_curve": ("i8", "points of the vehicle's measured charge curve, 0: it has a taper"),
-    "curve": (f"(3, {CURVE_POINTS})f8", "energies of these points [kWh], rates there, and of the hull [kW]"),
+    "curve": (f"(4, {CURVE_POINTS})f8", "energies of these points [kWh], rates there [kW]; the same of the hull"),
 }
 """Fields that a stay has besides those of a session; its charge_kw and discharge_kw are P⁺ and P⁻ [kW], the most that
 port and vehicle allow together."""
@@ -282,7 +282,8 @@ def stays_of_sessions(
     stays["n_curve"], stays["curve"] = 0, 0.0
     for name, points in (curves or {}).items():
         for k in np.flatnonzero(sessions["vehicle"] == name):
-            stays["n_curve"][k], stays["curve"][k] = len(points), curve_table(points, capacity_kwh[k])
+            most_kw = max(_NO_POWER_KW, efficiency[k] * stays["charge_kw"][k])
+            stays["n_curve"][k], stays["curve"][k] = len(points), curve_table(points, capacity_kwh[k], most_kw)
     curve = curves_of(stays)
     if curve is not None:
         stays["tau_h"] = tau_h = np.where(stays["n_curve"] > 0, _NO_TAPER_H, tau_h)

@@ -277,7 +277,7 @@ def _flat(
 _NO_CURVES = np.empty((0, 2, CURVE_POINTS))
 
 
-def curve_table(points: Points, capacity_kwh: float) -> np.ndarray:
+def curve_table(points: Points, capacity_kwh: float, rate_kw: float = math.inf) -> np.ndarray:
     """A measured curve as it stands in a stay.
 
     Parameters
@@ -286,22 +286,30 @@ def curve_table(points: Points, capacity_kwh: float) -> np.ndarray:
         Free of `curve_faults`.
     capacity_kwh : float
         Usable capacity [kWh].
+    rate_kw : float
+        Full power at the battery that the station allows: the hull is that of min(rate, r) [kW].
 
     Returns
     -------
-    float64, shape (3, CURVE_POINTS)
-        Energies of the points [kWh], rates there, and rates of the concave hull [kW]; the last point is repeated.
+    float64, shape (4, CURVE_POINTS)
+        Energies of the points [kWh] and rates there [kW]; the same of the concave hull. Last points are repeated.
     """
-    table = np.empty((3, CURVE_POINTS))
     soc, power_kw = np.asarray(points, dtype=np.float64).T
+    low, high = power_kw[:-1], power_kw[1:]
+    crosses = (low > rate_kw) != (high > rate_kw)
+    at = soc[:-1][crosses] + np.diff(soc)[crosses] * (rate_kw - low[crosses]) / (high - low)[crosses]
+    every = np.unique(np.concatenate([soc, at]))
+    capped = np.minimum(rate_kw, np.interp(every, soc, power_kw))
+    capped[np.isin(every, at)] = rate_kw
     hull: list[int] = []
-    for i in range(len(soc)):
-        while len(hull) > 1 and (power_kw[hull[-1]] - power_kw[hull[-2]]) * (soc[i] - soc[hull[-1]]) <= (
-            power_kw[i] - power_kw[hull[-1]]
-        ) * (soc[hull[-1]] - soc[hull[-2]]):
+    for i in range(len(every)):
+        while len(hull) > 1 and (capped[hull[-1]] - capped[hull[-2]]) * (every[i] - every[hull[-1]]) <= (
+            capped[i] - capped[hull[-1]]
+        ) * (every[hull[-1]] - every[hull[-2]]):
             hull.pop()
         hull.append(i)
-    rows = soc * capacity_kwh, power_kw, np.maximum(power_kw, np.interp(soc, soc[hull], power_kw[hull]))
+    table = np.empty((4, CURVE_POINTS))
+    rows = soc * capacity_kwh, power_kw, every[hull] * capacity_kwh, capped[hull]
     for row, values in zip(table, rows, strict=True):
         row[: len(values)] = values
         row[len(values) :] = values[-1]
@@ -315,15 +323,18 @@ def curves_of(stays: np.ndarray, *, hull: bool = False) -> np.ndarray | None:
     """
     if not stays["n_curve"].any():
         return None
-    curve: np.ndarray = stays["curve"][..., ::2, :] if hull else stays["curve"][..., :2, :]
+    curve: np.ndarray = stays["curve"][..., 2:, :] if hull else stays["curve"][..., :2, :]
     return curve
 
 
 def not_concave(stays: np.ndarray) -> np.ndarray:
     """Whether plans count with more than a stay's curve gives: its hull is above it, below full power, bool."""
-    at, hull = stays["curve"][:, 1], stays["curve"][:, 2]
-    above: np.ndarray = (hull > at * (1.0 + _HULL_IS_CURVE)) & (at < stays["rate_kw"][:, None])
-    return (stays["n_curve"] > 0) & above.any(axis=1)
+    bent = np.zeros(len(stays), dtype=np.bool_)
+    for k in np.flatnonzero(stays["n_curve"]):
+        at, rate, hull_at, hull = stays["curve"][k]
+        most_kw = min(stays["rate_kw"][k], hull.max())
+        bent[k] = (np.interp(at, hull_at, hull) > np.minimum(rate, most_kw) * (1.0 + _HULL_IS_CURVE)).any()
+    return bent
 
 
 def hours_along(energy_kwh: np.ndarray, to_kwh: np.ndarray, rate_kw: np.ndarray, curve: np.ndarray) -> np.ndarray:

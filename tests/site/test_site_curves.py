@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from ev_marl.scenario.curves import CURVE_POINTS, Points, curve_faults
+from ev_marl.scenario.curves import MOST_POINTS, Points, curve_faults
 from ev_marl.site.charge_curve import (
     curve_table,
     energy_after,
@@ -25,7 +25,7 @@ NO_TAPER_H = np.array([1e-9])
 
 @st.composite
 def points(draw: st.DrawFn) -> list[tuple[float, float]]:
-    inner = draw(st.lists(st.integers(1, 999), min_size=0, max_size=CURVE_POINTS - 2, unique=True))
+    inner = draw(st.lists(st.integers(1, 999), min_size=0, max_size=MOST_POINTS - 2, unique=True))
     soc = [0.0, *(value / 1000.0 for value in sorted(inner)), 1.0]
     return [(value, draw(st.floats(1.0, 200.0))) for value in soc]
 
@@ -42,9 +42,9 @@ curves = st.fixed_dictionaries(
 
 
 def of(curve: dict, *, hull: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    table = curve_table(curve["points"], curve["capacity"])[None]
+    table = curve_table(curve["points"], curve["capacity"], curve["rate"])[None]
     rate, capacity = np.array([curve["rate"]]), np.array([curve["capacity"]])
-    return rate, capacity, NO_TAPER_H, table[:, ::2] if hull else table[:, :2]
+    return rate, capacity, NO_TAPER_H, table[:, 2:] if hull else table[:, :2]
 
 
 def test_by_hand() -> None:
@@ -108,9 +108,14 @@ def test_the_hull_is_concave_above_and_its_tangents_cut_nothing_off(curve: dict)
 
 def test_a_concave_curve_is_its_own_hull() -> None:
     concave = curve_table([(0.0, 30.0), (0.3, 45.0), (0.6, 50.0), (0.9, 20.0), (1.0, 3.0)], 40.0)
-    assert (concave[1] == concave[2]).all()
+    assert (concave[:2] == concave[2:]).all()
     dented = curve_table([(0.0, 100.0), (0.5, 40.0), (1.0, 20.0)], 40.0)
-    assert dented[2, :3] == pytest.approx([100.0, 60.0, 20.0])
+    assert dented[2, :2].tolist() == [0.0, 40.0]
+    assert dented[3, :2].tolist() == [100.0, 20.0]
+    # A station of 40 kW cuts the first half flat: what is left is concave.
+    capped = curve_table([(0.0, 100.0), (0.5, 40.0), (1.0, 20.0)], 40.0, 40.0)
+    assert capped[2, :3].tolist() == [0.0, 20.0, 40.0]
+    assert capped[3, :3].tolist() == [40.0, 40.0, 20.0]
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def plan_vehicle(
             wanted_kwh[end, i] = max(low, stay["due_kwh"])
         else:
             wanted_kwh[end, i] = low
-    hull = stay["curve"][::2]
+    hull = stay["curve"][2:]
     taper_kwh = knee(rate_kw, capacity, tau_h, hull)
     worth, energies = np.empty(n_values), np.empty(n_values)
     for k in range(end - 1, first - 1, -1):

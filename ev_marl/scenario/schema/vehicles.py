@@ -8,7 +8,7 @@ from pydantic import Field, Tag, model_validator
 
 from ev_marl.scenario.base import Model, choice, fault
 from ev_marl.scenario.choices import LATEST_TAPER, Mix
-from ev_marl.scenario.curves import CURVE_POINTS, curve_faults
+from ev_marl.scenario.curves import MOST_POINTS, curve_faults
 from ev_marl.scenario.schema.patterns import Name
 from ev_marl.scenario.units import NUMBER, Energy, Fraction, PositiveFraction, PositivePower, Power
 
@@ -28,7 +28,7 @@ class Vehicle(Model):
     """Highest DC charging power [kW]; 0: cannot charge at DC stations. With a curve: the highest power of the curve."""
     taper_start: Annotated[PositiveFraction, Field(le=LATEST_TAPER)] = 0.8
     """State of charge from which charging slows down [-]."""
-    curve: Annotated[list[tuple[Fraction, PositivePower]], Field(max_length=CURVE_POINTS)] = []
+    curve: Annotated[list[tuple[Fraction, PositivePower]], Field(max_length=MOST_POINTS)] = []
     """Charge curve instead of a taper: states of charge from 0 to 100 %, each with the highest power into the battery
     [kW], straight lines in between. Left out: full power up to `taper_start`."""
     v2g: bool = True
