@@ -94,7 +94,7 @@ def make_station_view(
         discharging_per_kwh=sell,
         local_hour=(step + np.arange(buy.shape[1])) * step_h % 24.0 + np.zeros_like(buy),
         later_per_kwh=buy.mean(axis=1),
-        end_per_kwh=np.full(len(buy), end),
+        end_per_kwh=np.full((2, len(buy)), end),
         worth=Worth(energy_weight, wear, unmet, metering=metering),
     )
 

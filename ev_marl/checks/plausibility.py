@@ -81,7 +81,8 @@ def check_refusal(days: SampledDays) -> Iterator[Finding]:
     """A missing kWh that costs less than a delivered one: the optimum then leaves vehicles uncharged."""
     objective, currency = days.setting.scenario.objective, days.setting.scenario.currency
     buy = np.concatenate([track.buy_per_kwh for track in days.tracks])
-    efficiency = float(days.setting.site.arrays.charge_efficiency.min())
+    site = days.setting.site.arrays
+    efficiency = float(site.charge_efficiency[site.vehicle_ports].min(initial=1.0))
     delivered = (objective.energy_cost * buy + objective.battery_wear - objective.driver_tariff) / efficiency
     dearest, unmet = float(delivered.max()), objective.unmet_energy
     if objective.service == "priced" and unmet < dearest:
@@ -103,6 +104,9 @@ def check_stations(days: SampledDays) -> Iterator[Finding]:
     scenario = days.setting.scenario
     mix = vehicle_mix(scenario.vehicles)
     for path, group, stations in _stations(scenario.site):
+        if stations.battery is not None:
+            yield from _check_battery(days, path, stations)
+            continue
         supply = stations.feeds
         port_kw = max(stations.port_powers_kw(voltage_below_v(days.setting.site.graph, group)))
         fastest = max(mix, key=lambda vehicle: vehicle.most_dc_kw if supply == "dc" else vehicle.ac_power)
@@ -124,9 +128,40 @@ def check_stations(days: SampledDays) -> Iterator[Finding]:
             yield Finding("stations", path, message, {"v2g_share": 0.0})
 
 
+def _check_battery(days: SampledDays, path: KeyPath, stations: Stations) -> Iterator[Finding]:
+    """A stationary battery whose wear and losses cost more than it can save, or that starts below its reserve."""
+    battery, scenario = stations.battery, days.setting.scenario
+    assert battery is not None
+    eta_in, eta_out = stations.efficiency, stations.discharge_efficiency or stations.efficiency
+    # Behind a site's meter, a kWh stored may be one that would have been sold.
+    behind = scenario.billed_at == "site"
+    gain = scenario.objective.energy_cost * max(
+        float(track.buy_per_kwh.max() * eta_out - (track.sell_per_kwh if behind else track.buy_per_kwh).min() / eta_in)
+        for track in days.tracks
+    )
+    wear = battery.wear * (1.0 / eta_in + eta_out)
+    if wear >= gain and not scenario.objective.peak_power:
+        yield Finding(
+            "stations",
+            (*path, "battery"),
+            f"storing a kWh from the cheapest to the most expensive time of a day saves at most "
+            f"{max(0.0, gain):.3f} {scenario.currency} and costs {wear:.3f} {scenario.currency} of wear: this battery "
+            "never pays by prices alone",
+            {"gain_per_kwh": gain, "wear_per_kwh": wear},
+        )
+    if battery.start < battery.reserve:
+        yield Finding(
+            "stations",
+            (*path, "battery", "start"),
+            f"at {battery.start:.0%} the battery starts below its reserve of {battery.reserve:.0%}; it is then never "
+            "discharged below what it started with",
+            {"start": battery.start, "reserve": battery.reserve},
+        )
+
+
 def check_start(days: SampledDays) -> Iterator[Finding]:
     """Many vehicles at the start, if another start hour has few; currents or a network that would limit them."""
-    start, n_ports = days.start, days.setting.site.arrays.n_ports
+    start, n_ports = days.start, len(days.setting.site.arrays.vehicle_ports)
     if start.vehicles > MANY_AT_THE_START * n_ports and start.fewest < FEWER_ELSEWHERE * start.vehicles:
         yield Finding(
             "start",
@@ -251,7 +286,8 @@ def _check_peak(days: SampledDays) -> Iterator[Finding]:
 def _check_wear(days: SampledDays) -> Iterator[Finding]:
     """A price of wear above what storing a kWh can earn; drivers pay for what is lost on the way."""
     scenario, site = days.setting.scenario, days.setting.site.arrays
-    objective, currency, v2g = scenario.objective, scenario.currency, site.port_discharge_kw > 0.0
+    objective, currency = scenario.objective, scenario.currency
+    v2g = (site.port_discharge_kw > 0.0) & ~site.is_battery
     if not v2g.any() or objective.battery_wear == 0.0:
         return
     eta_in, eta_out = float(site.charge_efficiency[v2g].max()), float(site.discharge_efficiency[v2g].max())

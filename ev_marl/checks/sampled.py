@@ -164,7 +164,7 @@ class SampledDays:
 
 def _present(track: Track) -> np.ndarray:
     """Number of vehicles in each step."""
-    sessions = track.sessions
+    sessions = track.vehicles
     change = np.zeros(track.n_steps + 1)
     np.add.at(change, sessions["arrival_step"], 1.0)
     np.add.at(change, np.minimum(sessions["departure_step"], track.n_steps), -1.0)

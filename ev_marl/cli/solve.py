@@ -123,7 +123,7 @@ def _print(out: Console, track: Track, solution: Solution, prices: list[dict[str
     ]
     facts = Table.grid(padding=(0, 2))
     for name, value in [
-        ("Day", f"{track.start:%A %Y-%m-%d}, {len(track.sessions)} vehicles, {track.n_steps} steps"),
+        ("Day", f"{track.start:%A %Y-%m-%d}, {len(track.vehicles)} vehicles, {track.n_steps} steps"),
         ("Bound", f"{solution.bound:,.6f} {currency}   no policy earns more on this day"),
         ("Achieved", f"{solution.achieved:,.6f} {currency}   its plan, replayed in the simulator"),
         ("Gap", f"{solution.gap:.3g} {currency} ({solution.relative_gap:.1e} of the bound)"),

@@ -69,6 +69,8 @@ class PolicyDay(Record):
     """Time in the simulator and the objective per step [ms]."""
     unmet_kwh: float = math.nan
     """Due by the deadlines and not there [kWh]; NaN in results that do not know it."""
+    storage_kwh: float | None = None
+    """Metered out of stationary batteries, >= 0; None where there is none [kWh]."""
     carbon_kg: float | None = None
     """CO2 of what the site draws from the grid, base load included [kg]; none where no carbon intensity is known."""
     charging_carbon_kg: float | None = None
@@ -243,6 +245,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
             peak_kw=measured.peak_kw,
             curtailed_kwh=measured.curtailed_kwh,
             unmet_kwh=measured.unmet_kwh,
+            storage_kwh=measured.storage_kwh,
             carbon_kg=measured.carbon_kg,
             charging_carbon_kg=measured.charging_carbon_kg,
             transformer_hot_spot_c=measured.transformer_hot_spot_c,
@@ -271,7 +274,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
         exact=solution.certificate.exact,
         looseness="; ".join(f"{reason.reason} ({reason.amount:.3g})" for reason in solution.certificate.reasons),
         solve_seconds=solution.seconds.total,
-        sessions=len(track.sessions),
+        sessions=len(track.vehicles),
         owed=len(done[0].satisfaction),
         turned_away=track.turned_away,
         unavoidable_kwh=float(track.unavoidable_overload_kw.sum() * track.step_h),
@@ -302,6 +305,7 @@ class Measured:
     peak_kw: float  # highest import of the site, base load included
     curtailed_kwh: float  # |setpoint − granted|: what the coordinator took away
     unmet_kwh: float  # due by the deadlines and not there
+    storage_kwh: float | None  # metered out of stationary batteries, >= 0; None where there is none
     carbon_kg: float | None  # CO2 of what the site draws, None where no carbon intensity is known
     charging_carbon_kg: float | None  # what the vehicles change in it
     transformer_hot_spot_c: float | None  # hottest winding of the site's transformers, None where there are none
@@ -358,9 +362,12 @@ class Recorder:
         if flow.step == 0:
             self._start(flow)
         power = flow.granted_kw
+        if flow.site.has_batteries:
+            self._storage -= flow.step_h * np.minimum(power[:, flow.site.is_battery], 0.0).sum(axis=1)
+            power = power[:, flow.site.vehicle_ports]
         self._charged += flow.step_h * np.maximum(power, 0.0).sum(axis=1)
         self._discharged -= flow.step_h * np.minimum(power, 0.0).sum(axis=1)
-        self._curtailed += flow.step_h * np.abs(flow.setpoint_kw - power).sum(axis=1)
+        self._curtailed += flow.step_h * np.abs(flow.setpoint_kw - flow.granted_kw).sum(axis=1)
         self._unmet += flow.unmet_kwh.sum(axis=1)
         np.maximum(self._peak, flow.import_kw, out=self._peak)
         excess = np.maximum(flow.group_kw - flow.upper_kw, flow.lower_kw - flow.group_kw)
@@ -381,7 +388,7 @@ class Recorder:
                 self._loading_before[k] = 100.0 / kva * np.abs(flow.base_load_kw[:, group])
         if self._connection is not None:
             weight, base_weight = self._connection
-            amps = np.abs(power @ weight.T + flow.base_load_kw[:, :1] * base_weight)
+            amps = np.abs(flow.granted_kw @ weight.T + flow.base_load_kw[:, :1] * base_weight)
             mean = amps.mean(axis=1)
             self._mean_a += mean
             self._unequal_a += np.abs(amps - mean[:, None]).max(axis=1)
@@ -418,6 +425,7 @@ class Recorder:
             peak_kw=float(self._peak[row]),
             curtailed_kwh=float(self._curtailed[row]),
             unmet_kwh=float(self._unmet[row]),
+            storage_kwh=float(self._storage[row]) if site.has_batteries else None,
             carbon_kg=float(self._carbon_kg[0, row]) if self._emits else None,
             charging_carbon_kg=float(self._carbon_kg[1, row]) if self._emits else None,
             transformer_hot_spot_c=float(lives[:, 0].max()) if len(lives) else None,
@@ -452,6 +460,7 @@ class Recorder:
         n_batch = len(flow.granted_kw)
         self._started = True
         self._charged, self._discharged, self._curtailed = np.zeros(n_batch), np.zeros(n_batch), np.zeros(n_batch)
+        self._storage = np.zeros(n_batch)
         self._unmet, self._peak, self._violation = np.zeros(n_batch), np.zeros(n_batch), np.zeros(n_batch)
         self._emits, self._carbon_kg = flow.carbon_kg_per_kwh is not None, np.zeros((2, n_batch))
         shape = (len(self._transformers), n_batch)

@@ -238,6 +238,7 @@ def _day_row(day: DayResult, entry: PolicyDay, its_score: float) -> dict[str, An
         "peak_kw": entry.peak_kw,
         "curtailed_kwh": entry.curtailed_kwh,
         "unmet_kwh": entry.unmet_kwh,
+        "storage_kwh": entry.storage_kwh,
         "carbon_kg": entry.carbon_kg,
         "charging_carbon_kg": entry.charging_carbon_kg,
         "transformer_hot_spot_c": entry.transformer_hot_spot_c,

@@ -57,6 +57,12 @@ def columns(comparison: Comparison) -> list[Column]:
         lambda row: "–" if row.unbalance_percent is None else number(row.unbalance_percent, 0),
         7,
     )
+    has_storage = any(row.storage_kwh_per_day is not None for row in comparison.table())
+    storage = Column(
+        ("stored", "kWh/day"),
+        lambda row: "–" if row.storage_kwh_per_day is None else number(row.storage_kwh_per_day, 0),
+        4,
+    )
     carbon = Column(
         ("CO2", "kg/day"),
         lambda row: "–" if row.charging_carbon_kg_per_day is None else number(row.charging_carbon_kg_per_day, 1),
@@ -83,6 +89,7 @@ def columns(comparison: Comparison) -> list[Column]:
         Column(("peak", "kW"), lambda row: number(row.peak_kw, 0), 5),
         Column(("curtailed", "kWh/day"), lambda row: number(row.curtailed_kwh_per_day, 0), 8),
         Column(("viola-", "tions"), lambda row: str(row.violations), 7 if broken else 10),
+        *((storage,) if has_storage else ()),
         *((unbalance,) if has_phases else ()),
         *(transformer if has_transformer else ()),
         *((carbon,) if comparison.scenario.carbon is not None else ()),

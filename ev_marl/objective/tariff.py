@@ -1,7 +1,7 @@
 """What drivers pay the operator for energy, so that the team's return is the operator's profit.
 
 A driver pays for what the vehicle has taken in the end: energy that is fed back is refunded at the same price, so
-charging and discharging in turn earns nothing.
+charging and discharging in turn earns nothing. Nobody pays for a stationary battery.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class DriverTariff:
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """−price·Δ·p."""
         np.multiply(flow.granted_kw, -self.price_per_kwh * flow.step_h, out=out)
+        if flow.site.has_batteries:
+            out[:, flow.site.is_battery] = 0.0
 
     def largest_per_kwh(self, extremes: Extremes) -> float:
         """The price."""
@@ -49,6 +51,6 @@ class DriverTariff:
 
     def expression(self, day: DayModel) -> Expression:
         """−price·Δ·Σ (charge − discharge)."""
-        price = self.price_per_kwh * day.step_h
-        charged = day.linear(day.charge, np.full(len(day.charge), -price))
-        return charged + day.linear(day.discharge, np.full(len(day.discharge), price))
+        of_stay = np.where(day.sessions["is_battery"], 0.0, self.price_per_kwh * day.step_h)
+        price = of_stay[day.pair_session]
+        return day.linear(day.charge, -price) + day.linear(day.discharge, price[day.discharge_pairs])

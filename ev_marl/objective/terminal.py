@@ -4,6 +4,7 @@ Against an even service of their wish, energy that is missing at the end is boug
 credited, at one price: so putting off a kWh pays exactly where it is cheaper now than it is said to be later, and
 nothing can be taken out of vehicles for free. What vehicles that came before the start bring with them beyond an even
 service is debited at the same price, so the costs of two episodes sum to about those of one that is twice as long.
+What a stationary battery holds at the end, less what it began with, is worth what it earns at that price.
 """
 
 from __future__ import annotations
@@ -32,13 +33,19 @@ def in_battery_per_kwh(at_meter_per_kwh: Number, most_per_kwh: float, charge_eff
     return worth
 
 
+def in_stationary_per_kwh(later_per_kwh: Number, wear_per_kwh: Number, discharge_efficiency: Number) -> Number:
+    """What a kWh in a stationary battery is worth: what it earns at a price at the meter, less wear."""
+    worth: Number = np.maximum(0.0, later_per_kwh - wear_per_kwh) * discharge_efficiency
+    return worth
+
+
 @TERMS.register("terminal_value")
 class TerminalValue:
     """Price of the energy that vehicles lack at the end; where they are ahead, an income.
 
     A kWh in the battery is worth (price + extra)/η⁺ between what is due at the end and the wish: below, it can not be
     delivered any more, and is unmet energy; above, nobody asked for it. That it could be fed back later has no worth
-    here, as nobody knows the prices to come.
+    here, as nobody knows the prices to come. A kWh in a stationary battery is worth (price − its wear)·η⁻.
 
     Parameters
     ----------
@@ -93,9 +100,12 @@ class TerminalValue:
 
     @classmethod
     def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
-        """Where the end, energy and unmet energy have a price; beside the terms that the scenario has."""
+        """Where the end, energy and unmet energy have a price; instead of the last, there may be a stationary battery.
+
+        It is made beside the terms that the scenario has.
+        """
         keys = scenario.objective
-        served = keys.unmet_energy > 0 or keys.service == "required"
+        served = keys.unmet_energy > 0 or keys.service == "required" or scenario.site.batteries
         priced = keys.terminal_value and keys.energy_cost > 0 and served
         return cls.beside(beside, keys.terminal_value) if priced else None
 
@@ -119,10 +129,14 @@ class TerminalValue:
         """
         return in_battery_per_kwh(self.at_meter_per_kwh(later_per_kwh), self.most_per_kwh, charge_efficiency)
 
+    def stored_per_kwh(self, later_per_kwh: np.ndarray | float) -> np.ndarray:
+        """What a kWh that a stationary battery gives back later earns, without wear, broadcast shape [currency/kWh]."""
+        price = later_per_kwh if self.price_per_kwh == AUTO else self.price_per_kwh
+        return self.weight * np.asarray(price)
+
     def at_meter_per_kwh(self, later_per_kwh: np.ndarray | float) -> np.ndarray:
         """What a kWh at the meter costs after the end, >= 0, broadcast shape [currency/kWh]."""
-        price = later_per_kwh if self.price_per_kwh == AUTO else self.price_per_kwh
-        at_meter: np.ndarray = np.maximum(0.0, self.weight * np.asarray(price) + self.extra_per_kwh)
+        at_meter: np.ndarray = np.maximum(0.0, self.stored_per_kwh(later_per_kwh) + self.extra_per_kwh)
         return at_meter
 
     def due(self, flow: Flow) -> bool:
@@ -131,7 +145,13 @@ class TerminalValue:
 
     def cost(self, flow: Flow, out: np.ndarray) -> None:
         """−worth·(energy beyond an even service at the end − that at the start)."""
-        worth = self.worth_per_kwh(flow.later_per_kwh[:, None], flow.site.charge_efficiency)
+        site, later_per_kwh = flow.site, flow.later_per_kwh[:, None]
+        worth = self.worth_per_kwh(later_per_kwh, site.charge_efficiency)
+        if site.has_batteries:
+            battery, stored_per_kwh = site.is_battery, self.stored_per_kwh(later_per_kwh)
+            worth[:, battery] = in_stationary_per_kwh(
+                stored_per_kwh, site.storage_wear_per_kwh[battery], site.discharge_efficiency[battery]
+            )
         np.multiply(flow.stock_kwh, -worth, out=out)
 
     def largest_per_kwh(self, extremes: Extremes) -> float:
@@ -144,7 +164,14 @@ class TerminalValue:
         A plan that ends before the episode values what it leaves in vehicles that stay in the same way, or it would
         give their energy away; what an even service would have delivered by then is a constant, and is left out.
         """
-        stays, worth = day.sessions, self.worth_per_kwh(day.later_per_kwh, day.sessions["charge_efficiency"])
+        stays = day.sessions
+        worth = np.where(
+            stays["is_battery"],
+            in_stationary_per_kwh(
+                self.stored_per_kwh(day.later_per_kwh), stays["wear_per_kwh"], stays["discharge_efficiency"]
+            ),
+            self.worth_per_kwh(day.later_per_kwh, stays["charge_efficiency"]),
+        )
         there = (stays["arrival_step"] == 0) & (day.first_step == 0)
         total = float((worth * stays["ahead_kwh"])[there].sum())
         stay_on = (stays["departure_step"] > day.n_steps) & (day.last_pair >= 0)

@@ -20,7 +20,7 @@ from ev_marl.planning.value_function import (
     step_back,
 )
 from ev_marl.planning.vehicles import ENERGY, HI, LO, Vehicles
-from ev_marl.planning.worth import Worth, worth_at_end
+from ev_marl.planning.worth import Worth, unpaid, wear_of, worth_at_end
 from ev_marl.support.compiled import kernel
 
 ADDER, TRUST = 0, 1  # rows of values that differ between ports
@@ -80,6 +80,8 @@ def _plan(
                     if len(merits) > 0:
                         merits[b, p, 1:] = -cost_per_kwh[0]
                     continue
+            # The money is that of vehicles, with their wear and tariff.
+            more_wear, no_tariff = wear_of(rates[b], stay) - rates[b]["wear_per_kwh"], unpaid(rates[b], stay)
             rate_kw = trust * charge_eta * stay["charge_kw"]
             out_kwh = trust * stay["discharge_kw"] * step_h / discharge_eta
             n = append(pieces[0], pieces[1], 0, low, stay["due_kwh"], unmet, low, capacity)
@@ -87,8 +89,8 @@ def _plan(
             n = append(pieces[0], pieces[1], n, wish, capacity, 0.0, low, capacity)
             at_capacity = 0.0
             for k in range(n_steps - 1, -1, -1):
-                charge_cost = cost_per_kwh[k] / charge_eta
-                discharge_gain = gain_per_kwh[k] * discharge_eta
+                charge_cost = (cost_per_kwh[k] + (no_tariff + more_wear)) / charge_eta
+                discharge_gain = (gain_per_kwh[k] + (no_tariff - more_wear)) * discharge_eta
                 if k == 0:
                     up_kwh, down_kwh = hi_kw * charge_eta * step_h, -ports[LO, b, p] * step_h / discharge_eta
                     dearer, better = charge_cost + adder / charge_eta, discharge_gain + adder * discharge_eta
@@ -144,9 +146,9 @@ def own_plans(
         for all ports, or for each [currency/kWh].
     worth : Worth
         Prices of the objective for one vehicle.
-    end_per_kwh : float or float64, shape (n_batch,)
+    end_per_kwh : float or float64, shape (2, n_batch)
         From `Worth.end_per_kwh`: value of a kWh at the meter at the end of the episode for a vehicle that stays, up to
-        its wish [currency/kWh].
+        its wish, and of one that a stationary battery gives back later [currency/kWh].
     adder_per_kwh : float or float64, shape (n_batch, n_ports)
         Added to this step's buying and selling price: above 0 a vehicle waits for lower prices, below 0 it pays more
         to charge now [currency/kWh].
@@ -179,7 +181,7 @@ def own_plans(
         vehicles.session,
         vehicles.ports,
         money_per_kwh + wear_per_kwh[:, None, None, None],
-        worth.rates(np.broadcast_to(end_per_kwh, shape[:1])),
+        worth.rates(np.broadcast_to(end_per_kwh, (2, shape[0]))),
         bids,
         margin_steps,
         out,

@@ -14,23 +14,44 @@ from ev_marl.objective.carbon import Carbon
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.meter import marginal_prices
 from ev_marl.objective.tariff import DriverTariff
-from ev_marl.objective.terminal import TerminalValue, in_battery_per_kwh
+from ev_marl.objective.terminal import TerminalValue, in_battery_per_kwh, in_stationary_per_kwh
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.planning.outlook import ComposedOutlook, Kind, Present
 from ev_marl.scenario.schema import Metering
 from ev_marl.support.compiled import kernel
 
-RATES = np.dtype([("wear_per_kwh", "f8"), ("unmet_per_kwh", "f8"), ("end_per_kwh", "f8")])
-"""What plans of one batch row count besides energy: the price of throughput, that of unmet energy, and what a kWh at
-the meter is worth at the end of the episode [currency/kWh]."""
+_RATES = ("wear_per_kwh", "unmet_per_kwh", "end_per_kwh", "tariff_per_kwh", "stored_per_kwh")
+RATES = np.dtype([(name, "f8") for name in _RATES])
+"""What plans of one batch row count besides energy: the price of throughput, that of unmet energy, what a kWh at the
+meter is worth at the end of the episode, what drivers pay, and, for stationary batteries, what a kWh given back after
+the end earns [currency/kWh]."""
 
-_in_battery_per_kwh = kernel(in_battery_per_kwh)
+_in_battery_per_kwh, _in_stationary_per_kwh = kernel(in_battery_per_kwh), kernel(in_stationary_per_kwh)
+
+
+@kernel
+def wear_of(rates: np.void, stay: np.void) -> float:
+    """Price of throughput of a vehicle, or of a stationary battery."""
+    wear: float = stay["wear_per_kwh"] if stay["is_battery"] else rates["wear_per_kwh"]
+    return wear
+
+
+@kernel
+def unpaid(rates: np.void, stay: np.void) -> float:
+    """What is added to the prices of energy, which are less the drivers' tariff, where no driver pays."""
+    tariff: float = rates["tariff_per_kwh"] if stay["is_battery"] else 0.0
+    return tariff
 
 
 @kernel
 def worth_at_end(rates: np.void, stay: np.void) -> float:
     """Value of a kWh in the battery at the end for a vehicle that stays, between due and wish; else 0."""
+    if stay["is_battery"]:
+        stored: float = _in_stationary_per_kwh(
+            rates["stored_per_kwh"], stay["wear_per_kwh"], stay["discharge_efficiency"]
+        )
+        return stored
     if stay["departure_step"] <= stay["deadline_step"]:
         return 0.0
     worth: float = _in_battery_per_kwh(rates["end_per_kwh"], rates["unmet_per_kwh"], stay["charge_efficiency"])
@@ -69,23 +90,30 @@ class Worth:
         )
 
     def end_per_kwh(self, later_per_kwh: np.ndarray) -> np.ndarray:
-        """Value of a kWh at the meter at the end of the episode, as in `own_plans`.
+        """Values of a kWh at the end of the episode, as in `own_plans`.
 
         Parameters
         ----------
         later_per_kwh : float64, shape (n_batch,)
             Price of energy after the episode if the objective has none [currency/kWh].
+
+        Returns
+        -------
+        float64, shape (2, n_batch)
+            Of one at the meter, for vehicles; of one that a stationary battery gives back later [currency/kWh].
         """
-        values = np.zeros(len(later_per_kwh))
+        values = np.zeros((2, len(later_per_kwh)))
         if self.terminal is not None:
-            values += self.terminal.at_meter_per_kwh(later_per_kwh)
+            values[0] = self.terminal.at_meter_per_kwh(later_per_kwh)
+            values[1] = self.terminal.stored_per_kwh(later_per_kwh)
         return values
 
     def rates(self, end_per_kwh: np.ndarray) -> np.ndarray:
         """Prices besides energy, RATES, shape (n_batch,); `end_per_kwh` from the method of this name."""
-        rates = np.empty(len(end_per_kwh), dtype=RATES)
+        rates = np.empty(end_per_kwh.shape[1], dtype=RATES)
         rates["wear_per_kwh"], rates["unmet_per_kwh"] = self.wear_per_kwh, self.unmet_per_kwh
-        rates["end_per_kwh"] = end_per_kwh
+        rates["tariff_per_kwh"] = self.tariff_per_kwh
+        rates["end_per_kwh"], rates["stored_per_kwh"] = end_per_kwh
         return rates
 
     def with_carbon(self, buy_per_kwh: np.ndarray, carbon_kg_per_kwh: np.ndarray | None) -> np.ndarray:

@@ -70,7 +70,7 @@ class StationView:
     discharging_per_kwh: np.ndarray  # (B, T − t)  and what a kWh fed back earns
     local_hour: np.ndarray  # (B, T − t)  local clock time of these steps [h]
     later_per_kwh: np.ndarray  # (B,)  price of energy after the episode
-    end_per_kwh: np.ndarray  # (B,)  what a kWh at the meter is worth at the end to a vehicle that stays
+    end_per_kwh: np.ndarray  # (2, B)  what a kWh is worth at the end, see `Worth.end_per_kwh`
     worth: Worth  # what the objective charges for
     carbon_kg_per_kwh: np.ndarray | None = field(
         default=None, kw_only=True

@@ -40,6 +40,9 @@ DERIVED = {
     "due_kwh": ("f8", "energy that should be in the battery at the deadline [kWh]"),
     "wish_kwh": ("f8", "energy that should be in the battery at the departure [kWh]"),
     "even_kwh": ("f8", "energy at the end of the episode if the wish is served evenly over the stay [kWh]"),
+    "served_kwh": ("f8", "wish_kwh, or 0 for a stationary battery: what simple rules charge to [kWh]"),
+    "is_battery": ("i8", "1 for a stationary battery, which has a value of its energy instead of a wish"),
+    "wear_per_kwh": ("f8", "cost of a kWh metered into or out of a stationary battery [currency/kWh]"),
     "tau_h": ("f8", "τ, time constant of the taper [h]"),
     "rate_kw": ("f8", "η⁺P⁺, full power at the battery [kW]"),
     "taper_kw_per_kwh": ("f8", "power of a step within the taper per room left, (1 − exp(−Δ/τ))/(η⁺Δ) [kW/kWh]"),
@@ -248,7 +251,9 @@ def stays_of_sessions(
     What is due is the wish, or the energy that full power from arrival to departure gives if that is less. For a
     session that lasts longer than the horizon, it is the least energy at the end of the horizon from which full power
     reaches that energy by departure. An even service rises linearly from the energy on arrival (for a vehicle that came
-    before the start, from the energy it would then have) to the wish at departure.
+    before the start, from the energy it would then have) to the wish at departure. A stationary battery is owed
+    nothing; its wish is its capacity, since every kWh in it has a value at the end, and what is even is what it began
+    with.
 
     Parameters
     ----------
@@ -302,6 +307,14 @@ def stays_of_sessions(
         stays["hours_per_kwh"] = np.where(stays["n_curve"] > 0, mean_h, stays["hours_per_kwh"])
     from_kwh = stays["energy_kwh"] - stays["ahead_kwh"]
     stays["even_kwh"] = np.where(beyond > 0, wish - (wish - from_kwh) * beyond / steps, wish)
+    stays["served_kwh"] = wish
+    stays["is_battery"] = battery = site.is_battery[port]
+    stays["wear_per_kwh"] = site.storage_wear_per_kwh[port]
+    if battery.any():  # all that it holds has a value, and it is owed nothing
+        stays["wish_kwh"][battery] = capacity_kwh[battery]
+        stays["due_kwh"][battery] = stays["floor_kwh"][battery]
+        stays["even_kwh"][battery] = from_kwh[battery]
+        stays["served_kwh"][battery] = 0.0
     return stays
 
 

@@ -22,7 +22,7 @@ class Area:
     number: int  # of its random numbers: 0 for the scenario's sessions, others in the order of the file
     path: KeyPath  # key of the sessions
     sessions: Sessions
-    ports: np.ndarray  # int64  indices of its ports, ascending
+    ports: np.ndarray  # int64  indices of its ports, ascending; those with a stationary battery are in none
 
 
 def areas_of(scenario: Scenario, site: Site) -> tuple[Area, ...]:
@@ -38,7 +38,7 @@ def areas_of(scenario: Scenario, site: Site) -> tuple[Area, ...]:
     usual: tuple[KeyPath, Sessions] = ("sessions",), scenario.sessions
     said = [usual, *scenario.site.own_sessions()]
     if len(said) == 1:
-        return (Area(0, *usual, np.arange(len(site.ports))),)
+        return (Area(0, *usual, site.arrays.vehicle_ports),)
     number_of = {id(sessions): k for k, (_, sessions) in enumerate(said)}
     of_group: dict[str | None, int] = {None: 0}
     of_station: dict[str, int] = {}
@@ -48,6 +48,7 @@ def areas_of(scenario: Scenario, site: Site) -> tuple[Area, ...]:
             own = stations.sessions
             of_station |= dict.fromkeys(names, of_group[group.name] if own is None else number_of[id(own)])
     of_agent = np.array([of_station.get(agent, 0) for agent in site.agents], dtype=np.int64)
-    of_port = of_agent[site.arrays.port_station]
+    ports = site.arrays.vehicle_ports
+    of_port = of_agent[site.arrays.port_station[ports]]
     numbers: list[int] = np.unique(of_port).tolist()
-    return tuple(Area(k, said[k][0], said[k][1], np.flatnonzero(of_port == k)) for k in numbers)
+    return tuple(Area(k, said[k][0], said[k][1], ports[of_port == k]) for k in numbers)

@@ -32,6 +32,10 @@ class SiteArrays:
     group_first_port: np.ndarray  # int64 (G,)
     group_end_port: np.ndarray  # int64 (G,)  group g has ports [first[g], end[g])
     group_depth: np.ndarray  # int64 (G,)  0 at the root
+    storage_kwh: np.ndarray  # float64 (P,)  capacity of the stationary battery at the port, 0: for vehicles [kWh]
+    storage_reserve_kwh: np.ndarray  # float64 (P,)  it is never discharged below this [kWh]
+    storage_start_kwh: np.ndarray  # float64 (P,)  in it at the start of an episode [kWh]
+    storage_wear_per_kwh: np.ndarray  # float64 (P,)  cost of a kWh metered in or out [currency/kWh]
     # R current limits: |b + Σ a·p| <= limit in each row, see `ev_marl.site.currents`.
     current_weight: np.ndarray  # float64 (R, 2, P)  real and imaginary part of a, current over port power [A/kW]
     current_limit_a: np.ndarray  # float64 (R,)  [A]
@@ -57,6 +61,21 @@ class SiteArrays:
     def n_currents(self) -> int:
         """R."""
         return len(self.current_limit_a)
+
+    @cached_property
+    def is_battery(self) -> np.ndarray:
+        """bool (P,)  whether a stationary battery stands at the port."""
+        return np.asarray(self.storage_kwh > 0.0)
+
+    @cached_property
+    def has_batteries(self) -> bool:
+        """Whether there is a stationary battery."""
+        return bool(self.is_battery.any())
+
+    @cached_property
+    def vehicle_ports(self) -> np.ndarray:
+        """int64 (n,)  the ports that vehicles come to."""
+        return np.flatnonzero(~self.is_battery)
 
     @cached_property
     def above(self) -> np.ndarray:

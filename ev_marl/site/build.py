@@ -13,6 +13,7 @@ import networkx as nx
 
 from ev_marl.scenario.named_series import series_of
 from ev_marl.scenario.schema import Group, LoadProfile, Scenario, Stations
+from ev_marl.scenario.schema.site import Battery
 from ev_marl.site.currents import voltage_below_v
 from ev_marl.support.errors import SiteError
 
@@ -104,7 +105,7 @@ def _add_stations(graph: nx.DiGraph, stations: Stations, parent: str, names: lis
     buses = stations.bus if isinstance(stations.bus, list) else [stations.bus]
     for i, station in enumerate(names):
         charge_kw, discharge_kw = powers_kw[i], 0.0
-        if stations.v2g:
+        if stations.discharges:
             discharge_kw = charge_kw if stations.discharge_power is None else stations.discharge_power
         place = {
             "bus": buses[i % len(buses)],
@@ -124,4 +125,15 @@ def _add_stations(graph: nx.DiGraph, stations: Stations, parent: str, names: lis
                 "charge_efficiency": stations.efficiency,
                 "discharge_efficiency": stations.discharge_efficiency or stations.efficiency,
             }
+            if stations.battery is not None:
+                port |= _storage(stations.battery)
             _add_node(graph, f"{station}/{k}", station, port)
+
+
+def _storage(battery: Battery) -> dict[str, object]:
+    return {
+        "storage_kwh": battery.energy,
+        "reserve_kwh": battery.reserve * battery.energy,
+        "start_kwh": battery.start * battery.energy,
+        "wear_per_kwh": battery.wear,
+    }

@@ -36,7 +36,8 @@ GROUP_KEYS = (
     "base_load_power_factor",
 )
 STATION_KEYS = ("kind", "type", "supply", *LIMIT_KEYS, "bus", "phases", "voltage_v", "power_factor", "operator_id")
-PORT_KEYS = ("kind", "supply", "charge_kw", "discharge_kw", "charge_efficiency", "discharge_efficiency")
+STORAGE_KEYS = ("storage_kwh", "reserve_kwh", "start_kwh", "wear_per_kwh")
+PORT_KEYS = ("kind", "supply", "charge_kw", "discharge_kw", "charge_efficiency", "discharge_efficiency", *STORAGE_KEYS)
 
 
 def check_graph(graph: nx.DiGraph) -> None:
@@ -113,12 +114,19 @@ def _port_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any]) 
         if key not in attributes:
             continue
         value, most = attributes[key], 1.0 if "efficiency" in key else MOST
-        allowed = "at least 0" if key == "discharge_kw" else "above 0"
+        may_be_0 = key in ("discharge_kw", "reserve_kwh", "start_kwh", "wear_per_kwh")
+        allowed = "at least 0" if may_be_0 else "above 0"
         if most == 1.0:
             allowed += " and at most 1"
-        least = 0.0 if key == "discharge_kw" else 0.01 if most == 1.0 else LEAST
+        least = 0.0 if may_be_0 else 0.01 if most == 1.0 else LEAST
         if not _is_number(value) or not (least <= value <= most):
             yield f"port '{node}': {key} is {shown(value)}; it must be a number {allowed}"
+        elif key in STORAGE_KEYS[1:]:
+            storage_kwh = attributes.get("storage_kwh")
+            if storage_kwh is None:
+                yield f"port '{node}': {key} is for a stationary battery; give storage_kwh, its capacity [kWh]"
+            elif key != "wear_per_kwh" and _is_number(storage_kwh) and value > storage_kwh:
+                yield f"port '{node}': {key} is {shown(value)}, more than its storage_kwh, {shown(storage_kwh)}"
     if attributes.get("supply", "ac") not in ("ac", "dc"):
         yield f"port '{node}': supply is {attributes['supply']!r}; it must be 'ac' or 'dc'"
 
@@ -131,8 +139,11 @@ def _station_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any
         )
     if graph.in_degree(node) == 0:
         yield f"station '{node}' is fed by nothing; put the grid connection above it"
-    if set(_kinds(graph, graph.successors(node))) != {"port"}:
+    ports = list(graph.successors(node))
+    if set(_kinds(graph, ports)) != {"port"}:
         yield f"station '{node}' must have ports below it, and only ports"
+    elif len(ports) > 1 and any("storage_kwh" in graph.nodes[port] for port in ports):
+        yield f"station '{node}' has a stationary battery and {len(ports)} ports; it must have that port only"
     phases, allowed = attributes.get("phases", "L1"), get_args(Conductors)
     if phases not in allowed:
         yield f"station '{node}': phases is {phases!r}; it must be one of {listed(allowed)}"

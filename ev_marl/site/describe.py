@@ -240,13 +240,22 @@ def _stations_text(site: Site, names: list[str]) -> str:
     powers = sorted({float(port["charge_kw"]) for port in ports})
     power = _kw(powers[0]) if len(powers) == 1 else f"{powers[0]:g} to {_kw(powers[-1])}"
     supply = "DC" if ports[0].get("supply", "ac") == "dc" else "AC"
-    parts = [f"{len(names)} × {_type(names[0])} ({agents}), {_count(len(ports), 'port')} of {power} {supply}"]
+    called = f"{len(names)} × {_type(names[0])} ({agents})"
+    storage = ports[0].get("storage_kwh")
+    if storage is None:
+        parts = [f"{called}, {_count(len(ports), 'port')} of {power} {supply}"]
+    else:
+        parts = [f"{called}, stationary battery of {_number(storage)} kWh and {power}"]
     if "phases" in nodes[names[0]]:
         parts[0] += f" on {nodes[names[0]]['phases']}"
     if "power_factor" in nodes[names[0]]:
         parts.append(f"power factor {nodes[names[0]]['power_factor']:g}")
     discharge = max(float(port.get("discharge_kw", 0.0)) for port in ports)
-    if discharge > 0:
+    if storage is not None:
+        if discharge != powers[-1]:
+            parts.append(f"{_kw(discharge)} out")
+        parts.append(f"{_number(ports[0]['start_kwh'])} kWh at the start, at least {_number(ports[0]['reserve_kwh'])}")
+    elif discharge > 0:
         parts.append("V2G" if discharge == powers[-1] else f"V2G {_kw(discharge)}")
     limit = _limit(site, names[0], "import_limit_kw")
     if limit is not None:

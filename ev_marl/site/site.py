@@ -100,7 +100,8 @@ class Site:
             (Transformer) and `base_load_power_factor` [-];
             stations carry `kind="station"` and may carry `phases` (such as "L1" or "L1-L2"; absent: all three alike),
             `voltage_v`, `power_factor` [-] and `operator_id`; ports, the leaves, `kind="port"`, `charge_kw` [kW] and
-            may carry `discharge_kw`, `charge_efficiency`, `discharge_efficiency` and `supply` ("ac" or "dc").
+            may carry `discharge_kw`, `charge_efficiency`, `discharge_efficiency` and `supply` ("ac" or "dc"). A port
+            with `storage_kwh` has a stationary battery, with `reserve_kwh`, `start_kwh` and `wear_per_kwh`.
         name : str, optional
             Name of the site; the root's otherwise.
         grid : Grid, optional
@@ -249,6 +250,10 @@ class Site:
             group_first_port=first,
             group_end_port=end,
             group_depth=depth,
+            storage_kwh=of_ports("storage_kwh", 0.0),
+            storage_reserve_kwh=of_ports("reserve_kwh", 0.0),
+            storage_start_kwh=of_ports("start_kwh", 0.0),
+            storage_wear_per_kwh=of_ports("wear_per_kwh", 0.0),
             current_weight=currents.weight,
             current_limit_a=currents.limit_a,
             current_group=currents.group,

@@ -18,6 +18,7 @@ from ev_marl.scenario.choices import LATEST_TAPER
 from ev_marl.site.charge_curve import energy_after, taper_time_h
 from ev_marl.site.site import Site
 from ev_marl.support.errors import DataError
+from ev_marl.world.batteries import NO_TAPER_KW, with_batteries
 from ev_marl.world.choices import Battery
 from ev_marl.world.importing import ports_of_stations, require_sessions
 from ev_marl.world.readers.records import SessionRecords
@@ -28,7 +29,6 @@ from ev_marl.world.world import World
 LONGEST_STAY = 144  # steps; 12 h at 5 min, as in the experiments of Lee et al.
 CAPACITIES_KWH = (8.0, 24.0, 40.0, 60.0, 85.0, 100.0)  # of two-stage batteries: acnportal 0.3.3, `batt_cap_fn`
 TAPER_START = 0.8  # the same
-NO_TAPER_KW = 1e6  # own power of a vehicle that charges at the port's full power until its battery is full
 
 _TOLERANCE_H = 1e-9
 _TOLERANCE_KWH = 1e-9
@@ -135,6 +135,7 @@ def sessions_to_track(
         f"{np.count_nonzero(departure <= arrival)} stays of no step left out",
         "notes": "; ".join(data.notes),
     }
+    sessions = with_batteries(sessions, world.site.arrays, track.n_steps)
     return track.replace(sessions=sessions, turned_away=turned_away, source=source)
 
 

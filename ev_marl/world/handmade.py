@@ -18,7 +18,8 @@ from ev_marl.site.tree import add_up_columns
 from ev_marl.support.errors import TrackError
 from ev_marl.support.registry import did_you_mean
 from ev_marl.support.values import shown
-from ev_marl.world.session_table import FIELDS, session_table
+from ev_marl.world.batteries import with_batteries
+from ev_marl.world.session_table import FIELDS, no_sessions, session_table
 
 if TYPE_CHECKING:
     from ev_marl.site.site import Site
@@ -28,8 +29,8 @@ _NEEDED = ("port", "arrival_step", "departure_step", "wanted_kwh")
 _REAL = [name for name, field in FIELDS.items() if field.kind == "f8"]
 
 
-def sessions_from_rows(rows: Sequence[Mapping[str, Any]], site: Site) -> np.ndarray:
-    """Sessions written by hand, one mapping each; sorted by arrival and port.
+def sessions_from_rows(rows: Sequence[Mapping[str, Any]], site: Site, n_steps: int) -> np.ndarray:
+    """Sessions written by hand, one mapping each, and the site's stationary batteries; sorted by arrival and port.
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ def sessions_from_rows(rows: Sequence[Mapping[str, Any]], site: Site) -> np.ndar
         the two steps.
     site : Site
         Whose ports they are.
+    n_steps : int
+        Steps of the episode.
 
     Returns
     -------
@@ -79,7 +82,8 @@ def sessions_from_rows(rows: Sequence[Mapping[str, Any]], site: Site) -> np.ndar
     if problems:
         raise TrackError("these sessions cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
     full.sort(key=lambda row: (row["arrival_step"], row["port"]))
-    return session_table(**{key: [row[key] for row in full] for key in FIELDS})
+    table = session_table(**{key: [row[key] for row in full] for key in FIELDS}) if full else no_sessions()
+    return with_batteries(table, site.arrays, n_steps)
 
 
 def track_columns(

@@ -20,6 +20,7 @@ from ev_marl.scenario.clock import zone_of
 from ev_marl.site.site import Site
 from ev_marl.support.errors import DataError, TrackError
 from ev_marl.support.registry import did_you_mean
+from ev_marl.world.batteries import with_batteries
 from ev_marl.world.choices import Dataset, Wish
 from ev_marl.world.parking import draw_visitors, park
 from ev_marl.world.prices import FilePrices
@@ -221,6 +222,7 @@ def sessions_to_tracks(
             stream(seed + k, "ports"),
             preferred[there],
         )
+        sessions = with_batteries(sessions, world.site.arrays, surroundings.n_steps)
         tracks.append(surroundings.replace(sessions=sessions, turned_away=turned_away, source=dict(source)))
     return tracks
 
@@ -281,7 +283,8 @@ def ports_of_stations(data: SessionRecords, site: Site) -> tuple[dict[str, list[
         If the site's stations have `ids`, and no station of the data is among them.
     """
     names = list(dict.fromkeys(record.station for record in data.records))
-    n_ports = len(site.ports)
+    free_ports = site.arrays.vehicle_ports.tolist()
+    n_ports = len(free_ports)
     if site.station_ids:
         first = site.arrays.station_first_port
         agents = {agent: a for a, agent in enumerate(site.agents)}
@@ -296,5 +299,5 @@ def ports_of_stations(data: SessionRecords, site: Site) -> tuple[dict[str, list[
     if len(names) > n_ports:
         return {}, f"{len(names)} stations on {n_ports} ports: any free port"
     return {
-        name: [p] for p, name in enumerate(names)
+        name: [p] for name, p in zip(names, free_ports, strict=False)
     }, f"{len(names)} stations on {n_ports} ports: in order of first use"

@@ -57,7 +57,8 @@ class Fleet:
         SiteError
             If no vehicle of the mix can.
         """
-        usable = [vehicle for vehicle in mix if vehicle.most_dc_kw > 0 or not site.port_is_dc.all()]
+        all_dc = len(site.vehicle_ports) > 0 and site.port_is_dc[site.vehicle_ports].all()
+        usable = [vehicle for vehicle in mix if vehicle.most_dc_kw > 0 or not all_dc]
         if not usable:
             raise SiteError("every port of the site is DC, and no vehicle of the mix has a DC power above 0 kW")
         tables = [curve_table(vehicle.curve, vehicle.capacity)[:2] if vehicle.curve else NO_CURVE for vehicle in usable]
@@ -84,7 +85,7 @@ class Fleet:
         SiteError
             If none can.
         """
-        if not port_is_dc.all():
+        if not len(port_is_dc) or not port_is_dc.all():
             return self
         share = np.where(self.dc_kw > 0.0, self.share, 0.0)
         if not share.any():
@@ -190,6 +191,7 @@ def _assign_ports(
     preferred: np.ndarray,
     choice: np.ndarray,
     port_is_dc: np.ndarray,
+    is_battery: np.ndarray,
     port: np.ndarray,
 ) -> None:
     """Write the port of each vehicle, −1 for none: the preferred one if free, else a uniformly random free one.
@@ -200,8 +202,10 @@ def _assign_ports(
     n_ports = port_is_dc.size
     free = np.zeros((2, n_ports + 1), dtype=np.int64)  # AC ports; all ports
     n_free = np.zeros(2, dtype=np.int64)
-    taken = np.zeros(n_ports, dtype=np.bool_)
+    taken = is_battery.copy()
     for p in range(n_ports):
+        if is_battery[p]:
+            continue
         for k in range(1 if port_is_dc[p] else 0, 2):
             _count(free[k], p, 1)
             n_free[k] += 1
@@ -404,10 +408,11 @@ def park(
             arrival[who] += wait
             departure[who] += wait
         else:
-            _assign_ports(arrival[who], departure[who], takes_dc[who], wish[who], draws, free, chosen)
+            taken = site.is_battery[some.ports]
+            _assign_ports(arrival[who], departure[who], takes_dc[who], wish[who], draws, free, taken, chosen)
         port[who] = np.where(chosen >= 0, some.ports[chosen], -1)
     if not choices:
-        _assign_ports(arrival, departure, takes_dc, wish, rng.random(n), site.port_is_dc, port)
+        _assign_ports(arrival, departure, takes_dc, wish, rng.random(n), site.port_is_dc, site.is_battery, port)
     turned_away = int(np.count_nonzero((port < 0) & (arrival >= 0) & (arrival < n_steps)))
 
     n_before = 0 if room_kw is None else len(room_kw)

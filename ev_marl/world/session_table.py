@@ -16,6 +16,8 @@ from ev_marl.scenario.choices import LATEST_TAPER
 from ev_marl.support.errors import TrackError
 
 LONGEST_NAME = 64
+STATIONARY = "stationary battery"
+"""Name in the field `vehicle` of a stationary battery; vehicles of scenarios cannot have it, as it has a space."""
 
 
 @dataclass(frozen=True)

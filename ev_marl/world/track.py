@@ -21,7 +21,7 @@ from ev_marl.support.errors import TrackError
 from ev_marl.world import handmade, track_checks, track_edits, track_files
 from ev_marl.world.events import events_from_rows, limited, no_events, out_ports
 from ev_marl.world.grid_day import GridDay
-from ev_marl.world.session_table import session_table
+from ev_marl.world.session_table import STATIONARY, session_table
 from ev_marl.world.signals import Signals
 
 if TYPE_CHECKING:
@@ -64,6 +64,12 @@ class Track:
     def n_steps(self) -> int:
         """T."""
         return len(self.buy_per_kwh)
+
+    @property
+    def vehicles(self) -> np.ndarray:
+        """The sessions of vehicles, without those of stationary batteries, SESSION, shape (n,)."""
+        stationary = self.sessions["vehicle"] == STATIONARY
+        return self.sessions[~stationary] if stationary.any() else self.sessions
 
     @property
     def later_per_kwh(self) -> float:
@@ -149,7 +155,7 @@ class Track:
         step_h, n_steps : float, int
             Step length [h] and number of steps.
         sessions : sequence of mapping
-            One mapping a session, see `sessions_from_rows`.
+            One mapping a session, see `sessions_from_rows`; stationary batteries of the site are added.
         buy, sell : float or sequence of n_steps
             Prices [currency/kWh]; selling earns the buying price if left out.
         base_load_kw : mapping of group name to float or sequence of n_steps
@@ -195,7 +201,7 @@ class Track:
             timezone=timezone,
         )
         track = cls(
-            sessions=handmade.sessions_from_rows(sessions, site),
+            sessions=handmade.sessions_from_rows(sessions, site, n_steps),
             timezone=timezone,
             step_h=float(step_h),
             currency=currency,
@@ -251,7 +257,7 @@ class Track:
         if not isinstance(sessions, np.ndarray):
             if site is None:
                 raise TrackError("sessions written as rows need the site: with_sessions(rows, site)")
-            sessions = handmade.sessions_from_rows(sessions, site)
+            sessions = handmade.sessions_from_rows(sessions, site, self.n_steps)
         return self.replace(sessions=sessions)
 
     def with_events(self, rows: Sequence[Mapping[str, Any]]) -> Track:

@@ -17,7 +17,7 @@ from ev_marl.scenario.curves import curve_faults
 from ev_marl.scenario.units import FIRST_DAY, LAST_DAY, LONGEST_H
 from ev_marl.support.values import LEAST, MOST
 from ev_marl.world.events import event_problems
-from ev_marl.world.session_table import FIELDS, SESSION
+from ev_marl.world.session_table import FIELDS, SESSION, STATIONARY
 from ev_marl.world.signals import RANGES
 
 if TYPE_CHECKING:
@@ -66,7 +66,27 @@ def problems(track: Track, site: Site | None = None, currency: str | None = None
     else:
         with np.errstate(invalid="ignore"):  # comparisons with nan or inf are what is being looked for
             found += _session_values(track)
+        if site is not None and not found:
+            found += _battery_faults(track, site)
     return found
+
+
+def _battery_faults(track: Track, site: Site) -> list[str]:
+    """At a port with a stationary battery, the battery stands for the whole episode, and it stands nowhere else."""
+    sessions = track.sessions
+    here = sessions[site.arrays.is_battery[sessions["port"]]]
+    whole = (here["vehicle"] == STATIONARY) & (here["arrival_step"] == 0) & (here["departure_step"] > track.n_steps)
+    found = []
+    for port in np.flatnonzero(site.arrays.is_battery):
+        if not (whole & (here["port"] == port)).any():
+            found.append(
+                f"sessions: the stationary battery at port {track.ports[port]} is missing, or is not there from step 0 "
+                "until after the end; add it with `ev_marl.world.batteries.with_batteries`"
+            )
+    astray = (sessions["vehicle"] == STATIONARY) & ~site.arrays.is_battery[sessions["port"]]
+    return found + _listed(
+        np.flatnonzero(astray), lambda k: f"a stationary battery stands at port {sessions['port'][k]}, which has none"
+    )
 
 
 def grid_day_problems(day: GridDay, n_steps: int, network: Network | None) -> list[str]:

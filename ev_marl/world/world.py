@@ -24,6 +24,7 @@ from ev_marl.site.areas import Area, areas_of
 from ev_marl.site.site import Site
 from ev_marl.site.vehicles import vehicle_mix
 from ev_marl.support.errors import DataError, TrackError
+from ev_marl.world.batteries import with_batteries
 from ev_marl.world.events import EventModels
 from ev_marl.world.hours import HourGrid
 from ev_marl.world.loads import LoadDay, SiteLoads
@@ -200,7 +201,7 @@ class World:
         return self.sample(seed if self.recorded is None else as_training_seed(seed))
 
     def surroundings(self, seed: int, day: date | None = None) -> Track:
-        """The track of a seed without its vehicles: prices, base load and limits only.
+        """The track of a seed without its vehicles: batteries, prices, base load and limits.
 
         Parameters
         ----------
@@ -210,7 +211,9 @@ class World:
             Day that the track starts on; left out, that of the seed.
         """
         if self.recorded is not None and day is None:
-            return replace(self._recorded(self.recorded.file(seed)), sessions=no_sessions(), turned_away=0)
+            track = self._recorded(self.recorded.file(seed))
+            nobody = with_batteries(no_sessions(), self.site.arrays, track.n_steps)
+            return replace(track, sessions=nobody, turned_away=0)
         known = self._day(self._day_of(seed) if day is None else day)
         return self._track(known, seed, no_sessions(), 0, {"scenario": self.scenario.name, "seed": str(seed)})
 
@@ -353,7 +356,7 @@ class World:
             currency=scenario.currency,
             ports=self.site.ports,
             groups=self.site.groups,
-            sessions=sessions,
+            sessions=with_batteries(sessions, self.site.arrays, scenario.n_steps),
             buy_per_kwh=buy,
             sell_per_kwh=sell,
             base_load_kw=base_load_kw,

@@ -18,6 +18,7 @@ SIZES = {
     "car-park-1000": (500, 1000, 511, 48),
     "contract-month": (16, 16, 1, 720),
     "depot-100": (100, 100, 5, 96),
+    "fast-charging-hub": (9, 9, 1, 96),
     "highway": (10, 10, 3, 288),
     "residential-v2g": (30, 30, 3, 96),
     "street-lv": (40, 40, 1, 96),

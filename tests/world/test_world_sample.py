@@ -395,7 +395,7 @@ def test_vehicles_take_a_random_free_port(n_ports: int, n: int, seed: int) -> No
     departure = arrival + rng.integers(1, 12, n)
     dc, wish, choice = rng.random(n) < 0.6, rng.integers(-1, n_ports, n), rng.random(n)
     is_dc, port = rng.random(n_ports) < 0.4, np.empty(n, dtype=np.int64)
-    _assign_ports(arrival, departure, dc, wish, choice, is_dc, port)
+    _assign_ports(arrival, departure, dc, wish, choice, is_dc, np.zeros_like(is_dc), port)
     assert port.tolist() == assigned(arrival, departure, dc, wish, choice, is_dc)
 
 

@@ -43,7 +43,7 @@ def command(
     tracks = import_tracks(
         kind, file, site, out=out, timezone=timezone, seed=seed, energy=energy, fill=fill, area=area, trust=trust
     )
-    vehicles, turned_away = sum(len(track.sessions) for track in tracks), sum(track.turned_away for track in tracks)
+    vehicles, turned_away = sum(len(track.vehicles) for track in tracks), sum(track.turned_away for track in tracks)
     say(
         f"Tracks in {out}: {len(tracks)}, {tracks[0].start:%Y-%m-%d} to {tracks[-1].start:%Y-%m-%d}, "
         f"{vehicles} stays; {turned_away} more found no free port"

@@ -39,4 +39,4 @@ def command(
     for k, file in enumerate(files):
         track = world.sample(seed + k)
         track.save(file, overwrite=overwrite)
-        say(f"{file}: {track.start:%Y-%m-%d}, {len(track.sessions)} vehicles")
+        say(f"{file}: {track.start:%Y-%m-%d}, {len(track.vehicles)} vehicles")

@@ -50,7 +50,7 @@ def command(
 
 def summary(track: Track) -> dict[str, Any]:
     """A track in a few numbers."""
-    sessions = track.sessions
+    sessions = track.vehicles
     stays_h = (sessions["departure_step"] - sessions["arrival_step"]) * track.step_h
     return {
         "start": track.start.isoformat(),
@@ -68,6 +68,7 @@ def summary(track: Track) -> dict[str, Any]:
             for g, group in enumerate(track.groups)
         },
         "sessions": len(sessions),
+        "batteries": len(track.sessions) - len(sessions),
         "turned_away": track.turned_away,
         "wanted_kwh": float(sessions["wanted_kwh"].sum()),
         "mean_stay_h": float(stays_h.mean()) if len(sessions) else 0.0,
@@ -122,6 +123,7 @@ def _lines(track: Track, facts: dict[str, Any]) -> list[tuple[str, str]]:
             f"{facts['sessions']}: {facts['parked_at_start']} there at the start, {facts['stay_beyond_end']} stay "
             f"beyond the end, {facts['turned_away']} found no free port",
         ),
+        *([("Batteries", f"{facts['batteries']} stationary")] if facts["batteries"] else []),
         ("Wanted", f"{facts['wanted_kwh']:.0f} kWh, mean stay {facts['mean_stay_h']:.1f} h"),
         *prices,
         *_signal_lines(facts["signals"]),

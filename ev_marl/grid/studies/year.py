@@ -203,7 +203,7 @@ def play_year(
         )
         playing += time.perf_counter() - drawn
         drawing += drawn - began
-        stays += sum(len(track.sessions) for track in tracks)
+        stays += sum(len(track.vehicles) for track in tracks)
         clocks += [track.clock for track in tracks]
         for name, cost in result.costs.items():
             costs[name] = costs.get(name, 0.0) + float(cost.sum())

@@ -41,7 +41,7 @@ def mismatches(world: World, tracks: Sequence[Track]) -> list[str]:
         Such as "61.0 vehicles a day, 43.2 expected".
     """
     measures: list[tuple[str, Callable[[Track], float]]] = [
-        ("vehicles a day", lambda track: len(track.sessions)),
+        ("vehicles a day", lambda track: len(track.vehicles)),
         ("kWh due a day", lambda track: _due_kwh(world, track)),
         ("h of stay", _stay_h),
         ("kW of base load", lambda track: float(track.base_load_kw[:, 0].mean())),
@@ -74,7 +74,7 @@ def _finite(values: Sequence[float]) -> np.ndarray:
 
 
 def _stay_h(track: Track) -> float:
-    stay = track.sessions["departure_step"] - track.sessions["arrival_step"]
+    stay = track.vehicles["departure_step"] - track.vehicles["arrival_step"]
     return float(stay.mean()) * track.step_h if len(stay) else math.nan
 
 

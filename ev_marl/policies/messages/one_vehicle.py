@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ev_marl.planning.worth import worth_at_end
+from ev_marl.planning.worth import unpaid, wear_of, worth_at_end
 from ev_marl.site.charge_curve import charging_gain, energy_before_charging, knee, slope_up_to
 from ev_marl.support.compiled import kernel
 
@@ -96,14 +96,15 @@ def plan_vehicle(
     end, capacity, tau_h, rate_kw = stay["deadline_step"], stay["capacity_kwh"], stay["tau_h"], stay["rate_kw"]
     charge_eta, discharge_eta = stay["charge_efficiency"], stay["discharge_efficiency"]
     low = min(stay["floor_kwh"], energy) if stay["discharge_kw"] > 0.0 else energy
-    wear, unmet, at_end = rates["wear_per_kwh"], rates["unmet_per_kwh"], worth_at_end(rates, stay)
+    wear, unmet, at_end = wear_of(rates, stay), rates["unmet_per_kwh"], worth_at_end(rates, stay)
+    no_tariff = unpaid(rates, stay)
     least_kw, most_kw = ahead[LEAST], ahead[MOST]
     n_values = wanted_kwh.shape[1]
-    bottom, top = 0.0, unmet
+    bottom, top = 0.0, max(unmet, at_end)
     for k in range(first, end):
-        bottom = min(bottom, (ahead[SELL if ahead[TURN, k] > 0.0 else BUY, k] + wear) / charge_eta)
+        bottom = min(bottom, (ahead[SELL if ahead[TURN, k] > 0.0 else BUY, k] + no_tariff + wear) / charge_eta)
         if least_kw[k] < 0.0:
-            top = max(top, (ahead[BUY if ahead[TURN, k] < 0.0 else SELL, k] - wear) * discharge_eta)
+            top = max(top, (ahead[BUY if ahead[TURN, k] < 0.0 else SELL, k] + no_tariff - wear) * discharge_eta)
     # One more value at each end: below all costs, where a full battery is wanted, and above all gains.
     width = (top - bottom) / (n_values - 3)
     bottom -= width
@@ -125,7 +126,7 @@ def plan_vehicle(
         if bend <= 0.0:  # no plan to stay near: the power ramps over one value of the grid
             bend = width * charge_eta / max(most_kw[k] - least_kw[k], 1e-9)
         near = plan_kw[k] if curvature > 0.0 else 0.0
-        buy, sell, turn_kw = ahead[BUY, k], ahead[SELL, k], ahead[TURN, k]
+        buy, sell, turn_kw = ahead[BUY, k] + no_tariff, ahead[SELL, k] + no_tariff, ahead[TURN, k]
         tapered = False
         for i in range(n_values):
             value = bottom + i * width

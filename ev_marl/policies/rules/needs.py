@@ -34,8 +34,8 @@ def power_towards_kw(view: StationView, target_kwh: np.ndarray) -> np.ndarray:
 
 
 def power_for_wish_kw(view: StationView) -> np.ndarray:
-    """Full power until the wish is in the battery, shape (n_batch, n_ports) [kW]."""
-    return power_towards_kw(view, view.vehicle["wish_kwh"])
+    """Full power until the wish is in the battery, shape (n_batch, n_ports) [kW]; stationary batteries get none."""
+    return power_towards_kw(view, view.vehicle["served_kwh"])
 
 
 def latest_energy_kwh(view: StationView) -> np.ndarray:

@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from ev_marl.planning.outlook import Kind
-from ev_marl.planning.worth import OWN_PRICES
+from ev_marl.planning.worth import OWN_PRICES, wear_of, worth_at_end
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView
-from ev_marl.policies.rules.needs import latest_energy_kwh, power_for_wish_kw, power_towards_kw
+from ev_marl.policies.rules.needs import latest_energy_kwh, power_towards_kw
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import OptionError
 
@@ -20,7 +20,7 @@ def _decide(
     discharge_share: float,
     step: int,
     step_h: float,
-    wear_per_kwh: float,
+    rates: np.ndarray,
     vehicle: np.ndarray,
     price_per_kwh: np.ndarray,
     wish_kw: np.ndarray,
@@ -35,20 +35,28 @@ def _decide(
         for p in range(n_ports):
             stay = vehicle[b, p]
             n = stay["deadline_step"] - step
-            cheaper, dearer, cheapest = 0, 0, buy
+            cheaper, dearer, cheapest, dearest = 0, 0, buy, sell
             for k in range(1, n):
                 price = price_per_kwh[0, b, k]
                 cheapest = min(cheapest, price)
                 if price < buy:
                     cheaper += 1
+                dearest = max(dearest, price_per_kwh[1, b, k])
                 if price_per_kwh[1, b, k] > sell:
                     dearer += 1
-            if cheaper < charge_share * n:
+            wear, out = wear_of(rates[b], stay), stay["discharge_efficiency"]
+            paid, pays = (buy + wear) / stay["charge_efficiency"], True
+            if stay["is_battery"]:
+                pays = paid < max(worth_at_end(rates[b], stay), (dearest - wear) * out)
+            if cheaper < charge_share * n and pays:
                 setpoint_kw[b, p] = wish_kw[b, p]
             elif lo_kw[b, p] < 0.0 and setpoint_kw[b, p] == 0.0 and dearer < discharge_share * n:
-                earned = (sell - wear_per_kwh) * stay["discharge_efficiency"]
-                if earned > (cheapest + wear_per_kwh) / stay["charge_efficiency"]:
-                    spare_kw = (stay["energy_kwh"] - latest_kwh[b, p]) * stay["discharge_efficiency"] / step_h
+                earned = (sell - wear) * out
+                kept = (cheapest + wear) / stay["charge_efficiency"]
+                if stay["is_battery"]:
+                    kept = min(kept, worth_at_end(rates[b], stay))
+                if earned > kept:
+                    spare_kw = (stay["energy_kwh"] - latest_kwh[b, p]) * out / step_h
                     setpoint_kw[b, p] = max(lo_kw[b, p], -spare_kw)
 
 
@@ -59,8 +67,10 @@ class PriceThreshold:
     Of the steps until departure, those in the cheapest `charge_share` (by the published buying price, this step
     included) are for charging at full power until the wish is met. A vehicle with V2G sells in the dearest
     `discharge_share` (by the selling price) where that earns more than the cheapest step left costs, wear and losses
-    counted, and only as much as can still be charged again in time. The rule does not know the limits, nor whether its
-    cheap steps suffice for the wish: if they do not, it charges as late as possible.
+    counted, and only as much as can still be charged again in time. A stationary battery charges in cheap steps where a
+    kWh earns more later, or at the end of the episode, and sells where it earns more than it is worth then. The rule
+    does not know the limits, nor whether its cheap steps suffice for the wish: if they do not, it charges as late as
+    possible.
 
     Parameters
     ----------
@@ -94,10 +104,10 @@ class PriceThreshold:
             self.discharge_share,
             view.step,
             view.step_h,
-            view.worth.wear_per_kwh,
+            view.worth.rates(view.end_per_kwh),
             view.vehicle,
             np.stack([view.charging_per_kwh, view.discharging_per_kwh]),
-            power_for_wish_kw(view),
+            power_towards_kw(view, view.vehicle["wish_kwh"]),
             view.lo_kw,
             latest_kwh,
             setpoint_kw,

@@ -171,7 +171,7 @@ class Scenario(FileModel):
     def billed_at(self) -> Metering:
         """Where energy is billed, by `metering` or by what stands behind the connection."""
         behind = any(group.base_load is not None or group.pv is not None for group in self.site.all_groups())
-        return self.metering or ("site" if behind else "port")
+        return self.metering or ("site" if behind or self.site.batteries else "port")
 
     @property
     def n_steps(self) -> int:

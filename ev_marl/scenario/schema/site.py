@@ -21,7 +21,9 @@ from ev_marl.scenario.units import (
     ApparentPower,
     Current,
     Efficiency,
+    Energy,
     Fraction,
+    NonNegativePrice,
     Power,
     PowerFactor,
     SignedPower,
@@ -86,11 +88,26 @@ Phases = Annotated[
     | Annotated[Annotated[list[Conductors], Field(min_length=1)], Tag("<list>")],
     choice("1, 2 or 3, or conductors such as L1 or L1-L2, or a list of them that the stations take in turn", "list"),
 ]
+
+
+class Battery(Model):
+    """A stationary battery, which stands at a station from before the episode until after it."""
+
+    energy: Energy
+    """Usable capacity [kWh]."""
+    reserve: Fraction = 0.1
+    """Share of the capacity below which it is never discharged [-]."""
+    start: Fraction = 0.5
+    """Share of the capacity that is in it when an episode starts [-]."""
+    wear: NonNegativePrice = 0.0
+    """What each kWh metered in or out wears it [currency/kWh]; the objective's `battery_wear` is that of vehicles."""
+
+
 StationId = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class Stations(Model):
-    """Charging stations of one kind; each is an agent."""
+    """Charging stations, or stationary batteries, of one kind; each is an agent."""
 
     type: Annotated[str, Field(pattern=TYPE_PATTERN, max_length=64)]
     """Letters that the agents of this kind are called by: `ac` gives `ac_0`, `ac_1`, ..."""
@@ -120,8 +137,10 @@ class Stations(Model):
     """Highest charging power of the whole station [kW], where its ports share less than the sum of theirs."""
     v2g: bool = False
     """Whether the ports can discharge vehicles."""
+    battery: Battery | None = None
+    """A stationary battery stands here instead of vehicles; `power` is what it charges and discharges with."""
     discharge_power: Power | None = None
-    """Highest discharging power of each port [kW]; left out: as charging. Needs `v2g: true`."""
+    """Highest discharging power of each port [kW]; left out: as charging. Needs `v2g: true` or `battery`."""
     efficiency: Efficiency = 0.93
     """Share of the metered power that reaches the battery [-]."""
     discharge_efficiency: Efficiency | None = None
@@ -142,9 +161,18 @@ class Stations(Model):
             raise fault("ids", f"found {len(self.ids)} names for {self.count} stations; give one for each")
         if self.power == 0:
             raise fault("power", "found 0 kW; the power of a port must be above 0")
-        if self.discharge_power is not None and not self.v2g:
+        if self.discharge_power is not None and not self.discharges:
             raise fault("discharge_power", "a port discharges only with `v2g: true`; add that, or remove this key")
+        needless = {"v2g": self.v2g, "ports": self.ports != 1, "sessions": self.sessions is not None}
+        if self.battery is not None and any(needless.values()):
+            key = next(key for key, given in needless.items() if given)
+            raise fault(key, "a station with a `battery` has one port, and no vehicle comes to it; remove this key")
         return self
+
+    @property
+    def discharges(self) -> bool:
+        """Whether power can flow back through the ports."""
+        return self.v2g or self.battery is not None
 
     @property
     def feeds(self) -> Literal["ac", "dc"]:
@@ -257,3 +285,9 @@ class Group(Model):
             for i, stations in enumerate(group.stations):
                 if stations.sessions is not None:
                     yield (*path, "stations", i, "sessions"), stations.sessions
+
+    @property
+    def batteries(self) -> list[Battery]:
+        """The stationary batteries of this group and all below it, each kind once."""
+        listed = (stations.battery for group in self.all_groups() for stations in group.stations)
+        return [battery for battery in listed if battery is not None]
