@@ -45,6 +45,7 @@ def power_box(
     step: int,
     step_h: float,
     stays: np.ndarray,
+    curves: np.ndarray,
     session: np.ndarray,
     energy_kwh: np.ndarray,
     lo_kw: np.ndarray,
@@ -59,8 +60,10 @@ def power_box(
         The next step.
     step_h : float
         Length of a step [h].
-    stays : STAY, shape (n_stays,)
+    stays : MOVING, shape (n_stays,)
         See `ev_marl.simulation.days`.
+    curves : float64, shape (n_stays, 2, CURVE_POINTS)
+        Their measured charge curves, see `charging_gain`.
     session : int64, shape (n_ports,)
         Index into the stays, −1 at an empty port.
     energy_kwh : float64, shape (n_ports,)
@@ -87,8 +90,7 @@ def power_box(
         # knee needs an exponential, and there are few branches.
         hi = min(stay["charge_kw"], room * stay["taper_kw_per_kwh"])
         if knee_room < room < knee_room + rate * step_h or stay["n_curve"] > 0:
-            curve = stay["curve"][:2]
-            gain = charging_gain(energy, step_h, rate, stay["capacity_kwh"], stay["tau_h"], curve)
+            gain = charging_gain(energy, step_h, rate, stay["capacity_kwh"], stay["tau_h"], curves[s])
             hi = min(stay["charge_kw"], gain / (stay["charge_efficiency"] * step_h))
         hi_kw[p] = hi
         spare = max(0.0, energy - stay["floor_kwh"])

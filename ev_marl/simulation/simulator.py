@@ -205,7 +205,8 @@ class Simulator:
             step,
             days.step_h,
             state.day,
-            days.stays,
+            days.moving,
+            days.curves,
             days.first_session,
             days.by_step,
             days.by_group,
@@ -239,7 +240,15 @@ class Simulator:
     def _look_ahead(self, state: State) -> None:
         days = self.days
         kernels.look_ahead(
-            state.step, days.step_h, state.day, days.stays, days.by_group, state.seats, state.ports, state.groups
+            state.step,
+            days.step_h,
+            state.day,
+            days.moving,
+            days.curves,
+            days.by_group,
+            state.seats,
+            state.ports,
+            state.groups,
         )
         if self.site.n_currents:
             self._set_currents(state, state.step)
