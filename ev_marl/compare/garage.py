@@ -56,7 +56,8 @@ RULES: dict[str, tuple[str, dict[str, Any]]] = {
     "round-robin": ("round-robin", {}),
 }
 """Rules that share out what all vehicles ask for: a coordinator and its options."""
-MPC = "mpc(horizon_h=12, expected_days=0, waiting_per_kwh_h=0.0001)"  # for the vehicles that are there, soon
+MPC = "mpc(horizon_h=12, expected_days=0, waiting_per_kwh_h=0.05, keep_plan=True, block_h=0.5)"
+"""Plans for the vehicles that are there, and soon: of 1 per kWh, as in ASA-QC, an hour's delay costs a part."""
 QUICK_DAYS = 7
 LEAST_KW = 1e-9
 MOST_BYTES = 10_000  # of a result

@@ -14,12 +14,12 @@ import numpy as np
 from pyomo.common.gc_manager import PauseGC
 
 from ev_marl.objective import Objective
-from ev_marl.optimum.condensed import Condensed
 from ev_marl.optimum.decoupled import decoupled_multipliers
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.relaxation import GridRelaxation
 from ev_marl.optimum.model import PyomoDay
 from ev_marl.optimum.solvers import Answer, make_solver
+from ev_marl.planning.programme.condensed import Condensed
 from ev_marl.planning.programme.currents import CurrentCuts
 from ev_marl.planning.programme.cuts import (
     BOTH_KW2,
@@ -37,7 +37,7 @@ from ev_marl.world.track import Track
 
 TAPER_TOLERANCE_KWH = 1e-7
 LONG = 50_000
-"""Columns from which on a programme is condensed, see `ev_marl.optimum.condensed`."""
+"""Columns from which on a programme is condensed, see `ev_marl.planning.programme.condensed`."""
 MIXED_INTEGER_MARGIN = 1e-9  # relative; subtracted from a solver's own bound for its feasibility tolerances
 _PATIENCE = 10  # rounds with current limits that must together improve the cost
 _CURRENT_SHARE = 0.01  # of the tolerance: allowed mean excess of currents over their limits [-]
@@ -275,7 +275,9 @@ class Search:
         if not self._long:
             return None
         charge, energy = self.program.columns(self.day.charge), self.program.columns(self.day.energy)
-        return Condensed(self.program, self.day.pairs, self.day.step_h, charge, energy)
+        return Condensed(
+            self.program, self.day.pairs, self.day.step_h, charge, energy, self.program.first_row["balance"]
+        )
 
     def _exclusive(self) -> ExclusiveCuts:
         """Those of the day, on the program's columns."""

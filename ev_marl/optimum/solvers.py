@@ -19,8 +19,8 @@ from pyomo.common.log import LoggingIntercept
 from pyomo.common.tee import capture_output
 from pyomo.opt import SolverStatus, TerminationCondition
 
-from ev_marl.optimum.condensed import Condensed
 from ev_marl.optimum.linear_program import LinearProgram
+from ev_marl.planning.programme.condensed import Condensed
 from ev_marl.planning.programme.rows import Rows
 from ev_marl.support.errors import SolverError
 from ev_marl.support.highs import make_highs

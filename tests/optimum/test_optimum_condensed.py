@@ -10,9 +10,9 @@ from current_cases import mixed_phase_day
 from optimum_cases import money, one_port_day, random_day
 
 from ev_marl.optimum import search, solve
-from ev_marl.optimum.condensed import Condensed
 from ev_marl.optimum.search import Search
 from ev_marl.optimum.solution import Solution
+from ev_marl.planning.programme.condensed import Condensed
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from current_cases import mixed_phase_day
 from highspy import Highs, HighsModelStatus
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +33,7 @@ from ev_marl.planning.programme.arrays import ArrayDay
 from ev_marl.planning.programme.check import check_expressions
 from ev_marl.planning.programme.cuts import TaperCuts
 from ev_marl.planning.programme.expression import Linear
-from ev_marl.planning.programme.receding import Program
+from ev_marl.planning.programme.receding import Program, _blocks
 from ev_marl.policies import make_policy, rollout
 from ev_marl.scenario import Scenario, load_scenario
 from ev_marl.scenario.problems import Places
@@ -311,3 +312,54 @@ class TestLinear:
             (1, 7, 2.0),
             (2, 7, 4.0),
         ]
+
+
+def test_blocks_stay_where_they_are_as_time_passes() -> None:
+    assert _blocks(0, 9, 3).tolist() == [0, 1, 2, 3, 3, 3, 4, 4, 4]
+    assert _blocks(1, 8, 3).tolist() == [0, 1, 2, 3, 4, 5, 5, 5]  # single up to step 6, where a block begins
+    assert _blocks(2, 3, 4).tolist() == [0, 1, 2]
+
+
+def test_a_plan_in_blocks_worked_by_hand() -> None:
+    """10 kW, 18 kWh. By hour: 10 kWh for 0.10, 8 for 0.20. In blocks: the third and fourth hour cost 0.25 together."""
+    site, track = one_port_day([0.5, 0.4, 0.1, 0.4, 0.2], wanted_kwh=18.0, stay=(0, 5))
+    ahead, objective = Ahead.of_day(site.arrays, track), money()
+    single = Program(site.arrays, ahead, objective)
+    assert single.decision().cost == pytest.approx(10 * 0.1 + 8 * 0.2)
+    blocks = Program(site.arrays, ahead, objective, block_steps=2)  # 0 and 1 single, {2, 3}, {4}
+    power_kw = blocks.planned_kw()[:, 0]
+    assert power_kw[2] == pytest.approx(power_kw[3])
+    assert power_kw == pytest.approx([0.0, 0.0, 4.0, 4.0, 10.0])
+    assert blocks.decision().cost == pytest.approx(4 * 0.1 + 4 * 0.4 + 10 * 0.2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_plan_in_blocks_keeps_current_limits_and_costs_no_less(seed: int) -> None:
+    site, track = mixed_phase_day(seed)
+    ahead, objective = Ahead.of_day(site, track), money(unmet=0.5)
+    best = Program(site, ahead, objective).decision().cost
+    blocks = Program(site, ahead, objective, block_steps=3)
+    assert blocks.decision().cost >= best - 1e-3 * abs(best)
+    again = Program(site, ahead, objective, block_steps=3, start=blocks.start())
+    assert again.decision().cost == pytest.approx(blocks.decision().cost, rel=1e-3)
+
+
+def test_a_plan_is_kept_until_something_comes_otherwise() -> None:
+    site, track = one_port_day([0.5, 0.4, 0.1, 0.3, 0.2], wanted_kwh=18.0, stay=(0, 5))
+    ahead = Ahead.of_day(site.arrays, track)
+    plan = Program(site.arrays, ahead, money())
+    rest = {name: getattr(ahead, name)[2:] for name in ("buy_per_kwh", "sell_per_kwh", "lower_kw", "upper_kw")}
+    rest |= {name: getattr(ahead, name)[2:] for name in ("base_load_kw", "local_hour")}
+    rest["carbon_kg_per_kwh"] = None if ahead.carbon_kg_per_kwh is None else ahead.carbon_kg_per_kwh[2:]
+    stays = ahead.stays.copy()
+    stays["departure_step"] -= 2
+    stays["deadline_step"] -= 2
+    later = replace(ahead, step=2, stays=stays, currents=ahead.currents[:, 2:], **rest)
+    assert plan.later(later) == pytest.approx([10.0])
+    assert plan.later(replace(later, buy_per_kwh=later.buy_per_kwh + 0.01)) is None
+    assert plan.later(replace(later, upper_kw=np.minimum(later.upper_kw, 5.0))) is None
+    for name, change in (("energy_kwh", -1.0), ("departure_step", -1), ("due_kwh", 2.0)):
+        other = stays.copy()
+        other[name] += change
+        assert plan.later(replace(later, stays=other)) is None
+    assert plan.later(ahead) is None

@@ -13,7 +13,7 @@ import numpy as np
 from ev_marl.objective import Objective
 from ev_marl.objective.base import GridModel, Numbers, expression_of
 from ev_marl.planning.outlook.ahead import Ahead
-from ev_marl.planning.programme.currents import CurrentCuts
+from ev_marl.planning.programme.currents import CurrentCuts, HalfPlanes
 from ev_marl.planning.programme.cuts import ConvexCuts, ConvexFunctions, ExclusiveCuts, TaperCuts
 from ev_marl.planning.programme.expression import Linear
 from ev_marl.planning.programme.programme import Programme
@@ -34,6 +34,11 @@ class ArrayDay(Programme):
         What is minimised, and whether group limits are constraints.
     grid : callable, optional
         Makes the model of the network that terms may price; without it, terms that price the network are refused.
+    half_planes : HalfPlanes, optional
+        Of current limits, those that are there from the start; by default a few, wherever a limit can be reached.
+    block : int64, shape (n_steps,), optional
+        Steps with the same number are one block: current limits are rows only where they, or the base load, are others
+        than in the step before, and in the first step of a block.
 
     Attributes
     ----------
@@ -45,6 +50,8 @@ class ArrayDay(Programme):
         Bounds of the columns.
     rows : Rows
         All rows, first cuts of the charge curves and first half-planes of the current limits included.
+    half_planes : HalfPlanes
+        Those of the current limits.
     column_key, row_key : int64, shape (n_columns,) and (len(rows),)
         Which variable or row this is: the same numbers in the programme of a later step, where both have it.
     taper : TaperCuts
@@ -68,6 +75,8 @@ class ArrayDay(Programme):
         ahead: Ahead,
         objective: Objective,
         grid: Callable[[ArrayDay], GridModel] | None = None,
+        half_planes: HalfPlanes | None = None,
+        block: np.ndarray | None = None,
     ) -> None:
         super().__init__(site, ahead)
         self.grid = None if grid is None else grid(self)
@@ -90,13 +99,22 @@ class ArrayDay(Programme):
         self._exclusive = [(self.charge_column[both], self.discharge_column[self.two_way], self.round_trip)]
         self._convex: list[ConvexFunctions] = []
         total = sum((expression_of(term, self) for term in objective.terms), Linear.nothing())
-        self.taper = TaperCuts(self.pairs, self.step_h, self.energy_column)
+        self.taper = TaperCuts(self.pairs, self.step_h, self.energy_column, corners=block is None)
         self._state(self.taper.first(), _keyed(3, pair[self.taper.pair]))
+        stated = None
+        if block is not None:
+            news = (self.currents[:, 1:] != self.currents[:, :-1]).any(axis=(0, 2))
+            stated = np.concatenate([[True], news | (np.diff(block) != 0)])
         self.discs = CurrentCuts(
-            self, self.charge_column, self.discharge_column, limits_are_hard=objective.limits_are_hard
+            self,
+            self.charge_column,
+            self.discharge_column,
+            limits_are_hard=objective.limits_are_hard,
+            stated=stated,
         )
+        self.half_planes = self.discs.first if half_planes is None else self.discs.only(half_planes)
         if len(self.discs):
-            self._state(self.discs.at(self.discs.first), self.discs.row_key(self.discs.first))
+            self._state(self.discs.at(self.half_planes), self.discs.row_key(self.half_planes))
         self.rows = Rows.stack(self._rows)
         self.column_key, self.row_key = np.concatenate(self._column_keys), np.concatenate(self._row_keys)
         self.lower, self.upper = np.concatenate(self._lower), np.concatenate(self._upper)

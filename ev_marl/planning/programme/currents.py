@@ -18,6 +18,7 @@ from ev_marl.planning.programme.rows import NO_ROWS, Rows, ragged
 DIRECTIONS = 4  # added at most, on each side of that of a current that exceeds its limit
 _LEAST_EXCESS = 1e-8  # relative to the limit: less is not cut off [-]
 _NEAR = 0.02  # relative to the limit: as much room is near [-]
+_TIGHT = 0.01  # relative to the limit: as much room nearly is none [-]
 _LEAST_LIMIT_A = 1e-3  # for relative numbers
 _NO_WEIGHT = 1e-9  # relative to the largest weight of the row
 _FLAT = 1e-6  # angle that counts as none [rad]
@@ -50,6 +51,8 @@ class CurrentCuts:
         Columns of the powers of its pairs.
     limits_are_hard : bool
         Where they are not, there are no rows.
+    stated : bool, shape (K,), optional
+        Steps whose limits are rows; by default all.
 
     Attributes
     ----------
@@ -58,7 +61,13 @@ class CurrentCuts:
     """
 
     def __init__(
-        self, day: Programme, charge_column: np.ndarray, discharge_column: np.ndarray, *, limits_are_hard: bool = True
+        self,
+        day: Programme,
+        charge_column: np.ndarray,
+        discharge_column: np.ndarray,
+        *,
+        limits_are_hard: bool = True,
+        stated: np.ndarray | None = None,
     ) -> None:
         kept = slice(None) if limits_are_hard else slice(0)
         weight, (real_a, imaginary_a, limit_a) = day.site.current_weight[kept], day.currents[:, :, kept]
@@ -69,11 +78,25 @@ class CurrentCuts:
         self._base, self._limit_a = real_a + 1j * imaginary_a, limit_a
         self._pairs, self._n_steps, self._first_step = day.pairs, day.n_steps, day.first_step
         self._charge_column, self._discharge_column = charge_column, discharge_column
+        self._stated = np.ones(day.n_steps, dtype=bool) if stated is None else stated
         self._fresh = np.zeros(limit_a.shape, dtype=bool)  # can reach the limit, but was not near it so far
         self.first = self._first()
 
     def __len__(self) -> int:
         return len(self._weight)
+
+    def only(self, half_planes: HalfPlanes) -> HalfPlanes:
+        """Those of some half-planes that are within these steps, instead of the first ones."""
+        known = HalfPlanes(*(part[half_planes.step < self._n_steps] for part in half_planes))
+        self._fresh[known.step, known.row] = False
+        return known
+
+    def tight(self, half_planes: HalfPlanes, x: np.ndarray) -> HalfPlanes:
+        """Those of some half-planes that a point nearly reaches."""
+        step, row, direction = half_planes
+        reached_a = (np.conj(direction) * self._currents(x)[step, row]).real
+        near = reached_a > (1.0 - _TIGHT) * self._limit_a[step, row]
+        return HalfPlanes(step[near], row[near], direction[near])
 
     def at(self, half_planes: HalfPlanes) -> Rows:
         """The rows of some half-planes."""
@@ -116,7 +139,7 @@ class CurrentCuts:
         if not len(self):
             return HalfPlanes.stack([])
         current = self._currents(x)
-        over = self._over(current)
+        over = np.where(self._stated[:, None], self._over(current), -1.0)
         most = np.maximum(0.0, over).max(axis=1, initial=0.0)
         by_step_kw = np.bincount(self._pairs.step, np.abs(self._powers(x)), minlength=self._n_steps)
         if most @ by_step_kw <= tolerance * by_step_kw.sum():
@@ -149,7 +172,7 @@ class CurrentCuts:
             towards = self._first_directions(row)
             flat = np.abs((np.conj(towards[:1]) * towards).imag).max(initial=0.0) < _FLAT
             for direction in towards.tolist():
-                step = np.flatnonzero(self._reach_a(row, direction) > self._limit_a[:, row])
+                step = np.flatnonzero(self._stated & (self._reach_a(row, direction) > self._limit_a[:, row]))
                 self._fresh[step, row] = not flat
                 found.append(HalfPlanes(step, np.full(len(step), row), np.full(len(step), direction)))
         return HalfPlanes.stack(found)

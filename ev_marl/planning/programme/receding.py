@@ -11,10 +11,12 @@ from typing import Any
 
 import highspy
 import numpy as np
+from scipy import sparse
 
 from ev_marl.objective import Objective
-from ev_marl.planning.outlook.ahead import Ahead
+from ev_marl.planning.outlook.ahead import Ahead, shifted
 from ev_marl.planning.programme.arrays import ArrayDay
+from ev_marl.planning.programme.condensed import Arrays, Condensed
 from ev_marl.planning.programme.currents import HalfPlanes
 from ev_marl.planning.programme.cuts import BOTH_KW2, HULL_TOLERANCE
 from ev_marl.planning.programme.limits import FurtherRows, PowerRows
@@ -31,6 +33,9 @@ CURRENT_TOLERANCE = 1e-4  # excess over current limits, relative to them, on ave
 _LOWER, _BASIC = int(highspy.HighsBasisStatus.kLower), int(highspy.HighsBasisStatus.kBasic)
 _DUAL, _PRIMAL = 1, 4  # of HiGHS's option `simplex_strategy`
 _STATUSES = np.array([highspy.HighsBasisStatus(value) for value in range(5)], dtype=object)
+_KEPT = ("port", "departure_step", "deadline_step", "due_kwh", "charge_kw", "discharge_kw", "rate_kw", "capacity_kwh")
+_PRICES = ("buy_per_kwh", "sell_per_kwh", "lower_kw", "upper_kw", "base_load_kw", "local_hour", "carbon_kg_per_kwh")
+_AS_PLANNED_KWH = 1e-3  # an energy that is as planned may be off by this much
 _NO_KEY = -1  # of rows that the next step does not have
 _ODD = 0x9E3779B97F4A7C15 - 2**64  # spreads keys over all bits
 
@@ -59,6 +64,11 @@ class Start:
     tangent_kwh: np.ndarray  # float64 (K,)  where they touch the charge curve
     half_planes: HalfPlanes  # of current limits, with steps of the episode
 
+    def half_planes_from(self, step: int) -> HalfPlanes:
+        """Those of a step and later, with steps counted from there."""
+        later = self.half_planes.step >= step
+        return HalfPlanes(*(part[later] for part in self.half_planes._replace(step=self.half_planes.step - step)))
+
 
 class Program:
     """The programme of one step, built and solved by the constructor.
@@ -86,6 +96,9 @@ class Program:
         The network above the site: its limits, and what terms may price.
     start : Start, optional
         That of the programme of the step before.
+    block_steps : int
+        Of steps later than this many, this many at a time are one block, in which a vehicle charges with constant
+        power, and current limits are kept as in its first step.
 
     Raises
     ------
@@ -106,9 +119,16 @@ class Program:
         convex_tolerance: float = CONVEX_TOLERANCE,
         grid: FurtherRows | None = None,
         start: Start | None = None,
+        block_steps: int = 1,
     ) -> None:
+        self._block = _blocks(ahead.step, ahead.n_steps, block_steps) if block_steps > 1 else None
+        self._fine = ahead.n_steps  # steps by themselves
+        if self._block is not None:
+            self._fine = int(np.append(np.flatnonzero(np.diff(self._block) == 0), ahead.n_steps)[0])
         self._ahead, self._grid = ahead, grid
-        self._day = day = ArrayDay(site, ahead, objective, None if grid is None else grid.model)
+        half_planes = None if start is None else start.half_planes_from(ahead.step)
+        model = None if grid is None else grid.model
+        self._day = day = ArrayDay(site, ahead, objective, model, half_planes, self._block)
         unmet_per_kwh = Worth.of(objective).unmet_per_kwh
         self._tolerance_kwh = min(tolerance_kwh, MOST_COST_OF_TAPER / max(unmet_per_kwh, MOST_COST_OF_TAPER))
         self._convex_tolerance = convex_tolerance
@@ -117,13 +137,14 @@ class Program:
             return
         cost = day.cost.copy()
         cost[day.charge_column] += waiting_per_kwh_h * day.step_h**2 * day.pair_step
-        self._row_keys = [day.row_key]
         self._tangents: list[tuple[np.ndarray, np.ndarray]] = []
-        self._half_planes: list[HalfPlanes] = []
-        rows = [day.rows]
+        self._half_planes = [day.half_planes]
+        rows, keys = [day.rows], [day.row_key]
         if grid is not None:
             rows.append(self._in_powers(grid.kept()))
-            self._row_keys.append(np.full(len(rows[1]), _NO_KEY))
+            keys.append(np.full(len(rows[1]), _NO_KEY))
+        self._column_key, self._row_keys = day.column_key, keys
+        self._condensed: Condensed | None = None
         self._give_to_highs(cost, Rows.stack(rows))
         if start is not None:
             self._start_from(start)
@@ -135,6 +156,45 @@ class Program:
         """Powers of the connected vehicles, and the planned cost."""
         now_kw = self.planned_kw()[0, : self._ahead.n_here]
         return Decision(now_kw, float(self._day.cost @ self._x) + self._day.offset)
+
+    def later(self, ahead: Ahead) -> np.ndarray | None:
+        """What this plan has for a later step, where nothing came otherwise than it expected.
+
+        Then the rest of the cheapest plan is the cheapest plan of the rest. Steps after those of this plan must have no
+        vehicles, and no vehicles may be expected.
+
+        Parameters
+        ----------
+        ahead : Ahead
+            The known or expected future at the later step.
+
+        Returns
+        -------
+        float64, shape (n_here,), or None
+            Powers of the connected vehicles [kW].
+        """
+        before, shift = self._ahead, ahead.step - self._ahead.step
+        if self._grid is not None or len(before.stays) > before.n_here or len(ahead.stays) > ahead.n_here:
+            return None
+        if not 0 < shift < self._fine or ahead.ends != before.ends:
+            return None
+        there = np.flatnonzero(before.stays["departure_step"] > shift)
+        expected, stays = shifted(before.stays[there], shift), ahead.stays
+        if len(stays) != len(expected) or any((stays[name] != expected[name]).any() for name in _KEPT):
+            return None
+        n = min(ahead.n_steps, before.n_steps - shift)
+        for name in _PRICES:
+            told, known = getattr(ahead, name), getattr(before, name)
+            if (told is None) != (known is None) or (told is not None and (told[:n] != known[shift : shift + n]).any()):
+                return None
+        if (ahead.currents[:, :n] != before.currents[:, shift : shift + n]).any():
+            return None
+        energy_kwh = np.zeros(len(before.stays))
+        now = self._day.pair_step == shift - 1
+        energy_kwh[self._day.pair_session[now]] = self._x[self._day.energy_column[now]]
+        if (np.abs(energy_kwh[there] - stays["energy_kwh"]) > _AS_PLANNED_KWH).any():
+            return None
+        return np.asarray(self.planned_kw()[shift, there])
 
     def planned_kw(self) -> np.ndarray:
         """Power of every session in every step, float64, shape (n_steps, n_sessions) [kW]."""
@@ -164,34 +224,50 @@ class Program:
         if not np.isfinite(cost).all():  # HiGHS would treat it as a number
             raise SolverError("a price is not finite, so there is no optimum")
         self._highs = make_highs(presolve="off")  # presolving takes longer than it saves
-        bounds, entries = (rows.lower, rows.upper), (rows.starts, rows.columns, rows.values)
-        status = pass_linear_program(self._highs, cost, (day.lower, day.upper), bounds, entries)
+        columns, bounds, entries = (
+            (day.lower, day.upper),
+            (rows.lower, rows.upper),
+            (rows.starts, rows.columns, rows.values),
+        )
+        if self._block is not None:
+            cost, columns, bounds, entries = self._condense(cost, rows)
+        status = pass_linear_program(self._highs, cost, columns, bounds, entries)
         if status == highspy.HighsStatus.kError:
             raise SolverError("HiGHS does not take the programme: a limit or an energy is not a number")
+
+    def _condense(self, cost: np.ndarray, rows: Rows) -> tuple[Any, ...]:
+        """What the solver sees of a programme with blocks: costs, bounds of columns and rows, and coefficients."""
+        day = self._day
+        matrix = sparse.csr_array((rows.values, rows.columns, rows.starts), shape=(len(rows), day.n_columns))
+        whole = Arrays(cost, day.lower, day.upper, matrix, rows.lower, rows.upper)
+        same = None if self._block is None else self._block[day.pair_step]
+        self._condensed = Condensed(whole, day.pairs, day.step_h, day.charge_column, day.energy_column, same=same)
+        self._column_key = day.column_key[self._condensed.kept]
+        self._row_keys = [np.concatenate(self._row_keys)[self._condensed.kept_rows]]
+        part = self._condensed.arrays()
+        entries = part.matrix.indptr, part.matrix.indices, part.matrix.data
+        return part.cost, (part.lower, part.upper), (part.row_lower, part.row_upper), entries
 
     def _start_from(self, start: Start) -> None:
         """Add the cuts of the step before, and take over its basis as far as both programmes have it."""
         places = _places(self._day.pair_key[self._day.taper.pair], start.tangent_pair)
         self._add_tangents(places[places >= 0], start.tangent_kwh[places >= 0])
-        step, row, direction = start.half_planes
-        step = step - self._ahead.step
-        ahead = (step >= 0) & (step < self._day.n_steps)
-        self._add_half_planes(HalfPlanes(step[ahead], row[ahead], direction[ahead]))
         basis = highspy.HighsBasis()
         basis.valid = basis.alien = True  # HiGHS itself makes up for variables and rows that came or went
-        basis.col_status = _statuses(self._day.column_key, start.column_key, start.column_status, _LOWER)
+        basis.col_status = _statuses(self._column_key, start.column_key, start.column_status, _LOWER)
         basis.row_status = _statuses(np.concatenate(self._row_keys), start.row_key, start.row_status, _BASIC)
         self._highs.setBasis(basis)
         # What is left of the last plan nearly keeps the rows of this step, but there are other costs and tangents.
-        self._highs.setOptionValue("simplex_strategy", _PRIMAL)
+        # Blocks that begin in other places break more rows than that.
+        self._highs.setOptionValue("simplex_strategy", _PRIMAL if self._condensed is None else _DUAL)
 
     def start(self) -> Start | None:
         """Where the programme of the next step starts; None if this one has no variables."""
         if not self._day.n_columns:
             return None
-        basis, half_planes = self._highs.getBasis(), HalfPlanes.stack(self._half_planes)
+        basis, half_planes = self._highs.getBasis(), self._day.discs.tight(HalfPlanes.stack(self._half_planes), self._x)
         return Start(
-            self._day.column_key,
+            self._column_key,
             np.array([int(status) for status in basis.col_status]),
             np.concatenate(self._row_keys),
             np.array([int(status) for status in basis.row_status]),
@@ -212,7 +288,8 @@ class Program:
             status = self._highs.getModelStatus()
             if status != highspy.HighsModelStatus.kOptimal:
                 raise SolverError(f"HiGHS found no optimum: {self._highs.modelStatusToString(status).lower()}")
-            self._x = np.array(self._highs.getSolution().col_value)
+            x = np.array(self._highs.getSolution().col_value)
+            self._x = x if self._condensed is None else self._condensed.point(x)
             if not self._add_broken():
                 return
 
@@ -246,6 +323,7 @@ class Program:
     def _add(self, rows: Rows, keys: np.ndarray) -> None:
         if not len(rows):
             return
+        rows = rows if self._condensed is None else self._condensed.rows(rows)
         columns, starts = rows.columns.astype(np.int32), rows.starts[:-1].astype(np.int32)
         self._highs.addRows(len(rows), rows.lower, rows.upper, len(columns), starts, columns, rows.values)
         self._row_keys.append(keys)
@@ -259,10 +337,18 @@ class Program:
         decided = np.ones(len(pairs), dtype=bool)
         decided[: len(day.two_way)] = day.pair_step[day.discharge_pairs[day.two_way]] == 0
         both = decided & pairs.both(self._x, BOTH_KW2)
-        closed = np.where(pairs.mostly_first(self._x), pairs.second_column, pairs.first_column)[both].astype(np.int32)
+        closed = np.where(pairs.mostly_first(self._x), pairs.second_column, pairs.first_column)[both]
+        closed = (closed if self._condensed is None else self._condensed.columns(closed)).astype(np.int32)
         if len(closed):
             self._highs.changeColsBounds(len(closed), closed, np.zeros(len(closed)), np.zeros(len(closed)))
         return bool(len(closed))
+
+
+def _blocks(step: int, n_steps: int, block_steps: int) -> np.ndarray:
+    """Block of each step from now, int64, shape (n_steps,): single steps, then blocks that stay where they are."""
+    steps = np.arange(n_steps)
+    fine = block_steps + (-step) % block_steps  # up to where a block begins
+    return np.where(steps < fine, steps, fine + (steps - fine) // block_steps)
 
 
 def _places(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import OptionError, PolicyError, SolverError
 
 if TYPE_CHECKING:
-    from ev_marl.planning.programme.receding import Start
+    from ev_marl.planning.programme.receding import Program, Start
 
 
 class _Control:
@@ -53,7 +53,11 @@ class _Control:
         outlook: OutlookLike | None = None,
         *,
         grid: bool = True,
+        keep_plan: bool = False,
+        block_h: float = 0.0,
     ) -> None:
+        if not 0.0 <= block_h < np.inf:
+            raise OptionError(f"policy '{self.name}': block_h must be 0 or more, got {block_h}")
         if horizon_h is not None and not horizon_h > 0.0:
             raise OptionError(f"policy '{self.name}': horizon_h must be above 0, got {horizon_h}")
         if not 0.0 <= waiting_per_kwh_h < np.inf:
@@ -63,6 +67,7 @@ class _Control:
         self.expected_days = count_option(self.name, "expected_days", expected_days, 0, MOST_EXPECTED_DAYS)
         self.outlook = checked(outlook)
         self.grid = bool(grid)
+        self.keep_plan, self.block_h = bool(keep_plan), float(block_h)
         self.trust = float(trust)
         self.horizon_h = None if horizon_h is None else float(horizon_h)
         self.waiting_per_kwh_h = float(waiting_per_kwh_h)
@@ -86,7 +91,9 @@ class _Control:
         if loop is not None and self.grid:
             self._grid = GridAhead(loop, episode.outlook, episode.site, trust=self.trust)
         self._starts: dict[int, Start | None] = {}  # of each row
+        self._plans: dict[int, Program] = {}  # of each row, where plans are kept
         self._n_steps = episode.n_steps
+        self._block_steps = max(1, round(self.block_h / episode.step_h))
         if self.horizon_h is not None:
             self._n_steps = max(1, round(self.horizon_h / episode.step_h))
 
@@ -98,6 +105,12 @@ class _Control:
         for row in np.flatnonzero(view.connected.any(axis=1)).tolist():
             coming, are_fleets = self._coming(seen, row)
             ahead = look_ahead(seen, row, self._outlook, coming, self._n_steps, trust=self.trust)
+            if row in self._plans:
+                later_kw = self._plans[row].later(ahead)
+                if later_kw is not None:
+                    setpoint_kw[row, view.connected[row]] = later_kw
+                    continue
+                self._starts[row] = self._plans[row].start()
             grid = None if self._grid is None else self._grid.rows(row, seen, ahead, fleets=are_fleets)
             try:
                 program = self._solver(
@@ -107,10 +120,14 @@ class _Control:
                     waiting_per_kwh_h=self.waiting_per_kwh_h,
                     grid=grid,
                     start=self._starts.get(row),
+                    block_steps=self._block_steps,
                 )
             except SolverError as error:
                 raise PolicyError(f"policy '{self.name}', step {view.step}, row {row}: {error}") from error
-            self._starts[row] = program.start()
+            if self.keep_plan:
+                self._plans[row] = program
+            else:
+                self._starts[row] = program.start()
             setpoint_kw[row, view.connected[row]] = program.decision().power_kw
         return setpoint_kw
 
@@ -160,6 +177,15 @@ class Mpc(_Control):
         the objective prices there. Without it, an objective that prices the network is refused.
     outlook : str or mapping, optional
         Its outlook, as the scenario's key `outlook`; keys that it does not have are those of the scenario.
+    keep_plan : bool
+        Whether a plan is kept until something comes otherwise than it expected: a vehicle, a price, a limit, or less
+        energy. This saves most of the time where no vehicles are expected (`expected_days` = 0), and never holds with
+        expected vehicles or a network. The rest of a cheapest plan is the cheapest plan of the rest, but delay counts
+        from when it was made.
+    block_h : float
+        Steps that are further ahead than this are planned in blocks of this length, in which a vehicle charges with
+        constant power and current limits are kept as in the first step; 0: each step by itself [h]. It makes long plans
+        of short steps several times faster, and their later part coarser.
     """
 
     name = "mpc"
@@ -174,8 +200,19 @@ class Mpc(_Control):
         trust: float = 1.0,
         grid: bool = True,
         outlook: OutlookLike | None = None,
+        keep_plan: bool = False,
+        block_h: float = 0.0,
     ) -> None:
-        super().__init__(horizon_h, waiting_per_kwh_h, trust, expected_days, outlook, grid=grid)
+        super().__init__(
+            horizon_h,
+            waiting_per_kwh_h,
+            trust,
+            expected_days,
+            outlook,
+            grid=grid,
+            keep_plan=keep_plan,
+            block_h=block_h,
+        )
 
 
 @POLICIES.register("mpc-perfect")
