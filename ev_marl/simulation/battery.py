@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ev_marl.site.charge_curve import charging_gain
+from ev_marl.site.charge_curve import charging_gain, taper_gain
 from ev_marl.support.compiled import kernel
 
 
@@ -63,7 +63,7 @@ def power_box(
     stays : MOVING, shape (n_stays,)
         See `ev_marl.simulation.days`.
     curves : float64, shape (n_stays, 2, CURVE_POINTS)
-        Their measured charge curves, see `charging_gain`.
+        Their measured charge curves, see `charging_gain`; of length 0 if there are none.
     session : int64, shape (n_ports,)
         Index into the stays, −1 at an empty port.
     energy_kwh : float64, shape (n_ports,)
@@ -89,10 +89,16 @@ def power_box(
         # Within the taper this is exact; before it, it is more than full power. So only a step that crosses the
         # knee needs an exponential, and there are few branches.
         hi = min(stay["charge_kw"], room * stay["taper_kw_per_kwh"])
-        if knee_room < room < knee_room + rate * step_h or stay["n_curve"] > 0:
-            gain = charging_gain(energy, step_h, rate, stay["capacity_kwh"], stay["tau_h"], curves[s])
+        if knee_room < room < knee_room + rate * step_h:
+            gain = taper_gain(energy, step_h, rate, stay["capacity_kwh"], stay["tau_h"])
             hi = min(stay["charge_kw"], gain / (stay["charge_efficiency"] * step_h))
         hi_kw[p] = hi
         spare = max(0.0, energy - stay["floor_kwh"])
         lo_kw[p] = -min(stay["discharge_kw"], spare * stay["discharge_efficiency"] * per_step_h)
         laxity_h[p] = laxity(step, step_h, stay, energy)
+    if len(curves) > 0:
+        for p in range(len(session)):
+            if session[p] >= 0 and stays[session[p]]["n_curve"] > 0:
+                stay, curve = stays[session[p]], curves[session[p]]
+                gain = charging_gain(energy_kwh[p], step_h, stay["rate_kw"], stay["capacity_kwh"], stay["tau_h"], curve)
+                hi_kw[p] = min(stay["charge_kw"], gain / (stay["charge_efficiency"] * step_h))

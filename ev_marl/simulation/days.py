@@ -109,10 +109,12 @@ class Days:
             slim[name] = self.stays[name]
         return slim
 
-    @property
+    @cached_property
     def curves(self) -> np.ndarray:
-        """Energies [kWh] and rates [kW] of the measured charge curves, float64, shape (N, 2, CURVE_POINTS)."""
-        return np.asarray(self.stays["curve"][:, :2])
+        """Energies [kWh] and rates [kW] of the measured charge curves, float64, shape (N, 2, CURVE_POINTS); (0, 2, ...)
+        where there is none."""
+        found = curves_of(self.stays)
+        return np.zeros((0, 2, CURVE_POINTS)) if found is None else found
 
     @property
     def n_days(self) -> int:

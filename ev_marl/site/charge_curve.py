@@ -149,6 +149,21 @@ def knee(rate_kw: float, capacity_kwh: float, tau_h: float, curve: np.ndarray) -
 
 
 @kernel
+def taper_gain(energy_kwh: float, hours: float, rate_kw: float, capacity_kwh: float, tau_h: float) -> float:
+    """Energy gained in `hours` at full power with a taper; arguments as `charging_gain`."""
+    room = capacity_kwh - energy_kwh
+    if rate_kw <= 0.0 or room <= 0.0 or hours <= 0.0:
+        return 0.0
+    knee_room = rate_kw * tau_h
+    if room <= knee_room:
+        return -room * math.expm1(-hours / tau_h)
+    to_knee_h = (room - knee_room) / rate_kw
+    if hours <= to_knee_h:
+        return rate_kw * hours
+    return (room - knee_room) - knee_room * math.expm1(-(hours - to_knee_h) / tau_h)
+
+
+@kernel
 def charging_gain(
     energy_kwh: float, hours: float, rate_kw: float, capacity_kwh: float, tau_h: float, curve: np.ndarray
 ) -> float:
@@ -157,18 +172,9 @@ def charging_gain(
     `curve` has the energies of the points of a measured curve in its first row [kWh], and the rates there in its second
     [kW]; with rates of 0 it is none, and the taper counts.
     """
-    room = capacity_kwh - energy_kwh
-    if rate_kw <= 0.0 or room <= 0.0 or hours <= 0.0:
-        return 0.0
-    if curve[1, 0] > 0.0:
+    if curve[1, 0] > 0.0 and rate_kw > 0.0 and hours > 0.0 and energy_kwh < capacity_kwh:
         return _along(energy_kwh, capacity_kwh, hours, rate_kw, curve)[0] - energy_kwh
-    knee_room = rate_kw * tau_h
-    if room <= knee_room:
-        return -room * math.expm1(-hours / tau_h)
-    to_knee_h = (room - knee_room) / rate_kw
-    if hours <= to_knee_h:
-        return rate_kw * hours
-    return (room - knee_room) - knee_room * math.expm1(-(hours - to_knee_h) / tau_h)
+    return taper_gain(energy_kwh, hours, rate_kw, capacity_kwh, tau_h)
 
 
 @kernel
