@@ -210,7 +210,8 @@ class Noting:
 @pytest.mark.parametrize("term", BUILT_IN, ids=lambda term: term.name)
 def test_a_term_reads_the_keys_that_it_declares(term: type[BuiltIn]) -> None:
     scenario, keys = load_scenario("tiny"), Noting(ObjectiveKeys())
-    seen = SimpleNamespace(objective=keys, billed_at=scenario.billed_at, grid=None, n_steps=scenario.n_steps)
+    rest = {"billed_at": scenario.billed_at, "grid": None, "n_steps": scenario.n_steps, "site": scenario.site}
+    seen = SimpleNamespace(objective=keys, **rest)
     term.of(seen, [EnergyCost(), UnmetEnergy(0.4)])
     assert keys.read >= set(term.keys)
 
