@@ -30,6 +30,7 @@ def site_of(group_parent: Sequence[int], port_group: Sequence[int]) -> SiteArray
         port_discharge_kw=22 * ones,
         charge_efficiency=ones,
         discharge_efficiency=ones,
+        port_levels_kw=np.zeros((2, n_ports)),
         port_is_dc=np.zeros(n_ports, dtype=np.bool_),
         port_station=np.arange(n_ports),
         port_group=np.array(port_group),

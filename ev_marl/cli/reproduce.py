@@ -37,7 +37,7 @@ def command(
         typer.Option("--capacity", metavar="KVA", help="Rating of the transformer; can be repeated."),
     ] = None,
     scenario: Annotated[
-        str | None, typer.Option("--scenario", help="Of the publication, separated by commas: I, II, IV.")
+        str | None, typer.Option("--scenario", help="Of the publication, separated by commas: I, II, III, IV, V.")
     ] = None,
     policies: Annotated[
         str | None,

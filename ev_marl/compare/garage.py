@@ -45,10 +45,15 @@ OPTIMUM = "optimum"
 SCENARIOS: dict[str, tuple[Battery, tuple[str, ...]]] = {
     "I": ("ideal", (OPTIMUM,)),
     "II": ("ideal", ("mpc", "llf", "edf", "round-robin")),
+    "III": ("ideal", ("llf", "edf", "round-robin")),
     "IV": ("two_stage", ("mpc", "llf", "edf", "round-robin")),
+    "V": ("two_stage", ("llf", "edf", "round-robin")),
 }
-"""Scenarios of the publication: battery, and policies that were published. I: the optimum, which knows the month; II:
-continuous power; IV: batteries that charge more slowly from 80 % on."""
+"""Scenarios of the publication: battery, and policies that are computed unless others are named. I: the optimum, which
+knows the month; II: continuous power; IV: batteries that charge more slowly from 80 % on; III and V: the same with the
+levels of the stations."""
+WITH_LEVELS = ("III", "V")
+LEVEL_KEYS = ("least_current", "current_step")  # of stations
 RULES: dict[str, tuple[str, dict[str, Any]]] = {
     "uncontrolled": ("nearest", {}),
     "llf": ("priority", {"order": "laxity"}),
@@ -107,7 +112,9 @@ class Pilots:
 
     def grant(self, request: Request, out: np.ndarray) -> None:
         """Share out the pilots, of which vehicles take what they can; float64, shape (n_batch, n_ports) [kW]."""
-        pilots = replace(request, setpoint_kw=self._pilot_kw, hi_kw=self._pilot_kw, laxity_h=self._laxity_h)
+        # Where there are levels, a pilot is never above what is missing: the rest is not charged.
+        most_kw = np.full_like(self._pilot_kw, np.inf) if request.site.has_levels else self._pilot_kw
+        pilots = replace(request, setpoint_kw=self._pilot_kw, hi_kw=most_kw, laxity_h=self._laxity_h)
         self._rule.grant(pilots, out)
         np.minimum(out, request.setpoint_kw, out=out)
 
@@ -173,9 +180,12 @@ class Month:
         known = published_results()
         return self.garage == "caltech" and (self.start, self.until) == (known["start"], known["until"])
 
-    def setting(self, rating_kva: float) -> Setting:
-        """The garage behind a transformer; all that counts is the energy that is not delivered."""
+    def setting(self, rating_kva: float, scenario: str) -> Setting:
+        """The garage behind a transformer, in a scenario of the publication; all that counts is the energy that is not
+        delivered."""
         keys = load_scenario(f"acn-{self.garage}").model_dump(mode="json", exclude_unset=True)
+        if scenario not in WITH_LEVELS:
+            _drop(keys["site"], LEVEL_KEYS)
         site = {**keys["site"], "transformer": {**keys["site"]["transformer"], "rating": rating_kva}}
         keys |= {"site": site, "start": self.start.isoformat(), "until": None, "horizon": 24.0 * self.n_days}
         keys |= {"objective": {"energy_cost": 0, "unmet_energy": 1, "terminal_value": 0}, "observation": ["clock"]}
@@ -192,7 +202,7 @@ class Month:
 
     def delivered(self, case: Case) -> Delivered:
         """Compute a case."""
-        setting = self.setting(case.rating_kva)
+        setting = self.setting(case.rating_kva, case.scenario)
         track = self.track(setting, SCENARIOS[case.scenario][0])
         requested_kwh = float(track.sessions["wanted_kwh"].sum())
         begin, bound = time.perf_counter(), float("nan")
@@ -200,7 +210,7 @@ class Month:
             solution = solve(setting.site, track, setting.objective)
             unmet, bound = -solution.achieved, 100.0 * (1.0 + solution.bound / requested_kwh)
         else:
-            policy, coordinator = _controller(case.policy)
+            policy, coordinator = _controller(case.policy, least_first=case.scenario in WITH_LEVELS)
             simulator = Simulator(setting.site.arrays, coordinator, [track])
             unmet = -float(rollout(simulator, setting.objective, policy, [track], world=setting.world).team[0])
         seconds = time.perf_counter() - begin
@@ -216,11 +226,22 @@ class Month:
         return found
 
 
-def _controller(policy: str) -> tuple[Policy, Coordinator]:
+def _drop(group: dict[str, Any], keys: tuple[str, ...]) -> None:
+    """Remove keys of all stations below a group."""
+    for stations in group.get("stations", []):
+        for key in keys:
+            stations.pop(key, None)
+    for child in group.get("groups", []):
+        _drop(child, keys)
+
+
+def _controller(policy: str, *, least_first: bool) -> tuple[Policy, Coordinator]:
     """Policy and coordinator of a case."""
     if policy not in RULES:
         return make_policy(MPC if policy == "mpc" else policy), make_coordinator("nearest")
     name, options = RULES[policy]
+    if least_first and name != "nearest":
+        options = options | {"least_first": True}
     rule = Pilots(make_coordinator(CoordinatorOptions(name=name, options=options)))
     return rule, rule
 
@@ -240,10 +261,7 @@ def cases_of(
     known = {policy for _, names in SCENARIOS.values() for policy in names} | set(RULES)
     for scenario in scenarios or ():
         if scenario not in SCENARIOS:
-            raise RunError(
-                f"no scenario is called '{scenario}'; there are {', '.join(SCENARIOS)}. Those with the pilot levels of "
-                "real stations, III and V, cannot be computed yet"
-            )
+            raise RunError(f"no scenario is called '{scenario}'; there are {', '.join(SCENARIOS)}")
     for policy in policies or ():
         if policy not in known:
             raise RunError(f"no policy of this study is called '{policy}'; there are {', '.join(sorted(known))}")
@@ -256,7 +274,7 @@ def cases_of(
         for scenario in scenarios or SCENARIOS
         for rating in ratings
         for policy in (policies or SCENARIOS[scenario][1])
-        if policy in {"I": (OPTIMUM,), "II": known - {OPTIMUM}, "IV": known}[scenario]
+        if policy in ({OPTIMUM} if scenario == "I" else known if scenario == "IV" else known - {OPTIMUM})
     )
     if not cases:
         raise RunError(

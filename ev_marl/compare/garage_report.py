@@ -23,7 +23,9 @@ COLOURS = {OPTIMUM: GREEN, "mpc": BLUE, "llf": INK, "edf": GREY, "round-robin": 
 MEANING = {
     "I": "ideal batteries, the month known in advance",
     "II": "ideal batteries, continuous power",
+    "III": "ideal batteries, levels of the stations",
     "IV": "batteries that charge more slowly from 80 % on, continuous power",
+    "V": "batteries that charge more slowly from 80 % on, levels of the stations",
 }
 
 Found = Mapping[Case, Delivered]

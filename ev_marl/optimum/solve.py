@@ -311,6 +311,8 @@ def _certificate(search: Search, objective: Objective, gap: float) -> Certificat
             reasons.append(Looseness("pairs of which one should be 0, with no binary yet", rest))
         elif rest > 0.0 and search.grid is not None:
             reasons.append(Looseness("the network: relaxed, and its limits widened by their tolerances", rest))
+        elif rest > 0.0 and search.day.site.has_levels:
+            reasons.append(Looseness("ports have levels: the bound is that of any power", rest))
         elif rest > 0.0:
             reasons.append(Looseness("the plan cannot be followed exactly: tangents of curves, tolerances", rest))
     return Certificate(

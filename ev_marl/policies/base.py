@@ -72,6 +72,9 @@ class StationView:
     later_per_kwh: np.ndarray  # (B,)  price of energy after the episode
     end_per_kwh: np.ndarray  # (2, B)  what a kWh is worth at the end, see `Worth.end_per_kwh`
     worth: Worth  # what the objective charges for
+    port_levels_kw: np.ndarray | None = field(
+        default=None, kw_only=True
+    )  # (2, P)  see `ev_marl.site.levels`; None: any
     carbon_kg_per_kwh: np.ndarray | None = field(
         default=None, kw_only=True
     )  # (B, T − t)  of what is drawn; None: unknown

@@ -15,6 +15,7 @@ import numpy as np
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.simulation import kernels
 from ev_marl.simulation.coordinators.base import Coordinator, Request
+from ev_marl.simulation.coordinators.in_turn import keep_levels_within
 from ev_marl.simulation.coordinators.scaling import measure_currents, scale_to_limits
 from ev_marl.simulation.days import Days
 from ev_marl.simulation.flow import Flow
@@ -192,6 +193,8 @@ class Simulator:
         self.coordinator.grant(frame.request, state.granted_kw)
         if self.site.n_currents and self.coordinator.enforces_limits:
             scale_to_limits(frame.request, state.granted_kw)
+        if self.site.has_levels:
+            keep_levels_within(frame.request, state.granted_kw, enforce=self.coordinator.enforces_limits)
         if self.grid is not None:
             assert state.grid is not None
             site_limits = frame.request if self.coordinator.enforces_limits else None

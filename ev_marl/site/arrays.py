@@ -23,6 +23,7 @@ class SiteArrays:
     port_discharge_kw: np.ndarray  # float64 (P,)  rated discharging power, 0 without V2G [kW]
     charge_efficiency: np.ndarray  # float64 (P,)  battery power over metered power [-]
     discharge_efficiency: np.ndarray  # float64 (P,)  metered power over battery power [-]
+    port_levels_kw: np.ndarray  # float64 (2, P)  least power and distance of the levels, 0: any, see `site.levels` [kW]
     port_is_dc: np.ndarray  # bool (P,)  feeds the battery, not the on-board charger
     port_station: np.ndarray  # int64 (P,)  station of each port
     port_group: np.ndarray  # int64 (P,)  deepest group of each port (a station with a limit of its own counts)
@@ -76,6 +77,11 @@ class SiteArrays:
     def vehicle_ports(self) -> np.ndarray:
         """int64 (n,)  the ports that vehicles come to."""
         return np.flatnonzero(~self.is_battery)
+
+    @cached_property
+    def has_levels(self) -> bool:
+        """Whether a port cannot grant every power between 0 and its rated one."""
+        return bool(self.port_levels_kw.any())
 
     @cached_property
     def above(self) -> np.ndarray:

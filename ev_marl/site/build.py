@@ -97,7 +97,8 @@ def _group_attributes(group: Group, is_root: bool, scenario: Scenario) -> dict[s
 
 
 def _add_stations(graph: nx.DiGraph, stations: Stations, parent: str, names: list[str]) -> None:
-    powers_kw = stations.port_powers_kw(voltage_below_v(graph, parent))
+    volts = voltage_below_v(graph, parent)
+    powers_kw, levels_kw = stations.port_powers_kw(volts), stations.port_levels_kw(volts)
     supply, phases = stations.feeds, stations.conductors
     limit = {}
     if stations.station_power is not None:
@@ -127,6 +128,7 @@ def _add_stations(graph: nx.DiGraph, stations: Stations, parent: str, names: lis
             }
             if stations.battery is not None:
                 port |= _storage(stations.battery)
+            port |= {key: kw for key, kw in zip(("least_kw", "step_kw"), levels_kw[i], strict=True) if kw > 0.0}
             _add_node(graph, f"{station}/{k}", station, port)
 
 

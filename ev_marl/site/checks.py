@@ -37,7 +37,9 @@ GROUP_KEYS = (
 )
 STATION_KEYS = ("kind", "type", "supply", *LIMIT_KEYS, "bus", "phases", "voltage_v", "power_factor", "operator_id")
 STORAGE_KEYS = ("storage_kwh", "reserve_kwh", "start_kwh", "wear_per_kwh")
-PORT_KEYS = ("kind", "supply", "charge_kw", "discharge_kw", "charge_efficiency", "discharge_efficiency", *STORAGE_KEYS)
+PORT_POWERS = ("charge_kw", "discharge_kw", "least_kw", "step_kw")
+PORT_KEYS = ("kind", "supply", *PORT_POWERS, "charge_efficiency", "discharge_efficiency", *STORAGE_KEYS)
+WHOLE_STEPS = 1e-3  # of a step: levels that are given in ampere and rounded voltages
 
 
 def check_graph(graph: nx.DiGraph) -> None:
@@ -114,7 +116,7 @@ def _port_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any]) 
         if key not in attributes:
             continue
         value, most = attributes[key], 1.0 if "efficiency" in key else MOST
-        may_be_0 = key in ("discharge_kw", "reserve_kwh", "start_kwh", "wear_per_kwh")
+        may_be_0 = key in (*PORT_POWERS[1:], "reserve_kwh", "start_kwh", "wear_per_kwh")
         allowed = "at least 0" if may_be_0 else "above 0"
         if most == 1.0:
             allowed += " and at most 1"
@@ -127,6 +129,16 @@ def _port_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any]) 
                 yield f"port '{node}': {key} is for a stationary battery; give storage_kwh, its capacity [kWh]"
             elif key != "wear_per_kwh" and _is_number(storage_kwh) and value > storage_kwh:
                 yield f"port '{node}': {key} is {shown(value)}, more than its storage_kwh, {shown(storage_kwh)}"
+    charge, first, step = (attributes.get(key, 0.0) for key in ("charge_kw", "least_kw", "step_kw"))
+    if all(_is_number(value) and 0.0 <= value <= MOST for value in (charge, first, step)):
+        steps = (charge - first) / step if step > 0 else 0.0
+        if first > charge:
+            yield f"port '{node}': the least power, {first:g} kW, is more than the port's, {charge:g} kW"
+        elif abs(steps - round(steps)) > WHOLE_STEPS:
+            yield (
+                f"port '{node}': from the least power, {first:g} kW, steps of {step:g} kW do not lead to the port's "
+                f"power, {charge:g} kW, which must be its highest level"
+            )
     if attributes.get("supply", "ac") not in ("ac", "dc"):
         yield f"port '{node}': supply is {attributes['supply']!r}; it must be 'ac' or 'dc'"
 

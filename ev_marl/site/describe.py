@@ -250,6 +250,11 @@ def _stations_text(site: Site, names: list[str]) -> str:
         parts[0] += f" on {nodes[names[0]]['phases']}"
     if "power_factor" in nodes[names[0]]:
         parts.append(f"power factor {nodes[names[0]]['power_factor']:g}")
+    least, step = (float(ports[0].get(key, 0.0)) for key in ("least_kw", "step_kw"))
+    if least > 0.0:
+        parts.append(f"at least {_level(least)}")
+    if step > 0.0:
+        parts.append(f"in steps of {_level(step)}")
     discharge = max(float(port.get("discharge_kw", 0.0)) for port in ports)
     if storage is not None:
         if discharge != powers[-1]:
@@ -308,6 +313,10 @@ def _share(limit: Series, power_kw: float) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.1f}".rstrip("0").rstrip(".") if value < 1e6 else f"{value:g}"
+
+
+def _level(value: float) -> str:
+    return f"{value:.3g} kW"
 
 
 def _kw(value: float) -> str:

@@ -100,8 +100,9 @@ class Site:
             (Transformer) and `base_load_power_factor` [-];
             stations carry `kind="station"` and may carry `phases` (such as "L1" or "L1-L2"; absent: all three alike),
             `voltage_v`, `power_factor` [-] and `operator_id`; ports, the leaves, `kind="port"`, `charge_kw` [kW] and
-            may carry `discharge_kw`, `charge_efficiency`, `discharge_efficiency` and `supply` ("ac" or "dc"). A port
-            with `storage_kwh` has a stationary battery, with `reserve_kwh`, `start_kwh` and `wear_per_kwh`.
+            may carry `discharge_kw`, `charge_efficiency`, `discharge_efficiency`, `supply` ("ac" or "dc"), `least_kw`
+            and `step_kw`: the least power and the distance of the levels that the port can grant [kW]. A port with
+            `storage_kwh` has a stationary battery, with `reserve_kwh`, `start_kwh` and `wear_per_kwh`.
         name : str, optional
             Name of the site; the root's otherwise.
         grid : Grid, optional
@@ -237,6 +238,7 @@ class Site:
             port_discharge_kw=of_ports("discharge_kw", 0.0),
             charge_efficiency=of_ports("charge_efficiency", 1.0),
             discharge_efficiency=of_ports("discharge_efficiency", 1.0),
+            port_levels_kw=np.stack([of_ports("least_kw", 0.0), of_ports("step_kw", 0.0)]),
             port_is_dc=np.array([nodes[port].get("supply", "ac") == "dc" for port in self.ports]),
             port_station=port_station,
             port_group=port_group,

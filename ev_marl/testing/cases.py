@@ -60,6 +60,7 @@ def random_site_arrays(rng: np.random.Generator, n_levels: int = 3) -> SiteArray
         port_discharge_kw=np.full(n_ports, 22.0),
         charge_efficiency=np.full(n_ports, 0.93),
         discharge_efficiency=np.full(n_ports, 0.93),
+        port_levels_kw=np.zeros((2, n_ports)),
         port_is_dc=np.zeros(n_ports, dtype=np.bool_),
         port_station=np.arange(n_ports),
         port_group=whole[4],

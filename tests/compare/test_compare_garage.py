@@ -63,6 +63,29 @@ def test_a_pod_of_80_a_worked_by_hand(tmp_path: Path) -> None:
     assert expected * (1.0 - 0.1 / 16.64) <= in_turns <= expected  # it stops where an increment of 0.1 kW does not fit
 
 
+def test_levels_of_stations_worked_by_hand(tmp_path: Path) -> None:
+    """At a station with 6 to 32 A in steps of 1 A: 0.35 kWh are 20.19 A for 5 min at 208 V, of which 20 A are a level,
+    and what is left is less than 6 A. In the other pod, of four vehicles two get 32 A and two 8 A: all of its 80 A."""
+    rules = ["llf", "edf", "round-robin"]
+    month = one_day(tmp_path, [("CA-324", 9.0, 12.0, 0.35)], cases_of(["III"], [150.0], rules))
+    expected = 100.0 * 20 * 0.208 / 12 / 0.35
+    assert compute(month) == pytest.approx({f"III-150-{rule}": expected for rule in rules}, rel=1e-6)
+    (tmp_path / "pod").mkdir()
+    month = one_day(
+        tmp_path / "pod", [(station, 9.0, 10.0, 6.656) for station in POD], cases_of(["III"], [150.0], rules)
+    )
+    assert compute(month) == pytest.approx({f"III-150-{rule}": 62.5 for rule in rules}, rel=1e-6)
+
+
+def test_stations_have_levels_only_where_the_publication_has_them(tmp_path: Path) -> None:
+    month = one_day(tmp_path, [(POD[0], 9.0, 10.0, 1.0)], cases_of(["II", "III"], [150.0], ["edf"]))
+    assert not month.setting(150.0, "II").site.arrays.has_levels
+    least_kw, step_kw = month.setting(150.0, "V").site.arrays.port_levels_kw
+    assert sorted(set(np.round(least_kw / 0.208, 6))) == [6.0, 8.0]
+    assert sorted(set(np.round(step_kw / 0.208, 6))) == [1.0, 8.0]
+    assert np.count_nonzero(step_kw > 1.0) == 8  # those of one pod
+
+
 def test_the_first_to_leave_and_the_least_laxity_come_first(tmp_path: Path) -> None:
     """Behind 80 A: A leaves after 1 h, wants little, and has time; B, C, D leave after 2 h and need full power."""
     stays = [(POD[0], 9.0, 10.0, 3.328), *((station, 9.0, 11.0, 13.312) for station in POD[1:])]
@@ -95,6 +118,8 @@ def test_the_bound_is_that_of_the_same_batteries(tmp_path: Path) -> None:
 def test_published_numbers_stand_beside_the_same_case() -> None:
     assert published_percent(Case("II", 40.0, "llf")) == 77.6
     assert published_percent(Case("IV", 60.0, "round-robin")) == 87.1
+    assert published_percent(Case("III", 20.0, "edf")) == 47.1
+    assert published_percent(Case("V", 150.0, "llf")) == 99.1
     assert published_percent(Case("I", 20.0, "optimum")) == 55.4
     assert published_percent(Case("II", 41.0, "llf")) is None
     assert published_percent(Case("II", 40.0, "uncontrolled")) is None
@@ -125,8 +150,8 @@ def test_report_and_picture_are_written(tmp_path: Path) -> None:
 
 
 def test_what_does_not_exist_is_said() -> None:
-    with pytest.raises(RunError, match=r"no scenario is called 'III'.*pilot levels"):
-        cases_of(["III"])
+    with pytest.raises(RunError, match=r"no scenario is called 'VI'; there are I, II, III"):
+        cases_of(["VI"])
     with pytest.raises(RunError, match="no policy of this study is called 'lff'"):
         cases_of(policies=["lff"])
     with pytest.raises(RunError, match="must be above 0 kVA"):

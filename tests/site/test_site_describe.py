@@ -123,7 +123,7 @@ def test_limits_of_currents_with_their_stations() -> None:
         "transformer of 150 kVA Dyn11, 480 to 207.846 V",
         "garage secondary L1 at most 416.7 A: ac_0 … ac_9, ac_24 … ac_53",
         "cc_pod L1 at most 80 A: all stations below",
-        "14 × ac (ac_10 … ac_23), 1 port of 6.7 kW AC on L2-L3, efficiency 100 %",
+        "14 × ac (ac_10 … ac_23), 1 port of 6.7 kW AC on L2-L3, at least 1.25 kW, in steps of 0.208 kW, efficiency",
     ):
         assert part in text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.loop.taps import TapChanger
+from ev_marl.scenario.problems import ScenarioError
 from ev_marl.scenario.schema import Scenario
 from ev_marl.site.site import Site
 from ev_marl.support.errors import NetworkError
@@ -23,7 +24,7 @@ def grid_loop(scenario: Scenario, site: Site) -> GridLoop | None:
     ------
     ScenarioError
         If there is no such backend, or it does not agree with pandapower on this network, or if there is nothing to
-        control taps of.
+        control taps of; or if it is to curtail ports that have levels.
     """
     grid = scenario.grid
     if grid is None:
@@ -39,6 +40,9 @@ def grid_loop(scenario: Scenario, site: Site) -> GridLoop | None:
     with scenario.places.blamed("grid", "tap_control"):
         control = grid.tap_control
         taps = None if control is None else TapChanger(site.network, control, backend, reference)
+    if site.arrays.has_levels and grid.coordinator == "curtail":
+        message = "stations with a least power or levels cannot be curtailed by a network; choose `none`"
+        raise ScenarioError([scenario.places.problem(("grid", "coordinator"), message)])
     return GridLoop(
         site=site,
         backend=backend,

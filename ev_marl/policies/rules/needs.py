@@ -9,6 +9,7 @@ import numpy as np
 
 from ev_marl.policies.base import StationView
 from ev_marl.site.charge_curve import curves_of, energy_before
+from ev_marl.site.levels import level_above
 
 
 def power_towards_kw(view: StationView, target_kwh: np.ndarray) -> np.ndarray:
@@ -34,8 +35,12 @@ def power_towards_kw(view: StationView, target_kwh: np.ndarray) -> np.ndarray:
 
 
 def power_for_wish_kw(view: StationView) -> np.ndarray:
-    """Full power until the wish is in the battery, shape (n_batch, n_ports) [kW]; stationary batteries get none."""
-    return power_towards_kw(view, view.vehicle["served_kwh"])
+    """Full power until the wish is in the battery, shape (n_batch, n_ports) [kW]; stationary batteries get none.
+
+    Of ports with levels, the last level is the one that is enough, so that a bit more than the wish is charged.
+    """
+    power_kw = power_towards_kw(view, view.vehicle["served_kwh"])
+    return power_kw if view.port_levels_kw is None else level_above(power_kw, view.hi_kw, view.port_levels_kw)
 
 
 def latest_energy_kwh(view: StationView) -> np.ndarray:

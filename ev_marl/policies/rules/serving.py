@@ -1,6 +1,6 @@
 """Central policies that serve vehicles one after the other while the limits of the tree allow it.
 
-A site view comes in; setpoints go out that keep every import limit and every current limit, so that any coordinator
+A site view comes in; setpoints go out that keep import and current limits, and are levels of the ports: any coordinator
 grants them fully. They only charge: sums never fall, so no export limit binds.
 """
 
@@ -58,7 +58,7 @@ def _serve_in_order(view: StationView, order: np.ndarray, wanted_kw: np.ndarray)
     """Setpoints when ports are served in the given order, int64, shape (n_batch, n_ports)."""
     setpoint_kw = np.empty(wanted_kw.shape)
     tree = site_view(view)
-    if tree.currents is not None:
+    if tree.currents is not None or tree.site.has_levels:
         vehicles = tree.vehicles
         request = Request(
             wanted_kw,
@@ -67,7 +67,7 @@ def _serve_in_order(view: StationView, order: np.ndarray, wanted_kw: np.ndarray)
             tree.lower_kw,
             tree.upper_kw,
             tree.laxity_h,
-            tree.currents,
+            np.zeros((3, len(order), 0)) if tree.currents is None else tree.currents,
             vehicles.session,
             vehicles.stays,
             tree.site,

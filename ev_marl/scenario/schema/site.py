@@ -24,6 +24,7 @@ from ev_marl.scenario.units import (
     Energy,
     Fraction,
     NonNegativePrice,
+    PositivePower,
     Power,
     PowerFactor,
     SignedPower,
@@ -133,6 +134,16 @@ class Stations(Model):
     power_factor: PowerFactor | None = None
     """Power factor of the ports, with lagging current [-]: counts where currents have limits, and in the power that
     `current` gives. Left out: 1. In the network above the site, that of `grid: chargers` counts."""
+    least_current: Current | None = None
+    """Least current that a port can offer, besides none at all [A]; 6 A for AC charging (IEC 61851-1). Needs `phases`.
+    A vehicle whose battery takes less draws less."""
+    current_step: Current | None = None
+    """Distance of the currents that a port can offer, from `least_current` on [A]: `least_current: 6 A, current_step: 1
+    A` gives 0, 6, 7, 8, ... A up to the port's power. Left out: any current from the least one on."""
+    least_power: PositivePower | None = None
+    """The same as `least_current` as a power [kW]."""
+    power_step: PositivePower | None = None
+    """The same as `current_step` as a power [kW]."""
     station_power: Power | None = None
     """Highest charging power of the whole station [kW], where its ports share less than the sum of theirs."""
     v2g: bool = False
@@ -161,6 +172,11 @@ class Stations(Model):
             raise fault("ids", f"found {len(self.ids)} names for {self.count} stations; give one for each")
         if self.power == 0:
             raise fault("power", "found 0 kW; the power of a port must be above 0")
+        for current, power in (("least_current", "least_power"), ("current_step", "power_step")):
+            if getattr(self, current) is not None and getattr(self, power) is not None:
+                raise fault(power, f"give either `{current}` or `{power}`, not both")
+            if getattr(self, current) is not None and self.phases is None:
+                raise fault(current, f"needs `phases`, to know the power of a current; or give `{power}`")
         if self.discharge_power is not None and not self.discharges:
             raise fault("discharge_power", "a port discharges only with `v2g: true`; add that, or remove this key")
         needless = {"v2g": self.v2g, "ports": self.ports != 1, "sessions": self.sessions is not None}
@@ -197,11 +213,29 @@ class Stations(Model):
         if self.power is not None:
             return [self.power] * self.count
         assert self.current is not None  # the check above asks for power, or current and phases
+        return self._powers_kw(self.current, group_voltage_v)
+
+    def port_levels_kw(self, group_voltage_v: float) -> list[tuple[float, float]]:
+        """Least power and distance of the levels of a port of each station, 0 where there are none [kW].
+
+        Parameters
+        ----------
+        group_voltage_v : float
+            As for `port_powers_kw`.
+        """
+        least, step = (
+            [power or 0.0] * self.count if current is None else self._powers_kw(current, group_voltage_v)
+            for current, power in ((self.least_current, self.least_power), (self.current_step, self.power_step))
+        )
+        return list(zip(least, step, strict=True))
+
+    def _powers_kw(self, current_a: float, group_voltage_v: float) -> list[float]:
+        """Power of a current in each phase of a port of each station [kW]."""
         volts = (self.voltage or group_voltage_v) * (self.power_factor or 1.0)
         if isinstance(self.phases, int):
-            return [volts * self.current * self.phases / 1000.0] * self.count
+            return [volts * current_a * self.phases / 1000.0] * self.count
         times = [_TIMES[name.count("L")] for name in self.conductors]
-        return [volts * self.current * times[i % len(times)] / 1000.0 for i in range(self.count)]
+        return [volts * current_a * times[i % len(times)] / 1000.0 for i in range(self.count)]
 
 
 _TIMES = {1: 1.0, 2: math.sqrt(3.0), 3: 3.0}

@@ -112,21 +112,24 @@ class Priority:
     order : str
         Which charger is served first: `laxity`, the one with the least time to spare (LLF); `deadline`, the one that
         leaves first (EDF); `arrival`, the one that came first (FCFS). Dischargers are served the other way round.
+    least_first : bool
+        Whether every charger is granted the least power of its port before, the first to leave first, so that few are
+        interrupted; a charger for which that does not fit gets nothing.
     """
 
     name = "priority"
     enforces_limits = True
 
-    def __init__(self, order: Order = "laxity") -> None:
+    def __init__(self, order: Order = "laxity", least_first: bool = False) -> None:
         check_order(self.name, order)
-        self.order = order
+        self.order, self.least_first = order, least_first
 
     def grant(self, request: Request, out: np.ndarray) -> None:
         """Write the granted powers to `out`, float64, shape (n_batch, n_ports) [kW]."""
         site = request.site
         rank = rank_of(request, self.order)
-        if site.n_currents:
-            grant_in_turn(request, rank, np.inf, out)
+        if site.n_currents or site.has_levels:
+            grant_in_turn(request, rank, np.inf, out, least_first=self.least_first)
             return
         _grant(
             request.setpoint_kw,

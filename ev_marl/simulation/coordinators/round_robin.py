@@ -29,12 +29,14 @@ class RoundRobin:
         What a port gets each time round [kW]; for 1 A, the voltage between its conductors in kV.
     order : str
         Who is served first each time round: `laxity`, `deadline` or `arrival`, as for `priority`.
+    least_first : bool
+        As for `priority`.
     """
 
     name = "round-robin"
     enforces_limits = True
 
-    def __init__(self, increment_kw: float = 0.1, order: Order = "arrival") -> None:
+    def __init__(self, increment_kw: float = 0.1, order: Order = "arrival", least_first: bool = False) -> None:
         try:
             self.increment_kw = number(increment_kw)
         except ValueError as error:
@@ -43,8 +45,9 @@ class RoundRobin:
             allowed = f"at least {LEAST_INCREMENT_KW:g} kW"
             raise OptionError(f"coordinator 'round-robin': increment_kw is {shown(increment_kw)}; it must be {allowed}")
         check_order(self.name, order)
-        self.order = order
+        self.order, self.least_first = order, least_first
 
     def grant(self, request: Request, out: np.ndarray) -> None:
         """Write the granted powers to `out`, float64, shape (n_batch, n_ports) [kW]."""
-        grant_in_turn(request, rank_of(request, self.order), self.increment_kw, out)
+        rank = rank_of(request, self.order)
+        grant_in_turn(request, rank, self.increment_kw, out, least_first=self.least_first)
