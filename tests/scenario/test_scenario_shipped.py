@@ -23,6 +23,7 @@ SIZES = {
     "residential-v2g": (30, 30, 3, 96),
     "street-lv": (40, 40, 1, 96),
     "street-phases": (24, 24, 3, 96),
+    "supermarket": (17, 29, 3, 96),
     "tiny": (3, 3, 2, 24),
     "town-mv": (300, 300, 7, 96),
     "village-2034": (100, 100, 1, 96),
