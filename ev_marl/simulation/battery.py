@@ -45,7 +45,6 @@ def power_box(
     step: int,
     step_h: float,
     stays: np.ndarray,
-    curves: np.ndarray,
     session: np.ndarray,
     energy_kwh: np.ndarray,
     lo_kw: np.ndarray,
@@ -62,8 +61,6 @@ def power_box(
         Length of a step [h].
     stays : MOVING, shape (n_stays,)
         See `ev_marl.simulation.days`.
-    curves : float64, shape (n_stays, 2, CURVE_POINTS)
-        Their measured charge curves, see `charging_gain`; of length 0 if there are none.
     session : int64, shape (n_ports,)
         Index into the stays, −1 at an empty port.
     energy_kwh : float64, shape (n_ports,)
@@ -96,9 +93,33 @@ def power_box(
         spare = max(0.0, energy - stay["floor_kwh"])
         lo_kw[p] = -min(stay["discharge_kw"], spare * stay["discharge_efficiency"] * per_step_h)
         laxity_h[p] = laxity(step, step_h, stay, energy)
-    if len(curves) > 0:
-        for p in range(len(session)):
-            if session[p] >= 0 and stays[session[p]]["n_curve"] > 0:
-                stay, curve = stays[session[p]], curves[session[p]]
-                gain = charging_gain(energy_kwh[p], step_h, stay["rate_kw"], stay["capacity_kwh"], stay["tau_h"], curve)
-                hi_kw[p] = min(stay["charge_kw"], gain / (stay["charge_efficiency"] * step_h))
+
+
+@kernel
+def follow_curves(
+    step_h: float,
+    stays: np.ndarray,
+    curves: np.ndarray,
+    session: np.ndarray,
+    energy_kwh: np.ndarray,
+    hi_kw: np.ndarray,
+) -> None:
+    """The highest powers of vehicles with a measured charge curve, in place of those that `power_box` found.
+
+    Parameters
+    ----------
+    step_h, stays
+        As in `power_box`.
+    curves : float64, shape (n_stays, 2, CURVE_POINTS)
+        See `charging_gain`.
+    session, energy_kwh, hi_kw
+        As in `power_box`, of all rows: shape (n_batch, n_ports).
+    """
+    for b in range(session.shape[0]):
+        for p in range(session.shape[1]):
+            s = session[b, p]
+            if s < 0 or stays[s]["n_curve"] == 0:
+                continue
+            stay, energy = stays[s], energy_kwh[b, p]
+            gain = charging_gain(energy, step_h, stay["rate_kw"], stay["capacity_kwh"], stay["tau_h"], curves[s])
+            hi_kw[b, p] = min(stay["charge_kw"], gain / (stay["charge_efficiency"] * step_h))

@@ -69,16 +69,13 @@ def look_ahead_row(
     step_h: float,
     day: np.ndarray,
     stays: np.ndarray,
-    curves: np.ndarray,
     by_group: np.ndarray,
     seats: np.ndarray,
     ports: np.ndarray,
     groups: np.ndarray,
 ) -> None:
     """What ports and groups can do in the coming step; after the last step, the limits of the last one stay."""
-    power_box(
-        step, step_h, stays, curves, seats[SESSION, b], ports[ENERGY, b], ports[LO, b], ports[HI, b], ports[LAXITY, b]
-    )
+    power_box(step, step_h, stays, seats[SESSION, b], ports[ENERGY, b], ports[LO, b], ports[HI, b], ports[LAXITY, b])
     k, t = day[b], min(step, by_group.shape[2] - 1)
     for i in range(by_group.shape[0]):
         for g in range(by_group.shape[3]):
@@ -91,7 +88,6 @@ def look_ahead(
     step_h: float,
     day: np.ndarray,
     stays: np.ndarray,
-    curves: np.ndarray,
     by_group: np.ndarray,
     seats: np.ndarray,
     ports: np.ndarray,
@@ -99,7 +95,7 @@ def look_ahead(
 ) -> None:
     """The same for all rows."""
     for b in range(len(day)):
-        look_ahead_row(b, step, step_h, day, stays, curves, by_group, seats, ports, groups)
+        look_ahead_row(b, step, step_h, day, stays, by_group, seats, ports, groups)
 
 
 def size(n_batch: int, n_ports: int, n_groups: int) -> int:
@@ -125,7 +121,6 @@ def advance(
     step_h: float,
     day: np.ndarray,
     stays: np.ndarray,
-    curves: np.ndarray,
     first_session: np.ndarray,
     by_step: np.ndarray,
     by_group: np.ndarray,
@@ -204,5 +199,5 @@ def advance(
         for g in range(n_groups):
             peak_kw[g] = max(peak_kw[g], group_kw[g] + base_load_kw[g])
         flow_rows[IMPORT, b] = max(0.0, group_kw[0] + base_load_kw[0])
-        look_ahead_row(b, end, step_h, day, stays, curves, by_group, seats, ports, groups)
+        look_ahead_row(b, end, step_h, day, stays, by_group, seats, ports, groups)
     return n_due

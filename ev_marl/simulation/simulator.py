@@ -14,6 +14,7 @@ import numpy as np
 
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.simulation import kernels
+from ev_marl.simulation.battery import follow_curves
 from ev_marl.simulation.coordinators.base import Coordinator, Request
 from ev_marl.simulation.coordinators.in_turn import keep_levels_within
 from ev_marl.simulation.coordinators.scaling import measure_currents, scale_to_limits
@@ -209,7 +210,6 @@ class Simulator:
             days.step_h,
             state.day,
             days.moving,
-            days.curves,
             days.first_session,
             days.by_step,
             days.by_group,
@@ -219,6 +219,8 @@ class Simulator:
             state.groups,
             frame.memory,
         )
+        if len(days.curves):
+            self._follow_curves(state)
         if days.works is not None:
             self._switch_off(state, step + 1)
         if days.carbon_kg_per_kwh is not None:
@@ -247,7 +249,6 @@ class Simulator:
             days.step_h,
             state.day,
             days.moving,
-            days.curves,
             days.by_group,
             state.seats,
             state.ports,
@@ -255,8 +256,14 @@ class Simulator:
         )
         if self.site.n_currents:
             self._set_currents(state, state.step)
+        if len(days.curves):
+            self._follow_curves(state)
         if days.works is not None:
             self._switch_off(state, state.step)
+
+    def _follow_curves(self, state: State) -> None:
+        days = self.days
+        follow_curves(days.step_h, days.moving, days.curves, state.session, state.energy_kwh, state.hi_kw)
 
     def _switch_off(self, state: State, step: int) -> None:
         """Ports that are out of order in a step can do nothing."""

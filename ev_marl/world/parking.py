@@ -286,8 +286,7 @@ def _charge_within(
     room_kw: np.ndarray,
     group_parent: np.ndarray,
     step_h: float,
-    arrival_step: np.ndarray,
-    departure_step: np.ndarray,
+    stay_steps: np.ndarray,
     group: np.ndarray,
     efficiency: np.ndarray,
     rate_kw: np.ndarray,
@@ -305,6 +304,8 @@ def _charge_within(
     ----------
     room_kw : float64, shape (K, n_groups)
         Most that vehicles below each group may draw; steps are counted back from the episode, −1 is the last [kW].
+    stay_steps : int64, shape (2, n)
+        Arrival and departure, counted in the same way.
     energy_kwh : float64, shape (n,)
         On arrival, or at the first of the K steps for a vehicle that came before it; written: at the end of the last.
 
@@ -322,7 +323,7 @@ def _charge_within(
     total_kw, share = np.empty(n_groups), np.empty(n_groups)
     n_come, n_charging = 0, 0
     for step in range(-n_steps, 0):
-        while n_come < len(arrival_step) and arrival_step[n_come] <= step:
+        while n_come < stay_steps.shape[1] and stay_steps[0, n_come] <= step:
             charging[n_charging] = n_come
             n_charging += 1
             n_come += 1
@@ -330,7 +331,7 @@ def _charge_within(
         n_before, n_charging = n_charging, 0
         for i in charging[:n_before]:
             missing_kwh = wish_kwh[i] - energy_kwh[i]
-            if departure_step[i] > step and missing_kwh > 0.0:
+            if stay_steps[1, i] > step and missing_kwh > 0.0:
                 charging[n_charging] = i
                 n_charging += 1
                 points = curve[i] if len(curve) > 0 else NO_CURVE
@@ -441,7 +442,16 @@ def park(
     if room_kw is not None:
         held = np.minimum(after(np.maximum(0, -arrival - n_before)), wish)
         points = np.empty((0, 2, CURVE_POINTS)) if curve is None else curve
-        vehicles = arrival, departure, site.port_group[port], efficiency, rate_kw, capacity, tau_h, points, wish
+        vehicles = (
+            np.stack([arrival, departure]),
+            site.port_group[port],
+            efficiency,
+            rate_kw,
+            capacity,
+            tau_h,
+            points,
+            wish,
+        )
         behind = _charge_within(room_kw, site.group_parent, step_h, *vehicles, held) & (held < wish - ROUNDING_KWH)
         energy = np.where(behind, held, energy)
     even = on_arrival + (np.minimum(wish, after(stay)) - on_arrival) * waited / stay

@@ -117,6 +117,9 @@ def _next(granted: float, asked: float, increment_kw: float, least_kw: float, st
     return min(asked, max(after, least_kw) if granted < least_kw else after)
 
 
+_NO_RANK = np.zeros((0, 0))  # ports have no least power that is served before all else
+
+
 @kernel
 def _grant(
     increment_kw: float,
@@ -126,7 +129,6 @@ def _grant(
     lower_kw: np.ndarray,
     upper_kw: np.ndarray,
     rank: np.ndarray,
-    least_first: bool,
     least_rank: np.ndarray,
     currents: np.ndarray,
     weight: np.ndarray,
@@ -160,7 +162,7 @@ def _grant(
             add_up(room_kw, group_parent)
             for g in range(n_groups):
                 room_kw[g] = upper_kw[b, g] - room_kw[g] if sign > 0.0 else room_kw[g] - lower_kw[b, g]
-            if least_first and sign > 0.0:
+            if len(least_rank) > 0 and sign > 0.0:
                 n = _order(sign, asked, least_rank[b], key, port)
                 for i in range(n):
                     p = port[i]
@@ -240,8 +242,7 @@ def grant_in_turn(
         site.port_levels_kw,
         *limits,
         rank,
-        least_first,
-        rank_of(request, "deadline") if least_first else rank,
+        rank_of(request, "deadline") if least_first else _NO_RANK,
         request.currents,
         site.current_weight,
         site.above,
