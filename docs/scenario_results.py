@@ -22,12 +22,12 @@ INTRODUCTION = """\
 # Scenarios
 
 What each scenario of the package shows, and what {days} test days cost there: uncontrolled charging, earliest deadline
-first, model predictive control, and the proven cooperative optimum, which no controller can beat. Costs are means per
-episode (a day; 30 days in `contract-month`) of everything that the objective counts: energy, unmet energy, wear, peaks.
-The score is the share of what perfect cooperation gains over uncontrolled charging. The command
+first, model predictive control, and the proven bound of the cooperative optimum, which no controller can beat. Costs are
+means per episode (a day; 30 days in `contract-month`) of everything that the objective counts: energy, unmet energy, wear,
+peaks. The score is the share of what the bound gains over uncontrolled charging. The command
 `ev-marl compare NAME --days {days} --policies edf,mpc` makes one line, `python docs/scenario_results.py` all of them.
 
-| scenario | agents | currency | uncontrolled | EDF | MPC | optimum | score of EDF | score of MPC |
+| scenario | agents | currency | uncontrolled | EDF | MPC | bound | score of EDF | score of MPC |
 |---|--:|---|--:|--:|--:|--:|--:|--:|
 """
 
@@ -58,7 +58,7 @@ def lines(text: str) -> dict[str, str]:
 def line(name: str, comparison: Comparison) -> str:
     """One line of the table."""
     rows = {row.policy: row for row in comparison.table()}
-    costs = [number(rows[policy].cost_per_day, 2) for policy in (*POLICIES, "optimum")]
+    costs = [number(rows[policy].cost_per_day, 2) for policy in POLICIES] + [number(-comparison.bound.mean(), 2)]
     scores = [percent(rows[policy].score, 1) for policy in POLICIES[1:]]
     agents = sum(stations.count for group in comparison.scenario.site.all_groups() for stations in group.stations)
     return f"| [`{name}`](#{name}) | {agents} | {comparison.currency} | {' | '.join([*costs, *scores])} |"

@@ -51,6 +51,7 @@ def make_station_view(
         "energy_kwh": energy,
         "due_kwh": due,
         "wish_kwh": due if wish is None else wish,
+        "served_kwh": due if wish is None else wish,
         "even_kwh": due if even is None else even,
         "deadline_step": deadline,
         "departure_step": deadline if departure is None else departure,

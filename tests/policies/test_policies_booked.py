@@ -58,7 +58,7 @@ def test_coverage_is_what_the_limits_above_leave_of_the_bookings(seed: int) -> N
         step, days = simulator.state.step, simulator.days
         prices = days.buy_per_kwh[:, step:]
         vehicles, bill = Vehicles.of(days.stays, simulator.state), np.stack([prices, prices])
-        rates = WORTH.rates(np.full(1, LATER_PER_KWH))
+        rates = WORTH.rates(np.full((2, 1), LATER_PER_KWH))
         found = book(vehicles, step, days.step_h, bill, rates, simulator.site, simulator.state.upper_kw)
         coverage = found.coverage
         np.testing.assert_array_equal(found.price_per_kwh, bill[:, :, None])

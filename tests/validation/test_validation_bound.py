@@ -24,9 +24,14 @@ def test_the_bound_is_reached_and_never_beaten(name: str) -> None:
     bound = np.array([solution.bound for solution in solutions])
     achieved = np.array([solution.achieved for solution in solutions])
     size = np.maximum(1.0, np.abs(bound))
-    assert np.all(bound - achieved <= 1e-6 * size)
     assert np.all(achieved <= bound + 1e-9 * size)
-    assert all(solution.certificate.exact for solution in solutions)
+    if setting.site.arrays.has_levels:  # the bound is that of any power, and the certificate says so
+        loose = [solution.certificate for solution in solutions if not solution.certificate.exact]
+        assert loose
+        assert all(any("levels" in reason.reason for reason in certificate.reasons) for certificate in loose)
+    else:
+        assert np.all(bound - achieved <= 1e-6 * size)
+        assert all(solution.certificate.exact for solution in solutions)
     for coordinator in ("nearest", "priority", "proportional"):
         simulator = Simulator(setting.site.arrays, Setting.of(name, coordinator=coordinator).coordinator, tracks)
         for rival in RIVALS:
