@@ -22,9 +22,9 @@ INTRODUCTION = """\
 # Scenarios
 
 What each scenario of the package shows, and what {days} test days cost there: uncontrolled charging, earliest deadline
-first, model predictive control, and the proven bound of the cooperative optimum, which no controller can beat. Costs are
-means per episode (a day; 30 days in `contract-month`) of everything that the objective counts: energy, unmet energy, wear,
-peaks. The score is the share of what the bound gains over uncontrolled charging. The command
+first, model predictive control, and the proven bound of the cooperative optimum, which no controller can beat. Costs
+are means per episode (a day; 30 days in `contract-month`) of everything that the objective counts: energy, unmet
+energy, wear, peaks. The score is the share of what the bound gains over uncontrolled charging. The command
 `ev-marl compare NAME --days {days} --policies edf,mpc` makes one line, `python docs/scenario_results.py` all of them.
 
 | scenario | agents | currency | uncontrolled | EDF | MPC | bound | score of EDF | score of MPC |
