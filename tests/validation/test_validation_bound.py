@@ -1,4 +1,4 @@
-"""Fifty days of every shipped scenario: the replayed plan earns the bound, and no policy earns more."""
+"""Up to fifty days of every shipped scenario: the replayed plan earns the bound, and no policy earns more."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from ev_marl.policies import make_policy, rollout
 from ev_marl.simulation.simulator import Simulator
 
 DAYS = 50
+MOST_CELLS = 200_000  # days x steps x ports: fewer days of large or long scenarios
 RIVALS = ("uncontrolled", "llf", "as-late-as-possible", "price-threshold", "best-response", "random")
 
 
 @pytest.mark.parametrize("name", playable_scenarios())
 def test_the_bound_is_reached_and_never_beaten(name: str) -> None:
     setting = Setting.of(name)
-    tracks = [setting.world.sample(seed) for seed in range(DAYS)]
+    cells = setting.scenario.n_steps * setting.site.arrays.n_ports
+    tracks = [setting.world.sample(seed) for seed in range(max(5, min(DAYS, MOST_CELLS // cells)))]
     # On an ideal network, as the rivals below play.
     solutions = [solve(setting.site, track, setting.objective, grid="ideal") for track in tracks]
     bound = np.array([solution.bound for solution in solutions])
