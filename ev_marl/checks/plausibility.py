@@ -160,7 +160,7 @@ def _check_battery(days: SampledDays, path: KeyPath, stations: Stations) -> Iter
 
 
 def check_start(days: SampledDays) -> Iterator[Finding]:
-    """Many vehicles at the start, if another start hour has few; currents or a network that would limit them."""
+    """Many vehicles at the start, if another start hour has few; a network that would limit them."""
     start, n_ports = days.start, len(days.setting.site.arrays.vehicle_ports)
     if start.vehicles > MANY_AT_THE_START * n_ports and start.fewest < FEWER_ELSEWHERE * start.vehicles:
         yield Finding(
@@ -171,13 +171,11 @@ def check_start(days: SampledDays) -> Iterator[Finding]:
             {"vehicles": start.vehicles, "ports": n_ports, "fewest": start.fewest},
         )
     too_much_kwh, first_kwh = days.unlimited_before_start
-    limiting = ["the network"] * (days.setting.grid is not None)
-    limiting += ["limits of currents"] * (days.setting.site.arrays.n_currents > 0)
     if too_much_kwh > max(ROUNDING_KWH, WRONG_START * first_kwh):
         yield Finding(
             "start",
             ("start_hour",),
-            f"uncontrolled charging in the hours before the start does not keep to {' and '.join(limiting)}: vehicles "
+            "uncontrolled charging in the hours before the start does not keep to the network: vehicles "
             f"there at {start.local_time} have {too_much_kwh:.0f} kWh more than they would, and all draw "
             f"{first_kwh:.0f} kWh in the first {FIRST_H:g} h. Fewest vehicles are there at {start.fewest_at}",
             {"too_much_kwh": too_much_kwh, "first_kwh": first_kwh},

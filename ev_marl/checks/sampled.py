@@ -6,7 +6,7 @@ A setting comes in; a `SampledDays` goes out: tracks, present vehicles by hour, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -82,20 +82,19 @@ class SampledDays:
 
     @cached_property
     def unlimited_before_start(self) -> tuple[float, float]:
-        """Energy that vehicles there at the start have too much, as currents and the network did not limit them.
+        """Energy that vehicles there at the start have too much, as the network did not limit them.
 
         Means over days, from their ends, at the same clock time, with uncontrolled charging.
 
         Returns
         -------
         too_much_kwh, first_kwh : float
-            That energy, and what all vehicles draw in the first hours of an episode [kWh]; both 0 where there is
-            neither a network nor a limit of currents, and for days of other than 24 hours.
+            That energy, and what all vehicles draw in the first hours of an episode [kWh]; both 0 where there is no
+            network, and for days of other than 24 hours.
         """
         setting, tracks = self.setting, self.tracks[:N_DAYS_ON_NETWORK]
         n_steps, step_h = tracks[0].n_steps, tracks[0].step_h
-        site = setting.site.arrays
-        if (setting.grid is None and not site.n_currents) or not math.isclose(n_steps * step_h, 24.0):
+        if setting.grid is None or not math.isclose(n_steps * step_h, 24.0):
             return 0.0, 0.0
 
         def play(simulator: Simulator) -> tuple[np.ndarray, float]:
@@ -109,9 +108,7 @@ class SampledDays:
             rollout(simulator, _ANY_OBJECTIVE, Uncontrolled(), tracks, watch=watch)
             return held_kwh, float(drawn_kwh[: round(FIRST_H / step_h)].sum())
 
-        per_current = ("current_weight", "current_limit_a", "current_group", "current_base_weight")
-        without = replace(site, **{name: getattr(site, name)[:0] for name in per_current})
-        alone_kwh, _ = play(Simulator(without, setting.coordinator, tracks))
+        alone_kwh, _ = play(Simulator(setting.site.arrays, setting.coordinator, tracks))
         held_kwh, first_kwh = play(setting.simulator(tracks))
         stays = [track.sessions["port"][track.sessions["departure_step"] > n_steps] for track in tracks]
         more_kwh = [(alone_kwh - held_kwh)[k, ports].sum() for k, ports in enumerate(stays)]

@@ -25,6 +25,7 @@ from ev_marl.site.charge_curve import (
     share_in_taper,
     taper_time_h,
 )
+from ev_marl.site.scaling import base_currents
 from ev_marl.support.errors import TrackError
 from ev_marl.world.session_table import SESSION
 from ev_marl.world.track import Track
@@ -234,27 +235,6 @@ def _working(tracks: Sequence[Track]) -> np.ndarray | None:
     for one, of_day in zip(works, out, strict=True):
         one[...] = 1.0 if of_day is None else ~of_day
     return works
-
-
-def base_currents(site: SiteArrays, base_load_kw: np.ndarray) -> np.ndarray:
-    """Currents of the base load, and what limits the currents.
-
-    Parameters
-    ----------
-    site : SiteArrays
-        The site, with R current limits.
-    base_load_kw : float64, shape (..., n_groups)
-        Base load below each group [kW].
-
-    Returns
-    -------
-    float64, shape (3, ..., n_currents)
-        Real and imaginary part, and the clamped limit [A].
-    """
-    base_kw = base_load_kw[..., site.current_group]
-    real_a, imaginary_a = (base_kw * weight for weight in site.current_base_weight.T)
-    # A base load beyond the limit is not the vehicles' doing: they must only not add to it.
-    return np.stack([real_a, imaginary_a, np.maximum(site.current_limit_a, np.hypot(real_a, imaginary_a))])
 
 
 def stays_of(site: SiteArrays, track: Track) -> np.ndarray:

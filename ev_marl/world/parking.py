@@ -23,6 +23,8 @@ from ev_marl.site.charge_curve import (
     energy_after,
     taper_time_h,
 )
+from ev_marl.site.levels import level_below
+from ev_marl.site.scaling import scale
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import SiteError
 from ev_marl.world.session_table import session_table
@@ -30,6 +32,27 @@ from ev_marl.world.sessions import LEAST_SOC_ON_ARRIVAL
 
 ROUNDING_KWH = 1e-9  # a wish that lacks so little is met
 ROUNDING_STEPS = 1e-9
+WAITING = np.dtype(
+    [
+        ("arrival_step", "i8"),
+        ("departure_step", "i8"),
+        ("port", "i8"),
+        ("charge_efficiency", "f8"),
+        ("rate_kw", "f8"),  # into the battery, below the taper
+        ("capacity_kwh", "f8"),
+        ("tau_h", "f8"),  # of the taper
+        ("wish_kwh", "f8"),  # in the battery
+    ]
+)
+"""A vehicle that charges before the episode."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """What limits vehicles in the K steps before the episode."""
+
+    upper_kw: np.ndarray  # float64 (K, n_groups)  most that those below each group may draw, inf: no limit
+    currents: np.ndarray  # float64 (3, K, n_currents)  see `ev_marl.site.scaling.base_currents`
 
 
 @dataclass(frozen=True)
@@ -283,70 +306,75 @@ def _queue(
 
 @kernel
 def _charge_within(
-    room_kw: np.ndarray,
-    group_parent: np.ndarray,
+    upper_kw: np.ndarray,
+    currents: np.ndarray,
+    weight: np.ndarray,
+    current_group: np.ndarray,
+    group_ports: np.ndarray,
+    levels_kw: np.ndarray,
     step_h: float,
-    stay_steps: np.ndarray,
-    group: np.ndarray,
-    efficiency: np.ndarray,
-    rate_kw: np.ndarray,
-    capacity_kwh: np.ndarray,
-    tau_h: np.ndarray,
+    vehicles: np.ndarray,
     curve: np.ndarray,
-    wish_kwh: np.ndarray,
     energy_kwh: np.ndarray,
 ) -> np.ndarray:
-    """Charge vehicles at full power up to their wish in the K steps before the episode, within the room of all groups.
+    """Charge vehicles at full power up to their wish in the K steps before the episode, within all limits.
 
-    A group that lacks room gives all vehicles below it the same share of the power that they would have drawn.
+    All vehicles below a group beyond a limit get the same share of the power that they would have drawn, or the level
+    of their port below it.
 
     Parameters
     ----------
-    room_kw : float64, shape (K, n_groups)
-        Most that vehicles below each group may draw; steps are counted back from the episode, −1 is the last [kW].
-    stay_steps : int64, shape (2, n)
-        Arrival and departure, counted in the same way.
+    upper_kw, currents : float64, shapes (K, n_groups) and (3, K, n_currents)
+        As in `Before`.
+    weight, current_group, group_ports, levels_kw
+        As in `SiteArrays`.
+    vehicles : WAITING, shape (n,)
+        In order of arrival; their steps are counted back from the episode, −1 is the last before it.
+    curve : float64, shape (n, 2, CURVE_POINTS)
+        Measured charge curves; of length 0 where no vehicle has one.
     energy_kwh : float64, shape (n,)
         On arrival, or at the first of the K steps for a vehicle that came before it; written: at the end of the last.
-
-    Other vehicle columns are of shape (n,), in order of arrival.
 
     Returns
     -------
     bool, shape (n,)
         Whether a vehicle got less than full power in some step.
     """
-    n_steps, n_groups = room_kw.shape
+    n_steps, n_ports = len(upper_kw), weight.shape[2]
     curtailed = np.zeros(len(energy_kwh), dtype=np.bool_)
     gain_kwh = np.empty(len(energy_kwh))
     charging = np.empty(len(energy_kwh), dtype=np.int64)
-    total_kw, share = np.empty(n_groups), np.empty(n_groups)
+    wanted_kw, power_kw = np.empty(n_ports), np.empty(n_ports)
+    nothing_back = np.full(upper_kw.shape, -np.inf)
     n_come, n_charging = 0, 0
     for step in range(-n_steps, 0):
-        while n_come < stay_steps.shape[1] and stay_steps[0, n_come] <= step:
+        while n_come < len(vehicles) and vehicles[n_come].arrival_step <= step:
             charging[n_charging] = n_come
             n_charging += 1
             n_come += 1
-        total_kw[:] = 0.0
+        wanted_kw[:] = 0.0
         n_before, n_charging = n_charging, 0
         for i in charging[:n_before]:
-            missing_kwh = wish_kwh[i] - energy_kwh[i]
-            if stay_steps[1, i] > step and missing_kwh > 0.0:
+            one = vehicles[i]
+            missing_kwh = one.wish_kwh - energy_kwh[i]
+            if one.departure_step > step and missing_kwh > 0.0:
                 charging[n_charging] = i
                 n_charging += 1
                 points = curve[i] if len(curve) > 0 else NO_CURVE
-                gain = charging_gain(energy_kwh[i], step_h, rate_kw[i], capacity_kwh[i], tau_h[i], points)
+                gain = charging_gain(energy_kwh[i], step_h, one.rate_kw, one.capacity_kwh, one.tau_h, points)
                 gain_kwh[i] = min(gain, missing_kwh)
-                total_kw[group[i]] += gain_kwh[i] / (efficiency[i] * step_h)
-        for g in range(n_groups - 1, -1, -1):
-            share[g] = min(1.0, room_kw[step, g] / total_kw[g]) if total_kw[g] > 0.0 else 1.0
-            if g > 0:
-                total_kw[group_parent[g]] += share[g] * total_kw[g]
-        for g in range(1, n_groups):
-            share[g] *= share[group_parent[g]]
+                wanted_kw[one.port] = gain_kwh[i] / (one.charge_efficiency * step_h)
+        power_kw[:] = wanted_kw
+        row = n_steps + step
+        scale(row, nothing_back, upper_kw, currents, weight, current_group, group_ports, power_kw)
         for i in charging[:n_charging]:
-            energy_kwh[i] += share[group[i]] * gain_kwh[i]
-            curtailed[i] |= share[group[i]] < 1.0
+            p = vehicles[i].port
+            power_kw[p] = level_below(power_kw[p], wanted_kw[p], levels_kw[0, p], levels_kw[1, p])
+            if power_kw[p] < wanted_kw[p]:
+                energy_kwh[i] += gain_kwh[i] * (power_kw[p] / wanted_kw[p])
+                curtailed[i] = True
+            else:
+                energy_kwh[i] += gain_kwh[i]
     return curtailed
 
 
@@ -360,7 +388,7 @@ def park(
     n_steps: int,
     rng: np.random.Generator,
     preferred: np.ndarray | None = None,
-    room_kw: np.ndarray | None = None,
+    before: Before | None = None,
     choices: Sequence[Choice] = (),
 ) -> tuple[np.ndarray, int]:
     """Sessions of one episode, and how many vehicles it turned away.
@@ -368,7 +396,7 @@ def park(
     Arrival and departure are rounded to the nearest step; every stay lasts one step at least. A vehicle that came
     before the episode is there from step 0. Until then it charged at full power of its port and of its own, taper
     included, and stopped at its wish; what is missing remains its wish. Where the vehicles together would have drawn
-    more than `room_kw`, they shared it. V2G takes a vehicle to the reserve, or to what it really arrived with if that
+    more than was allowed, they shared it. V2G takes a vehicle to the reserve, or to what it really arrived with if that
     was less. Its `ahead_kwh` is what it holds beyond an even service since it came; an even service rises to the wish,
     or to what full power gives if that is less.
 
@@ -388,9 +416,8 @@ def park(
         Chooses among free ports, where there are no `choices`.
     preferred : int64, shape (n,), optional
         Port that each vehicle takes if it is free, −1: any.
-    room_kw : float64, shape (K, n_groups), optional
-        Most that vehicles below each group may draw in the last K steps before the episode; left out, and before these
-        steps, there is no limit [kW].
+    before : Before, optional
+        Limits in the last K steps before the episode; left out, and before these steps, there are none.
     choices : sequence of Choice
         Which vehicles may stand at which ports, each vehicle and port in one; left out, any at any.
     """
@@ -416,7 +443,7 @@ def park(
         _assign_ports(arrival, departure, takes_dc, wish, rng.random(n), site.port_is_dc, site.is_battery, port)
     turned_away = int(np.count_nonzero((port < 0) & (arrival >= 0) & (arrival < n_steps)))
 
-    n_before = 0 if room_kw is None else len(room_kw)
+    n_before = 0 if before is None else len(before.upper_kw)
     parked = np.flatnonzero((port >= 0) & (departure > -n_before) & (arrival < n_steps))
     if any(some.patience_h > 0.0 for some in choices):
         parked = parked[np.argsort(arrival[parked], kind="stable")]  # who waited comes later
@@ -439,20 +466,17 @@ def park(
     waited, stay = np.maximum(0, -arrival), departure - arrival
     energy = np.minimum(after(waited), wish)
     behind = np.zeros(len(parked), dtype=np.bool_)  # less was charged than at full power
-    if room_kw is not None:
+    if before is not None:
         held = np.minimum(after(np.maximum(0, -arrival - n_before)), wish)
+        vehicles = np.empty(len(parked), dtype=WAITING)
+        own = (arrival, departure, port, efficiency, rate_kw, capacity, tau_h, wish)
+        for name, column in zip(WAITING.names or (), own, strict=True):
+            vehicles[name] = column
+        limits = (before.upper_kw, before.currents, site.current_weight, site.current_group, site.group_ports)
         points = np.empty((0, 2, CURVE_POINTS)) if curve is None else curve
-        vehicles = (
-            np.stack([arrival, departure]),
-            site.port_group[port],
-            efficiency,
-            rate_kw,
-            capacity,
-            tau_h,
-            points,
-            wish,
+        behind = _charge_within(*limits, site.port_levels_kw, step_h, vehicles, points, held) & (
+            held < wish - ROUNDING_KWH
         )
-        behind = _charge_within(room_kw, site.group_parent, step_h, *vehicles, held) & (held < wish - ROUNDING_KWH)
         energy = np.where(behind, held, energy)
     even = on_arrival + (np.minimum(wish, after(stay)) - on_arrival) * waited / stay
     reserve = fleet.reserve * capacity

@@ -21,6 +21,7 @@ from ev_marl.scenario.problems import ScenarioError
 from ev_marl.scenario.schema import Scenario, Sessions
 from ev_marl.scenario.sizes import MOST_CELLS, MOST_STEPS, too_many_vehicles
 from ev_marl.site.areas import Area, areas_of
+from ev_marl.site.scaling import base_currents
 from ev_marl.site.site import Site
 from ev_marl.site.vehicles import vehicle_mix
 from ev_marl.support.errors import DataError, TrackError
@@ -29,7 +30,7 @@ from ev_marl.world.events import EventModels
 from ev_marl.world.hours import HourGrid
 from ev_marl.world.loads import LoadDay, SiteLoads
 from ev_marl.world.measured_sessions import MeasuredSessions, read_session_file
-from ev_marl.world.parking import Choice, Fleet, Visitors, draw_visitors, park
+from ev_marl.world.parking import Before, Choice, Fleet, Visitors, draw_visitors, park
 from ev_marl.world.prices import FilePrices, PriceSource, TailedPrices, buy_and_sell, price_source
 from ev_marl.world.public_holidays import public_holidays
 from ev_marl.world.recorded import RecordedDays
@@ -59,7 +60,7 @@ class _Day:
     export_limit_kw: np.ndarray  # float64 (T, G)
     loads: LoadDay
     grid: GridMean | None
-    room_before_kw: np.ndarray | None  # float64 (K, G)  most that vehicles could draw before the start; None: any power
+    before: Before | None  # what limits vehicles before the start; None: nothing
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ class World:
             scenario.step,
             scenario.n_steps,
             stream(seed, "ports"),
-            room_kw=known.room_before_kw,
+            before=known.before,
             choices=[
                 Choice(np.flatnonzero(of == k), area.ports, stream(seed, "ports", area.number), area.sessions.patience)
                 for k, area in enumerate(areas)
@@ -304,7 +305,7 @@ class World:
                 export_limit_kw,
                 self._loads.on(clock, episode_hours),
                 None if self._grid is None else self._grid.on(clock, episode_hours),
-                self._room_before_kw(clock),
+                self._before(clock),
             )
         return self._known_days[day]
 
@@ -317,16 +318,17 @@ class World:
         around = clock.start, self.scenario.timezone, -sessions.warm_up_h, clock.horizon_h
         return HourGrid.around(*around, holidays)
 
-    def _room_before_kw(self, clock: Clock) -> np.ndarray | None:
-        """What import limits less mean base load left to vehicles before a start, shape (K, G); None without limits."""
-        n_groups = len(self.site.groups)
-        before = clock.before(min(math.ceil(LIMITED_H / clock.step_h), MOST_STEPS, MOST_CELLS // n_groups))
-        limit_kw = self.site.limits(before)[0]
-        if np.isinf(limit_kw).all():
+    def _before(self, clock: Clock) -> Before | None:
+        """What import limits and limits of currents leave to vehicles before a start, beside the mean base load."""
+        site = self.site.arrays
+        most = min(MOST_STEPS, MOST_CELLS // (site.n_groups + 3 * site.n_currents))
+        steps = clock.before(min(math.ceil(LIMITED_H / clock.step_h), most))
+        limit_kw = self.site.limits(steps)[0]
+        if np.isinf(limit_kw).all() and not site.n_currents:
             return None
-        hours = HourGrid.around(before.start, before.timezone, 0.0, before.horizon_h)
-        room: np.ndarray = np.maximum(0.0, limit_kw - self._loads.mean(self._loads.on(before, hours)))
-        return room
+        hours = HourGrid.around(steps.start, steps.timezone, 0.0, steps.horizon_h)
+        base_load_kw = self._loads.mean(self._loads.on(steps, hours))
+        return Before(np.maximum(0.0, limit_kw - base_load_kw), base_currents(site, base_load_kw))
 
     def _grid_loads(self) -> GridLoads | None:
         """Other loads and generators on the network above the site, if it has one."""

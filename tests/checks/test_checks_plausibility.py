@@ -15,7 +15,7 @@ from ev_marl.checks import CHECKS, Finding, SampledDays, findings
 from ev_marl.checks.plausibility import check_plans, check_prices
 from ev_marl.env.setup import Setting
 from ev_marl.objective import Objective
-from ev_marl.scenario import Scenario, ScenarioError, load_scenario
+from ev_marl.scenario import ScenarioError, load_scenario
 from ev_marl.world.track import Track
 
 Write = Callable[[str], Path]
@@ -113,16 +113,6 @@ def test_a_network_that_limits_charging_before_the_start() -> None:
     numbers = found[0].numbers
     assert 0.05 * numbers["first_kwh"] < numbers["too_much_kwh"] < numbers["first_kwh"]
     assert f"{numbers['too_much_kwh']:.0f} kWh more than they would" in found[0].message
-
-
-def test_currents_that_limit_charging_before_the_start() -> None:
-    """A transformer of 15 kVA for 54 stations at noon; in the early morning, with 1,000 kVA, nothing is limited."""
-    keys = load_scenario("acn-caltech").model_dump(mode="json", exclude_unset=True) | {"step": 0.5}
-    for rating, start_hour, expected in ((15.0, 12.0, True), (1000.0, 5.0, False)):
-        site = {**keys["site"], "transformer": {**keys["site"]["transformer"], "rating": rating}}
-        found = findings(Scenario.model_validate({**keys, "site": site, "start_hour": start_hour}))
-        told = [finding for finding in found if "does not keep to limits of currents: vehicles" in finding.message]
-        assert bool(told) == expected
 
 
 def test_who_is_there_is_counted_by_the_hour() -> None:

@@ -56,11 +56,11 @@ def test_fast_backends_agree_with_pandapower(name: str, tmp_path: Path) -> None:
     network = network_of(NETWORKS[name](tmp_path))
     chosen = make_backend(network)
     assert chosen.name == ("newton" if name == "case118" else "zbus")
-    ordinary = assert_agree(chosen, network, random_states(network.spec, 48, seed=1))
-    assert ordinary.converged.sum() > 24
+    ordinary = assert_agree(chosen, network, random_states(network.spec, 24, seed=11))
+    assert ordinary.converged.sum() > 12
     assert (ordinary.slack_kw < 0).any(), "some of the states feed back into the network above"
     network.net.ext_grid["vm_pu"] = 0.85
-    low = assert_agree(backend_of(chosen.name, network), network, random_states(network.spec, 16, seed=2))
+    low = assert_agree(backend_of(chosen.name, network), network, random_states(network.spec, 8, seed=2))
     assert low.converged.any()
     dead = np.isnan(ordinary.vm_pu[ordinary.converged][0])
     assert dead.any() == (name == "islands")
@@ -242,8 +242,8 @@ def test_elements_of_other_kinds_are_solved_as_by_pandapower(name: str, held: bo
     chosen = make_backend(network)
     assert chosen.name == ("newton" if held else backend)
     for tried in dict.fromkeys([chosen.name, "newton"]):
-        flow = assert_agree(backend_of(tried, network), network, random_states(network.spec, 12, seed=7, scale=0.7))
-        assert flow.converged.sum() > 9
+        flow = assert_agree(backend_of(tried, network), network, random_states(network.spec, 6, seed=7, scale=0.7))
+        assert flow.converged.sum() > 4
 
 
 @pytest.mark.parametrize("name", ["pandapower", "zbus", "newton"])

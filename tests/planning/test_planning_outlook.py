@@ -215,16 +215,16 @@ def test_errors_grow_with_lead_time_as_they_should(workplace: Setting) -> None:
     (track,) = drawn(workplace, 1)
     options = {"price_error": 0.03, "load_error": 0.2, "memory_h": 3.0}
     price, load = [], []
-    for seed in range(400):
+    for seed in range(200):
         outlook = begun(workplace, [track], {"name": "forecast", "options": {**options, "seed": seed}})
         present = seen([track])
         price.append(outlook.prices(present.day, STEP)[0][0] - track.buy_per_kwh[STEP:])
         load.append(outlook.base_load_kw(present)[0, :, 0] - track.base_load_kw[STEP:, 0])
     lead_h = 0.25 * np.arange(track.n_steps - STEP)
     share = np.sqrt(1.0 - np.exp(-2.0 * lead_h / 3.0))
-    np.testing.assert_allclose(np.std(price, axis=0), 0.03 * share, rtol=0.15, atol=1e-12)
+    np.testing.assert_allclose(np.std(price, axis=0), 0.03 * share, rtol=0.2, atol=1e-12)
     largest_kw = np.abs(track.base_load_kw[:, 0]).max()
-    np.testing.assert_allclose(np.std(load, axis=0), 0.2 * largest_kw * share, rtol=0.15, atol=1e-9)
+    np.testing.assert_allclose(np.std(load, axis=0), 0.2 * largest_kw * share, rtol=0.2, atol=1e-9)
     assert abs(np.mean(price)) < 0.005
 
 
@@ -264,7 +264,7 @@ def test_forecast_vehicles_come_at_other_times_and_stay_as_long() -> None:
     track = day(site, [(0, 5, 9, 20.0, 10.0, 60.0, 10.0), (1, 60, 70, 20.0, 10.0, 60.0, 10.0)], [0.1] * 96)
     simulator = Simulator(site.arrays, make_coordinator("none"), [track])
     arrivals = []
-    for seed in range(300):
+    for seed in range(150):
         options = {"arrival_error_h": 2.0, "memory_h": 5.0, "seed": seed}
         outlook = outlook_on(simulator, {"name": "forecast", "options": options})
         coming = outlook.vehicles(Present(4, 96, slice(None), *(np.zeros((1, 3)),) * 3), 1)

@@ -11,7 +11,7 @@ from ev_marl.env.setup import Setting
 from ev_marl.policies import rollout
 from ev_marl.policies.rules.simple import Uncontrolled
 from ev_marl.scenario import load_scenario, sizes
-from ev_marl.scenario.schema import Sessions
+from ev_marl.scenario.schema import Scenario, Sessions
 from ev_marl.scenario.sizes import WARM_UP_H
 from ev_marl.world.hours import HourGrid
 from ev_marl.world.sessions import SESSION_MODELS
@@ -35,37 +35,46 @@ def uncontrolled_load_kw(setting: Setting, tracks: list[Track]) -> np.ndarray:
     return np.stack(load_kw, axis=1)
 
 
+def _changed(name: str, changes: dict[str, float]) -> Scenario:
+    """A shipped scenario with another start hour, more vehicles, or another rating of its transformer."""
+    scenario = load_scenario(name)
+    updates: dict[str, object] = {}
+    if "start_hour" in changes:
+        updates["start_hour"] = changes["start_hour"]
+    if "per_port_per_day" in changes:
+        updates["sessions"] = scenario.sessions.model_copy(update={"per_port_per_day": changes["per_port_per_day"]})
+    if "rating_kva" in changes:
+        assert scenario.site.transformer is not None
+        transformer = scenario.site.transformer.model_copy(update={"rating": changes["rating_kva"]})
+        updates["site"] = scenario.site.model_copy(update={"transformer": transformer})
+    return scenario.model_copy(update=updates)
+
+
 @pytest.mark.parametrize(
-    ("name", "n_days", "per_port_per_day", "start_hour"),
+    ("name", "n_days", "changes"),
     [
-        ("residential-v2g", 100, None, None),
-        ("workplace", 150, None, None),
-        ("depot-100", 40, None, None),
+        ("residential-v2g", 100, {}),
+        ("workplace", 150, {}),
+        ("depot-100", 40, {}),
         # Limits bind before the start: at full power since arrival, the first two hours would be 5 and 7 % too low,
-        ("workplace", 100, None, 10.0),
+        ("workplace", 100, {"start_hour": 10.0}),
         # 14 and 23 % too low,
-        ("workplace", 100, 3.0, 9.0),
+        ("workplace", 100, {"start_hour": 9.0, "per_port_per_day": 3.0}),
         # or the load before noon 25 % too low.
-        ("depot-100", 40, None, 20.0),
+        ("depot-100", 40, {"start_hour": 20.0}),
+        # Limits of currents, and stations with levels: without them, 14 % too high.
+        ("acn-caltech", 20, {"start_hour": 10.0, "rating_kva": 60.0}),
     ],
 )
 def test_the_first_day_of_an_episode_draws_what_its_third_would(
-    name: str,
-    n_days: int,
-    per_port_per_day: float | None,
-    start_hour: float | None,
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, n_days: int, changes: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hour by hour within 5 %: one-day episodes against the third days of three-day ones with the very same vehicles.
 
     The long episodes begin two days earlier. The short ones are warmed up two days longer, so that both draw the same
     vehicles from the same seed, and all that differs is what the vehicles there at the start hold.
     """
-    scenario = load_scenario(name)
-    changes = {"start_hour": start_hour} if start_hour is not None else {}
-    if per_port_per_day is not None:
-        changes["sessions"] = scenario.sessions.model_copy(update={"per_port_per_day": per_port_per_day})
-    scenario = scenario.model_copy(update=changes)
+    scenario = _changed(name, changes)
     setting = Setting.of(scenario)
     one_day = World(scenario, setting.site)
     three_days = World(scenario.model_copy(update={"horizon": (DAYS_BEFORE + 1) * scenario.horizon}), setting.site)

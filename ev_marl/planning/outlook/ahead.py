@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ev_marl.planning.outlook.base import NOBODY
-from ev_marl.simulation.days import base_currents, stays_of
+from ev_marl.simulation.days import stays_of
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.charge_curve import curves_of, energy_before
+from ev_marl.site.scaling import base_currents
 from ev_marl.world.track import Track
 
 

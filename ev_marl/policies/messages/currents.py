@@ -12,8 +12,8 @@ from ev_marl.planning.outlook import Outlook
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.policies.base import SiteView
 from ev_marl.policies.messages.sums import Listener, steepness
-from ev_marl.simulation.days import base_currents
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.site.scaling import base_currents
 
 _DIGITS = 9  # of weights that count as the same
 

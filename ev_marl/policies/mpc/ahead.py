@@ -7,7 +7,7 @@ import numpy as np
 from ev_marl.planning.outlook.ahead import Ahead, shifted, within
 from ev_marl.planning.outlook.base import Outlook
 from ev_marl.policies.base import SiteView
-from ev_marl.simulation.days import base_currents
+from ev_marl.site.scaling import base_currents
 
 
 def look_ahead(

@@ -14,8 +14,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from ev_marl.simulation.coordinators.base import Request
-from ev_marl.simulation.coordinators.scaling import SLACK_KW, keeps_currents, share_within
 from ev_marl.site.levels import keep_levels, level_below
+from ev_marl.site.scaling import SLACK_KW, keeps_currents, share_within
 from ev_marl.site.tree import add_up, add_up_clipped, room_at, sum_ports, take_room
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import OptionError

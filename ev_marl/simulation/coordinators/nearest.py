@@ -31,7 +31,8 @@ import numpy as np
 
 from ev_marl.simulation.coordinators.base import COORDINATORS, Request
 from ev_marl.simulation.coordinators.projection import project_row
-from ev_marl.simulation.coordinators.scaling import keeps_currents, scale_to_limits
+from ev_marl.simulation.coordinators.scaling import scale_to_limits
+from ev_marl.site.scaling import keeps_currents
 from ev_marl.site.tree import add_up_clipped, sum_ports
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import OptionError, SiteError

@@ -18,12 +18,12 @@ import math
 
 import numpy as np
 
-from ev_marl.simulation.coordinators.scaling import current_of
+from ev_marl.site.scaling import current_of
 from ev_marl.support.compiled import kernel
 
 _CLOSE_KW, _CLOSE = 5e-11, 5e-10
 """A group's limit is met if it is by this much [kW], a current's if it is by this share of itself and this much [A]:
-half of what `ev_marl.simulation.coordinators.scaling` lets pass."""
+half of what `ev_marl.site.scaling` lets pass."""
 _STEPS = 300
 _LEAST_RAISE, _MOST_RAISE = 1e-9, 1e4  # of the Hessian, as a share of that of all ports
 _LEAST_FORCE = 1e-12

@@ -14,7 +14,8 @@ from __future__ import annotations
 import numpy as np
 
 from ev_marl.simulation.coordinators.base import COORDINATORS, Request
-from ev_marl.simulation.coordinators.scaling import SLACK_KW, scale_to_limits
+from ev_marl.simulation.coordinators.scaling import scale_to_limits
+from ev_marl.site.scaling import SLACK_KW
 from ev_marl.site.tree import add_up_clipped, sum_ports
 from ev_marl.support.compiled import kernel
 

@@ -1,8 +1,6 @@
-"""All limits of a site, the groups' and those of currents, kept by scaling: what is left to do after any coordinator.
+"""All limits of a site kept by scaling: what is left to do after any coordinator.
 
-Powers come in and are changed in place. From the leaves to the root, a group beyond one of its limits has all its ports
-scaled towards zero by one factor. What a subtree may do is convex and contains zero, so that keeps the limits further
-down: the result keeps all. Powers that keep all limits stay as they are.
+Powers of a batch come in and are changed in place, row by row; see `ev_marl.site.scaling`.
 """
 
 from __future__ import annotations
@@ -12,57 +10,8 @@ import math
 import numpy as np
 
 from ev_marl.simulation.coordinators.base import Request
+from ev_marl.site.scaling import current_of, scale
 from ev_marl.support.compiled import kernel
-
-SLACK_KW = 1e-10
-"""Beyond a limit by this much is rounding, of powers that offset each other: scaled to a limit of 0, they would all be
-cut."""
-SLACK = 1e-9
-"""The same of currents, as a share of the limit."""
-SLACK_A = 1e-9
-"""And in ampere, of a limit of a base load of almost nothing."""
-
-
-@kernel
-def share_within(
-    real: float, imaginary: float, by_real: float, by_imaginary: float, limit: float, most: float
-) -> float:
-    """Largest s from 0 to `most` with |c + s·a| <= limit, for a current c within the limit and a direction a."""
-    square = by_real * by_real + by_imaginary * by_imaginary
-    if square == 0.0:
-        return most
-    half = real * by_real + imaginary * by_imaginary
-    room = max(0.0, limit * limit - real * real - imaginary * imaginary)
-    root = math.sqrt(half * half + square * room)
-    share: float = room / (half + root) if half > 0.0 else (root - half) / square  # neither loses digits
-    return min(most, max(0.0, share))
-
-
-@kernel
-def current_of(r: int, b: int, currents: np.ndarray, weight: np.ndarray, power_kw: np.ndarray) -> tuple[float, float]:
-    """Current of row r in batch row b, real and imaginary part [A]."""
-    real, imaginary = currents[0, b, r], currents[1, b, r]
-    for p in range(len(power_kw)):
-        real += weight[r, 0, p] * power_kw[p]
-        imaginary += weight[r, 1, p] * power_kw[p]
-    return real, imaginary
-
-
-@kernel
-def breaks_current(r: int, b: int, currents: np.ndarray, weight: np.ndarray, power_kw: np.ndarray) -> bool:
-    """Whether row r in batch row b is beyond its limit, by more than rounding."""
-    real, imaginary = current_of(r, b, currents, weight, power_kw)
-    breaks: bool = math.hypot(real, imaginary) > currents[2, b, r] * (1.0 + SLACK) + SLACK_A
-    return breaks
-
-
-@kernel
-def keeps_currents(b: int, currents: np.ndarray, weight: np.ndarray, power_kw: np.ndarray) -> bool:
-    """Whether powers, shape (P,), keep all current limits in batch row b."""
-    kept = True
-    for r in range(len(weight)):
-        kept = kept and not breaks_current(r, b, currents, weight, power_kw)
-    return kept
 
 
 @kernel
@@ -75,31 +24,8 @@ def _scale(
     group_ports: np.ndarray,
     power_kw: np.ndarray,
 ) -> None:
-    n_batch, n_groups = lower_kw.shape
-    for b in range(n_batch):
-        power = power_kw[b]
-        r = len(current_group) - 1  # rows are sorted by group
-        for g in range(n_groups - 1, -1, -1):
-            first, end = group_ports[0, g], group_ports[1, g]
-            total = 0.0
-            for p in range(first, end):
-                total += power[p]
-            factor = 1.0
-            if total > upper_kw[b, g] + SLACK_KW:
-                factor = upper_kw[b, g] / total
-            elif total < lower_kw[b, g] - SLACK_KW:
-                factor = lower_kw[b, g] / total
-            while r >= 0 and current_group[r] == g:
-                if breaks_current(r, b, currents, weight, power):
-                    real, imaginary = current_of(r, b, currents, weight, power)
-                    base_real, base_imaginary = currents[0, b, r], currents[1, b, r]
-                    by_real, by_imaginary = real - base_real, imaginary - base_imaginary
-                    share = share_within(base_real, base_imaginary, by_real, by_imaginary, currents[2, b, r], 1.0)
-                    factor = min(factor, share)
-                r -= 1
-            if factor < 1.0:
-                for p in range(first, end):
-                    power[p] *= factor
+    for b in range(len(power_kw)):
+        scale(b, lower_kw, upper_kw, currents, weight, current_group, group_ports, power_kw[b])
 
 
 @kernel

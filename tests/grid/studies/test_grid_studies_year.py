@@ -195,5 +195,5 @@ def test_steps_without_a_power_flow_are_counted_and_otherwise_left_out(tmp_path:
 
 
 def test_a_year_without_any_power_flow_is_an_error() -> None:
-    with pytest.raises(NetworkError, match=r"no solution in any of the 96 steps, even without charging"):
-        play_year(Setting.of(overloaded(100.0)), n_days=1, samples=1)
+    with pytest.raises(NetworkError, match=r"no solution in any of the 24 steps, even without charging"):
+        play_year(Setting.of(overloaded(100.0).model_copy(update={"step": 1.0})), n_days=1, samples=1)

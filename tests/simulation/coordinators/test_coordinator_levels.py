@@ -11,9 +11,10 @@ from test_coordinator_currents import random_request, random_site
 
 from ev_marl.simulation.coordinators import COORDINATORS, Request
 from ev_marl.simulation.coordinators.in_turn import keep_levels_within
-from ev_marl.simulation.coordinators.scaling import keeps_currents, scale_to_limits
+from ev_marl.simulation.coordinators.scaling import scale_to_limits
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.levels import level_below
+from ev_marl.site.scaling import keeps_currents
 from ev_marl.support.errors import OptionError
 from ev_marl.testing.cases import group_sums
 
