@@ -31,7 +31,7 @@ $(INSTALLED_ALL): pyproject.toml
 	$(ENVIRONMENT)
 	@echo "Installing everything into $(VENV), with the training libraries and pandapower: some minutes, once."
 	$(PIP) "$(TORCH)" || { echo '$(TORCH) does not install on this Python or machine; choose another: make TORCH=torch==X test'; exit 1; }
-	$(PIP) -e ".[dev,rllib,sb3,torchrl,supersuit,grid,pv,holidays]"
+	$(PIP) -e ".[dev,rllib,sb3,torchrl,supersuit,grid,pv,holidays,ageing]"
 	touch $(INSTALLED) $@
 
 install: $(INSTALLED_ALL)  ## the virtual environment with all extras, for `make test`

@@ -63,12 +63,21 @@ class PolicySummary:
     charging_carbon_kg_per_day: float | None  # what the vehicles change in it
     transformer_hot_spot_c: float | None  # mean of the days' hottest; None where the site has no transformer
     transformer_aged_h_per_day: float | None  # hours of normal life used
+    vehicles_ageing_per_day: float | None  # cost by the laws [currency]; None where it is not measured
+    storage_ageing_per_day: float | None  # of stationary batteries
+    linear_ageing_per_day: float | None  # of both, by the linear prices of the term `battery_ageing` [currency]
     unbalance_percent: float | None  # mean over days, see `PolicyDay`; None where no station says its phases
     violations: int  # (step, group) and (step, current) pairs beyond a limit, all days and training seeds
     violation_kwh: float  # all days and training seeds
     policy_ms: float  # per step, median of the days
     simulator_ms: float
     grid: GridSummary | None = None  # what the network above did, where there is one
+
+    @property
+    def ageing_per_day(self) -> float | None:
+        """What the ageing of vehicles and stationary batteries costs by the laws; None: not measured [currency]."""
+        known = [cost for cost in (self.vehicles_ageing_per_day, self.storage_ageing_per_day) if cost is not None]
+        return sum(known) if known else None
 
 
 @dataclass(frozen=True)
@@ -265,9 +274,25 @@ def _measures(days: list[PolicyDay]) -> dict[str, Any]:
         "charging_carbon_kg_per_day": mean_of_known("charging_carbon_kg"),
         "transformer_hot_spot_c": mean_of_known("transformer_hot_spot_c"),
         "transformer_aged_h_per_day": mean_of_known("transformer_aged_h"),
+        **_ageing(days),
         "unbalance_percent": mean_of_known("unbalance_percent"),
         "violations": sum(day.violations for day in days),
         "violation_kwh": float(sum(day.violation_kwh for day in days)),
         "policy_ms": float(np.median([day.policy_ms for day in days])),
         "simulator_ms": float(np.median([day.simulator_ms for day in days])),
+    }
+
+
+def _ageing(days: list[PolicyDay]) -> dict[str, float | None]:
+    """What the ageing of batteries costs."""
+    vehicles = [day.vehicles_aged for day in days if day.vehicles_aged is not None]
+    storage = [day.storage_aged for day in days if day.storage_aged is not None]
+
+    def mean(values: list[float]) -> float | None:
+        return sum(values) / len(days) if values else None
+
+    return {
+        "vehicles_ageing_per_day": mean([aged.cost for aged in vehicles]),
+        "storage_ageing_per_day": mean([aged.cost for aged in storage]),
+        "linear_ageing_per_day": mean([aged.linear for aged in (*vehicles, *storage)]),
     }

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from ev_marl.compare.battery_metrics import AgeingLaws, BatteriesAged
 from ev_marl.compare.grid_metrics import GridRecorder
 from ev_marl.compare.records import OnGrid, OptimumOnGrid, Record
 from ev_marl.compare.statistics import jain, station_means
@@ -79,6 +80,10 @@ class PolicyDay(Record):
     """Hottest winding of all transformers of the site, by IEC 60076-7 [°C]; none where the site has none."""
     transformer_aged_h: float | None = None
     """Hours of normal life that the transformer that aged most has used [h]; 24 in a day at a hot spot of 98 °C."""
+    vehicles_aged: BatteriesAged | None = None
+    """Ageing of the vehicles' batteries; none where the package `rainflow` is not installed."""
+    storage_aged: BatteriesAged | None = None
+    """Ageing of the stationary batteries; none, too, where there is none."""
     unbalance_percent: float | None = None
     """How unequal the currents in the three phases of the connection are, by the definition of NEMA MG 1: the largest
     deviation from their mean over the mean, each step weighted with its mean [%]; none where no station names phases.
@@ -217,13 +222,14 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
     setting = work.setting
     site, objective = setting.site, setting.objective
     track = work.track(seed)
+    ageing = AgeingLaws.of(setting.scenario)
     solution = solve_day(setting, track)
     limit_kw = track.limits_kw[0]
     watched = watched_groups(site, limit_kw)
     simulator, connection = setting.simulator([track]), site.connection_currents
 
     def run(label: str, policy: Policy) -> PolicyDay:
-        recorder = Recorder(simulator, watched, connection, site.transformer_kva)
+        recorder = Recorder(simulator, watched, connection, site.transformer_kva, ageing)
         result = rollout(
             simulator,
             objective,
@@ -250,6 +256,8 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
             charging_carbon_kg=measured.charging_carbon_kg,
             transformer_hot_spot_c=measured.transformer_hot_spot_c,
             transformer_aged_h=measured.transformer_aged_h,
+            vehicles_aged=measured.vehicles_aged,
+            storage_aged=measured.storage_aged,
             unbalance_percent=measured.unbalance_percent,
             violations=measured.violations,
             violation_kwh=measured.violation_kwh,
@@ -310,6 +318,8 @@ class Measured:
     charging_carbon_kg: float | None  # what the vehicles change in it
     transformer_hot_spot_c: float | None  # hottest winding of the site's transformers, None where there are none
     transformer_aged_h: float | None  # hours of normal life that the one that aged most has used
+    vehicles_aged: BatteriesAged | None  # None where no laws of ageing are known
+    storage_aged: BatteriesAged | None  # None, too, where there are no stationary batteries
     unbalance_percent: float | None  # of the currents in the phases of the connection, None where they are not known
     violations: int  # (step, group) pairs beyond a clamped limit by more than 1e-9 kW, (step, current) by 1e-6 of it
     violation_kwh: float  # energy beyond clamped limits, summed over groups
@@ -342,6 +352,8 @@ class Recorder:
         As `Site.connection_currents`; left out, their unbalance is not known.
     transformer_kva : mapping of int to float, optional
         As `Site.transformer_kva`.
+    ageing : AgeingLaws, optional
+        Of the batteries; left out, their ageing is not measured.
     """
 
     def __init__(
@@ -350,11 +362,13 @@ class Recorder:
         watched_groups: tuple[int, ...] = (0,),
         connection: tuple[np.ndarray, np.ndarray] | None = None,
         transformer_kva: Mapping[int, float] | None = None,
+        ageing: AgeingLaws | None = None,
     ) -> None:
         self._simulator = simulator
         self._connection = connection
         self._transformers = list((transformer_kva or {}).items())
         self._watched = list(watched_groups)
+        self._ageing = ageing
         self._started = False
 
     def watch(self, flow: Flow, rewards: np.ndarray, costs: np.ndarray) -> None:
@@ -396,6 +410,8 @@ class Recorder:
         self._final_kwh[flow.settled[ended]] = flow.energy_kwh[ended]
         if self._grid is not None and flow.grid is not None:
             self._grid.watch(flow.grid, flow.step, flow.step_h)
+        if self._ageing is not None:
+            self._battery[0, :, flow.step], self._battery[1, :, flow.step] = flow.energy_kwh, flow.granted_kw
         self._group_kw[:, flow.step] = (flow.group_kw + flow.base_load_kw)[:, self._watched]
 
     def measured(self, row: int = 0) -> Measured:
@@ -430,6 +446,8 @@ class Recorder:
             charging_carbon_kg=float(self._carbon_kg[1, row]) if self._emits else None,
             transformer_hot_spot_c=float(lives[:, 0].max()) if len(lives) else None,
             transformer_aged_h=float(lives[:, 1].max()) if len(lives) else None,
+            vehicles_aged=self._aged(row, stays, stationary=False),
+            storage_aged=self._aged(row, stays, stationary=True) if site.has_batteries else None,
             unbalance_percent=self._unbalance_percent(row),
             violations=int(self._violations[row]),
             violation_kwh=float(self._violation[row]),
@@ -452,6 +470,12 @@ class Recorder:
             ]
         ).reshape(-1, 2)
 
+    def _aged(self, row: int, stays: np.ndarray, *, stationary: bool) -> BatteriesAged | None:
+        if self._ageing is None:
+            return None
+        energy_kwh, power_kw = self._battery[:, row]
+        return self._ageing.aged(stays, energy_kwh, power_kw, self._simulator.days.step_h, stationary=stationary)
+
     def _unbalance_percent(self, row: int) -> float | None:
         known = self._mean_a[row] > 0.0  # not where nothing flows, nor above an unknown primary
         return float(100.0 * self._unequal_a[row] / self._mean_a[row]) if known else None
@@ -463,6 +487,8 @@ class Recorder:
         self._storage = np.zeros(n_batch)
         self._unmet, self._peak, self._violation = np.zeros(n_batch), np.zeros(n_batch), np.zeros(n_batch)
         self._emits, self._carbon_kg = flow.carbon_kg_per_kwh is not None, np.zeros((2, n_batch))
+        if self._ageing is not None:  # energies and powers of all batteries
+            self._battery = np.zeros((2, n_batch, self._simulator.days.n_steps, flow.site.n_ports))
         shape = (len(self._transformers), n_batch)
         self._loading, self._loading_before = np.zeros((*shape, self._simulator.days.n_steps)), np.zeros(shape)
         self._mean_a, self._unequal_a = np.zeros((2, n_batch))  # sums over the steps

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ev_marl.compare.battery_metrics import BatteriesAged
 from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED, DayResult, PolicyDay
 from ev_marl.compare.figure import draw_report
@@ -196,6 +197,14 @@ def command_of(comparison: Comparison) -> str:
     return shlex.join(words)
 
 
+def _ageing_columns(kind: str, aged: BatteriesAged | None) -> dict[str, Any]:
+    """What the ageing of batteries cost on a day; no columns where it was not measured."""
+    if aged is None:
+        return {}
+    costs = {"ageing": aged.cost, "calendar_ageing": aged.calendar, "linear_ageing": aged.linear}
+    return {f"{kind}_{name}": cost for name, cost in costs.items()}
+
+
 def _grid_columns(grid: OnGrid | None) -> dict[str, Any]:
     """What the network did on a day; no columns without one."""
     if grid is None:
@@ -243,6 +252,8 @@ def _day_row(day: DayResult, entry: PolicyDay, its_score: float) -> dict[str, An
         "charging_carbon_kg": entry.charging_carbon_kg,
         "transformer_hot_spot_c": entry.transformer_hot_spot_c,
         "transformer_aged_h": entry.transformer_aged_h,
+        **_ageing_columns("vehicles", entry.vehicles_aged),
+        **_ageing_columns("storage", entry.storage_aged),
         "unbalance_percent": entry.unbalance_percent,
         "violations": entry.violations,
         "violation_kwh": entry.violation_kwh,

@@ -15,6 +15,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from ev_marl.compare.battery_metrics import asks_for_ageing
 from ev_marl.compare.comparison import Comparison, PolicySummary
 from ev_marl.compare.day import OPTIMUM, UNCONTROLLED
 from ev_marl.compare.grid_metrics import GridSummary
@@ -73,6 +74,10 @@ def columns(comparison: Comparison) -> list[Column]:
         _known(("hot spot", "°C"), lambda row: row.transformer_hot_spot_c, 0),
         _known(("aged", "h/day"), lambda row: row.transformer_aged_h_per_day, 1),
     )
+    ageing = (
+        _known(("ageing", money), lambda row: row.ageing_per_day, 2),
+        _known(("linear", "ageing"), lambda row: row.linear_ageing_per_day, 2),
+    )
     return [
         Column(("policy", ""), lambda row: row.label),
         Column(("knows", ""), lambda row: INFORMATION[row.information], 1),
@@ -92,6 +97,7 @@ def columns(comparison: Comparison) -> list[Column]:
         *((storage,) if has_storage else ()),
         *((unbalance,) if has_phases else ()),
         *(transformer if has_transformer else ()),
+        *(ageing if asks_for_ageing(comparison.scenario) else ()),
         *((carbon,) if comparison.scenario.carbon is not None else ()),
         *(grid_columns() if comparison.has_grid else ()),
         Column(("ms per", "step"), lambda row: number(row.policy_ms, 2), 9),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ev_marl.objective.ageing import BatteryAgeing
 from ev_marl.objective.base import TERMS, BuiltIn, Seldom, Term
 from ev_marl.objective.carbon import Carbon
 from ev_marl.objective.energy import EnergyCost
@@ -35,6 +36,7 @@ BUILT_IN: tuple[type[BuiltIn], ...] = (
     UnmetEnergy,
     DriverTariff,
     BatteryWear,
+    BatteryAgeing,
     TerminalValue,
     Overload,
     SetpointTracking,

@@ -35,6 +35,7 @@ class Extremes:
     least_kw: float  # power of all vehicles together, <= 0
     most_kw: float
     n_levels: int  # groups around a port, the whole site included
+    horizon_h: float = 24.0  # length of an episode
 
     @classmethod
     def of(cls, scenario: Scenario) -> Self:
@@ -46,6 +47,7 @@ class Extremes:
             least_kw=-float(site.port_discharge_kw.sum()),
             most_kw=float(site.port_charge_kw.sum()),
             n_levels=int(site.group_depth.max()) + 1,
+            horizon_h=scenario.horizon,
         )
 
 

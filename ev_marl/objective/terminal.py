@@ -14,6 +14,7 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 
+from ev_marl.objective.ageing import BatteryAgeing
 from ev_marl.objective.base import TERMS, DayModel, Expression, Term
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.required import Extremes
@@ -58,6 +59,8 @@ class TerminalValue:
         What else a kWh at the meter costs: wear, less what drivers pay [currency/kWh].
     most_per_kwh : float
         A kWh in the battery is worth no more than this, the price of leaving it unmet [currency/kWh].
+    stationary_wear_per_kwh : float
+        What a kWh out of a stationary battery costs besides its own wear [currency/kWh].
     """
 
     name = "terminal_value"
@@ -69,11 +72,13 @@ class TerminalValue:
         weight: float = 1.0,
         extra_per_kwh: float = 0.0,
         most_per_kwh: float = np.inf,
+        stationary_wear_per_kwh: float = 0.0,
     ) -> None:
         self.price_per_kwh = price_per_kwh
         self.weight = weight
         self.extra_per_kwh = extra_per_kwh
         self.most_per_kwh = most_per_kwh
+        self.stationary_wear_per_kwh = stationary_wear_per_kwh
 
     @classmethod
     def beside(cls, terms: Iterable[Term], price_per_kwh: float | Literal["auto"] = AUTO) -> Self:
@@ -82,21 +87,24 @@ class TerminalValue:
         Parameters
         ----------
         terms : iterable of Term
-            The others; the factor on money for energy, wear, the drivers' tariff and unmet energy are read.
+            The others; the factor on money for energy, wear, ageing, the drivers' tariff and unmet energy are read.
         price_per_kwh : float or "auto"
             As for the class.
         """
-        weight = extra = most = 0.0
+        weight = extra = most = stationary = 0.0
         for term in terms:
             if isinstance(term, EnergyCost):
                 weight += term.weight
             elif isinstance(term, BatteryWear):
                 extra += term.price_per_kwh
+            elif isinstance(term, BatteryAgeing):
+                extra += term.vehicles.per_kwh
+                stationary += term.stationary.per_kwh
             elif isinstance(term, DriverTariff):
                 extra -= term.price_per_kwh
             elif isinstance(term, UnmetEnergy):
                 most += term.price_per_kwh
-        return cls(price_per_kwh, weight, extra, most)
+        return cls(price_per_kwh, weight, extra, most, stationary)
 
     @classmethod
     def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
@@ -149,9 +157,8 @@ class TerminalValue:
         worth = self.worth_per_kwh(later_per_kwh, site.charge_efficiency)
         if site.has_batteries:
             battery, stored_per_kwh = site.is_battery, self.stored_per_kwh(later_per_kwh)
-            worth[:, battery] = in_stationary_per_kwh(
-                stored_per_kwh, site.storage_wear_per_kwh[battery], site.discharge_efficiency[battery]
-            )
+            wear_per_kwh = site.storage_wear_per_kwh[battery] + self.stationary_wear_per_kwh
+            worth[:, battery] = in_stationary_per_kwh(stored_per_kwh, wear_per_kwh, site.discharge_efficiency[battery])
         np.multiply(flow.stock_kwh, -worth, out=out)
 
     def largest_per_kwh(self, extremes: Extremes) -> float:
@@ -168,7 +175,9 @@ class TerminalValue:
         worth = np.where(
             stays["is_battery"],
             in_stationary_per_kwh(
-                self.stored_per_kwh(day.later_per_kwh), stays["wear_per_kwh"], stays["discharge_efficiency"]
+                self.stored_per_kwh(day.later_per_kwh),
+                stays["wear_per_kwh"] + self.stationary_wear_per_kwh,
+                stays["discharge_efficiency"],
             ),
             self.worth_per_kwh(day.later_per_kwh, stays["charge_efficiency"]),
         )

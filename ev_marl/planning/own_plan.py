@@ -20,7 +20,7 @@ from ev_marl.planning.value_function import (
     step_back,
 )
 from ev_marl.planning.vehicles import ENERGY, HI, LO, Vehicles
-from ev_marl.planning.worth import Worth, unpaid, wear_of, worth_at_end
+from ev_marl.planning.worth import Worth, held_of, unpaid, wear_of, worth_at_end
 from ev_marl.support.compiled import kernel
 
 ADDER, TRUST = 0, 1  # rows of values that differ between ports
@@ -64,6 +64,7 @@ def _plan(
             wish, credit = stay["wish_kwh"], worth * (stay["wish_kwh"] - stay["even_kwh"])
             if step == 0:
                 credit -= min(unmet, rates[b]["end_per_kwh"] / charge_eta) * stay["ahead_kwh"]
+            credit -= held_of(rates[b], stay, step_h, step - 0.5) * energy
             if len(merits) > 0:
                 merits[b, p, 0] = credit
             if low >= capacity:
@@ -78,7 +79,7 @@ def _plan(
                     dear = dear and cost_per_kwh[k] >= 0.0
                 if dear:
                     if len(merits) > 0:
-                        merits[b, p, 1:] = -cost_per_kwh[0]
+                        merits[b, p, 1:] = -(cost_per_kwh[0] + charge_eta * held_of(rates[b], stay, step_h, step))
                     continue
             # The money is that of vehicles, with their wear and tariff.
             more_wear, no_tariff = wear_of(rates[b], stay) - rates[b]["wear_per_kwh"], unpaid(rates[b], stay)
@@ -89,8 +90,9 @@ def _plan(
             n = append(pieces[0], pieces[1], n, wish, capacity, 0.0, low, capacity)
             at_capacity = 0.0
             for k in range(n_steps - 1, -1, -1):
-                charge_cost = (cost_per_kwh[k] + (no_tariff + more_wear)) / charge_eta
-                discharge_gain = (gain_per_kwh[k] + (no_tariff - more_wear)) * discharge_eta
+                held = held_of(rates[b], stay, step_h, step + k)
+                charge_cost = (cost_per_kwh[k] + (no_tariff + more_wear)) / charge_eta + held
+                discharge_gain = (gain_per_kwh[k] + (no_tariff - more_wear)) * discharge_eta + held
                 if k == 0:
                     up_kwh, down_kwh = hi_kw * charge_eta * step_h, -ports[LO, b, p] * step_h / discharge_eta
                     dearer, better = charge_cost + adder / charge_eta, discharge_gain + adder * discharge_eta
@@ -171,7 +173,7 @@ def own_plans(
     shape = vehicles.session.shape
     out = np.empty(shape) if power_kw is None else power_kw
     money_per_kwh = energy_per_kwh if energy_per_kwh.ndim == 4 else energy_per_kwh[:, :, None]
-    wear_per_kwh = np.array([worth.wear_per_kwh, -worth.wear_per_kwh])
+    wear_per_kwh = np.array([worth.throughput_per_kwh, -worth.throughput_per_kwh])
     bids = np.empty((2, *shape))
     bids[ADDER], bids[TRUST] = adder_per_kwh, trust
     _plan(

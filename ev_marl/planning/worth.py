@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ev_marl.objective import Objective
+from ev_marl.objective.ageing import AgeingPrices, BatteryAgeing
 from ev_marl.objective.carbon import Carbon
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.meter import marginal_prices
@@ -21,11 +22,13 @@ from ev_marl.planning.outlook import ComposedOutlook, Kind, Present
 from ev_marl.scenario.schema import Metering
 from ev_marl.support.compiled import kernel
 
-_RATES = ("wear_per_kwh", "unmet_per_kwh", "end_per_kwh", "tariff_per_kwh", "stored_per_kwh")
+_RATES: tuple[str, ...] = ("wear_per_kwh", "unmet_per_kwh", "end_per_kwh", "tariff_per_kwh", "stored_per_kwh")
+_RATES += ("held_per_kwh_h", "battery_wear_per_kwh", "battery_held_per_kwh_h")
 RATES = np.dtype([(name, "f8") for name in _RATES])
 """What plans of one batch row count besides energy: the price of throughput, that of unmet energy, what a kWh at the
 meter is worth at the end of the episode, what drivers pay, and, for stationary batteries, what a kWh given back after
-the end earns [currency/kWh]."""
+the end earns [currency/kWh]; what an hour costs for each kWh in the battery [currency/(kWh·h)]; and, for stationary
+batteries, the price of throughput besides their own wear, and that of an hour."""
 
 _in_battery_per_kwh, _in_stationary_per_kwh = kernel(in_battery_per_kwh), kernel(in_stationary_per_kwh)
 
@@ -33,8 +36,19 @@ _in_battery_per_kwh, _in_stationary_per_kwh = kernel(in_battery_per_kwh), kernel
 @kernel
 def wear_of(rates: np.void, stay: np.void) -> float:
     """Price of throughput of a vehicle, or of a stationary battery."""
-    wear: float = stay["wear_per_kwh"] if stay["is_battery"] else rates["wear_per_kwh"]
+    if stay["is_battery"]:
+        own: float = stay["wear_per_kwh"] + rates["battery_wear_per_kwh"]
+        return own
+    wear: float = rates["wear_per_kwh"]
     return wear
+
+
+@kernel
+def held_of(rates: np.void, stay: np.void, step_h: float, step: float) -> float:
+    """What it costs to hold a kWh from the middle of a step to the deadline [currency per kWh in the battery]."""
+    per_kwh_h: float = rates["battery_held_per_kwh_h"] if stay["is_battery"] else rates["held_per_kwh_h"]
+    hours: float = step_h * max(0.0, stay["deadline_step"] - step - 0.5)
+    return per_kwh_h * hours
 
 
 @kernel
@@ -49,7 +63,7 @@ def worth_at_end(rates: np.void, stay: np.void) -> float:
     """Value of a kWh in the battery at the end for a vehicle that stays, between due and wish; else 0."""
     if stay["is_battery"]:
         stored: float = _in_stationary_per_kwh(
-            rates["stored_per_kwh"], stay["wear_per_kwh"], stay["discharge_efficiency"]
+            rates["stored_per_kwh"], wear_of(rates, stay), stay["discharge_efficiency"]
         )
         return stored
     if stay["departure_step"] <= stay["deadline_step"]:
@@ -69,6 +83,7 @@ class Worth:
     metering: Metering = "port"  # where energy is billed
     carbon_per_kg: float = 0.0  # price of CO2 [currency/kg]
     terminal: TerminalValue | None = None  # value of energy in vehicles at the end of the episode
+    ageing: BatteryAgeing | None = None  # what the ageing of batteries costs
 
     @classmethod
     def of(cls, objective: Objective) -> Worth:
@@ -87,7 +102,13 @@ class Worth:
             metering="site" if any(term.metering == "site" for term in energy) else "port",
             carbon_per_kg=float(sum(term.price_per_kg for term in objective.terms if isinstance(term, Carbon))),
             terminal=next((term for term in objective.terms if isinstance(term, TerminalValue)), None),
+            ageing=next((term for term in objective.terms if isinstance(term, BatteryAgeing)), None),
         )
+
+    @property
+    def throughput_per_kwh(self) -> float:
+        """Price of a kWh metered in or out of a vehicle: wear and ageing [currency/kWh]."""
+        return self.wear_per_kwh + (0.0 if self.ageing is None else self.ageing.vehicles.per_kwh)
 
     def end_per_kwh(self, later_per_kwh: np.ndarray) -> np.ndarray:
         """Values of a kWh at the end of the episode, as in `own_plans`.
@@ -111,7 +132,12 @@ class Worth:
     def rates(self, end_per_kwh: np.ndarray) -> np.ndarray:
         """Prices besides energy, RATES, shape (n_batch,); `end_per_kwh` from the method of this name."""
         rates = np.empty(end_per_kwh.shape[1], dtype=RATES)
-        rates["wear_per_kwh"], rates["unmet_per_kwh"] = self.wear_per_kwh, self.unmet_per_kwh
+        rates["wear_per_kwh"], rates["unmet_per_kwh"] = self.throughput_per_kwh, self.unmet_per_kwh
+        nothing = AgeingPrices()
+        ageing = self.ageing
+        vehicles, stationary = (nothing, nothing) if ageing is None else (ageing.vehicles, ageing.stationary)
+        rates["held_per_kwh_h"] = vehicles.held_per_kwh_h
+        rates["battery_wear_per_kwh"], rates["battery_held_per_kwh_h"] = stationary
         rates["tariff_per_kwh"] = self.tariff_per_kwh
         rates["end_per_kwh"], rates["stored_per_kwh"] = end_per_kwh
         return rates

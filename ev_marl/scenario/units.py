@@ -31,6 +31,7 @@ Units = Mapping[str, tuple[int, int]]  # unit -> (times, over): exact, where a f
 POWER: Units = {"kW": (1, 1), "W": (1, 1000), "MW": (1000, 1)}
 ENERGY: Units = {"kWh": (1, 1), "Wh": (1, 1000), "MWh": (1000, 1)}
 DURATION: Units = {"h": (1, 1), "min": (1, 60), "s": (1, 3600), "d": (24, 1)}
+YEARS: Units = {"years": (1, 1), "year": (1, 1), "months": (1, 12)}
 APPARENT: Units = {"kVA": (1, 1), "VA": (1, 1000), "MVA": (1000, 1)}
 CURRENT: Units = {"A": (1, 1)}
 VOLTAGE: Units = {"V": (1, 1), "kV": (1000, 1)}
@@ -145,6 +146,7 @@ def _day(value: object) -> date:
 power = Quantity("kW", POWER, "22 kW")
 energy = Quantity("kWh", ENERGY, "58 kWh")
 duration = Quantity("h", DURATION, "15 min", most=LONGEST_H)
+years = Quantity("years", YEARS, "3 years", most=100.0)
 apparent = Quantity("kVA", APPARENT, "400 kVA")
 current = Quantity("A", CURRENT, "16 A")
 voltage = Quantity("V", VOLTAGE, "230 V")
@@ -171,6 +173,7 @@ SignedPower = Annotated[float, BeforeValidator(power), power.json_schema()]
 Energy = Annotated[float, Field(gt=0), BeforeValidator(energy), energy.json_schema(above=0)]
 Duration = Annotated[float, Field(ge=0), BeforeValidator(duration), duration.json_schema(low=0)]
 PositiveDuration = Annotated[float, Field(gt=0), BeforeValidator(duration), duration.json_schema(above=0)]
+Years = Annotated[float, Field(gt=0), BeforeValidator(years), years.json_schema(above=0)]
 ApparentPower = Annotated[float, Field(gt=0), BeforeValidator(apparent), apparent.json_schema(above=0)]
 Current = Annotated[float, Field(gt=0), BeforeValidator(current), current.json_schema(above=0)]
 Voltage = Annotated[float, Field(gt=0), BeforeValidator(voltage), voltage.json_schema(above=0)]

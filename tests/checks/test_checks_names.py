@@ -53,7 +53,7 @@ def test_every_unknown_name_at_once_and_beside_other_faults(tmp_path: Path) -> N
     assert "Did you mean 'mpc'?" in messages["policies[1]"]
     assert "Did you mean 'best-response'?" in messages["policies[2]"]
     assert messages["objective.extra.night_bonus"].startswith(
-        "no objective term is called 'night_bonus'. Known: battery_wear, "
+        "no objective term is called 'night_bonus'. Known: battery_ageing, battery_wear, "
     )
 
 

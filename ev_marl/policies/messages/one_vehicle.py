@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ev_marl.planning.worth import unpaid, wear_of, worth_at_end
+from ev_marl.planning.worth import held_of, unpaid, wear_of, worth_at_end
 from ev_marl.site.charge_curve import charging_gain, energy_before_charging, knee, slope_up_to
 from ev_marl.support.compiled import kernel
 
@@ -102,9 +102,11 @@ def plan_vehicle(
     n_values = wanted_kwh.shape[1]
     bottom, top = 0.0, max(unmet, at_end)
     for k in range(first, end):
-        bottom = min(bottom, (ahead[SELL if ahead[TURN, k] > 0.0 else BUY, k] + no_tariff + wear) / charge_eta)
+        held = held_of(rates, stay, step_h, k)
+        bottom = min(bottom, (ahead[SELL if ahead[TURN, k] > 0.0 else BUY, k] + no_tariff + wear) / charge_eta + held)
         if least_kw[k] < 0.0:
-            top = max(top, (ahead[BUY if ahead[TURN, k] < 0.0 else SELL, k] + no_tariff - wear) * discharge_eta)
+            gain = (ahead[BUY if ahead[TURN, k] < 0.0 else SELL, k] + no_tariff - wear) * discharge_eta
+            top = max(top, gain + held)
     # One more value at each end: below all costs, where a full battery is wanted, and above all gains.
     width = (top - bottom) / (n_values - 3)
     bottom -= width
@@ -127,10 +129,10 @@ def plan_vehicle(
             bend = width * charge_eta / max(most_kw[k] - least_kw[k], 1e-9)
         near = plan_kw[k] if curvature > 0.0 else 0.0
         buy, sell, turn_kw = ahead[BUY, k] + no_tariff, ahead[SELL, k] + no_tariff, ahead[TURN, k]
-        tapered = False
+        tapered, held = False, held_of(rates, stay, step_h, k)
         for i in range(n_values):
             value = bottom + i * width
-            charged, discharged = value * charge_eta, value / discharge_eta
+            charged, discharged = (value - held) * charge_eta, (value - held) / discharge_eta
             power = _power_at(charged, discharged, buy, wear, near, bend)
             if power <= turn_kw:
                 power = min(turn_kw, _power_at(charged, discharged, sell, wear, near, bend))
@@ -147,7 +149,7 @@ def plan_vehicle(
                     before = least
                     power = (after - before) / (charge_eta * step_h)
                     price = buy if power > turn_kw else sell
-                    paid = (price + wear + bend * (power - near)) / charge_eta
+                    paid = (price + wear + bend * (power - near)) / charge_eta + held
                     slope = slope_up_to(after, step_h, rate_kw, capacity, tau_h, hull)
                     worth[i] = paid + (value - paid) * slope
                     tapered = True

@@ -146,8 +146,8 @@ def what_the_view_tells(view: StationView) -> Objective:
     """An objective from the prices in the view, for a policy that is not given one; limits are hard."""
     worth = view.worth
     terms = (BatteryWear(worth.wear_per_kwh), UnmetEnergy(worth.unmet_per_kwh), DriverTariff(worth.tariff_per_kwh))
-    terminal = [] if worth.terminal is None else [worth.terminal]
-    return Objective([EnergyCost(worth.energy_weight, worth.metering), *terms, *terminal])
+    further = [term for term in (worth.terminal, worth.ageing) if term is not None]
+    return Objective([EnergyCost(worth.energy_weight, worth.metering), *terms, *further])
 
 
 @POLICIES.register("mpc")

@@ -52,6 +52,9 @@ class Objective(Model):
     profit [currency/kWh]."""
     battery_wear: NonNegativePrice = 0.0
     """Cost of throughput: each kWh metered in or out of a vehicle [currency/kWh]."""
+    battery_ageing: Annotated[float, Field(ge=0), NUMBER] = 0.0
+    """Weight of what ageing costs by the key `ageing`, of vehicles and of stationary batteries, made linear: a price of
+    throughput, and one of the energy that batteries hold, by the hour [-]."""
     terminal_value: Annotated[
         Annotated[NonNegativePrice, Tag("<plain>")] | Annotated[Literal["auto"], Tag("<auto>")], _LATER
     ] = "auto"

@@ -13,6 +13,7 @@ from ev_marl.scenario.base import FileModel, fault
 from ev_marl.scenario.clock import zone_of
 from ev_marl.scenario.problems import KeyPath
 from ev_marl.scenario.schema.action import Action
+from ev_marl.scenario.schema.ageing import Ageing
 from ev_marl.scenario.schema.coordinator import CoordinatorChoice, CoordinatorOptions
 from ev_marl.scenario.schema.events import Event
 from ev_marl.scenario.schema.grid import Grid
@@ -63,6 +64,10 @@ class Scenario(FileModel):
     """Arrivals, stays and wishes."""
     vehicles: Vehicles = Vehicles()
     """Vehicle mix."""
+    ageing: Ageing | None = None
+    """How batteries age, and what their capacity costs. `compare` measures it (extra `ageing`), and `objective:
+    {battery_ageing: 1}` prices it, with or without this key; the table of a comparison shows it where either is
+    there."""
     tracks: str | None = None
     """Folder of recorded days, such as `ev-marl track import` writes, that are played instead of drawn ones: with the
     folders `train`, `validation` and `test`, see `ev-marl track split`. Sessions, prices, loads and limits are then
@@ -172,6 +177,11 @@ class Scenario(FileModel):
         """Where energy is billed, by `metering` or by what stands behind the connection."""
         behind = any(group.base_load is not None or group.pv is not None for group in self.site.all_groups())
         return self.metering or ("site" if behind or self.site.batteries else "port")
+
+    @property
+    def laws(self) -> Ageing:
+        """What ageing is computed from: the key `ageing`, or its defaults."""
+        return self.ageing or Ageing()
 
     @property
     def n_steps(self) -> int:
