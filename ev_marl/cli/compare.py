@@ -10,7 +10,17 @@ from typing import Annotated
 
 import typer
 
-from ev_marl.cli.options import AsJson, CoordinatorName, RayAddress, RunSeed, ScenarioName, Trust, Workers
+from ev_marl.cli.options import (
+    AsJson,
+    CoordinatorName,
+    PortLevels,
+    RayAddress,
+    RunSeed,
+    ScenarioName,
+    TimeLimit,
+    Trust,
+    Workers,
+)
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.world.seeds import Split
 
@@ -55,6 +65,8 @@ def command(
             "validation days, among those that are not learned and have no more information than the learned ones.",
         ),
     ] = None,
+    levels: PortLevels = "relaxed",
+    time_limit: TimeLimit = 300.0,
     ray: RayAddress = None,
     trust: Trust = False,
     as_json: AsJson = False,
@@ -77,6 +89,8 @@ def command(
         workers=workers,
         ray=ray,
         trust=trust,
+        exact_levels=levels == "exact",
+        time_limit=time_limit,
     )
     if as_json:
         print_json(

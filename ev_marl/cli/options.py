@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -40,3 +40,15 @@ GridCoordinatorName = Annotated[
     typer.Option("--grid-coordinator", help="Instead of that of the scenario; none: limits are not enforced."),
 ]
 PolicyName = Annotated[str, typer.Option("--policy", help="Policy to play.")]
+PortLevels = Annotated[
+    Literal["relaxed", "exact"],
+    typer.Option(
+        "--levels",
+        help="Levels of stations in the optimum: relaxed to any power, with the plan rounded; or exact, as integers, "
+        "which mostly takes all of the time limit.",
+    ),
+]
+TimeLimit = Annotated[
+    float,
+    typer.Option("--time-limit", min=0.0, help="Most time to solve a day [s]; bound and plan hold whenever it ends."),
+]

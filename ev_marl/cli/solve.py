@@ -12,14 +12,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ev_marl.cli.options import AsJson, CoordinatorName, DaySeed, ScenarioName, TrackFile, Trust
+from ev_marl.cli.options import AsJson, CoordinatorName, DaySeed, PortLevels, ScenarioName, TimeLimit, TrackFile, Trust
 from ev_marl.cli.output import check_new, console, print_json, say
 
 if TYPE_CHECKING:
-    from ev_marl.optimum import GridReport, Solution
+    from ev_marl.optimum import Certificate, GridReport, Solution
     from ev_marl.world import Track
 
-EXAMPLES = ("ev-marl solve workplace --seed 3", "ev-marl solve workplace --track day.parquet --out plan.parquet")
+EXAMPLES = (
+    "ev-marl solve workplace --seed 3",
+    "ev-marl solve workplace --track day.parquet --out plan.parquet",
+    "ev-marl solve acn-office --levels exact --time-limit 60",
+)
 
 
 def command(
@@ -28,6 +32,8 @@ def command(
     track: TrackFile = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the plan, as Parquet.")] = None,
     solver: Annotated[str, typer.Option("--solver", help="highs, or a solver known to Pyomo.")] = "highs",
+    levels: PortLevels = "relaxed",
+    time_limit: TimeLimit = 300.0,
     coordinator: CoordinatorName = None,
     top: Annotated[int, typer.Option("--top", min=0, help="How many shadow prices to list.")] = 8,
     trust: Trust = False,
@@ -41,8 +47,14 @@ def command(
         check_new(out, overwrite=None)
     setting = Setting.of(scenario, coordinator=coordinator, trust=trust)
     day = setting.world.sample(seed) if track is None else setting.world.load(track)
-    levels = ActionCoder(setting.site, setting.scenario.action).levels
-    solution = solve_day(setting, day, solver=solver, levels=levels)
+    solution = solve_day(
+        setting,
+        day,
+        solver=solver,
+        time_limit=time_limit,
+        levels=ActionCoder(setting.site, setting.scenario.action).levels,
+        exact_levels=levels == "exact",
+    )
     prices = shadow_prices(day, solution, top)
     if as_json:
         print_json(_as_json(solution, prices))
@@ -85,6 +97,8 @@ def _as_json(solution: Solution, prices: list[dict[str, Any]]) -> dict[str, Any]
         "kind": certificate.kind,
         "exact": certificate.exact,
         "source": certificate.source,
+        "level_pairs": certificate.level_pairs,
+        "any_power_bound": certificate.any_power_bound,
         "reasons": [{"reason": reason.reason, "amount": reason.amount} for reason in certificate.reasons],
         "seconds": solution.seconds.total,
         "shadow_prices": prices,
@@ -110,6 +124,16 @@ def _network(report: GridReport | None, currency: str) -> list[tuple[str, str]]:
     ]
 
 
+def _levels(certificate: Certificate, currency: str) -> list[tuple[str, str]]:
+    """What the levels of ports as integers have brought."""
+    if not certificate.level_pairs:
+        return []
+    bound = certificate.any_power_bound
+    return [
+        ("Levels", f"exact, of {certificate.level_pairs} (session, step) pairs; of any power: {bound:,.6f} {currency}")
+    ]
+
+
 def _print(out: Console, track: Track, solution: Solution, prices: list[dict[str, Any]]) -> None:
     certificate, currency = solution.certificate, track.currency
     verdict = (
@@ -129,6 +153,7 @@ def _print(out: Console, track: Track, solution: Solution, prices: list[dict[str
         ("Gap", f"{solution.gap:.3g} {currency} ({solution.relative_gap:.1e} of the bound)"),
         ("Certificate", f"{certificate.kind}, {verdict}"),
         *loose,
+        *_levels(certificate, currency),
         *_network(solution.grid, currency),
         ("Bound from", certificate.source),
         ("Time", f"{solution.seconds.total:.2f} s, {certificate.rounds} rounds, {certificate.cuts} cuts"),

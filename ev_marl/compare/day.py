@@ -19,7 +19,7 @@ from ev_marl.compare.records import OnGrid, OptimumOnGrid, Record
 from ev_marl.compare.statistics import jain, station_means
 from ev_marl.env.setup import Setting
 from ev_marl.grid.loop.thermal import AMBIENT_C, life
-from ev_marl.optimum import solve_day
+from ev_marl.optimum import TIME_LIMIT_S, solve_day
 from ev_marl.policies import Policy, make_policy, rollout
 from ev_marl.policies.plan import PlanPolicy
 from ev_marl.scenario import Scenario
@@ -151,6 +151,8 @@ class Work:
     track_files: tuple[tuple[int, str], ...] = ()  # day seeds that stand for a track file, and its absolute path
     trusted: bool = False  # whether code that the scenario names may run
     policies_trusted: bool = False  # whether code that the policies name may run
+    exact_levels: bool = False  # whether levels of ports are integers in the optimum
+    time_limit: float = TIME_LIMIT_S  # of the optimum of a day [s]
 
     @property
     def setting(self) -> Setting:
@@ -223,7 +225,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
     site, objective = setting.site, setting.objective
     track = work.track(seed)
     ageing = AgeingLaws.of(setting.scenario)
-    solution = solve_day(setting, track)
+    solution = solve_day(setting, track, exact_levels=work.exact_levels, time_limit=work.time_limit)
     limit_kw = track.limits_kw[0]
     watched = watched_groups(site, limit_kw)
     simulator, connection = setting.simulator([track]), site.connection_currents

@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ev_marl.compare.day import OPTIMUM, DayResult, Work, run_day
 from ev_marl.compare.records import Record
+from ev_marl.optimum import TIME_LIMIT_S
 from ev_marl.policies.make import members, read_learned
 from ev_marl.scenario import Scenario
 from ev_marl.scenario.reading import PLUG_IN_KEYS
@@ -37,6 +38,7 @@ DAYS = "days"
 _PACKAGES = ("numpy", "numba", "pyomo", "highspy", "pettingzoo")
 _NETWORK_PACKAGES = ("pandapower", "simbench", "lightsim2grid", "power-grid-model")
 _SHOWN_DIFFERENCES = 8
+_USUAL = {"exact_levels": False, "time_limit": TIME_LIMIT_S}
 
 
 class Manifest(Record):
@@ -59,6 +61,10 @@ class Manifest(Record):
     """SHA-256 of the track files that are the days; empty where days are drawn."""
     track_files: tuple[str, ...] = ()
     """Their absolute paths."""
+    exact_levels: bool = False
+    """Whether levels of ports are integers in the optimum."""
+    time_limit: float = TIME_LIMIT_S
+    """Of the optimum of a day [s]."""
     seed: int
     split: Split
     source: str
@@ -82,6 +88,9 @@ class Manifest(Record):
         split: Split = "test",
         source: str = "",
         tracks: Sequence[Path] = (),
+        *,
+        exact_levels: bool = False,
+        time_limit: float = TIME_LIMIT_S,
     ) -> Manifest:
         """The manifest of a run that starts now."""
         resolved = scenario.model_dump(mode="json")
@@ -102,6 +111,8 @@ class Manifest(Record):
             places={name: str(spec.absolute) for name, spec in learned.items()},
             tracks=tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in tracks),
             track_files=tuple(str(path.absolute()) for path in tracks),
+            exact_levels=exact_levels,
+            time_limit=time_limit,
             seed=seed,
             split=split,
             source=source,
@@ -113,9 +124,11 @@ class Manifest(Record):
         """What makes it this run and no other.
 
         The number of days is not in it, so a run can be extended; nor are the versions of other packages, nor where
-        learned policies and track files are, since their content is.
+        learned policies and track files are, since their content is. How the optimum is solved is in it where it is not
+        as usual.
         """
-        return self.model_dump(mode="json", exclude={"source", "versions", "places", "track_files"})
+        usual = {name for name in ("exact_levels", "time_limit") if getattr(self, name) == _USUAL[name]}
+        return self.model_dump(mode="json", exclude={"source", "versions", "places", "track_files", *usual})
 
     def day_seeds(self, n: int) -> list[int]:
         """What stands for the first `n` days: their seeds, or numbers made of their track files' content."""
@@ -150,7 +163,16 @@ class Manifest(Record):
         """
         files = tuple(zip(self.day_seeds(len(self.tracks)), self.track_files, strict=True))
         scenario = json.dumps(self.scenario, sort_keys=True)
-        return Work(scenario, self.policies, tuple(self.places.items()), files, trust, trust_policies)
+        return Work(
+            scenario,
+            self.policies,
+            tuple(self.places.items()),
+            files,
+            trust,
+            trust_policies,
+            self.exact_levels,
+            self.time_limit,
+        )
 
 
 def finish_day(folder: Path, work: Work, index: int, seed: int) -> None:

@@ -26,6 +26,7 @@ from ev_marl.compare.grid_notes import formulations_table
 from ev_marl.compare.records import OnGrid
 from ev_marl.compare.statistics import PairedDifference, day_scores, mean_or_nan, worst_tenth
 from ev_marl.compare.table import differences_table, markdown_table, notes, prices_table, title
+from ev_marl.optimum import TIME_LIMIT_S
 from ev_marl.support.files import write_atomically
 
 RESULTS, SUMMARY, REPORT, PICTURE = "results.parquet", "summary.csv", "report.md", "report.png"
@@ -194,6 +195,10 @@ def command_of(comparison: Comparison) -> str:
         words += ["--split", manifest.split]
     if comparison.baseline:
         words += ["--baseline", comparison.baseline]
+    if manifest.exact_levels:
+        words += ["--levels", "exact"]
+    if manifest.time_limit != TIME_LIMIT_S:
+        words += ["--time-limit", f"{manifest.time_limit:g}"]
     return shlex.join(words)
 
 

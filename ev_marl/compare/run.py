@@ -20,7 +20,7 @@ from ev_marl.compare.progress import progress_bar
 from ev_marl.compare.report import write_report
 from ev_marl.compare.workers import run_all
 from ev_marl.env.setup import Setting
-from ev_marl.optimum import check_bound
+from ev_marl.optimum import TIME_LIMIT_S, check_bound
 from ev_marl.scenario import Scenario, as_scenario
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.site.describe import limits_line
@@ -57,6 +57,8 @@ def compare(
     progress: bool | None = None,
     report: bool = True,
     trust: bool = False,
+    exact_levels: bool = False,
+    time_limit: float = TIME_LIMIT_S,
 ) -> Comparison:
     """Run policies and the cooperative optimum on the same days.
 
@@ -103,6 +105,11 @@ def compare(
     trust : bool
         Whether custom code that a scenario file, or a learned policy's, names as module:Class may be run. What
         `policies` and `coordinator` name is run anyway.
+    exact_levels : bool
+        Whether the levels of ports are integers in the optimum of each day, which then mostly takes all of its time
+        limit; see `ev_marl.solve`.
+    time_limit : float
+        Most time for the optimum of a day [s].
 
     Returns
     -------
@@ -138,8 +145,10 @@ def compare(
     files = track_files(played, setting.world, split)
     days = len(files) or days
     source = "" if isinstance(scenario, Scenario) else str(scenario)
-    manifest = Manifest.of(resolved, chosen, seed, split, source, files)
-    check_bound(setting)
+    manifest = Manifest.of(
+        resolved, chosen, seed, split, source, files, exact_levels=exact_levels, time_limit=time_limit
+    )
+    check_bound(setting, exact_levels=exact_levels)
     for name in manifest.policies:
         check_policy_fits(name, setting)
     named, reason = choose_baseline(setting, manifest.asked, baseline, seed, validation_days) if baseline else ("", "")

@@ -3,9 +3,10 @@
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.price_interval import shadow_price_interval
 from ev_marl.optimum.solution import Certificate, Formulation, GridReport, Looseness, Seconds, Solution
-from ev_marl.optimum.solve import check_bound, looseness_of_levels, solve, solve_day
+from ev_marl.optimum.solve import TIME_LIMIT_S, check_bound, looseness_of_levels, solve, solve_day
 
 __all__ = [
+    "TIME_LIMIT_S",
     "Certificate",
     "Formulation",
     "GridProblem",

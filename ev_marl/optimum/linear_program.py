@@ -22,8 +22,10 @@ from ev_marl.objective.base import Variable
 from ev_marl.planning.programme.rows import Rows
 
 
-def new_variables(model: pyo.ConcreteModel, name: str, lower: np.ndarray, upper: np.ndarray) -> list[Variable]:
-    """Add continuous variables to a model.
+def new_variables(
+    model: pyo.ConcreteModel, name: str, lower: np.ndarray, upper: np.ndarray, *, integer: bool = False
+) -> list[Variable]:
+    """Add variables to a model.
 
     Parameters
     ----------
@@ -33,9 +35,12 @@ def new_variables(model: pyo.ConcreteModel, name: str, lower: np.ndarray, upper:
         Their name; another one like it if the model has it already.
     lower, upper : float64, shape (n,)
         Their bounds.
+    integer : bool
+        Whether they are integers; else continuous.
     """
     bounds = dict(enumerate(zip(lower.tolist(), upper.tolist(), strict=True)))  # Pyomo is slower with a function
-    component = pyo.Var(pyo.RangeSet(0, len(bounds) - 1), bounds=bounds)
+    domain = pyo.Integers if integer else pyo.Reals
+    component = pyo.Var(pyo.RangeSet(0, len(bounds) - 1), bounds=bounds, domain=domain)
     model.add_component(unique_component_name(model, name), component)
     return list(component.values())
 
@@ -74,6 +79,8 @@ class LinearProgram:
         Coefficients.
     row_lower, row_upper : float64, shape (n_rows,)
         Bounds of the rows, infinite where there is none.
+    integer : bool, shape (n_columns,)
+        Whether a variable is an integer.
     variables : list of Pyomo variables, length n_columns
         The variable of each column.
     stated : mapping of str to Stated
@@ -127,7 +134,7 @@ class LinearProgram:
         bounds = [variable.bounds for variable in self.variables]
         self.lower = np.array([low for low, _ in bounds], dtype=np.float64)
         self.upper = np.array([high for _, high in bounds], dtype=np.float64)
-        self.binary = np.zeros(len(bounds), dtype=bool)
+        self.integer = np.zeros(len(bounds), dtype=bool)
 
     def _sparse(self, values: np.ndarray, columns: np.ndarray, starts: np.ndarray) -> sparse.csr_array:
         return sparse.csr_array((values, columns, starts), shape=(len(starts) - 1, self.n_columns))
@@ -181,8 +188,8 @@ class LinearProgram:
         low, high = float(self.row_lower[row]), float(self.row_upper[row])
         return (low if low > -math.inf else None, expression, high if high < math.inf else None)
 
-    def add_columns(self, name: str, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-        """Append continuous columns without cost, here and to the Pyomo model; solvers must be told to start anew.
+    def add_columns(self, name: str, lower: np.ndarray, upper: np.ndarray, *, integer: bool = False) -> np.ndarray:
+        """Append columns without cost, here and to the Pyomo model; solvers must be told.
 
         Parameters
         ----------
@@ -190,22 +197,15 @@ class LinearProgram:
             Their name in the Pyomo model.
         lower, upper : float64, shape (n,)
             Finite bounds.
+        integer : bool
+            Whether they are integers; else continuous.
 
         Returns
         -------
         int64, shape (n,)
             The columns.
         """
-        return self._append(new_variables(self.model, name, lower, upper), lower, upper, binary=False)
-
-    def add_binaries(self, variables: Sequence[Variable]) -> np.ndarray:
-        """Append binary Pyomo variables as columns without cost, int64, shape (len(variables),)."""
-        n = len(variables)
-        return self._append(variables, np.zeros(n), np.ones(n), binary=True)
-
-    def _append(
-        self, variables: Sequence[Variable], lower: np.ndarray, upper: np.ndarray, *, binary: bool
-    ) -> np.ndarray:
+        variables = new_variables(self.model, name, lower, upper, integer=integer)
         n = len(variables)
         columns = np.arange(self.n_columns, self.n_columns + n)
         self._column.update((id(variable), int(j)) for variable, j in zip(variables, columns, strict=True))
@@ -213,7 +213,7 @@ class LinearProgram:
         self.cost = np.concatenate([self.cost, np.zeros(n)])
         self.lower = np.concatenate([self.lower, lower])
         self.upper = np.concatenate([self.upper, upper])
-        self.binary = np.concatenate([self.binary, np.full(n, binary)])
+        self.integer = np.concatenate([self.integer, np.full(n, integer)])
         self.matrix.resize((self.matrix.shape[0], self.n_columns))
         return columns
 

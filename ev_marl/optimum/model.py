@@ -108,7 +108,6 @@ class PyomoDay(Programme):
             self.model.add_component(name, pyo.Constraint(pyo.Any))
         self.model.cost = pyo.Objective(expr=0.0, sense=pyo.minimize)
         self.model.cuts = pyo.ConstraintList()
-        self.model.first = pyo.VarList(domain=pyo.Binary)
         self.model.dual = pyo.Suffix(direction=pyo.Suffix.IMPORT)
         occupied = np.bincount(self.pair_step, minlength=self.n_steps) > 0
         self.grid_terms = None if grid is None else GridTerms(grid, occupied, self.variables)
@@ -127,6 +126,12 @@ class PyomoDay(Programme):
         """
         for (one, other, _), keeps_first in zip(self.exclusive, first.tolist(), strict=True):
             (other if keeps_first else one).setub(0.0)
+
+    def keep_charging(self, least_kw: np.ndarray, most_kw: np.ndarray) -> None:
+        """Bound the charging powers of all pairs, float64, shape (N,) each [kW]."""
+        for variable, least, most in zip(self.charge, least_kw.tolist(), most_kw.tolist(), strict=True):
+            variable.setlb(least)
+            variable.setub(most)
 
     def linear(self, variables: Variables, coefficients: Numbers, constant: float = 0.0) -> Expression:
         """Σ coefficient·variable + constant as a Pyomo expression."""

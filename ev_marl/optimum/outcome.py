@@ -13,9 +13,10 @@ import numpy as np
 
 from ev_marl.objective import Objective
 from ev_marl.optimum.grid.tangents import Carried, carried_plan, violation
-from ev_marl.optimum.replay import replay
+from ev_marl.optimum.replay import LeveledPlanPolicy, replay
 from ev_marl.optimum.search import Search
 from ev_marl.optimum.solution import Formulation, GridReport
+from ev_marl.policies.base import Policy
 from ev_marl.policies.make import make_policy
 from ev_marl.policies.plan import Plan, PlanPolicy
 from ev_marl.site.arrays import SiteArrays
@@ -26,6 +27,7 @@ COORDINATORS_TRIED = ("nearest", "priority")
 """Policies that `better_of` plays: they need milliseconds a day."""
 
 _TAKEN_BACK_KWH = 1e-6
+_GOLDEN = 0.5 * (5.0**0.5 - 1.0)  # its multiples, modulo 1, are spread evenly however many there are
 _CHECKED_STEPS = 8  # a power flow of pandapower takes 25 ms
 
 
@@ -88,28 +90,63 @@ def better_of(best: Outcome, site: SiteArrays, track: Track, objective: Objectiv
     problem = None if search.grid is None else search.grid.problem
     if problem is not None and problem.loop is None:
         return best  # there is no simulator of this network to play a policy in
-    loop = None if problem is None else problem.loop
     begin = time.perf_counter()
-    for coordinator in COORDINATORS_TRIED if objective.limits_are_hard else ("none",):
+    for coordinator in _coordinators(objective):
         for name in SIMPLE_POLICIES:
-            done = replay(site, track, objective, make_policy(name), loop, coordinator)
-            if done.team_return <= best.team_return:
-                continue
-            again = replay(site, track, objective, PlanPolicy(done.delivered), loop)
-            if again.team_return > best.team_return:
-                best = replace(
-                    best,
-                    plan=done.delivered,
-                    team_return=again.team_return,
-                    curtailed_kwh=again.curtailed_kwh,
-                    policy=f"{name} under {coordinator}",
-                )
+            powers = make_policy(name), coordinator
+            best = _better(best, site, track, objective, search, powers, f"{name} under {coordinator}")
     if problem is not None and search.grid is not None and best.carried is not None and best.policy is not None:
         steps = np.arange(problem.n_steps)
         voltage, loading = violation(problem, steps, search.grid.flow(best.plan))
         carried = replace(best.carried, plan=best.plan, voltage_violation_pu=voltage, loading_violation_percent=loading)
         best = replace(best, carried=carried)
     return replace(best, replay_seconds=best.replay_seconds + time.perf_counter() - begin)
+
+
+def rounded(best: Outcome, site: SiteArrays, track: Track, objective: Objective, search: Search) -> Outcome:
+    """The best plan so far, or the one of a search rounded to the levels of ports, if that earns more.
+
+    Each port follows the energies of the plan with the nearest levels. Ports with the same plan would then all charge
+    in the same steps, so the share from which on a level is rounded up is also tried with a different one for each
+    port. What exceeds a limit is left to the coordinators.
+    """
+    begin, plan = time.perf_counter(), search.plan()
+    for coordinator in _coordinators(objective):
+        for threshold in (0.5, _GOLDEN * np.arange(1, site.n_ports + 1) % 1.0):
+            powers = LeveledPlanPolicy(plan, threshold), coordinator
+            best = _better(best, site, track, objective, search, powers, None)
+    return replace(best, replay_seconds=best.replay_seconds + time.perf_counter() - begin)
+
+
+def _coordinators(objective: Objective) -> tuple[str, ...]:
+    return COORDINATORS_TRIED if objective.limits_are_hard else ("none",)
+
+
+def _better(
+    best: Outcome,
+    site: SiteArrays,
+    track: Track,
+    objective: Objective,
+    search: Search,
+    powers: tuple[Policy, str],
+    name: str | None,
+) -> Outcome:
+    """The best plan so far, or what a policy under a coordinator is granted, if that earns more."""
+    loop = None if search.grid is None else search.grid.problem.loop
+    policy, coordinator = powers
+    done = replay(site, track, objective, policy, loop, coordinator)
+    if done.team_return <= best.team_return:
+        return best
+    again = replay(site, track, objective, PlanPolicy(done.delivered), loop)
+    if again.team_return <= best.team_return:
+        return best
+    return replace(
+        best,
+        plan=done.delivered,
+        team_return=again.team_return,
+        curtailed_kwh=again.curtailed_kwh,
+        policy=name,
+    )
 
 
 def grid_report(search: Search, best: Outcome, total_seconds: float) -> GridReport:

@@ -15,6 +15,7 @@ from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.flow import Flow
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.site.levels import keep_levels, level_above
 from ev_marl.world.track import Track
 
 
@@ -46,6 +47,38 @@ class RoundedPlanPolicy(PlanPolicy):
         )
         nearest = np.abs(offered_kw - wanted_kw).argmin(axis=0)
         chosen: np.ndarray = np.take_along_axis(offered_kw, nearest[None], axis=0)[0]
+        return chosen
+
+
+class LeveledPlanPolicy(PlanPolicy):
+    """Follows a plan with the levels that ports can grant, and does not fall behind it by more than one of them.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+    threshold : float64, shape (n_ports,), or float
+        What is to be granted lies this share of the way from the level below to the level above, or further: then it is
+        the level above, 0 to 1 [-].
+    """
+
+    name = "leveled-plan"
+
+    def __init__(self, plan: Plan, threshold: np.ndarray | float) -> None:
+        super().__init__(plan)
+        self._threshold = threshold
+
+    def act(self, view: StationView) -> np.ndarray:
+        """Setpoints, float64, shape (n_batch, n_ports) [kW]."""
+        wanted_kw: np.ndarray = np.clip(super().act(view), view.lo_kw, view.hi_kw)
+        levels = view.port_levels_kw
+        if levels is None:
+            return wanted_kw
+        below_kw = np.empty_like(wanted_kw)
+        keep_levels(wanted_kw, view.hi_kw, levels, below_kw)
+        above_kw = level_above(wanted_kw, view.hi_kw, levels)
+        enough = wanted_kw - below_kw >= self._threshold * (above_kw - below_kw)
+        chosen: np.ndarray = np.where(enough, above_kw, below_kw)
         return chosen
 
 

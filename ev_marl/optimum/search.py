@@ -17,6 +17,7 @@ from ev_marl.objective import Objective
 from ev_marl.optimum.decoupled import decoupled_multipliers
 from ev_marl.optimum.grid.problem import GridProblem
 from ev_marl.optimum.grid.relaxation import GridRelaxation
+from ev_marl.optimum.levels import LevelColumns
 from ev_marl.optimum.model import PyomoDay
 from ev_marl.optimum.solvers import Answer, make_solver
 from ev_marl.planning.programme.condensed import Condensed
@@ -75,6 +76,8 @@ class Search:
     first : bool, shape (n_exclusive,), optional
         For each pair of variables of which one is 0, in the order of `exclusive`: whether only the first one may be
         above 0, or only the second one.
+    charging : pair of float64, shape (N,), optional
+        Lower and upper bound of the charging power of each pair [kW].
     grid : GridProblem, optional
         The network.
 
@@ -96,6 +99,10 @@ class Search:
         Whether every row so far holds for every policy.
     stages : list of Stage
         The bound of each formulation of the network.
+    long : bool
+        Whether the programme is condensed for the solver.
+    levels : LevelColumns or None
+        The levels of ports, once they are in the programme.
     """
 
     def __init__(
@@ -108,16 +115,20 @@ class Search:
         tolerance: float,
         time_limit: float,
         first: np.ndarray | None = None,
+        charging: tuple[np.ndarray, np.ndarray] | None = None,
         grid: GridProblem | None = None,
     ) -> None:
         self._begin = time.perf_counter()
+        self.track, self.objective = track, objective
         with PauseGC():  # there are thousands of small objects, and none is garbage
             self.day = PyomoDay(site, track, objective, grid)
             if first is not None:
                 self.day.go_one_way(first)
+            if charging is not None:
+                self.day.keep_charging(*charging)
             self.program = self.day.program
-            energy, self._long = self.program.columns(self.day.energy), self.program.n_columns >= LONG
-            self.taper = TaperCuts(self.day.pairs, self.day.step_h, energy, corners=not self._long)
+            energy, self.long = self.program.columns(self.day.energy), self.program.n_columns >= LONG
+            self.taper = TaperCuts(self.day.pairs, self.day.step_h, energy, corners=not self.long)
             self.exclusive = self._exclusive()
             self.convex = ConvexCuts(
                 [
@@ -147,10 +158,12 @@ class Search:
         self.rounds = self.cuts = 0
         self.binary_pairs = np.zeros(len(self.exclusive), dtype=bool)
         self.stages: list[Stage] = []
+        self.levels: LevelColumns | None = None
         self.proving = True
         self.out_of_time = self._solved = False
         self.x = self.relaxed_x = self._idle()
-        self._solver = make_solver(solver, self.program, tolerance=tolerance, condensed=self._condensed())
+        self._condensed = self._what_is_seen()
+        self._solver = make_solver(solver, self.program, tolerance=tolerance, condensed=self._condensed)
         self._deadline = time.perf_counter() + time_limit
 
     @property
@@ -165,8 +178,8 @@ class Search:
 
     @property
     def mixed_integer(self) -> bool:
-        """Whether there are binaries."""
-        return bool(self.binary_pairs.any())
+        """Whether there are integers."""
+        return bool(self.program.integer.any())
 
     def closed(self, achieved: float) -> bool:
         """Whether a return reaches the bound, within the tolerance."""
@@ -218,18 +231,57 @@ class Search:
             ):
                 break  # of equally cheap plans each exceeds a current limit elsewhere, by little
 
-    def run_once(self) -> bool:
+    def keep_levels(self) -> None:
+        """From now on, ports grant levels only, by integers; see `LevelColumns`."""
+        day, program = self.day, self.program
+        energy = program.columns(day.energy)
+        if self._condensed is not None:
+            energy = np.where(self._condensed.columns(energy) >= 0, energy, -1)
+        self.levels = LevelColumns(day, program, program.columns(day.charge), program.columns(day.discharge), energy)
+        self._solver.add_columns(self.levels.columns)
+        self._solver.add_rows(self.levels.rows)
+
+    def start_from(self, plan: Plan) -> None:
+        """Begin the next search over levels with a plan of levels."""
+        assert self.levels is not None
+        pairs, levels = self.day.pairs, self.levels
+        power_kw = plan.power_kw[pairs.step[levels.pair], pairs.port[levels.pair]]
+        self._solver.start_from(*levels.values_of(power_kw))
+
+    def charging_of(self, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        """Bounds of the charging powers, shape (N,), for plans of levels like this one [kW].
+
+        What it charges is at its least power or above, or where the vehicle takes less, at any; else there is none.
+        """
+        pairs, upper = self.day.pairs, self.program.upper[self.program.columns(self.day.charge)]
+        power_kw, least_kw = plan.power_kw[pairs.step, pairs.port], self.day.site.port_levels_kw[0, pairs.port]
+        leveled = self.day.site.is_leveled[pairs.port]
+        least = np.where(leveled & (power_kw >= least_kw), np.minimum(least_kw, power_kw), 0.0)
+        return least, np.where(leveled & (power_kw <= 0.0), 0.0, upper)
+
+    @property
+    def rows_can_be_missing(self) -> bool:
+        """Whether rows are added where a solution violates them."""
+        return bool(len(self.discs) or len(self.taper.pair) or len(self.convex) or len(self.exclusive))
+
+    def run_once(self, most_s: float = math.inf) -> bool:
         """Solve, and add the rows that the solution violates; False if there are none or the solver did not finish.
+
+        Parameters
+        ----------
+        most_s : float
+            Time for the solver, if less than what is left [s]; what it found until then counts.
 
         Raises
         ------
         SolverError
             If the solver fails for another reason than the time limit.
         """
-        answer = self._solver.solve(self.time_left)
+        answer = self._solver.solve(min(most_s, self.time_left))
         self.rounds += 1
         self._learn(answer)
-        rows = self._broken() if answer.optimal else Rows.stack([])
+        part = answer.x is not None and self.levels is not None
+        rows = self._broken() if answer.optimal or part else Rows.stack([])
         if not len(rows):
             return False
         self.cuts += len(rows)
@@ -247,9 +299,9 @@ class Search:
 
     def exclude(self, which: np.ndarray) -> None:
         """From now on, one of each given pair is 0, by a binary: x <= X·z, y <= Y·(1 − z)."""
-        model, pairs, n = self.day.model, self.exclusive, int(which.sum())
-        columns = self.program.add_binaries([model.first.add() for _ in range(n)])
-        self._solver.add_binaries(columns)
+        pairs, n = self.exclusive, int(which.sum())
+        columns = self.program.add_columns("first", np.zeros(n), np.ones(n), integer=True)
+        self._solver.add_columns(columns)
         first_most, second_most = pairs.first_most[which], pairs.second_most[which]
         sides = [
             (pairs.first_column[which], -first_most, np.zeros(n)),
@@ -270,9 +322,9 @@ class Search:
         self._solver.add_rows(rows)
         self.binary_pairs |= which
 
-    def _condensed(self) -> Condensed | None:
+    def _what_is_seen(self) -> Condensed | None:
         """What the solver sees of a long programme."""
-        if not self._long:
+        if not self.long:
             return None
         charge, energy = self.program.columns(self.day.charge), self.program.columns(self.day.energy)
         return Condensed(

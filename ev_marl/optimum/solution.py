@@ -22,7 +22,7 @@ class Looseness:
 class Certificate:
     """Why the bound is valid, and how tight it is."""
 
-    kind: Literal["LP", "MILP"]  # MILP: some pairs have one or the other, by binaries
+    kind: Literal["LP", "MILP"]  # MILP: some pairs have one or the other, or levels, by integers
     exact: bool  # the replayed plan earns the bound, within the tolerance: it is the cooperative optimum
     tolerance: float  # relative [-]
     source: str  # source of the bound: dual value, the solver's own bound, or a value that needs no solver
@@ -36,6 +36,8 @@ class Certificate:
     simultaneous_pairs: int  # pairs of which one should be 0, and that the last solution has both of: charging and
     # discharging of a (session, step), import and export of a step's meter where selling pays more than buying
     binary_pairs: int  # pairs on which binaries were put
+    level_pairs: int  # (session, step) pairs whose port has levels as integers; 0: any power
+    any_power_bound: float  # bound on the return before levels became integers [currency]
     not_convex: tuple[str, ...]  # constraints of terms that are not convex, with their number; empty: all are convex
     cuts: int  # rows added where solutions violated them
     rounds: int  # programs solved

@@ -8,7 +8,7 @@ limits of the network. `solve` takes site, track, objective and network separate
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from ev_marl.env.batched import BatchedEnv
 from ev_marl.env.setup import Setting
 from ev_marl.objective import Objective
 from ev_marl.optimum.grid.problem import GridProblem
-from ev_marl.optimum.outcome import Outcome, better_of, grid_report, outcome_of
+from ev_marl.optimum.outcome import Outcome, better_of, grid_report, outcome_of, rounded
 from ev_marl.optimum.replay import RoundedPlanPolicy, replay
 from ev_marl.optimum.search import Search
 from ev_marl.optimum.solution import Certificate, Looseness, Seconds, Solution
@@ -31,6 +31,10 @@ from ev_marl.support.errors import OptionError
 from ev_marl.support.values import shown
 from ev_marl.world.track import Track
 
+TIME_LIMIT_S = 300.0
+"""Of the solver, unless another is given: far more than a day needs without integers [s]."""
+_SHORT_S = 5.0  # so little time is not divided
+
 
 def solve_day(
     day: Any,
@@ -38,8 +42,9 @@ def solve_day(
     *,
     solver: str = "highs",
     tolerance: float = 1e-6,
-    time_limit: float = 300.0,
+    time_limit: float = TIME_LIMIT_S,
     levels: Sequence[float] | np.ndarray | None = None,
+    exact_levels: bool = False,
 ) -> Solution:
     """Solve a day of a scenario, with the network if the scenario has one.
 
@@ -49,7 +54,7 @@ def solve_day(
         Site, objective and network. Of an environment (parallel, AEC or central, wrapped or not), its setting.
     track : Track, optional
         The day. Default: the one of the environment since its last reset.
-    solver, tolerance, time_limit, levels
+    solver, tolerance, time_limit, levels, exact_levels
         As for `solve`.
 
     Raises
@@ -88,6 +93,7 @@ def solve_day(
         tolerance=tolerance,
         time_limit=time_limit,
         levels=levels,
+        exact_levels=exact_levels,
     )
 
 
@@ -99,8 +105,9 @@ def solve(
     grid: GridProblem | Literal["ideal"] | None = None,
     solver: str = "highs",
     tolerance: float = 1e-6,
-    time_limit: float = 300.0,
+    time_limit: float = TIME_LIMIT_S,
     levels: Sequence[float] | np.ndarray | None = None,
+    exact_levels: bool = False,
 ) -> Solution:
     """Bound the team return of a day from above, and replay a plan that reaches the bound.
 
@@ -126,13 +133,18 @@ def solve(
     tolerance : float
         Relative gap that counts as closed [-].
     time_limit : float
-        Time limit of the solver [s]; the default is far more than a day needs, so that results do not depend on the
+        Time limit of the solver [s]; `TIME_LIMIT_S` is far more than a day needs, so that results do not depend on the
         load of the machine. When it is reached, the bound is the dual value of the last multipliers. If no program was
         solved, every vehicle is planned by itself, without shared limits, which takes about a millisecond a vehicle,
         and the best multipliers of all count: the bound is valid, but it may be loose. The certificate says so.
     levels : array-like, optional
         Discrete action levels as shares of the rated power, −1 to 1. The bound stays that of continuous power; the
         certificate then says by how much it may be loose for agents with these levels.
+    exact_levels : bool
+        Whether the levels of ports (their least current and their steps) are integers of the programme. Then bound and
+        plan come nearer to each other until `time_limit`, which such a search mostly uses up; so results depend on the
+        machine and its load. Otherwise the bound is that of any power, which holds for levels too, and the plan is
+        rounded to levels. Without such ports it changes nothing.
 
     Returns
     -------
@@ -147,7 +159,8 @@ def solve(
     ObjectiveError
         If a term has no expression.
     OptionError
-        If the track is of a site on a network, and `grid` is left out; or if `time_limit` is no time.
+        If the track is of a site on a network, and `grid` is left out; if `time_limit` is no time; or if levels are to
+        be exact on a network.
     SolverError
         If the solver is not available, or fails for another reason than the time limit.
     """
@@ -155,9 +168,13 @@ def solve(
         raise OptionError(f"time_limit is {shown(time_limit)}; it must be a number of seconds, 0 or more")
     arrays = site.arrays if isinstance(site, Site) else site
     grid = network_of(track, grid)
+    exact_levels = exact_levels and arrays.has_levels
+    _check_levels(exact_levels, on_network=grid is not None)
     begin = time.perf_counter()
 
-    def searching(time_limit: float, first: np.ndarray | None = None) -> Search:
+    def searching(
+        time_limit: float, first: np.ndarray | None = None, charging: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> Search:
         return Search(
             arrays,
             track,
@@ -166,6 +183,7 @@ def solve(
             tolerance=tolerance,
             time_limit=time_limit,
             first=first,
+            charging=charging,
             grid=grid,
         )
 
@@ -199,7 +217,16 @@ def solve(
         best = again if again.team_return > best.team_return else best
     solving += time.perf_counter() - begin
     if not search.closed(best.team_return):
+        if arrays.has_levels and grid is None:
+            begin, replayed = time.perf_counter(), best.replay_seconds
+            best = _improve_levels(search, searching, best)
+            solving += time.perf_counter() - begin - (best.replay_seconds - replayed)
         best = better_of(best, arrays, track, objective, search)
+    any_power_bound = -search.least_cost
+    if exact_levels:
+        begin, replayed = time.perf_counter(), best.replay_seconds
+        best = _search_levels(search, best)
+        solving += time.perf_counter() - begin - (best.replay_seconds - replayed)
     replaying = best.replay_seconds
     bound = -search.least_cost
     imports, exports = search.shadow_prices()
@@ -215,7 +242,7 @@ def solve(
         shadow_prices=imports,
         export_shadow_prices=exports,
         seconds=Seconds(build, solving, replaying),
-        certificate=_certificate(search, objective, bound - best.team_return),
+        certificate=_certificate(search, objective, bound - best.team_return, any_power_bound),
         grid=report,
     )
     if levels is None:
@@ -227,16 +254,64 @@ def solve(
     return replace(solution, certificate=certificate)
 
 
-def check_bound(setting: Setting) -> None:
+def _improve_levels(search: Search, searching: Callable[..., Search], best: Outcome) -> Outcome:
+    """The plan rounded to levels; but for long programmes, improved without integers as long as that helps.
+
+    What charges in it is kept at its least power or above, everything else at 0; the programme is solved and rounded
+    again.
+    """
+    site, track, objective = search.day.site, search.track, search.objective
+    best, before = rounded(best, site, track, objective, search), -np.inf
+    while (
+        not search.long and best.team_return > before and search.time_left > 0.0 and not search.closed(best.team_return)
+    ):
+        before = best.team_return
+        fixed = searching(search.time_left, charging=search.charging_of(best.plan))
+        fixed.run()
+        best = rounded(best, site, track, objective, fixed)
+    return best
+
+
+def _search_levels(search: Search, best: Outcome) -> Outcome:
+    """Levels as integers, until the gap is closed or time is up: the best plan; `search` has the bound."""
+    if search.closed(best.team_return) or search.time_left <= 0.0:
+        return best
+    search.keep_levels()
+    unfinished = True
+    while unfinished and search.time_left > 0.0 and not search.closed(best.team_return):
+        more = search.both() & ~search.binary_pairs
+        if more.any():
+            search.exclude(more)
+        search.start_from(best.plan)
+        # Rows that are missing are only known from a point, so there must be time for a second search.
+        part = search.rows_can_be_missing and search.time_left > _SHORT_S
+        unfinished = search.run_once(0.5 * search.time_left if part else search.time_left)
+        unfinished |= part and search.out_of_time
+        best = rounded(best, search.day.site, search.track, search.objective, search)
+    return best
+
+
+def check_bound(setting: Setting, *, exact_levels: bool = False) -> None:
     """Check, before any day is solved, that there is a bound with every term.
 
     Raises
     ------
     ObjectiveError
         If a term has no expression; the message names it.
+    OptionError
+        If levels are to be exact on a network.
     """
     with_grid = setting.grid is not None
+    _check_levels(exact_levels and setting.site.arrays.has_levels, on_network=with_grid)
     check_expressions(setting.objective, setting.site.arrays, "the cooperative optimum", with_grid=with_grid)
+
+
+def _check_levels(exact: bool, *, on_network: bool) -> None:
+    if exact and on_network:
+        raise OptionError(
+            "exact levels of ports: not there on a network; leave out `exact_levels` (or `--levels exact`): the "
+            "bound of any power holds for levels, too"
+        )
 
 
 def network_of(track: Track, grid: GridProblem | Literal["ideal"] | None) -> GridProblem | None:
@@ -285,7 +360,7 @@ def looseness_of_levels(
     return solution.bound - replay(arrays, track, objective, policy, None if grid is None else grid.loop).team_return
 
 
-def _certificate(search: Search, objective: Objective, gap: float) -> Certificate:
+def _certificate(search: Search, objective: Objective, gap: float, any_power_bound: float) -> Certificate:
     primal = search.program.value(search.relaxed_x)
     upper = primal + float(search.convex.cost_of_excess(search.relaxed_x).sum())
     simultaneous = int(search.exclusive.both(search.relaxed_x, BOTH_KW2).sum())
@@ -311,6 +386,8 @@ def _certificate(search: Search, objective: Objective, gap: float) -> Certificat
             reasons.append(Looseness("pairs of which one should be 0, with no binary yet", rest))
         elif rest > 0.0 and search.grid is not None:
             reasons.append(Looseness("the network: relaxed, and its limits widened by their tolerances", rest))
+        elif rest > 0.0 and search.levels is not None:
+            reasons.append(Looseness("levels of ports: what a battery in its taper takes is relaxed, tangents", rest))
         elif rest > 0.0 and search.day.site.has_levels:
             reasons.append(Looseness("ports have levels: the bound is that of any power", rest))
         elif rest > 0.0:
@@ -329,6 +406,8 @@ def _certificate(search: Search, objective: Objective, gap: float) -> Certificat
         limits_are_hard=objective.limits_are_hard,
         simultaneous_pairs=simultaneous,
         binary_pairs=int(search.binary_pairs.sum()),
+        level_pairs=0 if search.levels is None else len(search.levels),
+        any_power_bound=any_power_bound,
         not_convex=tuple(f"{name} ({count})" for name, count in search.day.not_convex),
         cuts=search.cuts,
         rounds=search.rounds,

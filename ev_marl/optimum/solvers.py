@@ -64,12 +64,24 @@ class Solver(Protocol):
         """Add rows that were just appended to the programme."""
         ...
 
-    def add_binaries(self, columns: np.ndarray) -> None:
-        """Take over binary columns that were just appended to the program."""
+    def add_columns(self, columns: np.ndarray) -> None:
+        """Take over columns that were just appended to the program, in no row yet."""
+        ...
+
+    def start_from(self, columns: np.ndarray, values: np.ndarray) -> None:
+        """Begin the next mixed-integer search with a point of which some columns are known.
+
+        Parameters
+        ----------
+        columns : int64, shape (n,)
+            All integer columns, and others.
+        values : float64, shape (n,)
+            Their values.
+        """
         ...
 
     def start_anew(self) -> None:
-        """Take over the program with continuous columns that were just appended to it."""
+        """Take over the program with columns that were just appended to it, and their rows."""
         ...
 
     def solve(self, time_limit: float) -> Answer:
@@ -114,6 +126,7 @@ class HighsSolver:
 
     def __init__(self, program: LinearProgram, tolerance: float, condensed: Condensed | None = None) -> None:
         self._program, self._condensed = program, condensed
+        self._start: tuple[np.ndarray, np.ndarray] | None = None
         self._highs: Any = make_highs(
             mip_rel_gap=0.5 * tolerance,
             mip_abs_gap=_INTEGER_TOLERANCE,
@@ -134,6 +147,7 @@ class HighsSolver:
         lp.a_matrix_.start_, lp.a_matrix_.index_ = columns.indptr, columns.indices
         lp.a_matrix_.value_ = columns.data
         self._highs.passModel(lp)
+        self._mark_integers(np.flatnonzero(self._program.integer))
 
     def add_rows(self, rows: Rows) -> None:
         """Take over rows that were just appended to the program."""
@@ -141,23 +155,36 @@ class HighsSolver:
         columns, starts = rows.columns.astype(np.int32), rows.starts[:-1].astype(np.int32)
         self._highs.addRows(len(rows), rows.lower, rows.upper, len(columns), starts, columns, rows.values)
 
-    def add_binaries(self, columns: np.ndarray) -> None:
-        """Take over binary columns that were just appended to the program."""
-        columns = columns if self._condensed is None else self._condensed.columns(columns)
-        self._highs.addVars(len(columns), np.zeros(len(columns)), np.ones(len(columns)))
-        kinds = np.full(len(columns), int(highspy.HighsVarType.kInteger), dtype=np.uint8)
-        self._highs.changeColsIntegrality(len(columns), columns.astype(np.int32), kinds)
+    def add_columns(self, columns: np.ndarray) -> None:
+        """Take over columns that were just appended to the program, in no row yet."""
+        self._highs.addVars(len(columns), self._program.lower[columns], self._program.upper[columns])
+        self._mark_integers(columns[self._program.integer[columns]])
+
+    def start_from(self, columns: np.ndarray, values: np.ndarray) -> None:
+        """Begin the next mixed-integer search with a point of which some columns are known; HiGHS finds the others."""
+        self._start = self._seen(columns).astype(np.int32), values
+
+    def _seen(self, columns: np.ndarray) -> np.ndarray:
+        """Numbers of columns as the solver sees them."""
+        return columns if self._condensed is None else self._condensed.columns(columns)
+
+    def _mark_integers(self, columns: np.ndarray) -> None:
+        if len(columns):
+            kinds = np.full(len(columns), int(highspy.HighsVarType.kInteger), dtype=np.uint8)
+            self._highs.changeColsIntegrality(len(columns), self._seen(columns).astype(np.int32), kinds)
 
     def solve(self, time_limit: float) -> Answer:
         """Solve the program as it stands."""
         if not self._program.n_columns:
             return _NOTHING_TO_SOLVE
-        mixed = bool(self._program.binary.any())
+        mixed = bool(self._program.integer.any())
         presolve = mixed or self._program.n_columns > _SMALL
         self._highs.setOptionValue("presolve", "choose" if presolve else "off")
         # HiGHS counts the time of all its linear programs together, but starts anew for every mixed-integer search.
         spent = 0.0 if mixed else self._highs.getRunTime()
         self._highs.setOptionValue("time_limit", spent + max(0.0, time_limit))
+        if mixed and self._start is not None:
+            self._highs.setSolution(len(self._start[0]), *self._start)
         self._highs.run()
         if self._highs.getModelStatus() == highspy.HighsModelStatus.kUnknown:
             self._highs.clearSolver()  # the basis of the round before led nowhere: once more without it
@@ -207,11 +234,16 @@ class PyomoSolver:
     def start_anew(self) -> None:
         """Nothing to do: the columns are in the Pyomo model."""
 
-    def add_binaries(self, columns: np.ndarray) -> None:
-        """Set the gap; the variables are in the Pyomo model."""
+    def add_columns(self, columns: np.ndarray) -> None:
+        """Set the gap of a mixed-integer search; the variables are in the Pyomo model."""
+        if not self._program.integer[columns].any():
+            return
         self._ask_no_multipliers()
         if self.name in _GAP_OPTION:
             self._solver.options[_GAP_OPTION[self.name]] = self._tolerance
+
+    def start_from(self, columns: np.ndarray, values: np.ndarray) -> None:
+        """Nothing to do: not every solver of Pyomo's takes a point to start from."""
 
     def solve(self, time_limit: float) -> Answer:
         """Solve the program as it stands."""

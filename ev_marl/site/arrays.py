@@ -79,9 +79,14 @@ class SiteArrays:
         return np.flatnonzero(~self.is_battery)
 
     @cached_property
+    def is_leveled(self) -> np.ndarray:
+        """bool (P,)  whether the port cannot grant every power between 0 and its rated one."""
+        return np.asarray((self.port_levels_kw > 0.0).any(axis=0))
+
+    @cached_property
     def has_levels(self) -> bool:
-        """Whether a port cannot grant every power between 0 and its rated one."""
-        return bool(self.port_levels_kw.any())
+        """Whether there is such a port."""
+        return bool(self.is_leveled.any())
 
     @cached_property
     def above(self) -> np.ndarray:

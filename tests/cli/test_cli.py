@@ -317,6 +317,21 @@ def test_solve_says_how_loose_the_bound_is_for_discrete_actions(tmp_path: Path) 
     assert "agents have discrete action levels, at most" in " ".join(result.stdout.split())
 
 
+def test_levels_of_ports_are_exact_in_solve_and_compare(tmp_path: Path) -> None:
+    file, folder = tmp_path / "coarse.yaml", tmp_path / "run"
+    station = "{type: ac, count: 2, power: 11 kW, least_power: 4 kW, power_step: 3.5 kW}"
+    file.write_text(f"extends: tiny\nname: coarse\nsite: {{name: lot, import_limit: 11 kW, stations: [{station}]}}\n")
+    options = ("--levels", "exact", "--time-limit", 2, "--json")
+    solved = json.loads(run("solve", file, "--seed", 1, *options).stdout)
+    assert solved["achieved"] <= solved["bound"] + 1e-9
+    assert solved["bound"] < solved["any_power_bound"] - 1e-3
+    assert solved["level_pairs"] > 0
+    arguments = ("compare", file, "--policies", "edf", "--days", 1, "--workers", 1, "--out", folder)
+    assert run(*arguments, *options).exit_code == 0
+    assert "--levels exact --time-limit 2" in (folder / "report.md").read_text()
+    assert "exact_levels" in run(*arguments).stderr
+
+
 def test_compare_prints_the_table_and_leaves_its_files(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     arguments = ("compare", "tiny", "--policies", "edf, best-response(trust=0.9)", "--days", 2, "--out", folder)
