@@ -16,7 +16,10 @@ from ev_marl.cli.options import AsJson, CoordinatorName, DaySeed, PortLevels, Sc
 from ev_marl.cli.output import check_new, console, print_json, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ev_marl.optimum import Certificate, GridReport, Solution
+    from ev_marl.site import Site
     from ev_marl.world import Track
 
 EXAMPLES = (
@@ -56,10 +59,11 @@ def command(
         exact_levels=levels == "exact",
     )
     prices = shadow_prices(day, solution, top)
+    amperes = current_prices(setting.site, day, solution, top)
     if as_json:
-        print_json(_as_json(solution, prices))
+        print_json(_as_json(solution, prices, amperes))
     else:
-        _print(console(), day, solution, prices)
+        _print(console(), day, solution, prices, amperes)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         solution.plan.save(out)
@@ -68,25 +72,33 @@ def command(
 
 def shadow_prices(track: Track, solution: Solution, top: int) -> list[dict[str, Any]]:
     """The limits and steps at which one more kW would have been worth most, highest first."""
-    prices, limit_kw = solution.shadow_prices, track.limits_kw[0]
+    limit_kw = track.limits_kw[0]
+    return [
+        {**when, "group": track.groups[group], "limit_kw": float(limit_kw[when["step"], group]), "price_per_kw": price}
+        for when, group, price in _highest(track, solution.shadow_prices, top)
+    ]
+
+
+def current_prices(site: Site, track: Track, solution: Solution, top: int) -> list[dict[str, Any]]:
+    """The current limits and steps at which one more ampere would have been worth most, highest first."""
+    limit_a = site.arrays.current_limit_a
+    return [
+        {**when, "current": site.currents[row], "limit_a": float(limit_a[row]), "price_per_a": price}
+        for when, row, price in _highest(track, solution.current_prices, top)
+    ]
+
+
+def _highest(track: Track, prices: np.ndarray, top: int) -> Iterator[tuple[dict[str, Any], int, float]]:
+    """Time and step, limit, and price of the highest prices above 0, shape (n_steps, n_limits)."""
     order = np.argsort(prices, axis=None)[::-1][:top]
-    rows = []
-    for step, group in zip(*np.unravel_index(order, prices.shape), strict=True):
-        if prices[step, group] <= 0.0:
+    for step, limit in zip(*np.unravel_index(order, prices.shape), strict=True):
+        if prices[step, limit] <= 0.0:
             break
-        rows.append(
-            {
-                "time": track.clock.local_times[step].isoformat(timespec="minutes"),
-                "step": int(step),
-                "group": track.groups[group],
-                "limit_kw": float(limit_kw[step, group]),
-                "price_per_kw": float(prices[step, group]),
-            }
-        )
-    return rows
+        time = track.clock.local_times[step].isoformat(timespec="minutes")
+        yield {"time": time, "step": int(step)}, int(limit), float(prices[step, limit])
 
 
-def _as_json(solution: Solution, prices: list[dict[str, Any]]) -> dict[str, Any]:
+def _as_json(solution: Solution, prices: list[dict[str, Any]], amperes: list[dict[str, Any]]) -> dict[str, Any]:
     certificate = solution.certificate
     return {
         "bound": solution.bound,
@@ -102,6 +114,7 @@ def _as_json(solution: Solution, prices: list[dict[str, Any]]) -> dict[str, Any]
         "reasons": [{"reason": reason.reason, "amount": reason.amount} for reason in certificate.reasons],
         "seconds": solution.seconds.total,
         "shadow_prices": prices,
+        "current_prices": amperes,
         "grid": None if solution.grid is None else asdict(solution.grid),
     }
 
@@ -134,7 +147,9 @@ def _levels(certificate: Certificate, currency: str) -> list[tuple[str, str]]:
     ]
 
 
-def _print(out: Console, track: Track, solution: Solution, prices: list[dict[str, Any]]) -> None:
+def _print(
+    out: Console, track: Track, solution: Solution, prices: list[dict[str, Any]], amperes: list[dict[str, Any]]
+) -> None:
     certificate, currency = solution.certificate, track.currency
     verdict = (
         "proven: the replayed plan earns the bound, so it is the cooperative optimum"
@@ -160,15 +175,21 @@ def _print(out: Console, track: Track, solution: Solution, prices: list[dict[str
     ]:
         facts.add_row(Text(name, style="bold"), Text(value))
     out.print(facts)
-    if not prices:
-        out.print("\nNo group limit binds: every shadow price is 0.")
+    if not prices and not amperes:
+        out.print("\nNo limit of a group or current binds: every shadow price is 0.")
+    _print_prices(out, prices, "kW of import limit", ("group", "limit kW", f"{currency}/kW"))
+    _print_prices(out, amperes, "ampere of a current limit", ("current", "limit A", f"{currency}/A"))
+
+
+def _print_prices(out: Console, rows: list[dict[str, Any]], what: str, headings: tuple[str, str, str]) -> None:
+    """A table of the highest shadow prices of one kind; nothing without any."""
+    if not rows:
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("time", "group"):
-        table.add_column(heading)
-    for heading in ("limit kW", f"{currency}/kW"):
-        table.add_column(heading, justify="right")
-    for row in prices:
-        table.add_row(row["time"][11:16], row["group"], f"{row['limit_kw']:.1f}", f"{row['price_per_kw']:.4f}")
-    out.print(Text("\nWhere one more kW of import limit would have been worth most", style="bold"))
+    for heading, justify in zip(("time", *headings), ("left", "left", "right", "right"), strict=True):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for row in rows:
+        time, _, limit, most, price = row.values()
+        table.add_row(time[11:16], limit, f"{most:.1f}", f"{price:.4f}")
+    out.print(Text(f"\nWhere one more {what} would have been worth most", style="bold"))
     out.print(table)

@@ -21,7 +21,7 @@ from ev_marl.optimum.levels import LevelColumns
 from ev_marl.optimum.model import PyomoDay
 from ev_marl.optimum.solvers import Answer, make_solver
 from ev_marl.planning.programme.condensed import Condensed
-from ev_marl.planning.programme.currents import CurrentCuts
+from ev_marl.planning.programme.currents import CurrentCuts, HalfPlanes
 from ev_marl.planning.programme.cuts import (
     BOTH_KW2,
     HULL_TOLERANCE,
@@ -30,7 +30,7 @@ from ev_marl.planning.programme.cuts import (
     ExclusiveCuts,
     TaperCuts,
 )
-from ev_marl.planning.programme.rows import Rows
+from ev_marl.planning.programme.rows import NO_ROWS, Rows
 from ev_marl.policies.plan import Plan
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import SolverError
@@ -145,9 +145,11 @@ class Search:
                 self.program.columns(self.day.discharge),
                 limits_are_hard=objective.limits_are_hard,
             )
-            for rows in (self.taper.first(), self.discs.at(self.discs.first)):
-                if len(rows):
-                    self.program.add_rows(rows)
+            self._half_planes: list[tuple[int, HalfPlanes]] = []  # in the programme, and the first row of each part
+            if len(rows := self.taper.first()):
+                self.program.add_rows(rows)
+            if len(rows := self._discs_at(self.discs.first, 0)):
+                self.program.add_rows(rows)
         self.grid = None if grid is None else GridRelaxation(self.day, self.program, grid)
         self.tolerance = tolerance
         self.least_cost = -math.inf
@@ -369,6 +371,20 @@ class Search:
             exports[step, group] = np.maximum(0.0, multipliers)
         return imports, exports
 
+    def current_prices(self) -> np.ndarray:
+        """What one more ampere of each current limit is worth, >= 0, float64, shape (n_steps, R) [currency/A]."""
+        shape = (self.day.n_steps, self.day.site.n_currents)
+        if not len(self.discs):
+            return np.zeros(shape)
+        if self.multipliers is None:
+            return np.full(shape, np.nan)
+        y = self.multipliers
+        parts = [part for part in self._half_planes if part[0] < len(y)]  # the last ones may have come later
+        rows = [first + np.arange(len(planes.step)) for first, planes in parts]
+        return self.discs.prices(
+            HalfPlanes.stack([planes for _, planes in parts]), np.concatenate([y[:0], *(y[row] for row in rows)])
+        )
+
     def _idle(self) -> np.ndarray:
         """The columns without charging; variables of terms are at their bounds."""
         pairs = self.day.pairs
@@ -428,15 +444,23 @@ class Search:
 
     def _broken(self) -> Rows:
         share = self._share()
+        taper = self.taper.broken(self.x, TAPER_TOLERANCE_KWH)
         return Rows.stack(
             [
-                self.taper.broken(self.x, TAPER_TOLERANCE_KWH),
-                self.discs.broken(self.x, _CURRENT_SHARE * self.tolerance),
+                taper,
+                self._discs_at(self.discs.wanted(self.x, _CURRENT_SHARE * self.tolerance), len(taper)),
                 self.exclusive.broken(self.x, HULL_TOLERANCE),
                 self.convex.broken(self.x, share / max(1, len(self.convex))),
                 *([] if self.grid is None else [self.grid.broken(self.x, share / self.day.n_steps)]),
             ]
         )
+
+    def _discs_at(self, half_planes: HalfPlanes, after: int) -> Rows:
+        """The rows of half-planes, which will be appended to the programme after so many others."""
+        if not len(half_planes.step):
+            return NO_ROWS
+        self._half_planes.append((len(self.program.row_lower) + after, half_planes))
+        return self.discs.at(half_planes)
 
     def _share(self) -> float:
         """Tolerance of all tangents of one kind together [currency]."""

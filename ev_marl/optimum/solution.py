@@ -83,7 +83,7 @@ class GridReport:
 
 @dataclass(frozen=True)
 class Solution:
-    """The cooperative optimum of a day; T steps, P ports, G groups. Returns are team rewards: minus costs."""
+    """The cooperative optimum of a day; T steps, P ports, G groups, R current limits. Returns are minus costs."""
 
     plan: Plan
     bound: float  # no policy's return is above it [currency]
@@ -91,6 +91,7 @@ class Solution:
     status: str  # "optimal", or why the solver stopped
     shadow_prices: np.ndarray  # float64 (T, G)  value of one more kW of import headroom, see `solve` [currency/kW]
     export_shadow_prices: np.ndarray  # float64 (T, G)  value of one more kW of export headroom [currency/kW]
+    current_prices: np.ndarray  # float64 (T, R)  value of one more ampere of a current limit, the same [currency/A]
     seconds: Seconds
     certificate: Certificate
     grid: GridReport | None = None  # with a network

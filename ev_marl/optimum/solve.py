@@ -152,7 +152,8 @@ def solve(
         Its shadow prices are multipliers of the limits that remain for the vehicles (import limit − base load, at least
         0), taken at a vertex of the last linear program. Where several are valid, this is one of them, and it always
         satisfies R*(limit + x) <= R*(limit) + price·x; `shadow_price_interval` gives the range. Without hard limits
-        they are 0; with a solver that gives no multipliers (SCIP), NaN.
+        they are 0; with a solver that gives no multipliers (SCIP), NaN. Those of current limits are per ampere of the
+        limit in one step, or of the base load's current where that is higher.
 
     Raises
     ------
@@ -241,6 +242,7 @@ def solve(
         status=search.status,
         shadow_prices=imports,
         export_shadow_prices=exports,
+        current_prices=search.current_prices(),
         seconds=Seconds(build, solving, replaying),
         certificate=_certificate(search, objective, bound - best.team_return, any_power_bound),
         grid=report,

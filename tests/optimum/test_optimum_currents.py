@@ -50,6 +50,35 @@ def test_one_phase_is_one_row() -> None:
     assert solution.certificate.exact
 
 
+def test_an_ampere_is_worth_what_it_brings() -> None:
+    """At 0.1 and 0.2 EUR/kWh, where a kWh that is missing costs 1: 0.23 kW more in one of the hours."""
+    site, track = two_cars(23.0, ("L1", "L1"))
+    prices = solve(site, track, money()).current_prices
+    np.testing.assert_allclose(prices, [[0.23 * 0.9], [0.23 * 0.8]], rtol=1e-6)
+    more = replace(site, current_limit_a=np.array([24.0]))
+    assert solve(more, track, money()).bound - solve(site, track, money()).bound == pytest.approx(prices.sum())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3])
+def test_more_amperes_are_worth_at_most_their_price(seed: int) -> None:
+    """The value of the optimum is concave in the limits, whatever the angles; a small change is worth all of it."""
+    site, track = mixed_phase_day(seed)
+    objective = money(unmet=0.5)
+    solution = solve(site, track, objective)
+    assert solution.certificate.kind == "LP"
+    assert solution.current_prices.any()
+    # By the same share in every step, as the limits are those of the site.
+    per_a = solution.current_prices.sum(axis=0)
+    for change in (1e-3, 0.2, -1e-3, -0.2):
+        moved = solve(replace(site, current_limit_a=(1.0 + change) * site.current_limit_a), track, objective)
+        most = solution.bound + change * float(per_a @ site.current_limit_a)
+        assert moved.bound <= most + 1e-6 * max(1.0, abs(most))
+        if abs(change) < 0.01:
+            assert moved.bound == pytest.approx(
+                most, abs=0.1 * abs(change) * float(per_a @ site.current_limit_a) + 1e-6
+            )
+
+
 def test_currents_at_an_angle_leave_more_room_than_their_sum() -> None:
     """L1-L2 at 30° and L3-L1 at −30° in L1: equal currents of I give √3·I, so 23 A are 23/√3 A each at 398 V."""
     solution = solve(*two_cars(23.0, ("L1-L2", "L3-L1")), Objective([UnmetEnergy(1.0)]))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ev_marl.planning.programme.programme import Programme
-from ev_marl.planning.programme.rows import NO_ROWS, Rows, ragged
+from ev_marl.planning.programme.rows import Rows, ragged
 
 DIRECTIONS = 4  # added at most, on each side of that of a current that exceeds its limit
 _LEAST_EXCESS = 1e-8  # relative to the limit: less is not cut off [-]
@@ -116,10 +116,6 @@ class CurrentCuts:
         most = np.maximum(0.0, room_a) / unit
         return Rows.of_entries(which[there], column[there], value[there], np.full(len(step), -np.inf), most)
 
-    def broken(self, x: np.ndarray, tolerance: float) -> Rows:
-        """The rows that a point wants, see `wanted`."""
-        return self.at(self.wanted(x, tolerance)) if len(self) else NO_ROWS
-
     def wanted(self, x: np.ndarray, tolerance: float) -> HalfPlanes:
         """Half-planes to add so that a point keeps the limits.
 
@@ -154,6 +150,26 @@ class CurrentCuts:
         which, place = np.nonzero(np.diff(places, axis=1, prepend=-np.inf) > 0.0)
         outwards = current[step, row] / np.abs(current[step, row])
         return HalfPlanes(step[which], row[which], outwards[which] * np.exp(1j * (half * places)[which, place]))
+
+    def prices(self, half_planes: HalfPlanes, multipliers: np.ndarray) -> np.ndarray:
+        """What one more ampere of each limit is worth: of all half-planes that touch its disc together.
+
+        Parameters
+        ----------
+        half_planes : HalfPlanes
+            Half-planes in the programme.
+        multipliers : float64, shape (n,)
+            Of their rows, <= 0.
+
+        Returns
+        -------
+        float64, shape (K, R)
+            >= 0 [currency/A].
+        """
+        prices: np.ndarray = np.zeros(self._limit_a.shape)
+        step, row, _ = half_planes
+        np.add.at(prices, (step, row), np.maximum(0.0, -multipliers) / self._unit[row])
+        return prices
 
     def excess_a(self, x: np.ndarray) -> np.ndarray:
         """How far the currents of a point exceed their limits, float64, shape (K, R) [A]."""
