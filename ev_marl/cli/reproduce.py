@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -16,6 +16,9 @@ from ev_marl.cli.options import AsJson, Workers
 from ev_marl.cli.output import console, print_json, say
 from ev_marl.support.errors import RunError
 from ev_marl.world.choices import Garage
+
+if TYPE_CHECKING:
+    from ev_marl.compare.garage import Goal
 
 EXAMPLES = (
     "ev-marl reproduce acn-caltech --sessions caltech_2018-09.csv.gz",
@@ -43,6 +46,9 @@ def command(
         str | None,
         typer.Option("--policies", help="Separated by commas: optimum, mpc, llf, edf, round-robin, uncontrolled."),
     ] = None,
+    goal: Annotated[
+        str | None, typer.Option("--goal", help="Tables, separated by commas: energy, profit; default: both.")
+    ] = None,
     start: Annotated[date | None, typer.Option(parser=_day, help="First day; default: as published.")] = None,
     until: Annotated[date | None, typer.Option(parser=_day, help="The day after the last.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Only the first week.")] = False,
@@ -52,22 +58,23 @@ def command(
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    from ev_marl.compare.garage import STUDY, cases_of, month_of, reproduce
+    from ev_marl.compare.garage import GOALS, STUDY, cases_of, month_of, reproduce
     from ev_marl.compare.garage_report import PICTURE, REPORT, as_rows, print_month, write_month
     from ev_marl.compare.progress import progress_bar
 
     if study != STUDY:
         raise RunError(f"no publication is called '{study}'; there is {STUDY}")
-    cases = cases_of(_listed(scenario), capacity, _listed(policies))
+    goals = tuple(cast("Goal", word) for word in _listed(goal) or GOALS)
+    cases = cases_of(_listed(scenario), capacity, _listed(policies), goals)
     month = month_of(sessions, network, start=start, until=until, quick=quick, cases=cases, out=out)
     with progress_bar("cases", len(month.results()), len(cases)) as advance:
         found = reproduce(month, workers=workers or os.cpu_count() or 1, advance=advance)
     write_month(month, found)
     if as_json:
-        print_json({"folder": str(month.folder), "cases": as_rows(found)})
+        print_json({"folder": str(month.folder), "cases": as_rows(month, found)})
     else:
         print_month(month, found, console())
-    say(f"Files in {month.folder}: {REPORT}, {PICTURE}, and a file for each case")
+    say(f"Files in {month.folder}: {REPORT}, {PICTURE} of the energy, and a file for each case")
 
 
 def _listed(text: str | None) -> list[str] | None:

@@ -1,22 +1,24 @@
-"""A published month in a garage, computed again: energy delivered by each policy, beside what others have published.
+"""A published month in a garage, computed again: energy delivered and profit of each policy, beside what was published.
 
-A file of recorded sessions comes in; for each case (scenario of the publication, transformer rating, policy) the share
-of the requested energy that is delivered goes out, with the proven optimum above it. Finished cases are kept in a
-folder, so a run can be stopped and continued.
+A file of recorded sessions comes in; for each case (scenario of the publication, transformer rating, policy, goal) the
+share of the requested energy that is delivered and the money that is earned go out, with the proven optimum above
+them. Finished cases are kept in a folder, so a run can be stopped and continued.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
+from calendar import monthrange
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import yaml
@@ -28,17 +30,24 @@ from ev_marl.optimum import solve
 from ev_marl.planning.outlook import Kind
 from ev_marl.policies import make_policy, rollout
 from ev_marl.policies.base import Episode, Information, Policy, StationView
+from ev_marl.policies.plan import PlanPolicy
 from ev_marl.policies.rules.needs import power_for_wish_kw
 from ev_marl.scenario import Scenario, load_scenario
 from ev_marl.scenario.schema import CoordinatorOptions
 from ev_marl.simulation.coordinators import Coordinator, Request, make_coordinator
+from ev_marl.simulation.flow import Flow
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.support.errors import RunError
 from ev_marl.support.files import parse_json, read_text, write_atomically
 from ev_marl.world import Track
 from ev_marl.world.acn_sim import sessions_to_track
+from ev_marl.world.calibration import figures
 from ev_marl.world.choices import Battery, Garage
 from ev_marl.world.readers.acn import read_acn
+
+Goal = Literal["energy", "profit"]
+"""What is compared: the share of the requested energy that is delivered, or the operator's profit."""
+GOALS: tuple[Goal, ...] = get_args(Goal)
 
 STUDY = "acn-caltech"
 OPTIMUM = "optimum"
@@ -52,6 +61,8 @@ SCENARIOS: dict[str, tuple[Battery, tuple[str, ...]]] = {
 """Scenarios of the publication: battery, and policies that are computed unless others are named. I: the optimum, which
 knows the month; II: continuous power; IV: batteries that charge more slowly from 80 % on; III and V: the same with the
 levels of the stations."""
+PROFIT_POLICIES = ("mpc", "llf", "round-robin", "uncontrolled")
+"""Policies whose profit is computed unless others are named, in all scenarios but I."""
 WITH_LEVELS = ("III", "V")
 LEVEL_KEYS = ("least_current", "current_step")  # of stations
 RULES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -61,8 +72,13 @@ RULES: dict[str, tuple[str, dict[str, Any]]] = {
     "round-robin": ("round-robin", {}),
 }
 """Rules that share out what all vehicles ask for: a coordinator and its options."""
-MPC = "mpc(horizon_h=12, expected_days=0, waiting_per_kwh_h=0.05, keep_plan=True, block_h=0.5)"
-"""Plans for the vehicles that are there, and soon: of 1 per kWh, as in ASA-QC, an hour's delay costs a part."""
+MPC_OPTIONS = {"expected_days": 0, "keep_plan": True, "block_h": 0.5}
+MPC: dict[Goal, dict[str, Any]] = {
+    "energy": {"horizon_h": 12, "waiting_per_kwh_h": 0.05, **MPC_OPTIONS},
+    "profit": {"horizon_h": 24, "waiting_per_kwh_h": 0.003, "share_peak": True, **MPC_OPTIONS},
+}
+"""Plans for the vehicles that are there. Energy: soon; of 1 per kWh, as in ASA-QC, an hour's delay costs a part.
+Profit: of the demand charge, a plan pays the share of the days that are left, as ASA-PM does."""
 QUICK_DAYS = 7
 LEAST_KW = 1e-9
 MOST_BYTES = 10_000  # of a result
@@ -91,10 +107,10 @@ class Pilots:
     name = "pilots"
     information: Information = "own"
     looks_at: ClassVar[tuple[Kind, ...]] = ()
-    enforces_limits = True
 
     def __init__(self, rule: Coordinator) -> None:
         self._rule = rule
+        self.enforces_limits = rule.enforces_limits
 
     def reset(self, episode: Episode) -> None:
         """Nothing is kept from step to step."""
@@ -126,19 +142,23 @@ class Case:
     scenario: str  # of the publication
     rating_kva: float  # of the transformer
     policy: str
+    goal: Goal = "energy"
 
     @property
     def name(self) -> str:
         """Name of its file."""
-        return f"{self.scenario}-{self.rating_kva:g}-{self.policy}"
+        return f"{self.scenario}-{self.rating_kva:g}-{self.policy}" + ("-profit" if self.goal == "profit" else "")
 
 
 @dataclass(frozen=True)
-class Delivered:
+class Result:
     """The result of a case."""
 
     percent: float  # of the requested energy that was delivered
-    bound_percent: float  # nobody delivers more; NaN for policies
+    profit: float  # revenue less energy cost and demand charge [currency]
+    energy_cost: float  # [currency]
+    demand_charge: float  # [currency]
+    bound: float  # nobody delivers more [%], or earns more [currency], as the goal is; NaN for policies
     seconds: float
     sessions: int
     requested_kwh: float
@@ -180,15 +200,26 @@ class Month:
         known = published_results()
         return self.garage == "caltech" and (self.start, self.until) == (known["start"], known["until"])
 
-    def setting(self, rating_kva: float, scenario: str) -> Setting:
-        """The garage behind a transformer, in a scenario of the publication; all that counts is the energy that is not
-        delivered."""
+    @property
+    def demand_charge_per_kw(self) -> float:
+        """Price of the highest power [currency/kW]: of each month that of its days, so of a week a part."""
+        days = (self.start + timedelta(days=day) for day in range(self.n_days))
+        months = sum(1.0 / monthrange(day.year, day.month)[1] for day in days)
+        per_month: float = figures("tariffs")[published_results()["profit"]["tariff"]]["demand_charge_per_kw_month"]
+        return per_month * months
+
+    def setting(self, case: Case) -> Setting:
+        """The garage behind a transformer, in a scenario of the publication; the goal is all that counts."""
         keys = load_scenario(f"acn-{self.garage}").model_dump(mode="json", exclude_unset=True)
-        if scenario not in WITH_LEVELS:
+        if case.scenario not in WITH_LEVELS:
             _drop(keys["site"], LEVEL_KEYS)
-        site = {**keys["site"], "transformer": {**keys["site"]["transformer"], "rating": rating_kva}}
+        site = {**keys["site"], "transformer": {**keys["site"]["transformer"], "rating": case.rating_kva}}
         keys |= {"site": site, "start": self.start.isoformat(), "until": None, "horizon": 24.0 * self.n_days}
-        keys |= {"objective": {"energy_cost": 0, "unmet_energy": 1, "terminal_value": 0}, "observation": ["clock"]}
+        objective = {"energy_cost": 0.0, "unmet_energy": 1.0}
+        if case.goal == "profit":
+            tariff = published_results()["profit"]["driver_tariff_per_kwh"]
+            objective = {"unmet_energy": 0.0, "driver_tariff": tariff, "peak_power": self.demand_charge_per_kw}
+        keys |= {"objective": {**objective, "terminal_value": 0.0}, "observation": ["clock"]}
         return Setting.of(Scenario.model_validate(keys))
 
     def track(self, setting: Setting, battery: Battery) -> Track:
@@ -198,31 +229,49 @@ class Month:
     def __call__(self, index: int, seed: int) -> None:
         """Compute a case and write its result; nothing is drawn, so there is no use for the seed."""
         case = self.cases[index]
-        write_atomically(self.folder / f"{case.name}.json", json.dumps(asdict(self.delivered(case))))
+        write_atomically(self.folder / f"{case.name}.json", json.dumps(asdict(self.result(case))))
 
-    def delivered(self, case: Case) -> Delivered:
+    def result(self, case: Case) -> Result:
         """Compute a case."""
-        setting = self.setting(case.rating_kva, case.scenario)
+        setting = self.setting(case)
         track = self.track(setting, SCENARIOS[case.scenario][0])
         requested_kwh = float(track.sessions["wanted_kwh"].sum())
-        begin, bound = time.perf_counter(), float("nan")
+        power_kw, unmet_kwh = np.zeros(track.n_steps), np.zeros(track.n_steps)
+
+        def watch(flow: Flow, rewards: np.ndarray, costs: np.ndarray) -> None:
+            power_kw[flow.step], unmet_kwh[flow.step] = flow.granted_kw.sum(), flow.unmet_kwh.sum()
+
+        begin, bound = time.perf_counter(), math.nan
+        policy: Policy
         if case.policy == OPTIMUM:
             solution = solve(setting.site, track, setting.objective)
-            unmet, bound = -solution.achieved, 100.0 * (1.0 + solution.bound / requested_kwh)
+            policy, coordinator = PlanPolicy(solution.plan), make_coordinator("nearest")
+            bound = solution.bound if case.goal == "profit" else 100.0 * (1.0 + solution.bound / requested_kwh)
         else:
-            policy, coordinator = _controller(case.policy, least_first=case.scenario in WITH_LEVELS)
-            simulator = Simulator(setting.site.arrays, coordinator, [track])
-            unmet = -float(rollout(simulator, setting.objective, policy, [track], world=setting.world).team[0])
-        seconds = time.perf_counter() - begin
-        return Delivered(100.0 * (1.0 - unmet / requested_kwh), bound, seconds, len(track.sessions), requested_kwh)
+            policy, coordinator = _controller(case)
+        simulator = Simulator(setting.site.arrays, coordinator, [track])
+        rollout(simulator, setting.objective, policy, [track], world=setting.world, watch=watch)
+        energy_kwh = power_kw * track.step_h
+        energy_cost, charge = float(energy_kwh @ track.buy_per_kwh), self.demand_charge_per_kw * float(power_kw.max())
+        revenue = published_results()["profit"]["driver_tariff_per_kwh"] * float(energy_kwh.sum())
+        return Result(
+            percent=100.0 * (1.0 - float(unmet_kwh.sum()) / requested_kwh),
+            profit=revenue - energy_cost - charge,
+            energy_cost=energy_cost,
+            demand_charge=charge,
+            bound=bound,
+            seconds=time.perf_counter() - begin,
+            sessions=len(track.sessions),
+            requested_kwh=requested_kwh,
+        )
 
-    def results(self) -> dict[Case, Delivered]:
+    def results(self) -> dict[Case, Result]:
         """All cases that are finished."""
         found = {}
         for case in self.cases:
             file = self.folder / f"{case.name}.json"
             if file.is_file():
-                found[case] = Delivered(**parse_json(read_text(file, MOST_BYTES)))
+                found[case] = Result(**parse_json(read_text(file, MOST_BYTES)))
         return found
 
 
@@ -235,12 +284,15 @@ def _drop(group: dict[str, Any], keys: tuple[str, ...]) -> None:
         _drop(child, keys)
 
 
-def _controller(policy: str, *, least_first: bool) -> tuple[Policy, Coordinator]:
+def _controller(case: Case) -> tuple[Policy, Coordinator]:
     """Policy and coordinator of a case."""
-    if policy not in RULES:
-        return make_policy(MPC if policy == "mpc" else policy), make_coordinator("nearest")
-    name, options = RULES[policy]
-    if least_first and name != "nearest":
+    if case.policy not in RULES:
+        assert case.policy == "mpc"  # the optimum's plan is no controller
+        return make_policy({"name": "mpc", "options": MPC[case.goal]}), make_coordinator("nearest")
+    name, options = RULES[case.policy]
+    if case.policy == "uncontrolled" and case.goal == "profit":
+        name = "none"  # as published: a site without a controller needs no limit that it would keep
+    elif case.scenario in WITH_LEVELS and name != "nearest":
         options = options | {"least_first": True}
     rule = Pilots(make_coordinator(CoordinatorOptions(name=name, options=options)))
     return rule, rule
@@ -250,30 +302,35 @@ def cases_of(
     scenarios: Sequence[str] | None = None,
     ratings_kva: Sequence[float] | None = None,
     policies: Sequence[str] | None = None,
+    goals: Sequence[Goal] = ("energy",),
 ) -> tuple[Case, ...]:
-    """The cases for some scenarios, ratings and policies; left out, all that were published.
+    """The cases for some scenarios, ratings, policies and goals; left out, all that were published.
 
     Raises
     ------
     RunError
-        If there is no such scenario or policy, if no scenario has these policies, or if a rating is not above 0.
+        If there is no such scenario, policy or goal, if no scenario has these policies, or if a rating is not above 0.
     """
     known = {policy for _, names in SCENARIOS.values() for policy in names} | set(RULES)
-    for scenario in scenarios or ():
-        if scenario not in SCENARIOS:
-            raise RunError(f"no scenario is called '{scenario}'; there are {', '.join(SCENARIOS)}")
-    for policy in policies or ():
-        if policy not in known:
-            raise RunError(f"no policy of this study is called '{policy}'; there are {', '.join(sorted(known))}")
-    ratings = ratings_kva or published_results()["rating_kva"]
-    for rating in ratings:
+    for what, named, there in (
+        ("scenario", scenarios, tuple(SCENARIOS)),
+        ("policy of this study", policies, sorted(known)),
+        ("goal", goals, GOALS),
+    ):
+        for name in named or ():
+            if name not in there:
+                raise RunError(f"no {what} is called '{name}'; there are {', '.join(there)}")
+    for rating in ratings_kva or ():
         if not 0 < rating < np.inf:
             raise RunError(f"a transformer's rating must be above 0 kVA, got {rating:g}")
+    published = published_results()
     cases = tuple(
-        Case(scenario, float(rating), policy)
+        Case(scenario, float(rating), policy, goal)
+        for goal in goals
         for scenario in scenarios or SCENARIOS
-        for rating in ratings
-        for policy in (policies or SCENARIOS[scenario][1])
+        for rating in ratings_kva
+        or (published["rating_kva"] if goal == "energy" else [published["profit"]["rating_kva"]])
+        for policy in policies or (SCENARIOS[scenario][1] if goal == "energy" or scenario == "I" else PROFIT_POLICIES)
         if policy in ({OPTIMUM} if scenario == "I" else known if scenario == "IV" else known - {OPTIMUM})
     )
     if not cases:
@@ -284,11 +341,17 @@ def cases_of(
     return cases
 
 
-def published_percent(case: Case) -> float | None:
-    """The published number of a case, if there is one."""
+def published_of(case: Case, figure: str = "percent") -> float | None:
+    """A published figure of a case, if there is one: `percent`, `profit`, `energy_cost` or `demand_charge`."""
     known = published_results()
-    row = known["energy_delivered_percent"].get(case.scenario, {}).get(case.policy)
-    return None if row is None else dict(zip(known["rating_kva"], row, strict=True)).get(case.rating_kva)
+    if case.goal == "energy":
+        row = known["energy_delivered_percent"].get(case.scenario, {}).get(case.policy)
+        ratings = known["rating_kva"]
+        return None if row is None or figure != "percent" else dict(zip(ratings, row, strict=True)).get(case.rating_kva)
+    if case.rating_kva != known["profit"]["rating_kva"]:
+        return None
+    value: float | None = known["profit"]["of"].get(case.scenario, {}).get(case.policy, {}).get(figure)
+    return value
 
 
 def month_of(
@@ -331,7 +394,7 @@ def month_of(
     return month
 
 
-def reproduce(month: Month, *, workers: int, advance: Callable[[], None]) -> dict[Case, Delivered]:
+def reproduce(month: Month, *, workers: int, advance: Callable[[], None]) -> dict[Case, Result]:
     """Compute the cases of a month that are not finished, and return all."""
     done = month.results()
     left = [(index, 0) for index, case in enumerate(month.cases) if case not in done]

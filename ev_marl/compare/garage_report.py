@@ -1,4 +1,4 @@
-"""Table and picture of a month in a garage: our numbers, the published ones, and what nobody can exceed."""
+"""Tables and picture of a month in a garage: our numbers, the published ones, and what nobody can exceed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ev_marl.compare.drawing import BLUE, GREEN, GREY, INK, ORANGE, PALE, plain
-from ev_marl.compare.garage import OPTIMUM, SCENARIOS, Case, Delivered, Month, published_percent, published_results
+from ev_marl.compare.garage import OPTIMUM, SCENARIOS, Case, Goal, Month, Result, published_of, published_results
 from ev_marl.support.files import write_atomically
 
 REPORT, PICTURE = "report.md", "report.png"
@@ -28,73 +28,103 @@ MEANING = {
     "V": "batteries that charge more slowly from 80 % on, levels of the stations",
 }
 
-Found = Mapping[Case, Delivered]
+CURRENCY = "USD"  # of the garages' scenarios
+Found = Mapping[Case, Result]
+FIGURES: dict[str, str] = {
+    "profit": "profit",
+    "energy_cost": "energy cost",
+    "demand_charge": "demand charge",
+    "percent": "delivered [%]",
+}
+"""Columns of the table of profits, in the currency unless they say otherwise."""
 
 
-def as_rows(found: Found) -> list[dict[str, Any]]:
-    """One dict for each case: ours, the published number, the bound, all in percent of the requested energy."""
+def as_rows(month: Month, found: Found) -> list[dict[str, Any]]:
+    """One dict for each case: ours, and the bound as the goal has it, in percent of the requested energy or money."""
     return [
         {
             **asdict(case),
             **asdict(result),
-            "published_percent": published_percent(case),
-            "bound_percent": bound(case, found),
+            **{f"published_{figure}": _told(month, case, figure) for figure in FIGURES},
+            "bound": bound(case, found),
         }
         for case, result in found.items()
     ]
 
 
 def bound(case: Case, found: Found) -> float:
-    """What nobody can exceed behind this transformer, NaN if it was not computed [%].
+    """What nobody can exceed behind this transformer, NaN if it was not computed: energy in percent, or profit.
 
     What is proven for ideal batteries holds for those that charge more slowly, too.
     """
     battery = SCENARIOS[case.scenario][0]
-    bounds_kwh = [
-        result.bound_percent * result.requested_kwh
+    proven = [
+        result.bound * (result.requested_kwh if case.goal == "energy" else 1.0)
         for other, result in found.items()
         if other.policy == OPTIMUM
-        and other.rating_kva == case.rating_kva
+        and (other.goal, other.rating_kva) == (case.goal, case.rating_kva)
         and SCENARIOS[other.scenario][0] in ("ideal", battery)
     ]
     requested_kwh = [result.requested_kwh for other, result in found.items() if other.scenario == case.scenario]
-    return min(bounds_kwh) / requested_kwh[0] if bounds_kwh and requested_kwh else math.nan
+    if not proven or not requested_kwh:
+        return math.nan
+    return min(proven) / (requested_kwh[0] if case.goal == "energy" else 1.0)
 
 
-def _cells(month: Month, found: Found) -> tuple[list[float], list[tuple[str, str, list[str], list[str]]]]:
-    """Ratings, and for each row: scenario, policy, our numbers, the published ones."""
+def _told(month: Month, case: Case, figure: str = "percent") -> float | None:
+    """A figure that was published of a case of this month."""
+    return published_of(case, figure) if month.is_published else None
+
+
+def _of(goal: Goal, found: Found) -> Found:
+    return {case: result for case, result in found.items() if case.goal == goal}
+
+
+def _energy_rows(month: Month, found: Found) -> tuple[list[str], list[list[str]]]:
+    """Header, and for each scenario and policy: energy delivered by rating, ours and published."""
     ratings = sorted({case.rating_kva for case in found})
+    header = ["", "energy delivered [%]", *(word for rating in ratings for word in (f"{rating:g} kVA", "published"))]
     rows = []
-    for scenario in SCENARIOS:
-        policies = list(dict.fromkeys(case.policy for case in found if case.scenario == scenario))
-        for policy in policies:
-            cases = [Case(scenario, rating, policy) for rating in ratings]
-            ours = [f"{found[case].percent:.1f}" if case in found else "" for case in cases]
-            theirs = [_published(month, case) for case in cases]
-            rows.append((scenario, policy, ours, theirs))
-    return ratings, rows
+    for scenario, policy in dict.fromkeys((case.scenario, case.policy) for case in found):
+        row = [scenario, policy]
+        for case in (Case(scenario, rating, policy) for rating in ratings):
+            told = _told(month, case)
+            row += [f"{found[case].percent:.1f}" if case in found else "", "" if told is None else f"{told:.1f}"]
+        rows.append(row)
+    return header, rows
 
 
-def _published(month: Month, case: Case) -> str:
-    percent = published_percent(case) if month.is_published else None
-    return "" if percent is None else f"{percent:.1f}"
+def _profit_rows(month: Month, found: Found) -> tuple[list[str], list[list[str]]]:
+    """Header, and for each case: its figures, ours and published."""
+    header = ["", f"profit [{CURRENCY}]", "kVA", *(word for name in FIGURES.values() for word in (name, "published"))]
+    rows = []
+    for case, result in found.items():
+        row = [case.scenario, case.policy, f"{case.rating_kva:g}"]
+        for figure in FIGURES:
+            told, digits = _told(month, case, figure), 1 if figure == "percent" else 0
+            row += [f"{getattr(result, figure):,.{digits}f}", "" if told is None else f"{told:,.{digits}f}"]
+        rows.append(row)
+    return header[:-1], [row[:-1] for row in rows]  # of the energy, nothing was published
+
+
+def _tables(month: Month, found: Found) -> list[tuple[list[str], list[list[str]]]]:
+    made = ((_energy_rows, _of("energy", found)), (_profit_rows, _of("profit", found)))
+    return [table(month, cases) for table, cases in made if cases]
 
 
 def print_month(month: Month, found: Found, out: Console) -> None:
-    """The table: our number, and the published one below a thin line beside it."""
-    ratings, rows = _cells(month, found)
-    table = Table(title=_title(month, found), title_justify="left", box=None, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    table.add_column("energy delivered [%]", no_wrap=True)
-    for rating in ratings:
-        table.add_column(f"{rating:g} kVA", justify="right")
-        table.add_column("published", justify="right", style="dim")
-    before = ""
-    for scenario, policy, ours, theirs in rows:
-        cells = [cell for pair in zip(ours, theirs, strict=True) for cell in pair]
-        table.add_row(scenario if scenario != before else "", policy, *cells)
-        before = scenario
-    out.print(table)
+    """The tables: our number, and the published one beside it."""
+    out.print(_title(month, found))
+    for header, rows in _tables(month, found):
+        table = Table(box=None, pad_edge=False)
+        for k, word in enumerate(header):
+            style = "dim" if word == "published" else None
+            table.add_column(word, no_wrap=k < 2, justify="right" if k > 1 else "left", style=style)
+        before = ""
+        for row in rows:
+            table.add_row(row[0] if row[0] != before else "", *row[1:])
+            before = row[0]
+        out.print(table)
     for line in _notes(month, found):
         out.print(line)
 
@@ -107,30 +137,43 @@ def _title(month: Month, found: Found) -> str:
 
 def _notes(month: Month, found: Found) -> list[str]:
     notes = [f"{scenario}: {MEANING[scenario]}." for scenario in dict.fromkeys(case.scenario for case in found)]
-    gaps = [result.bound_percent - result.percent for case, result in found.items() if case.policy == OPTIMUM]
+    proven = {case: result for case, result in found.items() if case.policy == OPTIMUM}
+    gaps = [result.bound - result.percent for case, result in proven.items() if case.goal == "energy"]
     if gaps:
         notes.append(
             f"optimum: a plan that knows the month, replayed; no controller delivers more than {max(gaps):.2g} points "
             "above it (proven)."
         )
+    gaps = [result.bound - result.profit for case, result in proven.items() if case.goal == "profit"]
+    if gaps:
+        notes.append(f"optimum: no controller earns more than {max(gaps):.2g} {CURRENCY} above it (proven).")
+    if any(case.goal == "profit" for case in found):
+        tariff = published_results()["profit"]["driver_tariff_per_kwh"]
+        notes.append(
+            f"profit: what drivers pay, {tariff:.2f} {CURRENCY}/kWh, less "
+            f"energy and a demand charge of {month.demand_charge_per_kw:.2f} {CURRENCY} for each kW of the highest "
+            "power; uncontrolled charging ignores the transformer."
+        )
     if month.is_published:
-        notes.append(f"published: {published_results()['source']}; mpc beside their ASA-QC.")
+        notes.append(
+            f"published: {published_results()['source']}; mpc beside their ASA-QC, and for the profit beside ASA-PM."
+        )
     return notes
 
 
 def write_month(month: Month, found: Found) -> None:
     """Report and picture, in the folder of the month."""
-    ratings, rows = _cells(month, found)
-    head = ["", "policy", *(f"{rating:g} kVA | published" for rating in ratings)]
-    lines = [f"# {_title(month, found)}", "", f"![Energy delivered by transformer rating]({PICTURE})", ""]
-    lines += [f"| {' | '.join(head)} |", "| --- | --- |" + " ---: | ---: |" * len(ratings)]
-    for scenario, policy, ours, theirs in rows:
-        cells = [cell for pair in zip(ours, theirs, strict=True) for cell in pair]
-        lines.append(f"| {scenario} | {policy} | {' | '.join(cells)} |")
+    lines = [f"# {_title(month, found)}"]
+    for header, rows in _tables(month, found):
+        lines += ["", f"| {' | '.join(header)} |", "| --- | --- |" + " ---: |" * (len(header) - 2)]
+        lines += [f"| {' | '.join(row)} |" for row in rows]
+    energy = _of("energy", found)
+    if energy:
+        lines += ["", f"![Energy delivered by transformer rating]({PICTURE})"]
+        write_atomically(month.folder / PICTURE, draw_month(month, energy))
     lines += ["", "Energy delivered in percent of the requested energy.", ""]
     lines += [f"- {note}" for note in _notes(month, found)]
     write_atomically(month.folder / REPORT, "\n".join(lines) + "\n")
-    write_atomically(month.folder / PICTURE, draw_month(month, found))
 
 
 def draw_month(month: Month, found: Found) -> bytes:
@@ -165,7 +208,7 @@ def _draw(axes: Axes, month: Month, found: Found, scenario: str) -> None:
         own = {case.rating_kva: found[case].percent for case in cases if case.policy == policy}
         line = [own.get(rating, math.nan) for rating in ratings]  # a gap where a case was not computed
         axes.plot(range(len(ratings)), line, ".-", markersize=5, color=COLOURS[policy], linewidth=1.8)
-        told = {r: published_percent(Case(scenario, r, policy)) for r in ratings} if month.is_published else {}
+        told = {rating: _told(month, Case(scenario, rating, policy)) for rating in ratings}
         there = [(places[r], value) for r, value in told.items() if value is not None]
         axes.plot(
             *zip(*there, strict=True) if there else ([], []), "o", markersize=6, mfc="none", color=COLOURS[policy]

@@ -73,6 +73,7 @@ class DayModel(Protocol):
     local_hour: np.ndarray  # (T,)  local clock time of each step [h]
     carbon_kg_per_kwh: np.ndarray | None  # (T,)  CO2 of what is drawn from the grid; None: not known
     peak_before_kw: float  # highest import of the site in earlier steps
+    peak_share: float  # of the price of a higher peak, what these steps pay; 1 unless later steps use it, too
     later_per_kwh: float  # price of energy after the episode, see `Track.later_per_kwh`
     ends: bool  # whether the episode ends with the last of the steps
     sessions: np.ndarray  # STAY (S,)

@@ -56,10 +56,10 @@ class PeakPower:
         return self.price_per_kw / extremes.step_h
 
     def expression(self, day: DayModel) -> Expression:
-        """price·(peak − peak before) with peak >= power + base load in every step, peak >= the one before."""
+        """price·share·(peak − peak before) with peak >= power + base load in every step, peak >= the one before."""
         base_kw, before_kw = day.base_load_kw[:, 0], day.peak_before_kw
         most_kw = max(before_kw, float((base_kw + day.most_kw[:, 0]).max(initial=0.0)))
         (peak,) = day.variables("peak", [before_kw], [most_kw])
         step = np.arange(day.n_steps)
         day.at_least("peak", peak - day.group_power(np.zeros_like(step), step), base_kw)
-        return self.price_per_kw * (peak - before_kw)
+        return self.price_per_kw * day.peak_share * (peak - before_kw)

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ev_marl.cli import app
-from ev_marl.compare.garage import Case, Month, cases_of, month_of, published_percent, published_results, reproduce
+from ev_marl.compare.garage import Case, Month, cases_of, month_of, published_of, published_results, reproduce
 from ev_marl.compare.garage_report import PICTURE, REPORT, bound, write_month
 from ev_marl.support.errors import RunError
 
@@ -79,8 +79,9 @@ def test_levels_of_stations_worked_by_hand(tmp_path: Path) -> None:
 
 def test_stations_have_levels_only_where_the_publication_has_them(tmp_path: Path) -> None:
     month = one_day(tmp_path, [(POD[0], 9.0, 10.0, 1.0)], cases_of(["II", "III"], [150.0], ["edf"]))
-    assert not month.setting(150.0, "II").site.arrays.has_levels
-    least_kw, step_kw = month.setting(150.0, "V").site.arrays.port_levels_kw
+    ideal, real = (month.setting(Case(name, 150.0, "edf")).site.arrays for name in ("II", "V"))
+    assert not ideal.has_levels
+    least_kw, step_kw = real.port_levels_kw
     assert sorted(set(np.round(least_kw / 0.208, 6))) == [6.0, 8.0]
     assert sorted(set(np.round(step_kw / 0.208, 6))) == [1.0, 8.0]
     assert np.count_nonzero(step_kw > 1.0) == 8  # those of one pod
@@ -108,21 +109,61 @@ def test_the_bound_is_that_of_the_same_batteries(tmp_path: Path) -> None:
     found = reproduce(month, workers=1, advance=lambda: None)
     for case, result in found.items():
         assert result.percent <= bound(case, found) + 1e-6
-    of_ideal = found[Case("I", 20.0, "optimum")].bound_percent
+    of_ideal = found[Case("I", 20.0, "optimum")].bound
     assert bound(Case("I", 20.0, "optimum"), found) == pytest.approx(of_ideal)
     slower = {case: result for case, result in found.items() if case != Case("IV", 20.0, "optimum")}
     assert bound(Case("IV", 20.0, "llf"), slower) >= bound(Case("IV", 20.0, "llf"), found)
     assert np.isnan(bound(Case("I", 40.0, "optimum"), found))
 
 
+def test_the_profit_of_a_pod_worked_by_hand(tmp_path: Path) -> None:
+    """Drivers pay 0.30, energy costs 0.0925 before noon, and of 15.51 a kW and month a day of September pays a 30th.
+
+    80 A give 16.64 kWh in an hour, without a limit there are 26.624. An hour pays 0.2075 for a kW, less than its 0.517,
+    so a controller that knows the charge gives nothing."""
+    cases = cases_of(["I", "II"], [150.0], ["optimum", "mpc", "llf", "uncontrolled"], ["profit"])
+    month = one_day(tmp_path, [(station, 9.0, 10.0, 6.656) for station in POD], cases)
+    found = {case.policy: result for case, result in reproduce(month, workers=1, advance=lambda: None).items()}
+    for policy, kwh in (("optimum", 0.0), ("mpc", 0.0), ("llf", 16.64), ("uncontrolled", 26.624)):
+        assert found[policy].energy_cost == pytest.approx(0.0925 * kwh, abs=1e-6)
+        assert found[policy].demand_charge == pytest.approx(15.51 / 30 * kwh, abs=1e-6)
+        assert found[policy].profit == pytest.approx((0.3 - 0.0925 - 15.51 / 30) * kwh, abs=1e-6)
+    assert found["optimum"].bound == pytest.approx(0.0, abs=1e-6)
+
+
+def test_of_a_longer_stay_the_cheap_hours_pay_the_demand_charge(tmp_path: Path) -> None:
+    """From 9 to 13, at 0.26668 from noon on: three hours earn 0.2341, and all four hours 0.2310."""
+    cases = cases_of(["I", "II"], [150.0], ["optimum", "mpc"], ["profit"])
+    month = one_day(tmp_path, [(POD[0], 9.0, 13.0, 6.656)], cases)
+    for result in reproduce(month, workers=1, advance=lambda: None).values():
+        assert result.percent == pytest.approx(100.0, abs=1e-3)
+        assert result.profit == pytest.approx((0.2075 - 15.51 / 30 / 3) * 6.656, abs=1e-4)
+
+
+def test_of_a_month_the_demand_charge_is_whole(tmp_path: Path) -> None:
+    file = sessions(tmp_path / "s.json", [(POD[0], 9.0, 10.0, 1.0)])
+    times = [
+        (date(2018, 9, 1), date(2018, 10, 1)),
+        (date(2019, 5, 1), date(2019, 6, 1)),
+        (date(2018, 9, 3), date(2018, 9, 10)),
+    ]
+    months = [month_of(file, start=start, until=until, out=tmp_path / str(start)) for start, until in times]
+    prices = [month.demand_charge_per_kw for month in months]
+    assert prices == pytest.approx([15.51, 15.51, 15.51 * 7 / 30])
+
+
 def test_published_numbers_stand_beside_the_same_case() -> None:
-    assert published_percent(Case("II", 40.0, "llf")) == 77.6
-    assert published_percent(Case("IV", 60.0, "round-robin")) == 87.1
-    assert published_percent(Case("III", 20.0, "edf")) == 47.1
-    assert published_percent(Case("V", 150.0, "llf")) == 99.1
-    assert published_percent(Case("I", 20.0, "optimum")) == 55.4
-    assert published_percent(Case("II", 41.0, "llf")) is None
-    assert published_percent(Case("II", 40.0, "uncontrolled")) is None
+    assert published_of(Case("II", 40.0, "llf")) == 77.6
+    assert published_of(Case("IV", 60.0, "round-robin")) == 87.1
+    assert published_of(Case("III", 20.0, "edf")) == 47.1
+    assert published_of(Case("V", 150.0, "llf")) == 99.1
+    assert published_of(Case("I", 20.0, "optimum")) == 55.4
+    assert published_of(Case("II", 41.0, "llf")) is None
+    assert published_of(Case("II", 40.0, "uncontrolled")) is None
+    assert published_of(Case("II", 150.0, "mpc", "profit"), "profit") == 2788.15
+    assert published_of(Case("V", 150.0, "uncontrolled", "profit"), "profit") == 763.87
+    assert published_of(Case("II", 60.0, "mpc", "profit"), "profit") is None
+    assert published_of(Case("II", 150.0, "llf", "profit")) is None
     for policies in published_results()["energy_delivered_percent"].values():
         assert {len(row) for row in policies.values()} == {4}
 
@@ -141,10 +182,13 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 def test_report_and_picture_are_written(tmp_path: Path) -> None:
-    month = one_day(tmp_path, [(POD[0], 9.0, 12.0, 6.0)], cases_of(["I", "II"], None, ["optimum", "llf"]))
+    month = one_day(
+        tmp_path, [(POD[0], 9.0, 12.0, 6.0)], cases_of(["I", "II"], None, ["optimum", "llf"], ["energy", "profit"])
+    )
     write_month(month, reproduce(month, workers=1, advance=lambda: None))
     text = (month.folder / REPORT).read_text()
     assert "| II | llf | 100.0 |" in text
+    assert "| II | llf | 150 | " in text
     assert "published" not in text.split("## ")[-1] or not month.is_published
     assert (month.folder / PICTURE).read_bytes().startswith(b"\x89PNG")
 
@@ -154,6 +198,8 @@ def test_what_does_not_exist_is_said() -> None:
         cases_of(["VI"])
     with pytest.raises(RunError, match="no policy of this study is called 'lff'"):
         cases_of(policies=["lff"])
+    with pytest.raises(RunError, match="no goal is called 'fun'; there are energy, profit"):
+        cases_of(goals=["fun"])
     with pytest.raises(RunError, match="must be above 0 kVA"):
         cases_of(ratings_kva=[0.0])
     with pytest.raises(RunError, match="must be above 0 kVA, got nan"):
@@ -173,7 +219,8 @@ def test_a_time_without_a_day_is_refused(tmp_path: Path) -> None:
 def test_the_command(tmp_path: Path) -> None:
     file = sessions(tmp_path / "s.json", [(station, 9.0, 10.0, 6.656) for station in POD])
     words = ["reproduce", "acn-caltech", "--sessions", str(file), "--start", "2018-09-03", "--until", "2018-09-04"]
-    words += ["--scenario", "II", "--policies", "edf", "--capacity", "150", "--out", str(tmp_path / "run")]
+    words += ["--scenario", "II", "--policies", "edf", "--capacity", "150", "--goal", "energy", "--out"]
+    words += [str(tmp_path / "run")]
     table = CliRunner().invoke(app, words)
     assert table.exit_code == 0, table.output
     assert "62.5" in table.output

@@ -166,6 +166,19 @@ def test_a_short_horizon_leaves_what_can_be_made_up_for():
         np.testing.assert_allclose(policy.act(seen), [expected], atol=1e-9)
 
 
+def test_of_a_peak_a_plan_pays_the_share_of_its_steps():
+    """A kW for two hours saves 2·(1.0 − 0.1) of unmet energy: less than its price of 4, more than the quarter of it
+    that two of eight steps pay."""
+    site = two_lots((1, 1))
+    objective = Objective([EnergyCost(), UnmetEnergy(1.0), PeakPower(4.0)])
+    view = make_station_view(buy=[0.1] * 8, energy=20.0, due=[30.0, 20.0], deadline=2)
+    seen = make_site_view(view, site.arrays, np.full(3, np.inf))
+    for share_peak, expected in ((False, 0.0), (True, 5.0)):
+        policy = Mpc(horizon_h=2.0, share_peak=share_peak)
+        policy.reset(replace(make_episode(site.arrays, n_steps=8), objective=objective))
+        np.testing.assert_allclose(policy.act(seen), [[expected, 0.0]], atol=1e-9)
+
+
 def test_among_equal_steps_the_first_is_taken():
     site = two_lots((1, 1))
     view = make_station_view(buy=[0.2] * 4, energy=20.0, due=35.0, deadline=[4, 3])

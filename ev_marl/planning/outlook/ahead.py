@@ -37,6 +37,7 @@ class Ahead:
     ends: bool  # whether the episode ends with the last of the steps
     carbon_kg_per_kwh: np.ndarray | None = None  # float64 (K,)  CO2 of what is drawn from the grid; None: not known
     out: np.ndarray | None = None  # bool (K, P)  ports out of order; None: none is
+    peak_share: float = 1.0  # of the price of a higher peak, what these steps pay
 
     @property
     def n_steps(self) -> int:

@@ -170,7 +170,7 @@ class Programme:
         self.buy_per_kwh, self.sell_per_kwh = ahead.buy_per_kwh, ahead.sell_per_kwh
         self.base_load_kw, self.lower_kw, self.upper_kw = ahead.base_load_kw, ahead.lower_kw, ahead.upper_kw
         self.currents = ahead.currents
-        self.local_hour, self.peak_before_kw = ahead.local_hour, ahead.peak_kw
+        self.local_hour, self.peak_before_kw, self.peak_share = ahead.local_hour, ahead.peak_kw, ahead.peak_share
         self.later_per_kwh, self.ends = ahead.later_per_kwh, ahead.ends
         self.carbon_kg_per_kwh = ahead.carbon_kg_per_kwh
         self.pairs = pairs = Pairs.of(site, ahead.stays, ahead.n_steps, ahead.step_h)

@@ -18,6 +18,7 @@ def look_ahead(
     n_steps: int,
     *,
     trust: float = 1.0,
+    share_peak: bool = False,
 ) -> Ahead:
     """The inputs of one row's plan.
 
@@ -37,6 +38,8 @@ def look_ahead(
     trust : float
         Share of the import limits of later steps, and of what the base load leaves of current limits, that plans use
         [-].
+    share_peak : bool
+        Whether the plan pays for a higher peak only the share that its steps have of those that are left.
     """
     step, n = view.step, min(n_steps, view.n_steps - view.step)
     here = _connected(view, row)
@@ -66,6 +69,7 @@ def look_ahead(
         ends=step + n == view.n_steps,
         carbon_kg_per_kwh=None if view.carbon_kg_per_kwh is None else view.carbon_kg_per_kwh[row, :n],
         out=None if view.out is None else view.out[row, :n],
+        peak_share=n / (view.n_steps - step) if share_peak else 1.0,
     )
 
 

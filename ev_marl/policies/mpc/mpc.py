@@ -55,6 +55,7 @@ class _Control:
         grid: bool = True,
         keep_plan: bool = False,
         block_h: float = 0.0,
+        share_peak: bool = False,
     ) -> None:
         if not 0.0 <= block_h < np.inf:
             raise OptionError(f"policy '{self.name}': block_h must be 0 or more, got {block_h}")
@@ -67,7 +68,7 @@ class _Control:
         self.expected_days = count_option(self.name, "expected_days", expected_days, 0, MOST_EXPECTED_DAYS)
         self.outlook = checked(outlook)
         self.grid = bool(grid)
-        self.keep_plan, self.block_h = bool(keep_plan), float(block_h)
+        self.keep_plan, self.block_h, self.share_peak = bool(keep_plan), float(block_h), bool(share_peak)
         self.trust = float(trust)
         self.horizon_h = None if horizon_h is None else float(horizon_h)
         self.waiting_per_kwh_h = float(waiting_per_kwh_h)
@@ -104,7 +105,9 @@ class _Control:
         setpoint_kw = np.zeros(view.energy_kwh.shape)
         for row in np.flatnonzero(view.connected.any(axis=1)).tolist():
             coming, are_fleets = self._coming(seen, row)
-            ahead = look_ahead(seen, row, self._outlook, coming, self._n_steps, trust=self.trust)
+            ahead = look_ahead(
+                seen, row, self._outlook, coming, self._n_steps, trust=self.trust, share_peak=self.share_peak
+            )
             if row in self._plans:
                 later_kw = self._plans[row].later(ahead)
                 if later_kw is not None:
@@ -186,6 +189,10 @@ class Mpc(_Control):
         Steps that are further ahead than this are planned in blocks of this length, in which a vehicle charges with
         constant power and current limits are kept as in the first step; 0: each step by itself [h]. It makes long plans
         of short steps several times faster, and their later part coarser.
+    share_peak : bool
+        Whether a plan that ends before the episode pays for a higher peak (`peak_power`) only the share that its steps
+        have of those that are left: as if the others could use the rise as well. Of a month's demand charge, a plan of
+        24 hours pays a thirtieth on the first day, and all on the last.
     """
 
     name = "mpc"
@@ -202,6 +209,7 @@ class Mpc(_Control):
         outlook: OutlookLike | None = None,
         keep_plan: bool = False,
         block_h: float = 0.0,
+        share_peak: bool = False,
     ) -> None:
         super().__init__(
             horizon_h,
@@ -212,6 +220,7 @@ class Mpc(_Control):
             grid=grid,
             keep_plan=keep_plan,
             block_h=block_h,
+            share_peak=share_peak,
         )
 
 
