@@ -72,6 +72,8 @@ class DayModel(Protocol):
     upper_kw: np.ndarray  # (T, G)
     local_hour: np.ndarray  # (T,)  local clock time of each step [h]
     carbon_kg_per_kwh: np.ndarray | None  # (T,)  CO2 of what is drawn from the grid; None: not known
+    temperature_c: np.ndarray  # (T,)  ambient; 20 where it is not known [°C]
+    oil_k: np.ndarray  # (n_thermal,)  rise of the oil of each transformer that is followed, at the start [K]
     peak_before_kw: float  # highest import of the site in earlier steps
     peak_share: float  # of the price of a higher peak, what these steps pay; 1 unless later steps use it, too
     later_per_kwh: float  # price of energy after the episode, see `Track.later_per_kwh`

@@ -22,6 +22,7 @@ from ev_marl.objective.required import Extremes, required_price
 from ev_marl.objective.tariff import DriverTariff
 from ev_marl.objective.terminal import TerminalValue
 from ev_marl.objective.tracking import SetpointTracking
+from ev_marl.objective.transformer import TransformerAgeing
 from ev_marl.objective.unmet import UnmetEnergy
 from ev_marl.objective.wear import BatteryWear
 from ev_marl.scenario.schema import Scenario
@@ -42,6 +43,7 @@ BUILT_IN: tuple[type[BuiltIn], ...] = (
     SetpointTracking,
     PeakPower,
     Carbon,
+    TransformerAgeing,
     VoltageDeviation,
     LineOverload,
     TransformerOverload,

@@ -105,6 +105,8 @@ class SiteView(StationView):
     upper_kw: np.ndarray  # (B, G)
     base_load_kw: np.ndarray  # (B, G)  inflexible load − PV below each group in this step
     peak_kw: np.ndarray | None = None  # (B,)  highest import of the site so far, base load included
+    oil_k: np.ndarray | None = None  # (B, n_thermal)  see `State.oil_k`
+    temperature_c: np.ndarray | None = None  # (B, T − t)  ambient; None: not known
     grid: Injections | None = None  # loads and generators of the network in this step; chargers 0
     currents: np.ndarray | None = None  # (3, B, R)  of the base load, real and imaginary, and clamped limits [A]
     tap: np.ndarray | None = None  # int64 (B,)  position of the network's controlled transformer

@@ -104,6 +104,8 @@ def make_view(
         upper_kw=state.upper_kw.copy(),
         base_load_kw=state.base_load_kw.copy(),
         peak_kw=state.peak_kw.copy(),
+        oil_k=state.oil_k.copy(),
+        temperature_c=None if days.temperature_c is None else days.temperature_c[state.day, step:],
         currents=state.currents.copy() if simulator.site.n_currents else None,
         grid=_present_loads(simulator),
         tap=None if state.grid is None else state.grid.flow.tap,

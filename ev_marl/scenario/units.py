@@ -39,6 +39,7 @@ FRACTION: Units = {"%": (1, 100)}
 LOADING: Units = {"%": (1, 1)}
 PER_ENERGY: Units = {"kWh": (1, 1), "MWh": (1, 1000)}
 PER_POWER: Units = {"kW": (1, 1), "MW": (1, 1000)}
+PER_HOUR: Units = {"h": (1, 1)}
 PER_MASS: Units = {"t": (1, 1), "kg": (1000, 1)}
 CARBON: Units = {"g/kWh": (1, 1), "kg/MWh": (1, 1), "kg/kWh": (1000, 1), "t/MWh": (1000, 1)}
 IRRADIANCE: Units = {"W/m²": (1, 1), "W/m2": (1, 1), "kW/m²": (1000, 1), "kW/m2": (1000, 1)}
@@ -128,7 +129,7 @@ def currency_of(text: str) -> str | None:
     """The currency of a price written as text, such as `EUR` of "0.25 EUR/kWh"; None where it is no such text."""
     match = _TEXT.match(text)
     unit = _CURRENCY.match(match[2]) if match else None
-    return unit[1] if unit and unit[2] in {*PER_ENERGY, *PER_POWER, *PER_MASS} else None
+    return unit[1] if unit and unit[2] in {*PER_ENERGY, *PER_POWER, *PER_MASS, *PER_HOUR} else None
 
 
 def _day(value: object) -> date:
@@ -154,6 +155,7 @@ fraction = Quantity("share from 0 to 1", FRACTION, "90 %")
 loading = Quantity("%", LOADING, "90 %")
 price = Quantity("currency/kWh", PER_ENERGY, "0.25 EUR/kWh", priced=True)
 peak_price = Quantity("currency/kW", PER_POWER, "2 EUR/kW", priced=True)
+hour_price = Quantity("currency/h", PER_HOUR, "0.10 EUR/h", priced=True)
 carbon_price = Quantity("currency/t", PER_MASS, "80 EUR/t", priced=True)
 carbon = Quantity("g/kWh", CARBON, "300 g/kWh")
 irradiance = Quantity("W/m²", IRRADIANCE, "800 W/m²", most=2000.0)
@@ -191,6 +193,7 @@ Loading = Annotated[float, Field(gt=0), BeforeValidator(loading), loading.json_s
 Price = Annotated[float, BeforeValidator(price), price.json_schema()]
 NonNegativePrice = Annotated[float, Field(ge=0), BeforeValidator(price), price.json_schema(low=0)]
 PeakPrice = Annotated[float, Field(ge=0), BeforeValidator(peak_price), peak_price.json_schema(low=0)]
+HourPrice = Annotated[float, Field(ge=0), BeforeValidator(hour_price), hour_price.json_schema(low=0)]
 CarbonPrice = Annotated[float, Field(ge=0), BeforeValidator(carbon_price), carbon_price.json_schema(low=0)]
 CarbonIntensity = Annotated[float, Field(ge=0), BeforeValidator(carbon), carbon.json_schema(low=0)]
 Temperature = Annotated[float, BeforeValidator(temperature), temperature.json_schema()]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ev_marl.grid.loop.loop import GridLoop
+from ev_marl.grid.loop.thermal import AMBIENT_C, oil_at_rest_k, warm_all
 from ev_marl.simulation import kernels
 from ev_marl.simulation.battery import follow_curves
 from ev_marl.simulation.coordinators.base import Coordinator, Request
@@ -225,6 +226,8 @@ class Simulator:
             self._switch_off(state, step + 1)
         if days.carbon_kg_per_kwh is not None:
             flow.carbon_kg_per_kwh = days.carbon_kg_per_kwh[state.day, step]
+        if self.site.n_thermal:
+            self._warm(state, flow, step)
         edge = step == 0 or step + 1 == days.n_steps
         if frame.stocked and not edge:
             flow.stock_kwh.fill(0.0)
@@ -254,12 +257,22 @@ class Simulator:
             state.ports,
             state.groups,
         )
+        if self.site.n_thermal:  # the oil has come to rest at the base load
+            state.oil_k = oil_at_rest_k(self.site.thermal, state.base_load_kw)
         if self.site.n_currents:
             self._set_currents(state, state.step)
         if len(days.curves):
             self._follow_curves(state)
         if days.works is not None:
             self._switch_off(state, state.step)
+
+    def _warm(self, state: State, flow: Flow, step: int) -> None:
+        """Oil and life of the transformers that are followed."""
+        known_c = self.days.temperature_c
+        ambient_c = np.full(len(state.day), AMBIENT_C) if known_c is None else known_c[state.day, step]
+        flow.aged_h = np.empty_like(state.oil_k)
+        net_kw = flow.group_kw + flow.base_load_kw
+        warm_all(self.site.thermal, net_kw, ambient_c, self.days.step_h, state.oil_k, flow.aged_h)
 
     def _follow_curves(self, state: State) -> None:
         days = self.days

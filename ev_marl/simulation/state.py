@@ -44,6 +44,8 @@ class State:
         limit; after the end, those of the last step [A].
     grid : GridState, optional
         The network above the site, if there is one.
+    oil_k : float64, shape (n_batch, n_thermal), optional
+        Rise of the oil above the air of each transformer whose temperature is followed [K].
 
     Attributes
     ----------
@@ -85,6 +87,7 @@ class State:
         "laxity_h",
         "lo_kw",
         "lower_kw",
+        "oil_k",
         "peak_kw",
         "ports",
         "rows",
@@ -104,7 +107,9 @@ class State:
         groups: np.ndarray,
         currents: np.ndarray,
         grid: GridState | None = None,
+        oil_k: np.ndarray | None = None,
     ) -> None:
+        self.oil_k = np.zeros((len(day), 0)) if oil_k is None else oil_k
         self.step, self.day, self.currents, self.grid = step, day, currents, grid
         self.seats, self.ports, self.groups = seats, ports, groups
         self.session, self.following, self.settled = seats[:, : len(day)]
@@ -135,8 +140,9 @@ class State:
     def copy(self) -> State:
         """An independent copy."""
         arrays = (self.seats.copy(), self.ports.copy(), self.groups.copy(), self.currents.copy())
-        return State(self.step, self.day.copy(), *arrays, self.grid)
+        return State(self.step, self.day.copy(), *arrays, self.grid, self.oil_k.copy())
 
     def __reduce__(self) -> tuple[type[State], tuple[Any, ...]]:
         """Copies and pickles hold the arrays of which the named arrays are views, so that these stay views."""
-        return State, (self.step, self.day, self.seats, self.ports, self.groups, self.currents, self.grid)
+        arrays = (self.seats, self.ports, self.groups, self.currents)
+        return State, (self.step, self.day, *arrays, self.grid, self.oil_k)

@@ -6,7 +6,7 @@ Groups are numbered depth-first too (parents before children), the grid connecti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -42,6 +42,8 @@ class SiteArrays:
     current_limit_a: np.ndarray  # float64 (R,)  [A]
     current_group: np.ndarray  # int64 (R,)  group whose base load flows in the row
     current_base_weight: np.ndarray  # float64 (R, 2)  current of that base load, b over base load [A/kW]
+    # K transformers whose temperature each step follows: the group below, and the rating [kVA]
+    thermal: np.ndarray = field(default_factory=lambda: np.zeros((2, 0)))  # float64 (2, K)
 
     @cached_property
     def n_ports(self) -> int:
@@ -62,6 +64,11 @@ class SiteArrays:
     def n_currents(self) -> int:
         """R."""
         return len(self.current_limit_a)
+
+    @cached_property
+    def n_thermal(self) -> int:
+        """K."""
+        return len(self.thermal[0])
 
     @cached_property
     def is_battery(self) -> np.ndarray:

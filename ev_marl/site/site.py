@@ -7,6 +7,7 @@ groups, and `SiteArrays`. The graph is the single source: everything else is der
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,7 +126,12 @@ class Site:
             If its network cannot be opened, or lacks buses that it names; each with file and line.
         """
         check_network(scenario)
-        return cls(graph_of(scenario), scenario.site.name, scenario.grid)
+        site = cls(graph_of(scenario), scenario.site.name, scenario.grid)
+        if scenario.objective.transformer_ageing > 0.0:
+            thermal = np.array(list(site.transformer_kva.items()), dtype=np.float64).reshape(-1, 2).T
+            thermal.flags.writeable = False
+            site.arrays = replace(site.arrays, thermal=thermal)
+        return site
 
     @classmethod
     def read_graphml(cls, path: str | Path) -> Site:

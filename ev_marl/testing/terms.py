@@ -160,6 +160,8 @@ def _rest(simulator: Simulator, site: SiteArrays, tracks: list[Track], row: int)
         later_per_kwh=float(days.later_per_kwh[row]),
         ends=True,
         carbon_kg_per_kwh=None if days.carbon_kg_per_kwh is None else days.carbon_kg_per_kwh[row, step:],
+        temperature_c=None if days.temperature_c is None else days.temperature_c[row, step:],
+        oil_k=state.oil_k[row],
     )
 
 

@@ -55,6 +55,80 @@ def ageing_rate(hot_spot: float) -> float:
     return rate
 
 
+def oil_at_rest_k(group_kva: np.ndarray, net_kw: np.ndarray) -> np.ndarray:
+    """Rise of the oil of K transformers after long times at a load [K].
+
+    Parameters
+    ----------
+    group_kva : float64, shape (2, K)
+        As in `warm_all`.
+    net_kw : float64, shape (..., G)
+        Power of the groups, base load included [kW].
+
+    Returns
+    -------
+    float64, shape (..., K)
+    """
+    group, kva = group_kva
+    return np.asarray(steady_oil_rise_k(100.0 * np.abs(net_kw[..., group.astype(np.int64)]) / kva))
+
+
+def fine_steps(step_h: float) -> int:
+    """Parts of a step within which ageing is summed up."""
+    return math.ceil(step_h / FINE_H - 1e-9)
+
+
+@kernel
+def warm(oil_rise_k: float, percent: float, ambient_c: float, step_h: float) -> tuple[float, float, float]:
+    """One step of a transformer: rise of its oil afterwards [K], hottest hot spot [°C], hours of normal life used [h].
+
+    The loading is that of the whole step, >= 0 [%].
+    """
+    n_fine = math.ceil(step_h / FINE_H - 1e-9)
+    fine_h = step_h / n_fine
+    loading, oil = np.array([percent]), np.array([oil_rise_k])
+    hottest, used_h = -np.inf, 0.0
+    for _ in range(n_fine):
+        before = oil
+        oil = oil_after(oil, loading, fine_h)
+        spot = hot_spot_c(0.5 * (before + oil), loading)[0] + ambient_c - AMBIENT_C
+        hottest = max(hottest, hot_spot_c(oil, loading)[0] + ambient_c - AMBIENT_C)
+        used_h += fine_h * ageing_rate(spot)
+    return oil[0], hottest, used_h
+
+
+@kernel
+def warm_all(
+    group_kva: np.ndarray,
+    net_kw: np.ndarray,
+    ambient_c: np.ndarray,
+    step_h: float,
+    oil_k: np.ndarray,
+    aged_h: np.ndarray,
+) -> None:
+    """One step of K transformers in B rows.
+
+    Parameters
+    ----------
+    group_kva : float64, shape (2, K)
+        Group that each feeds, and its rating [kVA].
+    net_kw : float64, shape (B, G)
+        Power of the groups, base load included [kW].
+    ambient_c : float64, shape (B,)
+        Temperature of the air [°C].
+    step_h : float
+        Length of the step [h].
+    oil_k : float64, shape (B, K)
+        Rise of the oil above the air, changed in place [K].
+    aged_h : float64, shape (B, K)
+        Written: hours of normal life used in the step [h].
+    """
+    for b in range(len(oil_k)):
+        for k in range(oil_k.shape[1]):
+            percent = 100.0 * abs(net_kw[b, int(group_kva[0, k])]) / group_kva[1, k]
+            oil_k[b, k], _, aged_h[b, k] = warm(oil_k[b, k], percent, ambient_c[b], step_h)
+
+
 @kernel
 def life(transformer_percent: np.ndarray, ambient_c: np.ndarray, start_percent: float, step_h: float) -> np.ndarray:
     """How warm a transformer gets and how much it ages.
@@ -75,16 +149,10 @@ def life(transformer_percent: np.ndarray, ambient_c: np.ndarray, start_percent: 
     float64, shape (2,)
         Hottest hot spot [°C], and hours of normal life that were used [h].
     """
-    n_fine = math.ceil(step_h / FINE_H - 1e-9)
-    fine_h = step_h / n_fine
-    oil = steady_oil_rise_k(np.array([start_percent]))
+    oil = steady_oil_rise_k(np.array([start_percent]))[0]
     hottest, used_h = -np.inf, 0.0
     for t in range(len(transformer_percent)):
-        percent = transformer_percent[t : t + 1]
-        for _ in range(n_fine):
-            before = oil
-            oil = oil_after(oil, percent, fine_h)
-            spot = hot_spot_c(0.5 * (before + oil), percent)[0] + ambient_c[t] - AMBIENT_C
-            hottest = max(hottest, hot_spot_c(oil, percent)[0] + ambient_c[t] - AMBIENT_C)
-            used_h += fine_h * ageing_rate(spot)
+        oil, spot, used = warm(oil, transformer_percent[t], ambient_c[t], step_h)
+        hottest = max(hottest, spot)
+        used_h += used
     return np.array([hottest, used_h])

@@ -36,6 +36,8 @@ class Ahead:
     later_per_kwh: float  # price of energy after the episode
     ends: bool  # whether the episode ends with the last of the steps
     carbon_kg_per_kwh: np.ndarray | None = None  # float64 (K,)  CO2 of what is drawn from the grid; None: not known
+    temperature_c: np.ndarray | None = None  # float64 (K,)  ambient; None: not known
+    oil_k: np.ndarray | None = None  # float64 (n_thermal,)  rise of the transformers' oil now; None: rest at base load
     out: np.ndarray | None = None  # bool (K, P)  ports out of order; None: none is
     peak_share: float = 1.0  # of the price of a higher peak, what these steps pay
 
@@ -72,6 +74,7 @@ class Ahead:
             later_per_kwh=track.later_per_kwh,
             ends=True,
             carbon_kg_per_kwh=track.signals.carbon_kg_per_kwh,
+            temperature_c=track.signals.temperature_c,
             out=track.out_ports,
         )
 

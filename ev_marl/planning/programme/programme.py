@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from ev_marl.grid.loop.thermal import AMBIENT_C, oil_at_rest_k
 from ev_marl.objective.base import GridModel
 from ev_marl.planning.outlook.ahead import Ahead
 from ev_marl.planning.programme.rows import Rows, ragged
@@ -173,6 +174,8 @@ class Programme:
         self.local_hour, self.peak_before_kw, self.peak_share = ahead.local_hour, ahead.peak_kw, ahead.peak_share
         self.later_per_kwh, self.ends = ahead.later_per_kwh, ahead.ends
         self.carbon_kg_per_kwh = ahead.carbon_kg_per_kwh
+        self.temperature_c = np.full(self.n_steps, AMBIENT_C) if ahead.temperature_c is None else ahead.temperature_c
+        self.oil_k = oil_at_rest_k(site.thermal, self.base_load_kw[0]) if ahead.oil_k is None else ahead.oil_k
         self.pairs = pairs = Pairs.of(site, ahead.stays, ahead.n_steps, ahead.step_h)
         self.sessions = stays = pairs.stays
         self.pair_session, self.pair_step, self.last_pair = pairs.session, pairs.step, pairs.last

@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from ev_marl.scenario.base import Model, fault
 from ev_marl.scenario.schema.series import PowerFile, PowerSeries
-from ev_marl.scenario.units import NUMBER, CarbonPrice, NonNegativePrice, PeakPrice
+from ev_marl.scenario.units import NUMBER, CarbonPrice, HourPrice, NonNegativePrice, PeakPrice
 
 ShareRule = Literal["equal", "responsibility"]
 
@@ -73,6 +73,9 @@ class Objective(Model):
     transformer_overload: NonNegativePrice = 0.0
     """Cost of each kVA that a transformer of the network carries beyond its limit for one hour [currency/kWh]; needs
     `grid`."""
+    transformer_ageing: HourPrice = 0.0
+    """Price of the hours of normal life that the site's transformers (`transformer` of a group) use, by IEC 60076-7,
+    base load included [currency/h]: what a new one costs over its life, such as 15,000 EUR over 150,000 h."""
     grid_losses: NonNegativePrice = 0.0
     """Cost of the energy that the network loses [currency/kWh]; needs `grid`."""
     carbon: CarbonPrice = 0.0
