@@ -51,10 +51,10 @@ class BatteryAgeing:
     @classmethod
     def of(cls, scenario: Scenario, beside: Sequence[Term]) -> Self | None:
         """With a weight above 0."""
-        weight, keys = scenario.objective.battery_ageing, scenario.laws
+        weight = scenario.objective.battery_ageing
         if not weight:
             return None
-        kinds = (keys.vehicles, keys.stationary)
+        kinds = (scenario.laws.vehicles, scenario.laws.stationary)
         return cls(*(AgeingPrices.of(AgeingLaw.of(kind), weight) for kind in kinds))
 
     def _prices(self, is_battery: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
