@@ -26,7 +26,7 @@ def phase_problems(document: Document) -> Iterator[Problem]:
             here = (*path, "stations", i)
             if limited and entry.get("phases") in (1, 2):
                 message = (
-                    f"found {entry['phases']}, below a group with a current limit; say which phases: L1, L2, L3, "
+                    f"found {entry['phases']}, below a group with a limit of currents; say which phases: L1, L2, L3, "
                     "L1-L2, L2-L3 or L3-L1, or a list of them that the stations take in turn"
                 )
                 yield document.problem((*here, "phases"), message)
@@ -42,16 +42,23 @@ def phase_problems(document: Document) -> Iterator[Problem]:
         transformer = data.get("transformer")
         if isinstance(transformer, dict) and transformer.get("primary") is None:
             over = [above for above in _above(groups, path) if _has_currents(groups[above][0])]
-            if data.get("current_limit") is not None:
+            if _in_its_line(data):
                 over.insert(0, path)
             if over:
                 called = groups[over[0]][0].get("name")
-                message = f"'{called}' above it has a current limit; give the transformer `primary` and `vector_group`"
+                message = (
+                    f"'{called}' above it has a limit of currents; give the transformer `primary` and `vector_group`"
+                )
                 yield document.problem((*path, "transformer"), message)
 
 
 def _has_currents(group: dict[str, Any]) -> bool:
-    return group.get("current_limit") is not None or group.get("transformer") is not None
+    return _in_its_line(group) or group.get("transformer") is not None
+
+
+def _in_its_line(group: dict[str, Any]) -> bool:
+    """Whether there is a limit of currents in the line that feeds the group."""
+    return group.get("current_limit") is not None or group.get("unbalance_limit") is not None
 
 
 def _above(groups: dict[KeyPath, tuple[dict[str, Any], KeyPath | None]], path: KeyPath) -> Iterator[KeyPath]:

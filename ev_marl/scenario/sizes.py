@@ -42,7 +42,8 @@ def size_problems(document: Document) -> Iterator[Problem]:
     n_groups = n_ports = n_stations = n_currents = 0
     for path, group in groups_of(document.data.get("site")):
         n_groups += 1
-        n_currents += 3 * (group.get("current_limit") is not None) + 6 * (group.get("transformer") is not None)
+        n_currents += 3 * sum(group.get(key) is not None for key in ("current_limit", "unbalance_limit"))
+        n_currents += 6 * (group.get("transformer") is not None)
         if n_groups > MOST_GROUPS:
             yield document.problem(path, f"there are more than {MOST_GROUPS:,} groups; that is the most")
             return

@@ -91,6 +91,7 @@ def _group_attributes(group: Group, is_root: bool, scenario: Scenario) -> dict[s
     if group.pv is not None:
         attributes["pv"] = group.pv
     named: dict[str, object] = {"bus": group.bus, "current_limit_a": group.current_limit, "voltage_v": group.voltage}
+    named |= {"unbalance_limit_a": group.unbalance_limit}
     named |= {"transformer": group.transformer, "base_load_power_factor": group.base_load_power_factor}
     attributes.update({key: value for key, value in named.items() if value is not None})
     return attributes

@@ -31,6 +31,7 @@ GROUP_KEYS = (
     "pv",
     "bus",
     "current_limit_a",
+    "unbalance_limit_a",
     "voltage_v",
     "transformer",
     "base_load_power_factor",
@@ -178,7 +179,7 @@ def _group_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any])
         yield f"'{node}': pv is {attributes['pv']!r}; it must be a Pv or a PvSystem"
     if "transformer" in attributes and not isinstance(attributes["transformer"], Transformer):
         yield f"'{node}': transformer is {attributes['transformer']!r}; it must be a Transformer"
-    yield from _positive_problems(node, attributes, ("current_limit_a", "voltage_v"))
+    yield from _positive_problems(node, attributes, ("current_limit_a", "unbalance_limit_a", "voltage_v"))
     yield from _power_factor_problems(node, attributes, "base_load_power_factor")
 
 

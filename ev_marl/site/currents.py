@@ -1,10 +1,15 @@
-"""Current limits: rows |b + Σ a·p| <= limit [A], from phases, voltages, current limits and transformers.
+"""Limits of currents: rows |b + Σ a·p| <= limit [A], from phases, voltages, transformers, and limits of currents and of
+their differences.
 
 A coupling graph comes in; for each limit its name, the complex weights a [A/kW] of the ports' powers p, and that of the
 base load below the group, which draws from three phases alike. Currents are phasors. Seen from each voltage level, the
 phase-to-neutral voltages are at 0° (L1), −120° (L2) and +120° (L3); a port between L1 and L2 draws in the direction of
 the voltage between them (+30°), and its current comes back in L2. With a power factor below 1, a current lags behind
 by its angle and is larger by its inverse; where power flows back, so does the reactive power.
+
+How unequal the phases are is a row, too: the difference of two phasors, each turned by the angle of its voltage. The
+base load draws from three phases alike and has no part in it, so no power at all keeps the limit. The magnitudes of two
+currents differ by at most as much; a limit of their ratio, as NEMA MG 1 measures it, would not be convex.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ DEFAULT_VOLTAGE_V = 230.0
 """Phase-to-neutral voltage of European low-voltage networks, IEC 60038 [V]."""
 LINES = ("L1", "L2", "L3")
 _VOLTAGE = np.exp(1j * np.radians([0.0, -120.0, 120.0]))  # of each phase to neutral, in units of its magnitude
+_WITH_ROWS = {"current_limit_a", "unbalance_limit_a", "transformer"}  # attributes of groups that rows come from
 _SAME = 1e-9  # rows that differ by less, relative to their largest weight, are the same
 
 _DELTA = np.array([[1, 0, -1], [-1, 1, 0], [0, -1, 1]])  # line currents of a delta whose windings start at a, b, c
@@ -123,7 +129,7 @@ def currents_of(graph: nx.DiGraph, groups: Sequence[str], ports: Sequence[str], 
         If a current limit stands above a transformer whose primary is not known.
     """
     rows: list[_Row] = []
-    if any({"current_limit_a", "transformer"} & set(graph.nodes[group]) for group in groups):
+    if any(_WITH_ROWS & set(graph.nodes[group]) for group in groups):
         rows, _ = _rows_and_connection(graph, groups, ports, group_ports)
     weight = np.array([row.weight for row in rows]).reshape(len(rows), len(ports))
     base = np.array([row.base_weight for row in rows], dtype=np.complex128)
@@ -184,17 +190,20 @@ def _rows_of(graph: nx.DiGraph, group: str, g: int, line_a: np.ndarray, n_ports:
 
     base_lag = lagging(_power_factor_below(graph, group))
 
-    def rows(called: str, limit_a: float, volts: float) -> Iterator[_Row]:
+    def row(name: str, limit_a: float, current_a: np.ndarray, base_weight: complex) -> Iterator[_Row]:
         if np.isnan(line_a).any():
             raise SiteError(
-                f"'{called}': the current limit stands above a transformer whose primary is not known; give that "
+                f"'{name}': the limit of a current stands above a transformer whose primary is not known; give that "
                 "transformer `primary` and `vector_group`"
             )
+        weight = np.zeros(n_ports, dtype=np.complex128)
+        weight[below] = np.where(np.abs(current_a) < _SAME * np.abs(line_a).max(), 0.0, current_a)
+        if weight.any():  # else no port has a part in it
+            yield _Row(name, g, limit_a, weight, base_weight)
+
+    def rows(called: str, limit_a: float, volts: float) -> Iterator[_Row]:
         for name, current_a, angle in zip(LINES, line_a, _VOLTAGE, strict=True):
-            weight = np.zeros(n_ports, dtype=np.complex128)
-            weight[below] = np.where(np.abs(current_a) < _SAME * np.abs(line_a).max(), 0.0, current_a)
-            if weight.any():  # else no port has a part in it
-                yield _Row(f"{called} {name}", g, limit_a, weight, base_lag * 1000.0 * angle / (3.0 * volts))
+            yield from row(f"{called} {name}", limit_a, current_a, base_lag * 1000.0 * angle / (3.0 * volts))
 
     attributes = graph.nodes[group]
     transformer: Transformer | None = attributes.get("transformer")
@@ -213,6 +222,12 @@ def _rows_of(graph: nx.DiGraph, group: str, g: int, line_a: np.ndarray, n_ports:
             yield from rows(f"{group} primary", 1000.0 * transformer.rating / (3.0 * volts), volts)
     if "current_limit_a" in attributes:
         yield from rows(group, float(attributes["current_limit_a"]), volts)
+    if "unbalance_limit_a" in attributes:
+        turned_a = np.conj(_VOLTAGE)[:, None] * line_a
+        for k, name in enumerate(LINES):
+            other = (k + 1) % 3
+            called = f"{group} {name} against {LINES[other]}"
+            yield from row(called, float(attributes["unbalance_limit_a"]), turned_a[k] - turned_a[other], 0.0j)
 
 
 def _distinct(rows: list[_Row]) -> list[_Row]:
@@ -230,7 +245,13 @@ def _distinct(rows: list[_Row]) -> list[_Row]:
 def _same_current(one: _Row, other: _Row) -> bool:
     """Whether two currents have the same magnitude at all powers: all their phasors are turned by one angle, or
     mirrored too."""
-    a, b = (np.append(row.weight, row.base_weight) / row.base_weight for row in (one, other))
+    a, b = (_turned(np.append(row.base_weight, row.weight)) for row in (one, other))
     size = _SAME * np.abs(a).max()
-    alike = abs(abs(one.base_weight) - abs(other.base_weight)) <= _SAME * abs(one.base_weight)
-    return bool(alike and (np.abs(a - b).max() <= size or np.abs(a - b.conj()).max() <= size))
+    return bool(np.abs(a - b).max() <= size or np.abs(a - b.conj()).max() <= size)
+
+
+def _turned(weights: np.ndarray) -> np.ndarray:
+    """Weights that are not all 0, turned so that the first one above 0 is real."""
+    first = weights[np.argmax(np.abs(weights) > _SAME * np.abs(weights).max())]
+    turned: np.ndarray = weights * np.conj(first) / np.abs(first)
+    return turned

@@ -97,8 +97,8 @@ class Site:
         graph : networkx.DiGraph
             A tree with edges from parent to child. Groups carry `kind` and may carry `import_limit_kw`,
             `export_limit_kw` (float or Series [kW]; absent: no limit), `base_load` (float, Series or LoadProfile [kW]),
-            `pv` (Pv or PvSystem), `current_limit_a` [A], `voltage_v` (phase to neutral [V]), `transformer`
-            (Transformer) and `base_load_power_factor` [-];
+            `pv` (Pv or PvSystem), `current_limit_a` and `unbalance_limit_a` [A], `voltage_v` (phase to neutral [V]),
+            `transformer` (Transformer) and `base_load_power_factor` [-];
             stations carry `kind="station"` and may carry `phases` (such as "L1" or "L1-L2"; absent: all three alike),
             `voltage_v`, `power_factor` [-] and `operator_id`; ports, the leaves, `kind="port"`, `charge_kw` [kW] and
             may carry `discharge_kw`, `charge_efficiency`, `discharge_efficiency`, `supply` ("ac" or "dc"), `least_kw`

@@ -50,6 +50,24 @@ def test_one_phase_is_one_row() -> None:
     assert solution.certificate.exact
 
 
+def test_phases_that_may_differ_by_little_are_filled_together() -> None:
+    """20 A are 4.6 kW: nothing charges on L3, so each of the cars on L1 and L2 has at most that."""
+    site, track = two_cars(20.0, ("L1", "L2"))
+    currents = np.array([line_currents(name, 230.0) for name in ("L1", "L2")]).T
+    turned = currents * np.exp(1j * np.radians([0.0, 120.0, -120.0]))[:, None]
+    differences = turned - np.roll(turned, -1, axis=0)
+    unequal = replace(
+        site,
+        current_weight=np.stack([differences.real, differences.imag], axis=1),
+        current_limit_a=np.full(3, 20.0),
+        current_group=np.zeros(3, dtype=np.int64),
+        current_base_weight=np.zeros((3, 2)),
+    )
+    solution = solve(unequal, track, money())
+    np.testing.assert_allclose(solution.plan.power_kw, 4.6)
+    assert solution.certificate.exact
+
+
 def test_an_ampere_is_worth_what_it_brings() -> None:
     """At 0.1 and 0.2 EUR/kWh, where a kWh that is missing costs 1: 0.23 kW more in one of the hours."""
     site, track = two_cars(23.0, ("L1", "L1"))

@@ -138,6 +138,36 @@ def test_the_garage_that_the_documentation_works_by_hand() -> None:
     assert granted == pytest.approx(asked * 0.8743, rel=1e-4)
 
 
+def test_phases_may_differ_by_so_much() -> None:
+    """20 A at 230 V are 4.6 kW. With 2.3 kW in L3, 10 A, L1 and L2 may have 30 A each, 6.9 kW."""
+    site = site_of("L1", "L2", "L3", unbalance_limit_a=20.0)
+    assert site.currents == ("lot L1 against L2", "lot L2 against L3", "lot L3 against L1")
+    simulator = simulator_of(site, day_of(site, 27.6), "nearest")
+    assert simulator.step(np.array([[23.0, 23.0, 2.3]])).granted_kw[0] == pytest.approx([6.9, 6.9, 2.3])
+    assert simulator.step(np.array([[23.0, 23.0, 0.0]])).granted_kw[0] == pytest.approx([4.6, 4.6, 0.0])
+    assert simulator.step(np.full((1, 3), 23.0)).granted_kw[0] == pytest.approx([23.0, 23.0, 23.0])
+    alone = site_of("L1", "L1", unbalance_limit_a=20.0)
+    assert len(alone.currents) == 1  # L1 against L2, and L3 against L1, are the same
+    assert simulator_of(alone, day_of(alone)).step(np.full((1, 2), 23.0)).granted_kw.sum() == pytest.approx(4.6)
+    assert site_of("L1-L2-L3", unbalance_limit_a=20.0).currents == ()
+
+
+@pytest.mark.parametrize("coordinator", ["nearest", "proportional", "priority", "round-robin"])
+def test_every_coordinator_keeps_the_phases_alike(coordinator: str) -> None:
+    """The magnitudes of the currents, from voltages and powers: between two phases, the return is in the other one."""
+    phases = ("L1", "L2", "L1", "L1-L2", "L3-L1", "L1-L2-L3", "L2-L3")
+    site = site_of(*phases, v2g=True, unbalance_limit_a=20.0, current_limit_a=90.0)
+    simulator, rng = simulator_of(site, day_of(site, 13.8, n_steps=400), coordinator), np.random.default_rng(1)
+    weight, base_weight = site.connection_currents
+    worst = 0.0
+    for _ in range(400):
+        flow = simulator.step(rng.uniform(-23.0, 23.0, (1, len(phases))))
+        amps = np.abs(weight @ flow.granted_kw[0] + base_weight * 13.8)
+        assert amps.max() <= 90.0 * (1.0 + 1e-6)
+        worst = max(worst, amps.max() - amps.min())
+    assert 15.0 < worst <= 20.0 * (1.0 + 1e-6)
+
+
 def test_state_copies_and_pickles_with_its_currents() -> None:
     site = site_of("L1", "L2", current_limit_a=60.0)
     simulator = simulator_of(site, day_of(site, 6.9))

@@ -278,6 +278,11 @@ class Group(Model):
     """Highest power fed upwards, PV included [kW]; left out: no limit."""
     current_limit: Current | None = None
     """Highest current in each phase of the line that feeds the group, base load included [A]; left out: no limit."""
+    unbalance_limit: Current | None = None
+    """How much the currents in any two phases of the line that feeds the group may differ [A]; left out: no limit. 20 A
+    are 4.6 kVA at 230 V, the most that VDE-AR-N 4100 allows in Germany. Counted as the difference of their phasors,
+    each turned by the angle of its voltage: for stations on one phase that of the currents, for others at least that.
+    """
     voltage: Voltage | None = None
     """Phase-to-neutral voltage of the line that feeds the group, and of everything below [V]; with `transformer`, only
     of what is below. Left out: the transformer's secondary, or that of the group above; 230 V where nothing says."""
