@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ev_marl.world.track_edits import read_only_arrays
+
 
 @dataclass(frozen=True, eq=False)
 class GridDay:
@@ -20,6 +22,10 @@ class GridDay:
     load_kvar: np.ndarray  # float64 (T, L)  drawn
     generator_kw: np.ndarray  # float64 (T, S)  fed in
     generator_kvar: np.ndarray  # float64 (T, S)  fed in
+
+    def __post_init__(self) -> None:
+        """Arrays of a track cannot be written to."""
+        read_only_arrays(self)
 
     def __eq__(self, other: object) -> bool:
         """Whether both hold the same data, bit for bit."""

@@ -162,5 +162,6 @@ for _name, _data, _site in [
     ("acn/caltech", "sessions_acn", "caltech"),
     ("acn/jpl", "sessions_acn", "jpl"),
     ("highway", "sessions_highway", "highway"),
+    ("bus-depot", "sessions_depot", "bus"),
 ]:
     SESSION_MODELS.register(_name)(partial(FittedSessions, data=_data, site=_site))

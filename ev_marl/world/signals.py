@@ -19,6 +19,7 @@ from ev_marl.scenario.schema.signals import Climate
 from ev_marl.scenario.series import Series
 from ev_marl.scenario.units import carbon, irradiance, temperature
 from ev_marl.world.noise import ar1
+from ev_marl.world.track_edits import read_only_arrays
 
 WARMEST_H = 15.0  # local clock hour of the highest temperature; assumption
 WEATHER_H = 48.0  # after this time, deviations of the temperature have decayed to 1/e; assumption
@@ -41,6 +42,10 @@ class Signals:
     pv_kw: np.ndarray | None = None  # float64 (T,)  of all plants with place and modules, part of the base load
     # float64 (T,)  steps, from the first of the episode on, whose prices are published when each step starts
     published_steps: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Arrays of a track cannot be written to."""
+        read_only_arrays(self)
 
     @property
     def present(self) -> dict[str, np.ndarray]:

@@ -55,10 +55,19 @@ class Track:
     )  # kept by itself: the content that `source` tells of
 
     def __post_init__(self) -> None:
-        """A copy with the same `source` and other content was edited, and its `source` says so."""
+        """A copy with the same `source` and other content was edited, and its `source` says so.
+
+        Arrays cannot be written to, so that nothing is edited without that.
+        """
+        track_edits.read_only_arrays(self)
         if self.told and self.told["source"] is self.source:
             object.__setattr__(self, "source", track_edits.marked(self))
         object.__setattr__(self, "told", {**track_edits.content(self), "source": self.source})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Copies and pickles cannot be written to either."""
+        self.__dict__.update(state)
+        track_edits.read_only_arrays(self)
 
     @property
     def n_steps(self) -> int:

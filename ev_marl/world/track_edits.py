@@ -28,6 +28,16 @@ def content(track: Track) -> dict[str, Any]:
     return {entry.name: getattr(track, entry.name) for entry in fields(track) if entry.name not in ("source", "told")}
 
 
+def read_only_arrays(record: Any) -> None:
+    """Make the arrays of a frozen dataclass read-only views, as it is made: what is given to it stays as it is."""
+    for entry in fields(record):
+        value = getattr(record, entry.name)
+        if isinstance(value, np.ndarray) and value.flags.writeable:
+            view = value.view()
+            view.flags.writeable = False
+            object.__setattr__(record, entry.name, view)
+
+
 def same(one: object, other: object) -> bool:
     """Whether two values of a field are the same data, bit for bit."""
     if one is other:

@@ -65,7 +65,9 @@ def test_only_the_last_energy_of_a_vehicle_far_from_its_taper_is_kept(monkeypatc
 def test_energies_in_the_taper_or_with_v2g_are_kept(monkeypatch, taper_start: float, discharge_kw: float) -> None:
     monkeypatch.setattr(search, "LONG", 0)
     site, track = one_port_day([0.3, 0.1, 0.4], taper_start=taper_start, discharge_kw=discharge_kw)
-    track.sessions["energy_kwh"] = 40.0
+    sessions = track.sessions.copy()
+    sessions["energy_kwh"] = 40.0
+    track = track.replace(sessions=sessions)
     found = Search(site.arrays, track, money(), solver="highs", tolerance=1e-6, time_limit=60.0)
     assert found._condensed() is not None
     assert len(found._condensed()) == found.program.n_columns

@@ -158,7 +158,9 @@ def test_the_bound_agrees_with_a_conic_optimum(seed: int) -> None:
     n_cars, n_steps = 4, 3
     site, track = one_port_day(rng.uniform(0.1, 0.5, n_steps).tolist(), n_vehicles=n_cars, taper_start=0.99)
     arrays = with_current_limits(rng, site.arrays)
-    track.sessions["wanted_kwh"] = wanted_kwh = rng.uniform(10.0, 29.0, n_cars)
+    sessions = track.sessions.copy()
+    sessions["wanted_kwh"] = wanted_kwh = rng.uniform(10.0, 29.0, n_cars)
+    track = track.replace(sessions=sessions)
     bound = solve(arrays, track, money(unmet=1.0)).bound
     weight = arrays.current_weight[:, 0] + 1j * arrays.current_weight[:, 1]
 

@@ -170,8 +170,8 @@ def test_where_the_loads_alone_break_limits_or_the_power_flow_it_still_decides(l
     rng = np.random.default_rng(1)
     site = chain_site(random_site(rng))
     track = random_track(rng, site, n_steps=8)
-    loads = chain_day(8, 5.0)
-    loads.load_kw[3:6] = load_kw
+    loads, step = chain_day(8, 5.0), np.arange(8)[:, None]
+    loads = replace(loads, load_kw=np.where((step >= 3) & (step < 6), load_kw, loads.load_kw))
     track = track.replace(grid=loads)
     loop = chain_loop(site, limits=GridLimits(voltage=[0.97, 1.02], line=60.0), curtails=True)
     dark = []

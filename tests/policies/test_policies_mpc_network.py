@@ -281,8 +281,8 @@ def test_where_the_loads_alone_break_limits_or_the_power_flow_it_still_decides(l
     site = chain_site(random_site(rng))
     track = random_track(rng, site, n_steps=8)
     day = chain_day(8, 5.0)
-    day.load_kw[3:6] = load_kw
-    track = track.replace(grid=day)
+    step = np.arange(8)[:, None]
+    track = track.replace(grid=replace(day, load_kw=np.where((step >= 3) & (step < 6), load_kw, day.load_kw)))
     loop = chain_loop(site, limits=GridLimits(voltage=[0.97, 1.02], line=60.0), curtails=True)
     idle = ChainBackend().solve(replace(Injections.zeros(loop.spec, 1), load_kw=np.full((1, 2), load_kw)))
     assert not idle.converged[0] or idle.vm_pu.min() < 0.97  # as the test wants it

@@ -23,6 +23,7 @@ MODELS = [
     ("acn/caltech", "sessions_acn", "caltech", 0.165 / 0.655),
     ("acn/jpl", "sessions_acn", "jpl", 0.095 / 1.27),
     ("highway", "sessions_highway", "highway", 1.0),
+    ("bus-depot", "sessions_depot", "bus", 0.6),
 ]
 
 
@@ -96,6 +97,7 @@ def test_price_moments(year: int) -> None:
     assert hour_to_hour / fitted["hourly_std"] ** 2 == pytest.approx(fitted["hourly_lag1"], abs=0.15)
 
 
-def test_highway_says_that_it_is_an_assumption() -> None:
+def test_what_is_an_assumption_says_so() -> None:
     assert "assumption" in figures("sessions_highway")["source"]
+    assert "assumption" in figures("sessions_depot")["source"]
     assert "assumption" in figures("load_profiles")["source"]

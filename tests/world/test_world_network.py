@@ -189,15 +189,18 @@ def test_generators_from_a_file_are_the_networks_own(scenario: Make, tmp_path: P
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_file_gives_back_every_bit(lively: World, tmp_path: Path, suffix: str) -> None:
-    track = lively.sample(7)
-    day = network_of(track)
-    day.generator_kvar[3, 0], day.load_kw[2, 1], day.load_kvar[5, 0] = -0.0, 1e-300, -1.0 / 3.0
+    drawn = lively.sample(7)
+    day = network_of(drawn)
+    kvar, load_kw, load_kvar = day.generator_kvar.copy(), day.load_kw.copy(), day.load_kvar.copy()
+    kvar[3, 0], load_kw[2, 1], load_kvar[5, 0] = -0.0, 1e-300, -1.0 / 3.0
+    day = replace(day, generator_kvar=kvar, load_kw=load_kw, load_kvar=load_kvar)
+    track = drawn.replace(grid=day)
     loaded = Track.load(track.save(tmp_path / f"day{suffix}"))
     assert loaded == track
     assert network_of(loaded).load_kw.flags["C_CONTIGUOUS"]
-    nudged = replace(day, load_kvar=day.load_kvar.copy())
-    nudged.load_kvar[-1, -1] = np.nextafter(nudged.load_kvar[-1, -1], np.inf)
-    assert loaded != track.replace(grid=nudged)
+    nudged = load_kvar.copy()
+    nudged[-1, -1] = np.nextafter(nudged[-1, -1], np.inf)
+    assert loaded != drawn.replace(grid=replace(day, load_kvar=nudged))
     assert loaded != track.replace(grid=None)
     there = Track.load(loaded.save(tmp_path / f"there{'.json' if suffix == '.parquet' else '.parquet'}"))
     assert there == track

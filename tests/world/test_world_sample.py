@@ -340,7 +340,7 @@ def test_halving_the_step_changes_no_statistics(scenario: Make) -> None:
 @settings(max_examples=40, deadline=None)
 @given(
     model=st.sampled_from(
-        ["elaadnl/workplace", "elaadnl/private", "elaadnl/public", "acn/caltech", "acn/jpl", "highway"]
+        ["elaadnl/workplace", "elaadnl/private", "elaadnl/public", "acn/caltech", "acn/jpl", "highway", "bus-depot"]
     ),
     per_port=st.just(0.0) | st.floats(1e-6, 12.0),
     ports=st.integers(1, 3),

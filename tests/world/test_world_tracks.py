@@ -225,7 +225,9 @@ def test_an_even_service_at_the_start_is_an_energy_that_the_battery_can_hold(
 ) -> None:
     row = {"port": site.ports[0], "arrival": arrival, "departure": 9, "energy_kwh": 20.0, "wanted_kwh": 10.0}
     track = Track.build(site, sessions=[row])
-    track.sessions["ahead_kwh"] = ahead_kwh
+    sessions = track.sessions.copy()
+    sessions["ahead_kwh"] = ahead_kwh
+    track = track.replace(sessions=sessions)
     if ahead_kwh in (5.0, -40.0) and arrival == 0:  # of 60 kWh
         track.validate(site)
     else:
@@ -357,6 +359,18 @@ def test_a_copy_by_the_standard_library_is_marked_too(world: World) -> None:
     assert again.source["edited"] == "step_h, buy_per_kwh"
     assert dataclasses.replace(drawn, buy_per_kwh=drawn.buy_per_kwh.copy()).source == drawn.source
     assert dataclasses.replace(drawn, step_h=0.5, source={"kind": "mine"}).source == {"kind": "mine"}
+
+
+def test_nothing_is_edited_in_place(world: World) -> None:
+    """An edit that could not be marked is refused, in copies too; arrays that a track was made of stay as they were."""
+    drawn = world.sample(7)
+    mine = np.full(drawn.n_steps, 0.2)
+    for track in (drawn, copy.deepcopy(drawn), pickle.loads(pickle.dumps(drawn)), drawn.with_prices(mine)):
+        with pytest.raises(ValueError, match="read-only"):
+            track.buy_per_kwh[:] = 0.0
+        with pytest.raises(ValueError, match="read-only"):
+            track.sessions["wanted_kwh"] = 0.0
+    mine[0] = 0.3
 
 
 def test_a_json_file_that_was_edited_by_hand_is_marked(world: World, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ class Sessions(Model):
 
     model: str = "elaadnl/workplace"
     """`elaadnl/workplace`, `elaadnl/private`, `elaadnl/public`, `acn/caltech`, `acn/jpl`, `acn/caltech-2019`,
-    `acn/jpl-2019`, `highway`, or module:Class."""
+    `acn/jpl-2019`, `highway`, `bus-depot`, or module:Class."""
     file: str | None = None
     """YAML file that `ev-marl fit sessions` wrote, instead of `model`."""
     holidays: Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")] | None = None
