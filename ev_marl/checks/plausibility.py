@@ -19,6 +19,7 @@ from ev_marl.planning.programme.check import check_expressions
 from ev_marl.scenario import Problem, Scenario
 from ev_marl.scenario.problems import KeyPath, key_text
 from ev_marl.scenario.schema import Group, Stations
+from ev_marl.site.areas import areas_of
 from ev_marl.site.currents import voltage_below_v
 from ev_marl.site.vehicles import vehicle_mix
 from ev_marl.support.errors import ObjectiveError
@@ -37,6 +38,7 @@ USUAL_SIGNALS: tuple[tuple[str, KeyPath, tuple[float, float], str], ...] = (
 """Signals with the range outside of which they are unusual."""
 FAR_ABOVE = 100.0  # a price so much higher leaves no room for another
 WRONG_START = 0.05  # of the energy of the first hours
+MOST_AT_ONCE = 0.25  # of the drivers who leave late
 ROUNDING_KWH = 1e-6  # no energy at all
 FEWER_ELSEWHERE = 1 / 2  # of those at the start: another start hour is worth naming
 
@@ -423,6 +425,28 @@ def check_signals(days: SampledDays) -> Iterator[Finding]:
         yield Finding("signals", ("prices", "published"), message, {"horizon_h": scenario.horizon})
 
 
+def check_declared(days: SampledDays) -> Iterator[Finding]:
+    """Drivers who are so late that they would have said to leave as soon as they came."""
+    step_h = days.tracks[0].step_h
+    for area in areas_of(days.setting.scenario, days.setting.site):
+        late = None if area.sessions.declared is None else area.sessions.declared.late
+        if late is None or late.share == 0.0:
+            continue
+        come = np.concatenate([track.sessions[np.isin(track.sessions["port"], area.ports)] for track in days.tracks])
+        come = come[come["arrival_step"] > 0]
+        stay = come["departure_step"] - come["arrival_step"]
+        at_once = (come["declared_step"] == come["arrival_step"] + 1) & (stay > 1)
+        share, stay_h = (float(values.mean()) if len(come) else 0.0 for values in (at_once, stay * step_h))
+        if share > MOST_AT_ONCE * late.share:
+            yield Finding(
+                "declared",
+                (*area.path, "declared", "late"),
+                f"{share:.0%} of the drivers say to leave {60 * step_h:g} min after they come: nobody is later than "
+                f"by their stay, which is {stay_h:.1f} h on average; `by: {late.by:g} h` is long for that",
+                {"share": share, "by_h": late.by, "stay_h": stay_h},
+            )
+
+
 def check_plans(days: SampledDays) -> Iterator[Finding]:
     """Terms that cannot be planned with."""
     setting = days.setting
@@ -456,6 +480,7 @@ CHECKS: tuple[Callable[[SampledDays], Iterator[Finding]], ...] = (
     check_overload,
     check_meter,
     check_signals,
+    check_declared,
     check_plans,
     check_power_flow,
 )

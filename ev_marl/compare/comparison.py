@@ -58,6 +58,7 @@ class PolicySummary:
     highest_peak_kw: float  # of all days
     curtailed_kwh_per_day: float
     unmet_kwh_per_day: float  # due by the deadlines and not there
+    unmet_early_kwh_per_day: float | None  # of it, of vehicles that left before they said; None: all say the truth
     storage_kwh_per_day: float | None  # metered out of stationary batteries; None where there is none
     carbon_kg_per_day: float | None  # CO2 of what the site draws; None where no carbon intensity is known
     charging_carbon_kg_per_day: float | None  # what the vehicles change in it
@@ -269,6 +270,7 @@ def _measures(days: list[PolicyDay]) -> dict[str, Any]:
         "highest_peak_kw": max(day.peak_kw for day in days),
         "curtailed_kwh_per_day": mean("curtailed_kwh"),
         "unmet_kwh_per_day": mean("unmet_kwh"),
+        "unmet_early_kwh_per_day": mean_of_known("unmet_early_kwh"),
         "storage_kwh_per_day": mean_of_known("storage_kwh"),
         "carbon_kg_per_day": mean_of_known("carbon_kg"),
         "charging_carbon_kg_per_day": mean_of_known("charging_carbon_kg"),

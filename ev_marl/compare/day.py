@@ -28,6 +28,7 @@ from ev_marl.simulation.flow import Flow
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
 from ev_marl.world.seeds import policy_seed
+from ev_marl.world.session_table import last_said
 from ev_marl.world.track import Track
 
 OPTIMUM = "optimum"
@@ -70,6 +71,8 @@ class PolicyDay(Record):
     """Time in the simulator and the objective per step [ms]."""
     unmet_kwh: float = math.nan
     """Due by the deadlines and not there [kWh]; NaN in results that do not know it."""
+    unmet_early_kwh: float | None = None
+    """Of it, due to vehicles that left before their drivers had said [kWh]; none where all say the truth."""
     storage_kwh: float | None = None
     """Metered out of stationary batteries, >= 0; None where there is none [kWh]."""
     carbon_kg: float | None = None
@@ -121,6 +124,10 @@ class DayResult(Record):
     """Of them, those that are owed energy."""
     turned_away: int
     """Vehicles that found no free port."""
+    left_early: int | None = None
+    """Vehicles that left at least a step before their drivers had said; none where all say the truth."""
+    left_late: int | None = None
+    """Vehicles that were still there when that time had come."""
     unavoidable_kwh: float
     """Energy by which base load alone exceeds limits, summed over groups [kWh]."""
     watched_groups: tuple[str, ...]
@@ -253,6 +260,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
             peak_kw=measured.peak_kw,
             curtailed_kwh=measured.curtailed_kwh,
             unmet_kwh=measured.unmet_kwh,
+            unmet_early_kwh=measured.unmet_early_kwh,
             storage_kwh=measured.storage_kwh,
             carbon_kg=measured.carbon_kg,
             charging_carbon_kg=measured.charging_carbon_kg,
@@ -273,7 +281,7 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
 
     done = [run(OPTIMUM, PlanPolicy(solution.plan))]
     done += [run(name, work.policy(name)) for name in work.policies]
-    groups = list(watched)
+    groups, left = list(watched), left_early_and_late(track)
     return DayResult(
         index=index,
         seed=seed,
@@ -287,6 +295,8 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
         sessions=len(track.vehicles),
         owed=len(done[0].satisfaction),
         turned_away=track.turned_away,
+        left_early=left[0] if left else None,
+        left_late=left[1] if left else None,
         unavoidable_kwh=float(track.unavoidable_overload_kw.sum() * track.step_h),
         watched_groups=tuple(site.groups[g] for g in groups),
         limit_kw=_by_group(limit_kw[:, groups]),
@@ -295,6 +305,15 @@ def run_day(work: Work, index: int, seed: int) -> DayResult:
         grid=None if solution.grid is None else OptimumOnGrid.model_validate(asdict(solution.grid)),
         policies=tuple(done),
     )
+
+
+def left_early_and_late(track: Track) -> tuple[int, int] | None:
+    """Vehicles that left before, and after, the time that their drivers had said last; None where all say the truth."""
+    sessions = track.sessions
+    if not ((sessions["declared_step"] > 0) | (sessions["revised_at_step"] > 0)).any():
+        return None
+    off = (last_said(sessions) - sessions["departure_step"])[sessions["departure_step"] <= track.n_steps]
+    return int((off > 0).sum()), int((off < 0).sum())
 
 
 def with_uncontrolled(policies: Sequence[str]) -> tuple[str, ...]:
@@ -315,6 +334,7 @@ class Measured:
     peak_kw: float  # highest import of the site, base load included
     curtailed_kwh: float  # |setpoint − granted|: what the coordinator took away
     unmet_kwh: float  # due by the deadlines and not there
+    unmet_early_kwh: float | None  # of it, of vehicles that left before their drivers had said; None: all say the truth
     storage_kwh: float | None  # metered out of stationary batteries, >= 0; None where there is none
     carbon_kg: float | None  # CO2 of what the site draws, None where no carbon intensity is known
     charging_carbon_kg: float | None  # what the vehicles change in it
@@ -385,6 +405,8 @@ class Recorder:
         self._discharged -= flow.step_h * np.minimum(power, 0.0).sum(axis=1)
         self._curtailed += flow.step_h * np.abs(flow.setpoint_kw - flow.granted_kw).sum(axis=1)
         self._unmet += flow.unmet_kwh.sum(axis=1)
+        if self._early is not None:
+            self._unmet_early += np.where(self._early[flow.settled], flow.unmet_kwh, 0.0).sum(axis=1)
         np.maximum(self._peak, flow.import_kw, out=self._peak)
         excess = np.maximum(flow.group_kw - flow.upper_kw, flow.lower_kw - flow.group_kw)
         beyond = excess > LIMIT_TOLERANCE_KW
@@ -443,6 +465,7 @@ class Recorder:
             peak_kw=float(self._peak[row]),
             curtailed_kwh=float(self._curtailed[row]),
             unmet_kwh=float(self._unmet[row]),
+            unmet_early_kwh=None if self._early is None else float(self._unmet_early[row]),
             storage_kwh=float(self._storage[row]) if site.has_batteries else None,
             carbon_kg=float(self._carbon_kg[0, row]) if self._emits else None,
             charging_carbon_kg=float(self._carbon_kg[1, row]) if self._emits else None,
@@ -491,6 +514,9 @@ class Recorder:
         self._emits, self._carbon_kg = flow.carbon_kg_per_kwh is not None, np.zeros((2, n_batch))
         if self._ageing is not None:  # energies and powers of all batteries
             self._battery = np.zeros((2, n_batch, self._simulator.days.n_steps, flow.site.n_ports))
+        stays, believes = self._simulator.days.stays, self._simulator.days.beliefs is not None
+        self._early = last_said(stays) > stays["departure_step"] if believes else None
+        self._unmet_early = np.zeros(n_batch)
         shape = (len(self._transformers), n_batch)
         self._loading, self._loading_before = np.zeros((*shape, self._simulator.days.n_steps)), np.zeros(shape)
         self._mean_a, self._unequal_a = np.zeros((2, n_batch))  # sums over the steps

@@ -37,6 +37,9 @@ _PRICES = {  # what a policy's distance to the optimum is the price of
 }
 
 
+LEFT = ("left_early", "left_late")  # numbers of a day that knows what drivers said
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of the table."""
@@ -58,6 +61,8 @@ def columns(comparison: Comparison) -> list[Column]:
         lambda row: "–" if row.unbalance_percent is None else number(row.unbalance_percent, 0),
         7,
     )
+    believed = any(row.unmet_early_kwh_per_day is not None for row in comparison.table())
+    early = _known(("unmet,", "left early"), lambda row: row.unmet_early_kwh_per_day, 1)
     has_storage = any(row.storage_kwh_per_day is not None for row in comparison.table())
     storage = Column(
         ("stored", "kWh/day"),
@@ -94,6 +99,7 @@ def columns(comparison: Comparison) -> list[Column]:
         Column(("peak", "kW"), lambda row: number(row.peak_kw, 0), 5),
         Column(("curtailed", "kWh/day"), lambda row: number(row.curtailed_kwh_per_day, 0), 8),
         Column(("viola-", "tions"), lambda row: str(row.violations), 7 if broken else 10),
+        *((early,) if believed else ()),
         *((storage,) if has_storage else ()),
         *((unbalance,) if has_phases else ()),
         *(transformer if has_transformer else ()),
@@ -217,6 +223,10 @@ def notes(comparison: Comparison, hidden: Sequence[Column] = ()) -> str:
     turned_away = sum(day.turned_away for day in comparison.days) / n_days
     if turned_away:
         lines.append(f"Vehicles that found no free port: {turned_away:.1f} a day.")
+    early, late = ([left for day in comparison.days if (left := getattr(day, name)) is not None] for name in LEFT)
+    if early and late:
+        before, after = sum(early) / n_days, sum(late) / n_days
+        lines.append(f"Drivers who left before the time that they had said: {before:.1f} a day; after it: {after:.1f}.")
     unavoidable = sum(day.unavoidable_kwh for day in comparison.days) / n_days
     if unavoidable:
         lines.append(f"Base load alone exceeds limits by {unavoidable:.1f} kWh a day, which no policy is charged for.")

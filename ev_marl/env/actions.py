@@ -302,7 +302,7 @@ class ActionCoder:
             free = name == "adder" or (name == "trust" and booked)
             _number(actions, index, said[name], reach[name], -1.0 if free else 0.0, number)
             values[name] = number
-        step, vehicles = state.step, Vehicles.of(self._outlook.stays, state)
+        step, vehicles = state.step, Vehicles.of(self._outlook.stays(state.step), state)
         worth, end_per_kwh = self._worth, self._worth.end_per_kwh(days.later_per_kwh[state.rows])
         energy_per_kwh = worth.energy_per_kwh(*own_prices(self._outlook, Present.of(state, days.n_steps), worth))
         if booked:

@@ -22,7 +22,7 @@ from ev_marl.planning.worth import Worth
 from ev_marl.scenario import scenario_value
 from ev_marl.scenario.schema import BlockOptions, PricesBlock, Scenario
 from ev_marl.scenario.sizes import MOST_CELLS, MOST_OBSERVED
-from ev_marl.simulation.days import Days
+from ev_marl.simulation.days import Beliefs, Days
 from ev_marl.simulation.state import State
 from ev_marl.site import Site
 from ev_marl.support.errors import NetworkError, OptionError
@@ -143,6 +143,7 @@ class Observer:
         # Asking a block what it can do takes a fifth of a reset's time: once is enough.
         self._looking_ahead = [block for block in blocks if isinstance(block, LookingAhead)]
         self._on_grid = [(block.name, block) for block in blocks if isinstance(block, OnGrid)]
+        self._beliefs: Beliefs | None = None  # which change the stays that the blocks read, in place
         self.n_batch = 0
 
     @classmethod
@@ -247,7 +248,9 @@ class Observer:
         NetworkError
             If a block needs a network, and there is none.
         """
-        believed = replace(days, stays=outlook.stays)
+        told = outlook.stays(0)
+        self._beliefs = days.beliefs if told is days.believed(0) else None
+        believed = replace(days, stays=told, beliefs=self._beliefs)
         for block in self._looking_ahead:
             block.look(outlook)
         for name, on_grid in self._on_grid:
@@ -263,6 +266,8 @@ class Observer:
         """Update all tables to the coming step."""
         if self.n_batch != state.n_batch:
             self._allocate(state)
+        if self._beliefs is not None:
+            self._beliefs.at(state.step)  # another state may have been tried since
         for block, view in self._moving:
             block.fill(state, view)
 

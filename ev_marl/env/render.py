@@ -115,7 +115,7 @@ class History:
             if s < 0:
                 stations.add_row(station, k, power, "", "-", "", "")
                 continue
-            energy, stay = float(state.energy_kwh[0, p]), self._simulator.days.stays[s]
+            energy, stay = float(state.energy_kwh[0, p]), self._simulator.days.believed(state.step)[s]
             share = energy / float(stay["capacity_kwh"])
             left_h = (int(stay["deadline_step"]) - state.step) * track.step_h
             missing = max(0.0, float(stay["due_kwh"]) - energy)

@@ -25,7 +25,7 @@ from ev_marl.policies.base import (
     StationView,
 )
 from ev_marl.policies.foresight import known_to
-from ev_marl.simulation.battery import laxity_of_vehicles
+from ev_marl.simulation.battery import laxity_of_stays
 from ev_marl.simulation.days import vehicles_at
 from ev_marl.simulation.flow import Flow
 from ev_marl.simulation.simulator import Simulator
@@ -67,9 +67,10 @@ def make_view(
     buy_per_kwh, sell_per_kwh = outlook.prices(present.day, step)
     charging_per_kwh, discharging_per_kwh = own_prices(outlook, present, worth)
     connected = state.session >= 0
-    vehicle = vehicles_at(outlook.stays, state.session, state.energy_kwh, step)
+    stays = outlook.stays(step)
+    vehicle = vehicles_at(stays, state.session, state.energy_kwh, step)
     laxity_h = np.empty(connected.shape)
-    laxity_of_vehicles(step, days.step_h, vehicle, connected, laxity_h)
+    laxity_of_stays(step, days.step_h, stays, state.session, state.energy_kwh, laxity_h)
     own: dict[str, Any] = {
         "step": step,
         "n_steps": days.n_steps,

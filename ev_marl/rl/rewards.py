@@ -164,7 +164,7 @@ class TrainingReward:
         merits = np.empty((*state.session.shape, len(MERITS)))
         step = state.step
         own_plans(
-            Vehicles.of(self._outlook.stays, state),
+            Vehicles.of(self._outlook.stays(step), state),
             step,
             days.step_h,
             self._worth.energy_per_kwh(*own_prices(self._outlook, Present.of(state, days.n_steps), self._worth)),

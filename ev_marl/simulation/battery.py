@@ -20,24 +20,22 @@ def laxity(step: int, step_h: float, stay: np.void, energy_kwh: float) -> float:
 
 
 @kernel
-def laxity_of_vehicles(
-    step: int, step_h: float, vehicles: np.ndarray, connected: np.ndarray, laxity_h: np.ndarray
+def laxity_of_stays(
+    step: int, step_h: float, stays: np.ndarray, session: np.ndarray, energy_kwh: np.ndarray, laxity_h: np.ndarray
 ) -> None:
-    """Laxity of vehicles as in `days.vehicles_at`, which may be what their drivers declared; all shape (B, P).
+    """Laxity of all rows by stays that may be what drivers declared.
 
     Parameters
     ----------
-    step, step_h, laxity_h
-        As in `power_box`.
-    vehicles : STAY
-        Their `energy_kwh` is that of now.
-    connected : bool
-        False at an empty port.
+    stays : STAY, shape (n_stays,)
+        What is believed of them.
+    step, step_h, session, energy_kwh, laxity_h
+        As in `power_box`, of all rows: shape (n_batch, n_ports).
     """
-    for b in range(vehicles.shape[0]):
-        for p in range(vehicles.shape[1]):
-            vehicle = vehicles[b, p]
-            laxity_h[b, p] = laxity(step, step_h, vehicle, vehicle["energy_kwh"]) if connected[b, p] else np.inf
+    for b in range(session.shape[0]):
+        for p in range(session.shape[1]):
+            s = session[b, p]
+            laxity_h[b, p] = laxity(step, step_h, stays[s], energy_kwh[b, p]) if s >= 0 else np.inf
 
 
 @kernel

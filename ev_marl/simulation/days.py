@@ -81,6 +81,60 @@ _NOBODY["capacity_kwh"] = _NOBODY["charge_efficiency"] = _NOBODY["discharge_effi
 _NOBODY["tau_h"] = np.inf
 
 
+class Beliefs:
+    """What everyone at the site believes of the stays at a step, where some drivers declare wrong departures.
+
+    A departure is believed to be the one that the driver said last. Who is still there when it has passed is believed
+    to leave with the next step. All that follows from the departure follows from the believed one; the simulator and
+    the optimum use the true one.
+
+    Parameters
+    ----------
+    stays : STAY, shape (N,)
+        The true ones.
+    who : int64, shape (M,)
+        Those whose drivers declare something else.
+    n_steps : int
+        Steps of the episode.
+    step_h : float
+        Length of a step [h].
+    """
+
+    def __init__(self, stays: np.ndarray, who: np.ndarray, n_steps: int, step_h: float) -> None:
+        self._who, self._n_steps, self._step_h = who, n_steps, step_h
+        names = ("arrival_step", "departure_step", "declared_step", "revised_at_step", "revised_step")
+        self._arrival, self._departure, declared, self._revised_at, revised = (stays[name][who] for name in names)
+        self._declared = np.where(declared > 0, declared, self._departure)
+        self._revised = np.where(revised > 0, revised, self._departure)
+        self._believed, self._step = self._departure.copy(), -1
+        self._stays = stays.copy()
+        self.at(0)
+
+    @classmethod
+    def of(cls, stays: np.ndarray, n_steps: int, step_h: float) -> Beliefs | None:
+        """The beliefs about stays; None where all drivers say the truth."""
+        who = np.flatnonzero((stays["declared_step"] > 0) | (stays["revised_at_step"] > 0))
+        return cls(stays, who, n_steps, step_h) if len(who) else None
+
+    def at(self, step: int) -> np.ndarray:
+        """The stays as they are believed at a step, STAY, shape (N,): always the same array, changed in place."""
+        if step != self._step:
+            revised = (self._revised_at > 0) & (self._revised_at <= step)
+            said = np.where(revised, self._revised, self._declared)
+            there = (self._arrival <= step) & (step < self._departure)
+            said = np.where(there, np.maximum(said, step + 1), said)
+            changed = said != self._believed
+            if changed.any():
+                rows = self._who[changed]
+                some = self._stays[rows]
+                some["departure_step"] = said[changed]
+                set_due(some, self._n_steps, self._step_h)
+                self._stays[rows] = some
+                self._believed = said
+            self._step = step
+        return self._stays
+
+
 @dataclass(frozen=True)
 class Days:
     """K tracks of one site as stacked arrays; N sessions in all, sorted by track, port and arrival."""
@@ -101,6 +155,7 @@ class Days:
     published_steps: np.ndarray | None = None  # float64 (K, T)  see `ev_marl.world.signals.Signals`; None: all
     events: tuple[np.ndarray, ...] = ()  # EVENT (E,) of each day; empty where no day has any
     works: np.ndarray | None = None  # float64 (K, T, P)  0 for ports out of order, else 1; None: no outages
+    beliefs: Beliefs | None = None  # where drivers declare other departures than the true ones; None: nowhere
 
     @cached_property
     def moving(self) -> np.ndarray:
@@ -116,6 +171,10 @@ class Days:
         where there is none."""
         found = curves_of(self.stays)
         return np.zeros((0, 2, CURVE_POINTS)) if found is None else found
+
+    def believed(self, step: int) -> np.ndarray:
+        """The stays as everyone at the site believes them to be at a step, STAY, shape (N,); see `Beliefs`."""
+        return self.stays if self.beliefs is None else self.beliefs.at(step)
 
     @property
     def n_days(self) -> int:
@@ -191,6 +250,7 @@ class Days:
                 "some tracks have signals (carbon intensity, temperature) that others lack; simulate them separately"
             )
         clocks = [track.clock for track in tracks]
+        table = np.concatenate(tables)
         by_group = np.stack(
             [
                 [track.lower_kw for track in tracks],
@@ -201,7 +261,7 @@ class Days:
         return cls(
             n_steps=first.n_steps,
             step_h=first.step_h,
-            stays=np.concatenate(tables),
+            stays=table,
             first_session=starts,
             by_step=np.stack(
                 [
@@ -217,6 +277,7 @@ class Days:
             day_of_year=np.stack([clock.day_of_year for clock in clocks]),
             events=tuple(track.events for track in tracks) if any(len(track.events) for track in tracks) else (),
             works=_working(tracks),
+            beliefs=Beliefs.of(table, first.n_steps, first.step_h),
             **signals,
         )
 
@@ -282,7 +343,6 @@ def stays_of_sessions(
     stays["charge_kw"] = np.minimum(site.port_charge_kw[port], stays["charge_kw"])
     stays["discharge_kw"] = np.minimum(site.port_discharge_kw[port], stays["discharge_kw"])
     stays["floor_kwh"] = np.minimum(stays["energy_kwh"], stays["reserve_kwh"])
-    stays["deadline_step"] = np.minimum(stays["departure_step"], n_steps)
     stays["n_curve"], stays["curve"] = 0, 0.0
     for name, points in (curves or {}).items():
         for k in np.flatnonzero(sessions["vehicle"] == name):
@@ -290,9 +350,33 @@ def stays_of_sessions(
             stays["n_curve"][k], stays["curve"][k] = len(points), curve_table(points, capacity_kwh[k], most_kw)
     curve = curves_of(stays)
     if curve is not None:
-        stays["tau_h"] = tau_h = np.where(stays["n_curve"] > 0, _NO_TAPER_H, tau_h)
+        stays["tau_h"] = np.where(stays["n_curve"] > 0, _NO_TAPER_H, tau_h)
     set_rates(stays, step_h)
-    rate_kw = stays["rate_kw"]
+    set_due(stays, n_steps, step_h)
+    stays["is_battery"] = battery = site.is_battery[port]
+    stays["wear_per_kwh"] = site.storage_wear_per_kwh[port]
+    if battery.any():  # all that it holds has a value, and it is owed nothing
+        stays["wish_kwh"][battery] = capacity_kwh[battery]
+        stays["due_kwh"][battery] = stays["floor_kwh"][battery]
+        stays["even_kwh"][battery] = (stays["energy_kwh"] - stays["ahead_kwh"])[battery]
+        stays["served_kwh"][battery] = 0.0
+    return stays
+
+
+def set_due(stays: np.ndarray, n_steps: int, step_h: float) -> None:
+    """Write the fields of vehicles that follow from departure and wish; see `stays_of_sessions`.
+
+    Parameters
+    ----------
+    stays : STAY, shape (n_stays,)
+        With departures, wishes and rates; written.
+    n_steps : int
+        Steps of the episode.
+    step_h : float
+        Length of a step [h].
+    """
+    stays["deadline_step"] = np.minimum(stays["departure_step"], n_steps)
+    capacity_kwh, tau_h, rate_kw, curve = stays["capacity_kwh"], stays["tau_h"], stays["rate_kw"], curves_of(stays)
     steps = stays["departure_step"] - stays["arrival_step"]
     most = energy_after(stays["energy_kwh"], steps * step_h, rate_kw, capacity_kwh, tau_h, curve)
     stays["wish_kwh"] = wish = np.minimum(stays["energy_kwh"] + stays["wanted_kwh"], most)
@@ -307,14 +391,6 @@ def stays_of_sessions(
     from_kwh = stays["energy_kwh"] - stays["ahead_kwh"]
     stays["even_kwh"] = np.where(beyond > 0, wish - (wish - from_kwh) * beyond / steps, wish)
     stays["served_kwh"] = wish
-    stays["is_battery"] = battery = site.is_battery[port]
-    stays["wear_per_kwh"] = site.storage_wear_per_kwh[port]
-    if battery.any():  # all that it holds has a value, and it is owed nothing
-        stays["wish_kwh"][battery] = capacity_kwh[battery]
-        stays["due_kwh"][battery] = stays["floor_kwh"][battery]
-        stays["even_kwh"][battery] = from_kwh[battery]
-        stays["served_kwh"][battery] = 0.0
-    return stays
 
 
 def set_rates(stays: np.ndarray, step_h: float) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from ev_marl.grid.loop.loop import GridLoop
 from ev_marl.grid.loop.thermal import AMBIENT_C, oil_at_rest_k, warm_all
 from ev_marl.simulation import kernels
-from ev_marl.simulation.battery import follow_curves
+from ev_marl.simulation.battery import follow_curves, laxity_of_stays
 from ev_marl.simulation.coordinators.base import Coordinator, Request
 from ev_marl.simulation.coordinators.in_turn import keep_levels_within
 from ev_marl.simulation.coordinators.scaling import measure_currents, scale_to_limits
@@ -192,6 +192,8 @@ class Simulator:
         if kernels.clip(setpoint_kw, state.ports, flow.setpoint_kw):
             b, p = np.argwhere(~np.isfinite(setpoint_kw))[0]
             raise ActionError(f"setpoint of row {b}, port {p} is {setpoint_kw[b, p]}; it must be a finite power")
+        if days.beliefs is not None:
+            days.beliefs.at(step)  # another state may have been tried since
         self.coordinator.grant(frame.request, state.granted_kw)
         if self.site.n_currents and self.coordinator.enforces_limits:
             scale_to_limits(frame.request, state.granted_kw)
@@ -222,6 +224,8 @@ class Simulator:
         )
         if len(days.curves):
             self._follow_curves(state)
+        if days.beliefs is not None:
+            self._believe(state, step + 1)
         if days.works is not None:
             self._switch_off(state, step + 1)
         if days.carbon_kg_per_kwh is not None:
@@ -263,6 +267,8 @@ class Simulator:
             self._set_currents(state, state.step)
         if len(days.curves):
             self._follow_curves(state)
+        if days.beliefs is not None:
+            self._believe(state, state.step)
         if days.works is not None:
             self._switch_off(state, state.step)
 
@@ -277,6 +283,12 @@ class Simulator:
     def _follow_curves(self, state: State) -> None:
         days = self.days
         follow_curves(days.step_h, days.moving, days.curves, state.session, state.energy_kwh, state.hi_kw)
+
+    def _believe(self, state: State, step: int) -> None:
+        """The laxity that a state shows is that of the departures that are believed."""
+        days = self.days
+        session, energy_kwh = state.session, state.energy_kwh
+        laxity_of_stays(step, days.step_h, days.believed(step), session, energy_kwh, state.laxity_h)
 
     def _switch_off(self, state: State, step: int) -> None:
         """Ports that are out of order in a step can do nothing."""
@@ -309,7 +321,7 @@ class _Frame:
             state.laxity_h,
             state.currents,
             state.session,
-            simulator.days.stays,
+            simulator.days.believed(state.step),
             simulator.site,
         )
         self.flow = Flow(

@@ -14,7 +14,7 @@ from typing import Any
 from rich.markup import escape
 from rich.tree import Tree
 
-from ev_marl.scenario.schema import LoadProfile, Pv, PvSystem, Scenario
+from ev_marl.scenario.schema import Declared, LoadProfile, Pv, PvSystem, Scenario
 from ev_marl.scenario.schema.grid import Grid
 from ev_marl.scenario.schema.series import DatedFile
 from ev_marl.scenario.series import Series
@@ -84,14 +84,28 @@ def _said(said: Any, unit: str) -> str:
 
 
 def _sessions_lines(site: Site, scenario: Scenario) -> Iterator[str]:
-    """One line for each model of sessions, where stations have different ones."""
+    """One line for each model of sessions, where stations have different ones; and what drivers say, if it is wrong."""
     areas = areas_of(scenario, site)
+    if len(areas) == 1 and areas[0].sessions.declared is not None:
+        yield _declared_line(areas[0].sessions.declared)
     for area in areas if len(areas) > 1 else ():
         stations = [site.agents[a] for a in dict.fromkeys(site.arrays.port_station[area.ports].tolist())]
         said = area.sessions
         rate = f"{said.per_port_per_day:g} vehicles per port and weekday"
         wait = f", wait up to {60 * said.patience:g} min for a port" if said.patience else ""
-        yield f"sessions at {_shortened(stations)}: {said.called}, {rate}{wait}"
+        declared = "" if said.declared is None else f"; {_declared_line(said.declared)}"
+        yield f"sessions at {_shortened(stations)}: {said.called}, {rate}{wait}{declared}"
+
+
+def _declared_line(said: Declared) -> str:
+    """What drivers say of their departure, in words."""
+    parts = [] if said.called is None else [f"as {said.called}"]
+    for when, part in (("before", said.early), ("after", said.late)):
+        if part is not None:
+            parts.append(f"{part.share:.0%} leave {when} the time they say, by {part.by:g} h on average")
+    if said.revised is not None:
+        parts.append(f"{said.revised.share:.0%} say the truth {said.revised.ahead:g} h ahead")
+    return f"declared departures: {', '.join(parts)}"
 
 
 def limits_line(site: Site, scenario: Scenario | None = None) -> str:

@@ -8,6 +8,7 @@ published results can be computed again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import get_args
 
@@ -19,9 +20,10 @@ from ev_marl.site.charge_curve import energy_after, taper_time_h
 from ev_marl.site.site import Site
 from ev_marl.support.errors import DataError
 from ev_marl.world.batteries import NO_TAPER_KW, with_batteries
-from ev_marl.world.choices import Battery
+from ev_marl.world.choices import Battery, Departures
 from ev_marl.world.importing import ports_of_stations, require_sessions
-from ev_marl.world.readers.records import SessionRecords
+from ev_marl.world.parking import NEVER, declarations
+from ev_marl.world.readers.records import SessionRecord, SessionRecords
 from ev_marl.world.session_table import session_table
 from ev_marl.world.track import Track
 from ev_marl.world.world import World
@@ -41,6 +43,7 @@ def sessions_to_track(
     *,
     battery: Battery = "ideal",
     longest_stay: int = LONGEST_STAY,
+    departures: Departures = "true",
     seed: int = 0,
 ) -> Track:
     """One track from the scenario's `start` to the end of its horizon, with all sessions that begin in this time.
@@ -64,6 +67,9 @@ def sessions_to_track(
         take the wish, and the highest energy on arrival from which the wish is just reached, see `two_stage_battery`.
     longest_stay : int
         In steps.
+    departures : {"declared", "true"}
+        What drivers say of their departure: when they leave, as in the experiments of Lee et al., or what they said
+        where the data have it; what is said of the time before the next step counts as the next step.
     seed : int
         Seed of prices and loads, where they are drawn, >= 0.
 
@@ -111,6 +117,9 @@ def sessions_to_track(
     else:
         capacity, energy, wanted = two_stage_battery(wanted, stay_h, rate_kw)
         vehicle_kw, taper_start = port_kw, TAPER_START
+    said = {}
+    if departures == "declared":
+        said = _declarations([records[i] for i in kept], arrival[kept], departure[kept], track)
     sessions = session_table(
         port=port,
         arrival_step=arrival[kept],
@@ -122,6 +131,7 @@ def sessions_to_track(
         discharge_kw=np.zeros(len(kept)),
         taper_start=np.full(len(kept), taper_start),
         vehicle=np.full(len(kept), battery),
+        **said,
     )
     source = {
         "kind": "data",
@@ -137,6 +147,22 @@ def sessions_to_track(
     }
     sessions = with_batteries(sessions, world.site.arrays, track.n_steps)
     return track.replace(sessions=sessions, turned_away=turned_away, source=source)
+
+
+def _declarations(
+    records: Sequence[SessionRecord], arrival: np.ndarray, departure: np.ndarray, track: Track
+) -> dict[str, np.ndarray]:
+    """What drivers said, as columns of sessions."""
+
+    def steps(name: str) -> np.ndarray:
+        known = np.array([getattr(record, name) is not None for record in records])
+        found = np.full(len(records), NEVER)
+        found[known] = _steps(np.array([getattr(r, name).timestamp() for r in records if getattr(r, name)]), track)
+        return found
+
+    declared, revised_at, revised = steps("declared"), steps("revised_at"), steps("revised")
+    said = np.stack([np.where(declared > NEVER, declared, departure), revised_at, revised])
+    return declarations(arrival, departure, said)
 
 
 def two_stage_battery(

@@ -15,9 +15,18 @@ import numpy as np
 import yaml
 from scipy.stats import ks_2samp, spearmanr
 
-from ev_marl.scenario.schema.session_file import LONGEST_STAY_H, Counts, DayKind, SessionFile, Stays, Table
+from ev_marl.scenario.schema.session_file import (
+    LONGEST_STAY_H,
+    Counts,
+    DayKind,
+    Declarations,
+    SessionFile,
+    Stays,
+    Table,
+)
 from ev_marl.scenario.schema.sessions import Sessions
 from ev_marl.support.errors import DataError
+from ev_marl.world.declared import MeasuredSayings
 from ev_marl.world.hours import HOLIDAY, HourGrid
 from ev_marl.world.measured_sessions import KIND_OF_WEEKDAY, KINDS
 from ev_marl.world.public_holidays import public_holidays
@@ -30,6 +39,8 @@ LEAST_DAYS_OF_MONTH = 15  # with fewer, its factor is 1
 LEVELS = (0.0, 0.01, 0.03, *(k / 20 for k in range(1, 20)), 0.97, 0.99, 1.0)
 REPEATS = 10  # of the days of the data, drawn to compare
 LEAST_FANO = 0.01
+MOST_CLASSES = 10  # of true stays, by which drivers declare differently
+LEAST_RATIO = 0.0001  # of the stay that is said to the true one
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,7 @@ class Recorded:
     kind: np.ndarray  # int64 (D,)  index into KINDS
     month: np.ndarray  # int64 (D,)  0..11
     timezone: str
+    said_h: np.ndarray  # float64 (N,)  length of stay as said on arrival [h], NaN: not known
 
     @classmethod
     def of(cls, files: Sequence[SessionRecords], holidays: Container[date] = ()) -> Recorded:
@@ -80,6 +92,12 @@ class Recorded:
             kind=KIND_OF_WEEKDAY[weekday],
             month=np.array([day.month - 1 for day in days]),
             timezone=zone.key,
+            said_h=np.array(
+                [
+                    np.nan if record.declared is None else (record.declared - record.arrival) / timedelta(hours=1)
+                    for record in kept
+                ]
+            ),
         )
 
 
@@ -103,7 +121,27 @@ def fit_sessions(recorded: Recorded, source: str) -> SessionFile:
         levels=list(LEVELS),
         workdays=_table(recorded, ~recorded.weekend),
         weekends=_table(recorded, recorded.weekend) if recorded.weekend.any() else None,
+        declared=_declarations(recorded.stay_h, recorded.said_h),
     )
+
+
+def _declarations(stay_h: np.ndarray, said_h: np.ndarray) -> list[Declarations] | None:
+    """What drivers said, by classes of true stays of equal size; None where too few said something."""
+    known = np.isfinite(said_h)
+    n_classes = min(MOST_CLASSES, int(known.sum()) // LEAST_PER_ENTRY)
+    if n_classes == 0:
+        return None
+    stay_h, said_h = stay_h[known], said_h[known]
+    longest_h = np.unique(np.round(np.quantile(stay_h, np.arange(1, n_classes + 1) / n_classes), 3))
+    entry = np.minimum(np.searchsorted(longest_h, stay_h), len(longest_h) - 1)
+    return [
+        Declarations(
+            stay_h=float(longest_h[k]),
+            said=np.maximum(LEAST_RATIO, np.round(np.quantile((said_h / stay_h)[entry == k], LEVELS), 4)).tolist(),
+        )
+        for k in range(len(longest_h))
+        if (entry == k).any()
+    ]
 
 
 def _means(recorded: Recorded) -> tuple[np.ndarray, np.ndarray]:
@@ -160,6 +198,7 @@ class Fit:
     energy: float
     fano_data: float  # of the numbers on Mondays to Thursdays that are no holidays
     fano_model: float
+    declared: float | None = None  # of the true departure less the declared one, where drivers said it
 
 
 def how_well(recorded: Recorded, model: SessionModel, holidays: Container[date] = (), seed: int = 0) -> Fit:
@@ -200,6 +239,17 @@ def how_well(recorded: Recorded, model: SessionModel, holidays: Container[date] 
     )
     fano = float(np.mean([_fano(number) for number in numbers]))
     return Fit(arrival, stay, departure, energy, _fano(recorded.number[recorded.kind == 0]), fano)
+
+
+def how_well_declared(recorded: Recorded, measured: SessionFile, seed: int = 0) -> float | None:
+    """Distance of drawn from recorded differences of true and declared departure; None where no driver declared."""
+    known = np.isfinite(recorded.said_h)
+    if not measured.declared or not known.any():
+        return None
+    stay_h = recorded.stay_h[known]
+    drawn_h = MeasuredSayings(measured).draw(np.tile(stay_h, REPEATS), np.random.default_rng(seed))
+    drawn = np.tile(stay_h, REPEATS) - drawn_h
+    return float(ks_2samp(stay_h - recorded.said_h[known], drawn).statistic)
 
 
 def _fano(number: np.ndarray) -> float:

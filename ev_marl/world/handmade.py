@@ -24,9 +24,10 @@ from ev_marl.world.session_table import FIELDS, no_sessions, session_table
 if TYPE_CHECKING:
     from ev_marl.site.site import Site
 
-_SYNONYMS = {"arrival": "arrival_step", "departure": "departure_step"}
+_SYNONYMS = {"arrival": "arrival_step", "departure": "departure_step", "declared": "declared_step"}
 _NEEDED = ("port", "arrival_step", "departure_step", "wanted_kwh")
 _REAL = [name for name, field in FIELDS.items() if field.kind == "f8"]
+_WHOLE = [name for name, field in FIELDS.items() if field.kind == "i8" and name != "port"]
 
 
 def sessions_from_rows(rows: Sequence[Mapping[str, Any]], site: Site, n_steps: int) -> np.ndarray:
@@ -37,8 +38,9 @@ def sessions_from_rows(rows: Sequence[Mapping[str, Any]], site: Site, n_steps: i
     rows : sequence of mapping
         Keys: `port` (name or index), `arrival_step`, `departure_step`, `wanted_kwh`; and, with these defaults,
         `capacity_kwh` (60), `energy_kwh` (20 % of the capacity), `charge_kw` and `discharge_kw` (what the port can
-        do), `taper_start` (0.8), `reserve_kwh` (0), `vehicle` ("vehicle"). `arrival` and `departure` may stand for
-        the two steps.
+        do), `taper_start` (0.8), `reserve_kwh` (0), `vehicle` ("vehicle"), and what drivers say of their departure
+        (`declared_step`, `revised_at_step`, `revised_step`: the truth). `arrival`, `departure` and `declared` may
+        stand for the steps.
     site : Site
         Whose ports they are.
     n_steps : int
@@ -66,7 +68,7 @@ def sessions_from_rows(rows: Sequence[Mapping[str, Any]], site: Site, n_steps: i
         faults += [f"'{key}' is {row[key]!r}, not a number" for key in _REAL if not _is_number(row.get(key, 0.0))]
         faults += [
             f"'{key}' is {row[key]!r}, not a whole number"
-            for key in ("arrival_step", "departure_step")
+            for key in _WHOLE
             if key in row and not isinstance(row[key], int | np.integer)
         ]
         problems += [f"session {k}: {fault}" for fault in faults]

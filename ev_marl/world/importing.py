@@ -6,7 +6,7 @@ the rules below, seeded, and every track's `source` says which.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Literal, get_args
@@ -21,13 +21,14 @@ from ev_marl.site.site import Site
 from ev_marl.support.errors import DataError, TrackError
 from ev_marl.support.registry import did_you_mean
 from ev_marl.world.batteries import with_batteries
-from ev_marl.world.choices import Dataset, Wish
+from ev_marl.world.choices import Dataset, Departures, Wish
+from ev_marl.world.declared import Said
 from ev_marl.world.parking import draw_visitors, park
 from ev_marl.world.prices import FilePrices
 from ev_marl.world.readers.acn import read_acn
 from ev_marl.world.readers.elaadnl import read_elaadnl
 from ev_marl.world.readers.prices import PriceSeries, read_prices
-from ev_marl.world.readers.records import SessionRecords
+from ev_marl.world.readers.records import SessionRecord, SessionRecords
 from ev_marl.world.readers.session_csv import read_session_csv
 from ev_marl.world.streams import stream
 from ev_marl.world.track import Track
@@ -56,6 +57,7 @@ def import_tracks(
     fill: Fill | None = None,
     area: str | None = None,
     energy: Wish = "delivered",
+    departures: Departures = "declared",
     suffix: Literal[".parquet", ".json"] = ".parquet",
     overwrite: bool = False,
     trust: bool = False,
@@ -84,6 +86,8 @@ def import_tracks(
         Bidding zone or country, where a price file has several.
     energy : {"delivered", "requested"}
         Which energy of a recorded session is the wish; where no request is known, the delivered one.
+    departures : {"declared", "true"}
+        What drivers say of their departure, see `sessions_to_tracks`.
     suffix : {".parquet", ".json"}
         Format of the files.
     overwrite : bool
@@ -117,7 +121,8 @@ def import_tracks(
     else:
         if kind == "csv" and timezone is None:
             timezone = scenario.timezone
-        tracks = sessions_to_tracks(SESSION_READERS[kind](file, timezone=timezone), scenario, seed=seed, energy=energy)
+        data = SESSION_READERS[kind](file, timezone=timezone)
+        tracks = sessions_to_tracks(data, scenario, seed=seed, energy=energy, departures=departures)
     if out is not None:
         paths = [Path(out) / f"{track.start:%Y-%m-%d}{suffix}" for track in tracks]
         existing = [path for path in paths if path.exists()]
@@ -135,6 +140,7 @@ def sessions_to_tracks(
     *,
     seed: int = 0,
     energy: Wish = "delivered",
+    departures: Departures = "declared",
 ) -> list[Track]:
     """One track for each calendar day from the first recorded arrival to the last, on the data's own clock.
 
@@ -161,6 +167,9 @@ def sessions_to_tracks(
         Seed, >= 0.
     energy : {"delivered", "requested"}
         Which energy is the wish.
+    departures : {"declared", "true"}
+        What drivers say of their departure: what they said on arrival and last, where the data have it, or when they
+        left. The vehicles leave when they left.
 
     Raises
     ------
@@ -205,6 +214,11 @@ def sessions_to_tracks(
     }
     arrival = np.array([record.arrival.timestamp() for record in records]) / 3600.0
     departure = np.array([record.departure.timestamp() for record in records]) / 3600.0
+    said = None
+    if departures == "declared" and any(record.declared is not None for record in records):
+        n_said = sum(record.declared is not None for record in records)
+        source["departures"] = f"as {n_said} of {len(records)} drivers said; those of the others are true"
+        said = said_in(records)
     tracks = []
     for k, day in enumerate(world.days):
         surroundings = world.surroundings(seed + k, day)
@@ -221,10 +235,25 @@ def sessions_to_tracks(
             surroundings.n_steps,
             stream(seed + k, "ports"),
             preferred[there],
+            said=None if said is None else said.take(there),
         )
         sessions = with_batteries(sessions, world.site.arrays, surroundings.n_steps)
         tracks.append(surroundings.replace(sessions=sessions, turned_away=turned_away, source=dict(source)))
     return tracks
+
+
+def said_in(records: Sequence[SessionRecord]) -> Said:
+    """What the drivers of records said; the truth where nothing is known."""
+    hour = timedelta(hours=1)
+
+    def after_arrival(name: str, otherwise: float) -> np.ndarray:
+        times = [(record.arrival, getattr(record, name)) for record in records]
+        return np.array([otherwise if time is None else (time - arrival) / hour for arrival, time in times])
+
+    stay_h = np.array([(record.departure - record.arrival) / hour for record in records])
+    declared_h = after_arrival("declared", np.nan)
+    declared_h = np.where(np.isnan(declared_h), stay_h, declared_h)
+    return Said(declared_h, after_arrival("revised_at", np.inf), after_arrival("revised", np.nan))
 
 
 def prices_to_tracks(

@@ -17,6 +17,7 @@ from ev_marl.scenario import schema
 from ev_marl.scenario.loader import validate_document
 from ev_marl.scenario.reading import read_document
 from ev_marl.scenario.schema.session_file import DayKind, SessionFile, Table
+from ev_marl.world.declared import MeasuredSayings, Misjudged
 from ev_marl.world.hours import HourGrid
 from ev_marl.world.sessions import SESSION_MODELS, Arrivals
 
@@ -133,6 +134,23 @@ def _by_hour(table: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     correlation = [2.0 * math.sin(math.pi * entry.rank_correlation / 6.0) for entry in entries]
     stay_h = np.maximum(LEAST_PER_STAY_H, [entry.stay_h for entry in entries])
     return stay_h, np.array([entry.energy_kwh for entry in entries]), np.array(correlation)
+
+
+def sayings_of(said: schema.Declared) -> Misjudged | MeasuredSayings:
+    """What drivers say of their departures.
+
+    Raises
+    ------
+    DataError
+        If the file of sessions has nothing of it.
+    ScenarioError
+        If there is no such file.
+    """
+    if said.file is not None:
+        return MeasuredSayings(read_session_file(said.file))
+    if said.model is not None:
+        return MeasuredSayings(_shipped(said.model.replace("/", "_").replace("-", "_")))
+    return Misjudged(said.early, said.late)
 
 
 @SESSION_MODELS.register("acn/caltech-2019")

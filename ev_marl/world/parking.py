@@ -8,7 +8,7 @@ a data set are treated in the same way, and may prefer a port.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -27,11 +27,13 @@ from ev_marl.site.levels import level_below
 from ev_marl.site.scaling import scale
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import SiteError
+from ev_marl.world.declared import Said
 from ev_marl.world.session_table import session_table
 from ev_marl.world.sessions import LEAST_SOC_ON_ARRIVAL
 
 ROUNDING_KWH = 1e-9  # a wish that lacks so little is met
 ROUNDING_STEPS = 1e-9
+NEVER = np.iinfo(np.int64).min  # a step that does not come
 WAITING = np.dtype(
     [
         ("arrival_step", "i8"),
@@ -378,6 +380,28 @@ def _charge_within(
     return curtailed
 
 
+def _said_steps(said: Said, step_after: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Departure as said on arrival, step at which it is replaced, departure as said then, int64, shape (3, n); `NEVER`
+    where nothing is said."""
+    stay_h = [said.stay_h, said.revised_after_h, said.revised_h]
+    return np.stack([np.where(np.isfinite(h), step_after(np.where(np.isfinite(h), h, 0.0)), NEVER) for h in stay_h])
+
+
+def declarations(arrival: np.ndarray, departure: np.ndarray, said_steps: np.ndarray) -> dict[str, np.ndarray]:
+    """What drivers say, as columns of sessions; of those who are there at the start, what they have said by then."""
+    declared, revised_at, revised = said_steps
+    before = (revised_at > NEVER) & (revised_at <= arrival)
+    declared = np.where(before, np.where(revised > NEVER, revised, departure), declared)
+    later = (revised_at > arrival) & (revised_at < departure)
+    revised = np.where(later & (revised > NEVER), np.maximum(revised, revised_at + 1), departure)
+    declared = np.maximum(declared, arrival + 1)
+    return {
+        "declared_step": np.where(declared == departure, 0, declared),
+        "revised_at_step": np.where(later, revised_at, 0),
+        "revised_step": np.where(later & (revised != departure), revised, 0),
+    }
+
+
 def park(
     fleet: Fleet,
     visitors: Visitors,
@@ -390,6 +414,7 @@ def park(
     preferred: np.ndarray | None = None,
     before: Before | None = None,
     choices: Sequence[Choice] = (),
+    said: Said | None = None,
 ) -> tuple[np.ndarray, int]:
     """Sessions of one episode, and how many vehicles it turned away.
 
@@ -420,10 +445,18 @@ def park(
         Limits in the last K steps before the episode; left out, and before these steps, there are none.
     choices : sequence of Choice
         Which vehicles may stand at which ports, each vehicle and port in one; left out, any at any.
+    said : Said, optional
+        What the drivers say of their stays, which begin where they find a port; left out, the truth.
     """
     n = len(arrival_h)
     arrival = np.rint(arrival_h / step_h).astype(np.int64)
-    departure = np.maximum(arrival + 1, np.rint((arrival_h + stay_h) / step_h).astype(np.int64))
+
+    def step_after(stay_h: np.ndarray) -> np.ndarray:
+        steps: np.ndarray = np.maximum(arrival + 1, np.rint((arrival_h + stay_h) / step_h).astype(np.int64))
+        return steps
+
+    departure = step_after(stay_h)
+    said_steps = None if said is None else _said_steps(said, step_after)
     port = np.full(n, -1, dtype=np.int64)
     takes_dc = fleet.dc_kw[visitors.model] > 0.0
     wish = np.full(n, -1, dtype=np.int64) if preferred is None else preferred
@@ -435,6 +468,8 @@ def park(
             wait = _queue(arrival[who], departure[who], takes_dc[who], patience, draws, free, chosen)
             arrival[who] += wait
             departure[who] += wait
+            if said_steps is not None:
+                said_steps[:, who] += np.where(said_steps[:, who] > NEVER, wait, 0)
         else:
             taken = site.is_battery[some.ports]
             _assign_ports(arrival[who], departure[who], takes_dc[who], wish[who], draws, free, taken, chosen)
@@ -494,6 +529,8 @@ def park(
         "ahead_kwh": np.where(behind, energy - even, np.maximum(0.0, energy - even)),  # behind by rounding alone: 0
         "vehicle": np.array(fleet.names)[model],
     }
+    if said_steps is not None:
+        columns |= declarations(columns["arrival_step"], departure, said_steps[:, parked])
     kept = np.flatnonzero(departure > 0)
     kept = kept[np.lexsort((port[kept], columns["arrival_step"][kept]))]
     return session_table(**{name: column[kept] for name, column in columns.items()}), turned_away

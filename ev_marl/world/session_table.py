@@ -28,6 +28,7 @@ class Field:
     meaning: str
     allowed: Literal["", "0 or more", "above 0"] = ""  # finite numbers of this range; left out: checked by itself
     default: float | str | None = None  # in rows written by hand, and in tables without this column
+    rare: bool = False  # files and digests have it only where some session differs from the default
 
 
 FIELDS = {
@@ -50,6 +51,9 @@ FIELDS = {
         default=0.0,
     ),
     "vehicle": Field(f"U{LONGEST_NAME}", "name of the vehicle model", default="vehicle"),
+    "declared_step": Field("i8", "departure as the driver said it on arrival; 0: the true one", default=0, rare=True),
+    "revised_at_step": Field("i8", "step from which the driver says otherwise; 0: never", default=0, rare=True),
+    "revised_step": Field("i8", "departure as the driver says it from then on; 0: the true one", default=0, rare=True),
 }
 
 SESSION = np.dtype([(name, field.kind) for name, field in FIELDS.items()])
@@ -88,6 +92,18 @@ def session_table(**columns: object) -> np.ndarray:
             raise TrackError(f"sessions.{name} is {array.dtype}; {SESSION[name]} is needed")
         table[name] = array
     return table
+
+
+def fields_of(sessions: np.ndarray) -> tuple[str, ...]:
+    """Fields that a file of these sessions has: those that are not rare, and those that some session has."""
+    return tuple(name for name, field in FIELDS.items() if not field.rare or (sessions[name] != field.default).any())
+
+
+def last_said(sessions: np.ndarray) -> np.ndarray:
+    """Departure as drivers said it last before they left, int64, shape (n_sessions,); the true one of all others."""
+    said = np.where(sessions["declared_step"] > 0, sessions["declared_step"], sessions["departure_step"])
+    revised = (sessions["revised_at_step"] > 0) & (sessions["revised_at_step"] < sessions["departure_step"])
+    return np.where(revised & (sessions["revised_step"] > 0), sessions["revised_step"], said)
 
 
 def no_sessions() -> np.ndarray:

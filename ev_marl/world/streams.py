@@ -11,7 +11,18 @@ from typing import Literal
 import numpy as np
 
 Subsystem = Literal[
-    "calendar", "arrivals", "vehicles", "stays", "ports", "prices", "loads", "pv", "grid", "weather", "events"
+    "calendar",
+    "arrivals",
+    "vehicles",
+    "stays",
+    "ports",
+    "prices",
+    "loads",
+    "pv",
+    "grid",
+    "weather",
+    "events",
+    "declared",
 ]
 
 _SPAWN_KEYS: dict[Subsystem, int] = {
@@ -26,6 +37,7 @@ _SPAWN_KEYS: dict[Subsystem, int] = {
     "grid": 8,
     "weather": 9,
     "events": 10,
+    "declared": 11,
 }
 
 

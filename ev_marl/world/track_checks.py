@@ -187,6 +187,7 @@ def _session_values(track: Track) -> list[str]:
     port, arrival, departure = s["port"], s["arrival_step"], s["departure_step"]
     energy, wanted, capacity = s["energy_kwh"], s["wanted_kwh"], s["capacity_kwh"]
     taper, reserve, ahead = s["taper_start"], s["reserve_kwh"], s["ahead_kwh"]
+    declared, revised_at, revised = s["declared_step"], s["revised_at_step"], s["revised_step"]
     checks = [
         ((port < 0) | (port >= n_ports), lambda k: f"port {port[k]} is out of range; there are {n_ports}"),
         (
@@ -217,6 +218,24 @@ def _session_values(track: Track) -> list[str]:
         (
             (ahead != 0.0) & (arrival > 0),
             lambda k: f"ahead_kwh is {ahead[k]:g}; it must be 0, since the vehicle comes at step {arrival[k]} only",
+        ),
+        (
+            (declared != 0) & ~((declared > arrival) & (declared <= MOST)),
+            lambda k: f"declared_step {declared[k]} is not after arrival_step {arrival[k]}; 0 is the true departure",
+        ),
+        (
+            (revised_at != 0) & ~((revised_at > arrival) & (revised_at <= MOST)),
+            lambda k: f"revised_at_step {revised_at[k]} is not after arrival_step {arrival[k]}; 0 is never",
+        ),
+        (
+            (revised != 0) & ~((revised_at != 0) & (revised > revised_at) & (revised <= MOST)),
+            lambda k: (
+                f"revised_step {revised[k]} is not after revised_at_step {revised_at[k]}; 0 is the true departure"
+            ),
+        ),
+        (
+            (s["vehicle"] == STATIONARY) & ((declared != 0) | (revised_at != 0)),
+            lambda k: "a stationary battery declares no departure",
         ),
     ]
     found = []

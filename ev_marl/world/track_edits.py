@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ev_marl.world.session_table import LONGEST_NAME
+from ev_marl.world.session_table import LONGEST_NAME, SESSION, fields_of
 
 if TYPE_CHECKING:
     from ev_marl.world.track import Track
@@ -79,7 +79,7 @@ def _parts(value: object) -> Iterator[bytes]:
         yield json.dumps(value.shape).encode()
         yield (value.astype(f"<U{LONGEST_NAME}") if text else (value + 0.0).astype("<f8")).tobytes()  # 0.0: no −0
     elif isinstance(value, np.ndarray):
-        for name in value.dtype.names or ():
+        for name in fields_of(value) if value.dtype == SESSION else value.dtype.names or ():
             yield name.encode()
             yield from _parts(value[name])
     elif is_dataclass(value):

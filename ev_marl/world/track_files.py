@@ -30,7 +30,7 @@ from ev_marl.support.parquet import read_table, write_table
 from ev_marl.support.values import shown
 from ev_marl.world import events, handmade, track_edits
 from ev_marl.world.seeds import SPLITS, Split
-from ev_marl.world.session_table import FIELDS, LONGEST_NAME, SESSION
+from ev_marl.world.session_table import FIELDS, LONGEST_NAME, SESSION, Field, fields_of
 from ev_marl.world.signals import RANGES
 
 if TYPE_CHECKING:
@@ -213,8 +213,9 @@ def _write_json(track: Track, path: Path) -> None:
         }
     if track.signals.present:
         content["signals"] = {name: values.tolist() for name, values in track.signals.present.items()}
-    columns = [track.sessions[name].tolist() for name in _SESSION_TYPES]
-    content["sessions"] = [dict(zip(_SESSION_TYPES, row, strict=True)) for row in zip(*columns, strict=True)]
+    names = fields_of(track.sessions)
+    columns = [track.sessions[name].tolist() for name in names]
+    content["sessions"] = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -248,7 +249,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(rows, list):
         raise TrackError(f"{path}: the field sessions must be a list")
     columns_of = {
-        name: [_take(row, name, path, f"sessions[{k}].") for k, row in enumerate(rows)] for name in _SESSION_TYPES
+        name: [_take(row, name, path, f"sessions[{k}].", FIELDS[name]) for k, row in enumerate(rows)]
+        for name in _SESSION_TYPES
     }
     content["sessions"] = _session_arrays(columns_of, path)
     return content
@@ -261,9 +263,10 @@ def _write_parquet(track: Track, path: Path) -> None:
             columns[f"{name}/{group}"] = pa.array(np.ascontiguousarray(getattr(track, name)[:, g]))
     sessions = track.sessions
     bounds = np.searchsorted(sessions["arrival_step"], np.arange(track.n_steps + 1)).astype(np.int32)
+    kept = fields_of(sessions)
     table = pa.StructArray.from_arrays(
-        [pa.array(np.ascontiguousarray(sessions[name]), type=kind) for name, kind in _SESSION_TYPES.items()],
-        names=list(_SESSION_TYPES),
+        [pa.array(np.ascontiguousarray(sessions[name]), type=_SESSION_TYPES[name]) for name in kept],
+        names=list(kept),
     )
     columns["sessions"] = pa.ListArray.from_arrays(pa.array(bounds), table)
     frame = _frame(track)
@@ -309,11 +312,12 @@ def _read_parquet(path: Path) -> dict[str, Any]:
     kind = table.schema.field("sessions").type
     is_table = pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)
     fields = {field.name for field in kind.value_type} if is_table else set()
-    absent = [name for name in _SESSION_TYPES if name not in fields]
+    absent = [name for name in _SESSION_TYPES if name not in fields and not FIELDS[name].rare]
     if absent:
         raise TrackError(f"{path}: the column sessions lacks {', '.join(absent)}")
     rows = [row or {} for step in table["sessions"].to_pylist() for row in step or ()]
-    content["sessions"] = _session_arrays({name: [row.get(name) for row in rows] for name in _SESSION_TYPES}, path)
+    columns_of = {name: [row.get(name) for row in rows] for name in _SESSION_TYPES if name in fields}
+    content["sessions"] = _session_arrays(columns_of, path)
     return content
 
 
@@ -322,7 +326,9 @@ def _known(signals: Any) -> list[str]:
     return [name for name in RANGES if isinstance(signals, dict) and name in signals]
 
 
-def _take(mapping: Any, key: str, path: Path, prefix: str = "") -> Any:
+def _take(mapping: Any, key: str, path: Path, prefix: str = "", field: Field | None = None) -> Any:
+    if field is not None and field.rare and isinstance(mapping, dict):
+        return mapping.get(key, field.default)
     if not isinstance(mapping, dict) or key not in mapping:
         raise TrackError(f"{path}: the field {prefix}{key} is missing")
     return mapping[key]
@@ -372,7 +378,8 @@ def _stack(columns: list[np.ndarray], n_steps: int, name: str, groups: tuple[str
 
 def _session_arrays(columns: dict[str, list[Any]], path: Path) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
-    for name, kind in _SESSION_TYPES.items():
+    for name in columns:
+        kind = _SESSION_TYPES[name]
         if kind == pa.string():
             for k, value in enumerate(columns[name]):
                 if not isinstance(value, str) or len(value) > LONGEST_NAME:

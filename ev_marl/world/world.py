@@ -26,10 +26,11 @@ from ev_marl.site.site import Site
 from ev_marl.site.vehicles import vehicle_mix
 from ev_marl.support.errors import DataError, TrackError
 from ev_marl.world.batteries import with_batteries
+from ev_marl.world.declared import MeasuredSayings, Misjudged, Said, draw_said
 from ev_marl.world.events import EventModels
 from ev_marl.world.hours import HourGrid
 from ev_marl.world.loads import LoadDay, SiteLoads
-from ev_marl.world.measured_sessions import MeasuredSessions, read_session_file
+from ev_marl.world.measured_sessions import MeasuredSessions, read_session_file, sayings_of
 from ev_marl.world.parking import Before, Choice, Fleet, Visitors, draw_visitors, park
 from ev_marl.world.prices import FilePrices, PriceSource, TailedPrices, buy_and_sell, price_source
 from ev_marl.world.public_holidays import public_holidays
@@ -70,16 +71,21 @@ class _Comers:
     area: Area
     model: SessionModel
     fleet: Fleet
+    sayings: Misjudged | MeasuredSayings | None  # None: drivers say the truth
 
-    def draw(self, hours: HourGrid, seed: int) -> tuple[Arrivals, Visitors, np.ndarray]:
-        """Arrivals, vehicles, and lengths of stay [h]."""
+    def draw(self, hours: HourGrid, seed: int) -> tuple[Arrivals, Visitors, np.ndarray, Said | None]:
+        """Arrivals, vehicles, lengths of stay [h], and what drivers say of these; None: the truth."""
         number, sessions = self.area.number, self.area.sessions
         random = stream(seed, "arrivals", number), stream(seed, "stays", number)
         coming = self.model.draw(hours, len(self.area.ports), *random)
         check_arrivals(coming, sessions.called)
         wanted_kwh = sessions.energy_scale * coming.wanted_kwh
         visitors = draw_visitors(self.fleet, wanted_kwh, coming.target_soc, stream(seed, "vehicles", number))
-        return coming, visitors, sessions.stay_scale * coming.stay_h
+        stay_h = sessions.stay_scale * coming.stay_h
+        if self.sayings is None or sessions.declared is None:
+            return coming, visitors, stay_h, None
+        random_said = stream(seed, "declared", number)
+        return coming, visitors, stay_h, draw_said(self.sayings, sessions.declared.revised, stay_h, random_said)
 
 
 class World:
@@ -159,15 +165,18 @@ class World:
         known = self._day(self._day_of(seed) if day is None else day)
         scenario = self.scenario
         drawn = [comers.draw(hours, seed) for comers, hours in zip(self._comers, known.hours, strict=True)]
-        arrival_h = np.concatenate([coming.arrival_h for coming, _, _ in drawn])
+        arrival_h = np.concatenate([coming.arrival_h for coming, _, _, _ in drawn])
         order = np.argsort(arrival_h, kind="stable")
-        of = np.repeat(np.arange(len(drawn)), [len(stay_h) for _, _, stay_h in drawn])[order]
+        of = np.repeat(np.arange(len(drawn)), [len(stay_h) for _, _, stay_h, _ in drawn])[order]
+        said = None
+        if any(one is not None for _, _, _, one in drawn):
+            said = Said.together([one or Said.truth(stay_h) for _, _, stay_h, one in drawn]).take(order)
         areas = [comers.area for comers in self._comers]
         sessions, turned_away = park(
             self.fleet,
-            Visitors.together([visitors for _, visitors, _ in drawn]).take(order),
+            Visitors.together([visitors for _, visitors, _, _ in drawn]).take(order),
             arrival_h[order],
-            np.concatenate([stay_h for _, _, stay_h in drawn])[order],
+            np.concatenate([stay_h for _, _, stay_h, _ in drawn])[order],
             self.site.arrays,
             scenario.step,
             scenario.n_steps,
@@ -177,6 +186,7 @@ class World:
                 Choice(np.flatnonzero(of == k), area.ports, stream(seed, "ports", area.number), area.sessions.patience)
                 for k, area in enumerate(areas)
             ],
+            said=said,
         )
         source = {"scenario": scenario.name, "seed": str(seed)}
         return self._track(known, seed, sessions, turned_away, source)
@@ -229,8 +239,12 @@ class World:
         if said.holidays is not None:
             with places.blamed(*area.path, "holidays"):
                 public_holidays(said.holidays, self.days[0].year, self.days[0].year)
+        sayings = None
+        if said.declared is not None:
+            with places.blamed(*area.path, "declared"):
+                sayings = sayings_of(said.declared)
         with places.blamed(*area.path):
-            return _Comers(area, model, self.fleet.at(self.site.arrays.port_is_dc[area.ports]))
+            return _Comers(area, model, self.fleet.at(self.site.arrays.port_is_dc[area.ports]), sayings)
 
     def _check_size(self, areas: tuple[Area, ...]) -> None:
         """Refuse to draw more vehicles than an episode may have; the site may be another than the scenario's own."""

@@ -303,3 +303,12 @@ def test_signals_in_another_unit_and_a_publication_that_changes_nothing(write: W
     early = only(findings(write(prices)), "signals")
     assert "every episode of 24 h lies within one calendar day" in early.message
     assert findings(write(f"{prices}\nhorizon: 48 h\ncarbon: 300 g/kWh\nweather: {{temperature: 20 °C}}")) == []
+
+
+def test_drivers_who_would_say_to_leave_as_soon_as_they_come(write: Write) -> None:
+    late = "sessions: {{per_port_per_day: 3, stay_scale: 0.4, declared: {{late: {{share: 1, by: {} h}}}}}}"
+    found = only(findings(write(late.format(24))), "declared")
+    assert found.key == "sessions.declared.late"
+    assert found.numbers["share"] > 0.5
+    assert f"stay, which is {found.numbers['stay_h']:.1f} h" in found.message
+    assert findings(write(late.format(0.5))) == []

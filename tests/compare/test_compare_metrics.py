@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from ev_marl.compare.day import Measured, Recorder
+from ev_marl.compare.day import Measured, Recorder, left_early_and_late
 from ev_marl.objective import Objective
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.policies import rollout
@@ -191,3 +191,16 @@ def test_unbalance_is_unknown_where_no_station_says_its_phases() -> None:
     assert _site().connection_currents is None
     (measured,) = _measure(_track(_session(0, 0, 2, 1.0)), "nearest", *[[1.0, 0.0]] * 4)
     assert measured.unbalance_percent is None
+
+
+def test_energy_missed_by_those_who_left_early() -> None:
+    """Both are owed 4 kWh and get nothing; one left before they had said, the other after. A third is there at the end,
+    and has left neither early nor late."""
+    early, late = _session(0, 0, 2, 4.0) | {"declared": 4}, _session(1, 0, 2, 4.0) | {"declared": 1}
+    track = _track(early, late, _session(0, 3, 9, 0.0) | {"declared": 12})
+    (measured,) = _measure(track, "nearest", *[[0.0, 0.0]] * 4)
+    assert (measured.unmet_kwh, measured.unmet_early_kwh) == pytest.approx((8.0, 4.0))
+    assert left_early_and_late(track) == (1, 1)
+    silent = _track(_session(0, 0, 2, 4.0))
+    assert _measure(silent, "nearest", *[[0.0, 0.0]] * 4)[0].unmet_early_kwh is None
+    assert left_early_and_late(silent) is None

@@ -14,6 +14,7 @@ from golden_case import Case, Numbers, read_actions
 
 import ev_marl
 from ev_marl.env import Setting
+from ev_marl.world.session_table import fields_of
 
 FLOW = (
     "setpoint_kw", "granted_kw", "energy_change_kwh", "energy_kwh", "settled", "unmet_kwh", "group_kw", "import_kw",
@@ -161,7 +162,7 @@ def _world(case: Case) -> Numbers:
     for seed in case.options["seeds"]:
         track = world.sample(seed)
         content = {name: getattr(track, name) for name in TRACK}
-        content |= {f"sessions.{name}": track.sessions[name] for name in track.sessions.dtype.names}
+        content |= {f"sessions.{name}": track.sessions[name] for name in fields_of(track.sessions)}
         content |= {} if track.grid is None else {f"grid.{name}": x for name, x in vars(track.grid).items()}
         numbers |= {f"{seed}.{name}": value for name, value in content.items()} | {f"{seed}.start": str(track.start)}
     return numbers

@@ -32,13 +32,21 @@ def command(
     source: Annotated[str, typer.Option("--source", help="Where the data come from; default: names of files.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the distances as JSON.")] = False,
 ) -> None:
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from rich.table import Table
 
     from ev_marl.scenario.clock import zone_of
     from ev_marl.support.errors import DataError
-    from ev_marl.world.fitting import Recorded, fit_sessions, holidays_of, how_well, per_day_of, session_file_text
+    from ev_marl.world.fitting import (
+        Recorded,
+        fit_sessions,
+        holidays_of,
+        how_well,
+        how_well_declared,
+        per_day_of,
+        session_file_text,
+    )
     from ev_marl.world.importing import SESSION_READERS
     from ev_marl.world.measured_sessions import MeasuredSessions
 
@@ -55,6 +63,7 @@ def command(
     recorded = Recorded.of(read, free)
     measured = fit_sessions(recorded, source or ", ".join(one.file for one in read))
     fit = how_well(recorded, MeasuredSessions(per_day_of(measured), measured), free)
+    fit = replace(fit, declared=how_well_declared(recorded, measured))
     rate = measured.days["weekday"].per_day / ports
     use = f"sessions: {{file: {out.name}, per_port_per_day: {rate:.4g}{f', holidays: {holidays}' if holidays else ''}}}"
     head = f"# Drivers by `ev-marl fit sessions`. In a scenario: {use}\n"
@@ -68,9 +77,12 @@ def command(
         table = Table(
             title=f"{measured.n_sessions} sessions, {len(recorded.days)} days: distance of drawn from recorded"
         )
-        for name in ("arrival", "stay", "departure", "energy", "Fano factor of the data", "of the model"):
+        names = ["arrival", "stay", "departure", "energy"]
+        distances = [fit.arrival, fit.stay, fit.departure, fit.energy]
+        if fit.declared is not None:
+            names, distances = [*names, "true less declared departure"], [*distances, fit.declared]
+        for name in (*names, "Fano factor of the data", "of the model"):
             table.add_column(name, justify="right")
-        distances = fit.arrival, fit.stay, fit.departure, fit.energy
         table.add_row(*(f"{far:.3f}" for far in distances), f"{fit.fano_data:.2f}", f"{fit.fano_model:.2f}")
         console().print(table)
     say(f"Model in {out}. In a scenario: {use}")

@@ -10,7 +10,7 @@ import typer
 from ev_marl.cli.options import Trust
 from ev_marl.cli.output import say
 from ev_marl.scenario.choices import Fill
-from ev_marl.world.choices import Dataset, Wish
+from ev_marl.world.choices import Dataset, Departures, Wish
 
 EXAMPLES = (
     "ev-marl track import acn acn-caltech.json --site workplace --out tracks/",
@@ -34,6 +34,9 @@ def command(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of imputed values.")] = 0,
     energy: Annotated[Wish, typer.Option("--energy", help="Energy that is the wish of a driver.")] = "delivered",
+    departures: Annotated[
+        Departures, typer.Option("--departures", help="What drivers say: what they said, where known, or the truth.")
+    ] = "declared",
     fill: Annotated[Fill | None, typer.Option("--fill", help="How to fill missing prices; default: error.")] = None,
     area: Annotated[str | None, typer.Option("--area", help="Bidding zone, if a price file has several.")] = None,
     trust: Trust = False,
@@ -41,7 +44,17 @@ def command(
     from ev_marl.world import import_tracks
 
     tracks = import_tracks(
-        kind, file, site, out=out, timezone=timezone, seed=seed, energy=energy, fill=fill, area=area, trust=trust
+        kind,
+        file,
+        site,
+        out=out,
+        timezone=timezone,
+        seed=seed,
+        energy=energy,
+        departures=departures,
+        fill=fill,
+        area=area,
+        trust=trust,
     )
     vehicles, turned_away = sum(len(track.vehicles) for track in tracks), sum(track.turned_away for track in tracks)
     say(

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ev_marl.cli.options import AsJson
 from ev_marl.cli.output import console, print_json
+from ev_marl.world.session_table import last_said
 
 if TYPE_CHECKING:
     from ev_marl.world import Track
@@ -23,6 +24,7 @@ _SIGNALS = {
     "pv_kw": ("PV", "kW", ".1f"),
 }
 LISTED_EVENTS = 20
+HALF_AN_HOUR = 0.5 + 1e-9  # [h]
 EXAMPLES = ("ev-marl track show day.parquet", "ev-marl track show day.json --sessions 5")
 
 
@@ -74,6 +76,7 @@ def summary(track: Track) -> dict[str, Any]:
         "mean_stay_h": float(stays_h.mean()) if len(sessions) else 0.0,
         "parked_at_start": int((sessions["arrival_step"] == 0).sum()),
         "stay_beyond_end": int((sessions["departure_step"] > track.n_steps).sum()),
+        "declared": _declared(track),
         "buy_per_kwh": _range(track.buy_per_kwh),
         "sell_per_kwh": _range(track.sell_per_kwh),
         "signals": {name: _range(values) for name, values in track.signals.present.items()},
@@ -124,6 +127,7 @@ def _lines(track: Track, facts: dict[str, Any]) -> list[tuple[str, str]]:
             f"beyond the end, {facts['turned_away']} found no free port",
         ),
         *([("Batteries", f"{facts['batteries']} stationary")] if facts["batteries"] else []),
+        *_declared_lines(facts["declared"]),
         ("Wanted", f"{facts['wanted_kwh']:.0f} kWh, mean stay {facts['mean_stay_h']:.1f} h"),
         *prices,
         *_signal_lines(facts["signals"]),
@@ -133,6 +137,32 @@ def _lines(track: Track, facts: dict[str, Any]) -> list[tuple[str, str]]:
         *_grid_lines(facts["grid"]),
         *((name.capitalize(), str(value)) for name, value in track.source.items()),
     ]
+
+
+def _declared(track: Track) -> dict[str, float] | None:
+    """How far the departures are off that drivers said last; None where all say the truth."""
+    sessions = track.vehicles
+    late_h = (sessions["departure_step"] - last_said(sessions)) * track.step_h
+    revised = sessions["revised_at_step"] > 0
+    if not late_h.any() and not revised.any():
+        return None
+    return {
+        "more_than_half_an_hour_early": int((late_h < -HALF_AN_HOUR).sum()),
+        "more_than_half_an_hour_late": int((late_h > HALF_AN_HOUR).sum()),
+        "earliest_h": max(0.0, float(-late_h.min())),
+        "latest_h": max(0.0, float(late_h.max())),
+        "revised": int(revised.sum()),
+    }
+
+
+def _declared_lines(facts: dict[str, float] | None) -> list[tuple[str, str]]:
+    if facts is None:
+        return []
+    said = (
+        "{more_than_half_an_hour_early} leave more than half an hour before they say, at most {earliest_h:.1f} h; "
+        "{more_than_half_an_hour_late} after it, at most {latest_h:.1f} h; {revised} say otherwise in between"
+    )
+    return [("Declared", said.format(**facts))]
 
 
 def _event_lines(track: Track) -> list[tuple[str, str]]:

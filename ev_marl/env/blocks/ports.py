@@ -72,8 +72,14 @@ class Ports:
         )
 
     def load(self, days: Days) -> None:
-        """Keep the days, and apart what every step reads of the stays, so that it lies in few cache lines."""
+        """Keep the days, and apart what every step reads of the stays, so that it lies in few cache lines.
+
+        What drivers declare may change with the step: then every step reads the stays themselves.
+        """
         self._days = days
+        if days.beliefs is not None:
+            self._batteries = days.stays
+            return
         self._batteries = np.empty(len(days.stays), dtype=_BATTERY)
         for name in _READ:
             self._batteries[name] = days.stays[name]

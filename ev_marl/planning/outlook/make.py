@@ -63,20 +63,22 @@ class ComposedOutlook:
 
     def begin(self, truth: Truth, world: World | None) -> None:
         """Prepare all outlooks for other days."""
-        self._declared, self._carbon = truth.days.stays, truth.days.carbon_kg_per_kwh
+        self._days, self._carbon = truth.days, truth.days.carbon_kg_per_kwh
         self._announced = Announced(truth) if truth.days.events else None
         for outlook in {id(one): one for one in self.of.values()}.values():
             outlook.begin(truth, world)
 
-    @property
-    def stays(self) -> np.ndarray:
-        """Stays as their drivers declared them, STAY, in the order of `Days.stays`.
+    def stays(self, step: int) -> np.ndarray:
+        """Stays as they are known at a step, STAY, in the order of `Days.stays`; not to be written.
 
-        The attribute `stays` of the outlook for vehicles, where it has one; otherwise the true ones, since tracks hold
-        no others.
+        The attribute `stays` of the outlook for vehicles, where it has one; the true ones where it foresees vehicles;
+        else as they are believed to be, in an array that changes with the step.
         """
-        told: np.ndarray = getattr(self.of["vehicles"], "stays", self._declared)
-        return told
+        vehicles = self.of["vehicles"]
+        told: np.ndarray | None = getattr(vehicles, "stays", None)
+        if told is not None:
+            return told
+        return self._days.stays if vehicles.foresees else self._days.believed(step)
 
     def prices(self, day: Rows, step: int) -> tuple[np.ndarray, np.ndarray]:
         """From the outlook for prices."""

@@ -23,7 +23,7 @@ from ev_marl.scenario.schema.prices import (
 )
 from ev_marl.scenario.schema.scenario import Metering, Scenario
 from ev_marl.scenario.schema.series import LimitByHour, LimitSeries, PowerByHour, PowerFile, PowerSeries
-from ev_marl.scenario.schema.sessions import Sessions
+from ev_marl.scenario.schema.sessions import Declared, Misjudged, Revised, Sessions
 from ev_marl.scenario.schema.signals import IrradianceFile
 from ev_marl.scenario.schema.site import BaseLoad, Group, LoadProfile, Pv, PvSystem, Stations, Transformer
 from ev_marl.scenario.schema.vehicles import CatalogueVehicle, Vehicle, Vehicles
@@ -41,6 +41,7 @@ __all__ = [
     "CatalogueVehicle",
     "CoordinatorChoice",
     "CoordinatorOptions",
+    "Declared",
     "Event",
     "Grid",
     "Group",
@@ -50,6 +51,7 @@ __all__ = [
     "LimitSeries",
     "LoadProfile",
     "Metering",
+    "Misjudged",
     "Name",
     "Objective",
     "OutlookByKind",
@@ -68,6 +70,7 @@ __all__ = [
     "PricesBlock",
     "Pv",
     "PvSystem",
+    "Revised",
     "Scenario",
     "Sessions",
     "SetpointTracking",

@@ -57,6 +57,15 @@ class Table(Model):
         return self
 
 
+class Declarations(Model):
+    """What drivers said on arrival, of true stays up to some length."""
+
+    stay_h: Annotated[float, Field(gt=0, le=LONGEST_STAY_H), NUMBER]
+    """Longest true stay of these drivers; the last entry counts for all longer ones too [h]."""
+    said: list[Annotated[float, Field(gt=0, le=10_000), NUMBER]]
+    """Quantiles at `levels` of the length of stay that they said, over the true one [-]."""
+
+
 class SessionFile(Model):
     """What was measured of the drivers of one site."""
 
@@ -74,6 +83,8 @@ class SessionFile(Model):
     """Mondays to Fridays."""
     weekends: Table | None = None
     """Saturdays, Sundays and holidays; left out: nobody comes."""
+    declared: Annotated[list[Declarations], Field(min_length=1, max_length=100)] | None = None
+    """What drivers said of their departure, by the length of their stays; left out: not known."""
 
     @model_validator(mode="after")
     def _check(self) -> SessionFile:
@@ -86,4 +97,9 @@ class SessionFile(Model):
                 for key, values in (("stay_h", entry.stay_h), ("energy_kwh", entry.energy_kwh)):
                     if len(values) != len(self.levels) or sorted(values) != values:
                         raise fault(f"{name}.stays", f"`{key}` needs {len(self.levels)} values that do not fall")
+        declared = self.declared or ()
+        if [entry.stay_h for entry in declared] != sorted({entry.stay_h for entry in declared}):
+            raise fault("declared", "`stay_h` must rise")
+        if any(len(entry.said) != len(self.levels) or sorted(entry.said) != entry.said for entry in declared):
+            raise fault("declared", f"`said` needs {len(self.levels)} values that do not fall")
         return self

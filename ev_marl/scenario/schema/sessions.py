@@ -2,13 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ev_marl.scenario.base import Model, fault
 from ev_marl.scenario.sizes import warm_up_h
-from ev_marl.scenario.units import NUMBER, Duration
+from ev_marl.scenario.units import NUMBER, Duration, Fraction
+
+
+class Misjudged(Model):
+    """Drivers who leave before the time that they said, or after it."""
+
+    share: Fraction
+    """Share of the vehicles [-]."""
+    by: Annotated[Duration, Field(gt=0, le=48)]
+    """How far off they are on average; exponentially distributed [h]."""
+
+
+class Revised(Model):
+    """Drivers who say the truth later."""
+
+    share: Fraction
+    """Share of the vehicles [-]."""
+    ahead: Annotated[Duration, Field(ge=0, le=48)] = 0.5
+    """How long before they leave, or before the time that they said, if that is earlier [h]."""
+
+
+class Declared(Model):
+    """What drivers say of their departure on arrival. The simulator and the optimum know when they leave; whoever
+    decides knows what they say. The days are those that the scenario has without this key."""
+
+    model: Literal["acn/caltech-2019", "acn/jpl-2019"] | None = None
+    """As drivers there said it, by the length of their stays."""
+    file: str | None = None
+    """YAML file that `ev-marl fit sessions` wrote from data with declared departures."""
+    early: Misjudged | None = None
+    """Drivers who leave before the time that they said; instead of a model."""
+    late: Misjudged | None = None
+    """Drivers who leave after it; nobody says to leave before having come."""
+    revised: Revised | None = None
+    """Drivers who change their mind."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Declared:
+        own = self.early is not None or self.late is not None
+        if (self.model is not None) + (self.file is not None) + own != 1:
+            raise fault("", "give one of `model`, `file`, and `early` with or without `late`")
+        if sum(part.share for part in (self.early, self.late) if part is not None) > 1.0:
+            raise fault("late", "the shares of early and late drivers are more than 1 together")
+        return self
+
+    @property
+    def called(self) -> str | None:
+        """The model or the file; none where the keys say it."""
+        return self.file or self.model
 
 
 class Sessions(Model):
@@ -33,6 +81,9 @@ class Sessions(Model):
 
     patience: Annotated[Duration, Field(le=24)] = 0.0
     """How long a vehicle that finds no free port waits for one [h]; then it leaves without charging."""
+
+    declared: Declared | None = None
+    """What drivers say of their departure; left out: when they leave."""
 
     @model_validator(mode="after")
     def _check(self) -> Sessions:

@@ -26,7 +26,7 @@ class Request:
     laxity_h: np.ndarray  # (B, P)  time to departure less time needed at full power [h]; inf at an empty port
     currents: np.ndarray  # (3, B, R)  of the base load: real and imaginary part, then the clamped limit [A]
     session: np.ndarray  # int64 (B, P)  connected session as an index into the stays, −1 at an empty port
-    stays: np.ndarray  # STAY (N,)  see `ev_marl.simulation.days`
+    stays: np.ndarray  # STAY (N,)  as they are believed to be, see `ev_marl.simulation.days`
     site: SiteArrays  # its `current_weight` is the current of each row over the powers of the ports
 
     def of_rows(self, rows: np.ndarray | slice) -> Request:

@@ -15,6 +15,9 @@ class SessionRecord:
     departure: datetime  # aware, after the arrival
     delivered_kwh: float  # > 0, as metered
     requested_kwh: float | None = None  # what the driver asked for, where known
+    declared: datetime | None = None  # departure as the driver said it on arrival, aware; None: not known
+    revised_at: datetime | None = None  # when the driver said otherwise, after the arrival; None: never
+    revised: datetime | None = None  # departure as said then
 
 
 @dataclass(frozen=True)

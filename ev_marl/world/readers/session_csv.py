@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from ev_marl.scenario.clock import zone_of
 from ev_marl.support.errors import DataError
@@ -25,6 +26,8 @@ class Columns(NamedTuple):
     departure: str
     energy: str  # delivered, as metered [kWh]
     requested: str  # what the driver asked for [kWh]; the column, or a field of it, may be missing
+    declared: str  # departure as the driver said it; the column, or a field of it, may be missing
+    claimed: str = ""  # whether the driver said anything, "False" where the declared departure is made up
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -32,7 +35,7 @@ class Columns(NamedTuple):
         return self[:4]
 
 
-COLUMNS = Columns("station", "arrival", "departure", "energy_kwh", "requested_kwh")
+COLUMNS = Columns("station", "arrival", "departure", "energy_kwh", "requested_kwh", "declared_departure")
 
 
 def read_session_csv(path: str | Path, *, timezone: str, columns: Columns = COLUMNS) -> SessionRecords:
@@ -67,24 +70,30 @@ def read_session_csv(path: str | Path, *, timezone: str, columns: Columns = COLU
     for line, fields in rows:
         where = f"{path}:{line}"
         row = dict(zip(header, fields, strict=False))
-        times = []
-        for name in (columns.arrival, columns.departure):
-            try:
-                time = datetime.fromisoformat(row[name])
-            except ValueError:
-                raise DataError(f"{where}: {name} is {row[name]!r}, not a time like 2023-05-01 08:12") from None
-            times.append(in_utc(f"{where}: {name}", row[name], time if time.tzinfo else time.replace(tzinfo=zone)))
+        arrival, departure = (_time(where, name, row[name], zone) for name in (columns.arrival, columns.departure))
+        declared = None
+        if row.get(columns.declared) and row.get(columns.claimed) != "False":
+            declared = _time(where, columns.declared, row[columns.declared], zone)
         requested = row.get(columns.requested, "")
         records.append(
             SessionRecord(
                 station=row[columns.station],
-                arrival=times[0],
-                departure=times[1],
+                arrival=arrival,
+                departure=departure,
                 delivered_kwh=_kwh(where, columns.energy, row[columns.energy], delimiter),
                 requested_kwh=_kwh(where, columns.requested, requested, delimiter) if requested else None,
+                declared=None if declared is None or declared <= arrival else declared,
             )
         )
     return sound(records, Path(path).name, timezone)
+
+
+def _time(where: str, name: str, text: str, zone: ZoneInfo) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise DataError(f"{where}: {name} is {text!r}, not a time like 2023-05-01 08:12") from None
+    return in_utc(f"{where}: {name}", text, time if time.tzinfo else time.replace(tzinfo=zone))
 
 
 def _kwh(where: str, name: str, text: str, delimiter: str) -> float:
