@@ -69,8 +69,8 @@ def test_energies_in_the_taper_or_with_v2g_are_kept(monkeypatch, taper_start: fl
     sessions["energy_kwh"] = 40.0
     track = track.replace(sessions=sessions)
     found = Search(site.arrays, track, money(), solver="highs", tolerance=1e-6, time_limit=60.0)
-    assert found._condensed() is not None
-    assert len(found._condensed()) == found.program.n_columns
+    assert found._condensed is not None
+    assert len(found._condensed) == found.program.n_columns
 
 
 def test_a_taper_within_a_millionth_of_the_capacity_has_no_tangents(condense) -> None:

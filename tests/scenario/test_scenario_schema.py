@@ -25,7 +25,7 @@ def fits(schema: dict[str, Any], value: Any) -> bool:
     known = {"title", "description", "default", "examples", "x-unit", "$schema", "$defs", "then", "else", "format"}
     known |= {"$ref", "anyOf", "oneOf", "if", "type", "const", "enum", "pattern", "minimum", "maximum", "items"}
     known |= {"exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "properties", "required", "maxLength"}
-    known |= {"minLength", "patternProperties"}
+    known |= {"minLength", "patternProperties", "prefixItems"}
     assert schema.keys() <= known | {"additionalProperties"}
     if "$ref" in schema and not fits(SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]], value):
         return False
@@ -55,7 +55,12 @@ def fits(schema: dict[str, Any], value: Any) -> bool:
         )
     if isinstance(value, list):
         count = schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value))
-        return count and all(fits(schema.get("items", {}), entry) for entry in value)
+        first = schema.get("prefixItems", [])
+        return (
+            count
+            and all(fits(part, entry) for part, entry in zip(first, value, strict=False))
+            and all(fits(schema.get("items", {}), entry) for entry in value[len(first) :])
+        )
     if isinstance(value, dict):
         properties, extra = schema.get("properties", {}), schema.get("additionalProperties", True)
         matching = schema.get("patternProperties", {}).items()

@@ -109,8 +109,9 @@ def test_the_first_to_leave_is_the_one_who_said_so(yard: Setting) -> None:
     track = day(yard, *rows)
     for policy, coordinator in (("edf", "nearest"), ("llf", "nearest"), ("uncontrolled", "priority")):
         assert granted(yard, track, policy, coordinator)[0, :2] == pytest.approx([11.0, 1.0])
-    truth = track.with_sessions(np.array(track.sessions, copy=True))
-    truth.sessions["declared_step"] = 0
+    sessions = track.sessions.copy()
+    sessions["declared_step"] = 0
+    truth = track.with_sessions(sessions)
     assert granted(yard, truth, "edf")[0, :2] == pytest.approx([1.0, 11.0])
 
 

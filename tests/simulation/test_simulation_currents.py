@@ -14,7 +14,7 @@ from ev_marl.scenario.schema import Transformer
 from ev_marl.simulation.coordinators import COORDINATORS
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.site import Site
-from ev_marl.world.session_table import SESSION
+from ev_marl.world.session_table import session_table
 from ev_marl.world.track import Track
 
 
@@ -31,9 +31,19 @@ def site_of(*phases: str, v2g: bool = False, **group: object) -> Site:
 
 def day_of(site: Site, base_kw: float = 0.0, n_steps: int = 4) -> Track:
     """A vehicle at each port all day, with room for much more than it gets."""
-    sessions = np.zeros(site.arrays.n_ports, dtype=SESSION)
-    for p in range(len(sessions)):
-        sessions[p] = (p, 0, n_steps, 200.0, 100.0, 1000.0, 23.0, 23.0, 0.9, 0.0, 0.0, f"car {p}")
+    ports = np.arange(site.arrays.n_ports)
+    each = np.ones(len(ports))
+    sessions = session_table(
+        port=ports,
+        arrival_step=0 * ports,
+        departure_step=0 * ports + n_steps,
+        energy_kwh=200.0 * each,
+        wanted_kwh=100.0 * each,
+        capacity_kwh=1000.0 * each,
+        charge_kw=23.0 * each,
+        discharge_kw=23.0 * each,
+        taper_start=0.9 * each,
+    )
     base = np.zeros((n_steps, site.arrays.n_groups)) + base_kw
     unlimited = np.full(base.shape, np.inf)
     return Track(
