@@ -48,7 +48,7 @@ def attach(graph: nx.DiGraph, ports: Sequence[str], groups: Sequence[str], grid:
     Raises
     ------
     SiteError
-        If a station, or a group with a load, has no bus.
+        If a station, or a group with a load, has no bus, or if a station has a standby.
     NetworkError
         If the network cannot be opened, or has no such bus.
     """
@@ -60,6 +60,12 @@ def attach(graph: nx.DiGraph, ports: Sequence[str], groups: Sequence[str], grid:
     if turn:
         load_buses = Network.load_buses(grid)
         bus_of.update({station: load_buses[i % len(load_buses)] for i, station in enumerate(turn)})
+    idle = next((station for station in stations if graph.nodes[station].get("standby_kw")), None)
+    if idle is not None:
+        raise SiteError(
+            f"station '{idle}' has a standby, which is not there on a network; remove `standby`, and give the "
+            "`base_load` of a group with a bus instead"
+        )
     with_load = [group for group in groups if {"base_load", "pv"} & set(graph.nodes[group])]
     load_of = {group: _bus(graph, group) for group in with_load}
     # One place may name a bus and another give its index: that is one bus.

@@ -115,6 +115,7 @@ def _add_stations(graph: nx.DiGraph, stations: Stations, parent: str, names: lis
             "voltage_v": stations.voltage,
             "power_factor": stations.power_factor,
             "operator_id": stations.ids[i] if stations.ids else None,
+            "standby_kw": stations.standby or None,
         }
         own = limit | {key: value for key, value in place.items() if value is not None}
         _add_node(graph, station, parent, {"kind": "station", "type": stations.type, "supply": supply, **own})

@@ -36,7 +36,8 @@ GROUP_KEYS = (
     "transformer",
     "base_load_power_factor",
 )
-STATION_KEYS = ("kind", "type", "supply", *LIMIT_KEYS, "bus", "phases", "voltage_v", "power_factor", "operator_id")
+_PLACE_KEYS = ("bus", "phases", "voltage_v", "power_factor", "operator_id", "standby_kw")
+STATION_KEYS = ("kind", "type", "supply", *LIMIT_KEYS, *_PLACE_KEYS)
 STORAGE_KEYS = ("storage_kwh", "reserve_kwh", "start_kwh", "wear_per_kwh")
 PORT_POWERS = ("charge_kw", "discharge_kw", "least_kw", "step_kw")
 PORT_KEYS = ("kind", "supply", *PORT_POWERS, "charge_efficiency", "discharge_efficiency", *STORAGE_KEYS)
@@ -162,6 +163,9 @@ def _station_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any
         yield f"station '{node}': phases is {phases!r}; it must be one of {listed(allowed)}"
     if not isinstance(attributes.get("operator_id", ""), str):
         yield f"station '{node}': operator_id is {attributes['operator_id']!r}; it must be text"
+    standby_kw = attributes.get("standby_kw", 0.0)
+    if not _is_number(standby_kw) or not 0.0 <= standby_kw <= MOST:
+        yield f"station '{node}': standby_kw is {shown(standby_kw)}; it must be a number from 0 to {MOST:g} [kW]"
     yield from _positive_problems(node, attributes, ("voltage_v",))
     yield from _power_factor_problems(node, attributes, "power_factor")
 

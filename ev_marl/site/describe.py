@@ -240,7 +240,8 @@ def _station_key(site: Site, node: str) -> tuple[object, ...]:
         return ("group", node)
     ports = [tuple(sorted(site.graph.nodes[port].items())) for port in site.graph.successors(node)]
     limits = tuple(attributes.get(key) for key, _ in LIMITS)
-    return ("station", _type(node), limits, attributes.get("phases"), attributes.get("power_factor"), tuple(ports))
+    own = tuple(attributes.get(key) for key in ("phases", "power_factor", "standby_kw"))
+    return ("station", _type(node), limits, own, tuple(ports))
 
 
 def _type(station: str) -> str:
@@ -264,6 +265,8 @@ def _stations_text(site: Site, names: list[str]) -> str:
         parts[0] += f" on {nodes[names[0]]['phases']}"
     if "power_factor" in nodes[names[0]]:
         parts.append(f"power factor {nodes[names[0]]['power_factor']:g}")
+    if "standby_kw" in nodes[names[0]]:
+        parts.append(f"standby {1000.0 * nodes[names[0]]['standby_kw']:g} W")
     least, step = (float(ports[0].get(key, 0.0)) for key in ("least_kw", "step_kw"))
     if least > 0.0:
         parts.append(f"at least {_level(least)}")

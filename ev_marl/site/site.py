@@ -7,6 +7,7 @@ groups, and `SiteArrays`. The graph is the single source: everything else is der
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,10 +101,11 @@ class Site:
             `pv` (Pv or PvSystem), `current_limit_a` and `unbalance_limit_a` [A], `voltage_v` (phase to neutral [V]),
             `transformer` (Transformer) and `base_load_power_factor` [-];
             stations carry `kind="station"` and may carry `phases` (such as "L1" or "L1-L2"; absent: all three alike),
-            `voltage_v`, `power_factor` [-] and `operator_id`; ports, the leaves, `kind="port"`, `charge_kw` [kW] and
-            may carry `discharge_kw`, `charge_efficiency`, `discharge_efficiency`, `supply` ("ac" or "dc"), `least_kw`
-            and `step_kw`: the least power and the distance of the levels that the port can grant [kW]. A port with
-            `storage_kwh` has a stationary battery, with `reserve_kwh`, `start_kwh` and `wear_per_kwh`.
+            `voltage_v`, `power_factor` [-], `operator_id` and `standby_kw` [kW]; ports, the leaves, `kind="port"`,
+            `charge_kw` [kW] and may carry `discharge_kw`, `charge_efficiency`, `discharge_efficiency`, `supply` ("ac"
+            or "dc"), `least_kw` and `step_kw`: the least power and the distance of the levels that the port can grant
+            [kW]. A port with `storage_kwh` has a stationary battery, with `reserve_kwh`, `start_kwh` and
+            `wear_per_kwh`.
         name : str, optional
             Name of the site; the root's otherwise.
         grid : Grid, optional
@@ -182,9 +184,14 @@ class Site:
 
     @property
     def base_loads(self) -> tuple[tuple[str, Series | LoadProfile], ...]:
-        """Groups with an inflexible load of their own, and its model."""
+        """Groups with an inflexible load of their own, and its model; what stations draw in standby is one, too."""
         nodes = self.graph.nodes
         loads = [(group, nodes[group]["base_load"]) for group in self.groups if "base_load" in nodes[group]]
+        standby_kw: dict[str, float] = defaultdict(float)
+        for station in self.agents:
+            if kw := nodes[station].get("standby_kw"):
+                standby_kw[station if station in self.groups else str(self._group_above(station))] += kw
+        loads += [(group, Series.constant(kw)) for group, kw in standby_kw.items()]
         return tuple((group, load if isinstance(load, LoadProfile) else _series(load)) for group, load in loads)
 
     @property

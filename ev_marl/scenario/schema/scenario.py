@@ -175,7 +175,10 @@ class Scenario(FileModel):
     @property
     def billed_at(self) -> Metering:
         """Where energy is billed, by `metering` or by what stands behind the connection."""
-        behind = any(group.base_load is not None or group.pv is not None for group in self.site.all_groups())
+        behind = any(
+            group.base_load is not None or group.pv is not None or any(one.standby for one in group.stations)
+            for group in self.site.all_groups()
+        )
         return self.metering or ("site" if behind or self.site.batteries else "port")
 
     @property

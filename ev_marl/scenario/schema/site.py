@@ -156,6 +156,8 @@ class Stations(Model):
     """Share of the metered power that reaches the battery [-]."""
     discharge_efficiency: Efficiency | None = None
     """Share of the battery's power that reaches the meter [-]; left out: as `efficiency`."""
+    standby: Power = 0.0
+    """What each station draws at all times besides charging, as part of the base load [kW]."""
     bus: Buses | None = None
     """Bus of the network, by name or index, or one bus after the other for one station after the other, from the start
     again at the end of the list; `loads`: the buses with loads. Left out: the group's. Needs `grid`."""
