@@ -72,6 +72,7 @@ class DayModel(Protocol):
     upper_kw: np.ndarray  # (T, G)
     local_hour: np.ndarray  # (T,)  local clock time of each step [h]
     carbon_kg_per_kwh: np.ndarray | None  # (T,)  CO2 of what is drawn from the grid; None: not known
+    requests: np.ndarray | None  # (T, 2, G)  see `ev_marl.world.events.requested`; None: there are none
     temperature_c: np.ndarray  # (T,)  ambient; 20 where it is not known [°C]
     oil_k: np.ndarray  # (n_thermal,)  rise of the oil of each transformer that is followed, at the start [K]
     peak_before_kw: float  # highest import of the site in earlier steps

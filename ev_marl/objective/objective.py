@@ -14,6 +14,7 @@ import numpy as np
 from ev_marl.objective.ageing import BatteryAgeing
 from ev_marl.objective.base import TERMS, BuiltIn, Seldom, Term
 from ev_marl.objective.carbon import Carbon
+from ev_marl.objective.demand_response import DemandResponse
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.grid import GridLosses, LineOverload, TransformerOverload, VoltageDeviation
 from ev_marl.objective.overload import Overload
@@ -43,6 +44,7 @@ BUILT_IN: tuple[type[BuiltIn], ...] = (
     SetpointTracking,
     PeakPower,
     Carbon,
+    DemandResponse,
     TransformerAgeing,
     VoltageDeviation,
     LineOverload,

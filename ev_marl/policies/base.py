@@ -107,6 +107,9 @@ class SiteView(StationView):
     peak_kw: np.ndarray | None = None  # (B,)  highest import of the site so far, base load included
     oil_k: np.ndarray | None = None  # (B, n_thermal)  see `State.oil_k`
     temperature_c: np.ndarray | None = None  # (B, T − t)  ambient; None: not known
+    requests: np.ndarray | None = (
+        None  # (B, T − t, 2, G)  those that are announced, see `ev_marl.world.events.requested`
+    )
     grid: Injections | None = None  # loads and generators of the network in this step; chargers 0
     currents: np.ndarray | None = None  # (3, B, R)  of the base load, real and imaginary, and clamped limits [A]
     tap: np.ndarray | None = None  # int64 (B,)  position of the network's controlled transformer

@@ -107,6 +107,7 @@ def make_view(
         peak_kw=state.peak_kw.copy(),
         oil_k=state.oil_k.copy(),
         temperature_c=None if days.temperature_c is None else days.temperature_c[state.day, step:],
+        requests=outlook.requests(present.day, step),
         currents=state.currents.copy() if simulator.site.n_currents else None,
         grid=_present_loads(simulator),
         tap=None if state.grid is None else state.grid.flow.tap,

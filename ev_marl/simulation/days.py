@@ -154,6 +154,7 @@ class Days:
     pv_kw: np.ndarray | None = None  # float64 (K, T)  of plants with place and modules; None: there are none
     published_steps: np.ndarray | None = None  # float64 (K, T)  see `ev_marl.world.signals.Signals`; None: all
     events: tuple[np.ndarray, ...] = ()  # EVENT (E,) of each day; empty where no day has any
+    requests: np.ndarray | None = None  # float64 (K, T, 2, G)  see `ev_marl.world.events.requested`; None: none
     works: np.ndarray | None = None  # float64 (K, T, P)  0 for ports out of order, else 1; None: no outages
     beliefs: Beliefs | None = None  # where drivers declare other departures than the true ones; None: nowhere
 
@@ -276,6 +277,7 @@ class Days:
             weekday=np.stack([clock.weekday for clock in clocks]),
             day_of_year=np.stack([clock.day_of_year for clock in clocks]),
             events=tuple(track.events for track in tracks) if any(len(track.events) for track in tracks) else (),
+            requests=_requests(tracks),
             works=_working(tracks),
             beliefs=Beliefs.of(table, first.n_steps, first.step_h),
             **signals,
@@ -286,6 +288,15 @@ def _stacked(name: str, tracks: Sequence[Track]) -> np.ndarray:
     """A signal of all tracks, shape (K, T); of those that lack it, NaN."""
     none = np.full(tracks[0].n_steps, np.nan)
     return np.stack([track.signals.present.get(name, none) for track in tracks])
+
+
+def _requests(tracks: Sequence[Track]) -> np.ndarray | None:
+    """Requests with a penalty; of days without any, 0, so that nothing is paid."""
+    requests = [track.requests for track in tracks]
+    if all(one is None for one in requests):
+        return None
+    none = np.zeros((tracks[0].n_steps, 2, len(tracks[0].groups)))
+    return np.stack([none if one is None else one for one in requests])
 
 
 def _working(tracks: Sequence[Track]) -> np.ndarray | None:

@@ -43,5 +43,6 @@ class Flow:
     peak_before_kw: np.ndarray  # (B,)  highest import of the earlier steps, 0 at the start
     later_per_kwh: np.ndarray  # (B,)  price of energy after the episode, see `Track.later_per_kwh`
     carbon_kg_per_kwh: np.ndarray | None = None  # (B,)  CO2 of what is drawn from the grid; None: not known
+    requests: np.ndarray | None = None  # (B, 2, G)  see `ev_marl.world.events.requested`; None: days have none
     aged_h: np.ndarray | None = None  # (B, K)  normal life that each transformer used [h]; None: it is not followed
     grid: GridFlow | None = None  # result of the network, if there is one

@@ -230,6 +230,8 @@ class Simulator:
             self._switch_off(state, step + 1)
         if days.carbon_kg_per_kwh is not None:
             flow.carbon_kg_per_kwh = days.carbon_kg_per_kwh[state.day, step]
+        if days.requests is not None:
+            flow.requests = days.requests[state.day, step]
         if self.site.n_thermal:
             self._warm(state, flow, step)
         edge = step == 0 or step + 1 == days.n_steps

@@ -161,6 +161,7 @@ def _rest(simulator: Simulator, site: SiteArrays, tracks: list[Track], row: int)
         ends=True,
         carbon_kg_per_kwh=None if days.carbon_kg_per_kwh is None else days.carbon_kg_per_kwh[row, step:],
         temperature_c=None if days.temperature_c is None else days.temperature_c[row, step:],
+        requests=None if days.requests is None else days.requests[row, step:],
         oil_k=state.oil_k[row],
     )
 

@@ -30,12 +30,16 @@ EVENT = np.dtype(
         ("end_step", "i8"),  # first step after it
         ("announced_step", "i8"),  # from this step on it is known, with its end
         ("limit_kw", "f8"),  # import limit meanwhile; 0 but for demand response [kW]
+        ("penalty_per_kwh", "f8"),  # price of import above that limit; 0: the limit is kept [currency/kWh]
     ]
 )
 """One event."""
 
+LIMIT, PENALTY = 0, 1
+"""Rows of requests: the requested import limit of a group [kW], and the price of import above it [currency/kWh]."""
 MOST_EVENTS = 10_000  # of a day
 OUTAGE = "outage"
+REQUEST = "demand_response"
 ISLAND = "island"
 
 
@@ -47,7 +51,7 @@ def no_events() -> np.ndarray:
 def events_from_rows(rows: Iterable[Mapping[str, Any]]) -> np.ndarray:
     """Events that are written by hand or in a file, one mapping each; sorted by first step.
 
-    Left out, `announced_step` is `first_step` and `limit_kw` is 0.
+    Left out, `announced_step` is `first_step`, `limit_kw` and `penalty_per_kwh` are 0.
 
     Raises
     ------
@@ -59,7 +63,7 @@ def events_from_rows(rows: Iterable[Mapping[str, Any]]) -> np.ndarray:
     for k, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise TrackError(f"events[{k}] is no mapping of the fields {', '.join(names)}")
-        full = {"announced_step": row.get("first_step"), "limit_kw": 0.0, **row}
+        full = {"announced_step": row.get("first_step"), "limit_kw": 0.0, "penalty_per_kwh": 0.0, **row}
         if set(full) != set(names):
             wrong = ", ".join(sorted(map(str, set(full) ^ set(names))))
             raise TrackError(f"events[{k}] must have the fields {', '.join(names)}; missing or unknown: {wrong}")
@@ -103,6 +107,11 @@ def event_problems(events: np.ndarray, n_steps: int, groups: Sequence[str], port
             found.append(f"{what}: it is announced at step {announced}, after it has begun at {first}")
         if not 0.0 <= event["limit_kw"] <= MOST:
             found.append(f"{what}: limit_kw is {event['limit_kw']}; it must be 0 to {MOST:g}")
+        if not 0.0 <= event["penalty_per_kwh"] <= MOST or (event["penalty_per_kwh"] and kind != REQUEST):
+            found.append(
+                f"{what}: penalty_per_kwh is {event['penalty_per_kwh']}; it must be 0 to {MOST:g}, "
+                f"and 0 but for {REQUEST}"
+            )
     return found
 
 
@@ -114,7 +123,7 @@ def limited(
     Parameters
     ----------
     events : EVENT, shape (n_events,)
-        Events; outages do not matter.
+        Events; outages and requests with a penalty do not matter.
     groups : sequence of str
         Names of the groups.
     import_kw, export_kw : float64, shape (n_steps, n_groups)
@@ -126,12 +135,29 @@ def limited(
         Import and export limits: of demand response, the import limit; of an island, both are 0 [kW].
     """
     import_kw, export_kw = import_kw.copy(), export_kw.copy()
-    for event in events[events["kind"] != OUTAGE]:
+    for event in events[(events["kind"] != OUTAGE) & (events["penalty_per_kwh"] == 0.0)]:
         where = slice(event["first_step"], event["end_step"]), groups.index(event["of"])
         import_kw[where] = np.minimum(import_kw[where], event["limit_kw"])
         if event["kind"] == ISLAND:
             export_kw[where] = 0.0
     return import_kw, export_kw
+
+
+def requested(events: np.ndarray, groups: Sequence[str], n_steps: int) -> np.ndarray | None:
+    """What requests with a penalty ask for, float64, shape (n_steps, 2, n_groups); None if there are none.
+
+    Rows `LIMIT`, infinite without a request, and `PENALTY`, then 0. Where several concern a group at once, the lowest
+    limit and the highest penalty count.
+    """
+    priced = events[events["penalty_per_kwh"] > 0.0]
+    if not len(priced):
+        return None
+    found = np.stack([np.full((n_steps, len(groups)), np.inf), np.zeros((n_steps, len(groups)))], axis=1)
+    for event in priced:
+        during = found[event["first_step"] : event["end_step"], :, groups.index(event["of"])]
+        during[:, LIMIT] = np.minimum(during[:, LIMIT], event["limit_kw"])
+        during[:, PENALTY] = np.maximum(during[:, PENALTY], event["penalty_per_kwh"])
+    return found
 
 
 def out_ports(events: np.ndarray, ports: Sequence[str], n_steps: int) -> np.ndarray | None:
@@ -188,6 +214,7 @@ class EventModels:
                         "end_step": min(n_steps, step + max(1, length)),
                         "announced_step": step - ahead,
                         "limit_kw": 0.0 if event.limit is None else event.limit,
+                        "penalty_per_kwh": event.penalty,
                     }
                     for step in first.tolist()
                 ]

@@ -19,7 +19,7 @@ from ev_marl.scenario.clock import Clock
 from ev_marl.scenario.curves import Points
 from ev_marl.support.errors import TrackError
 from ev_marl.world import handmade, track_checks, track_edits, track_files
-from ev_marl.world.events import events_from_rows, limited, no_events, out_ports
+from ev_marl.world.events import events_from_rows, limited, no_events, out_ports, requested
 from ev_marl.world.grid_day import GridDay
 from ev_marl.world.session_table import STATIONARY, session_table
 from ev_marl.world.signals import Signals
@@ -108,6 +108,11 @@ class Track:
     def out_ports(self) -> np.ndarray | None:
         """Whether each port is out of order, bool, shape (T, P); None if none ever is."""
         return out_ports(self.events, self.ports, self.n_steps) if len(self.events) else None
+
+    @property
+    def requests(self) -> np.ndarray | None:
+        """Requests with a penalty, float64, shape (T, 2, G), see `ev_marl.world.events.requested`; None: none are."""
+        return requested(self.events, self.groups, self.n_steps) if len(self.events) else None
 
     @property
     def upper_kw(self) -> np.ndarray:

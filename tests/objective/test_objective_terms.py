@@ -211,6 +211,7 @@ class Noting:
 def test_a_term_reads_the_keys_that_it_declares(term: type[BuiltIn]) -> None:
     scenario, keys = load_scenario("tiny"), Noting(ObjectiveKeys())
     rest = {"billed_at": scenario.billed_at, "grid": None, "n_steps": scenario.n_steps, "site": scenario.site}
+    rest["events"] = []
     seen = SimpleNamespace(objective=keys, **rest)
     term.of(seen, [EnergyCost(), UnmetEnergy(0.4)])
     assert keys.read >= set(term.keys)

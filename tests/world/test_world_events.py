@@ -12,6 +12,7 @@ import pytest
 
 import ev_marl
 from ev_marl.env.setup import Setting
+from ev_marl.objective import Objective
 from ev_marl.planning.outlook import Present, Truth, make_outlook
 from ev_marl.policies import make_policy, rollout
 from ev_marl.scenario import Scenario, scenario_from_dict
@@ -92,6 +93,7 @@ def test_random_events_come_at_the_stated_rate() -> None:
         ({"kind": "island", "at": 3, "per_day": 1, "lasts": 1}, "give either `at`"),
         ({"kind": "demand_response", "at": 3, "lasts": 1}, "`limit` belongs to `demand_response`"),
         ({"kind": "outage", "at": 3, "lasts": 1, "limit": 3}, "`limit` belongs to `demand_response`"),
+        ({"kind": "island", "at": 3, "lasts": 1, "penalty": 3}, "`penalty` belongs to `demand_response`"),
         (
             {"kind": "island", "of": "lot", "at": 3, "lasts": 1},
             "no group with a limit 'lot'; there are connection",
@@ -124,6 +126,8 @@ def test_files_keep_events(tmp_path: Path, suffix: str) -> None:
         ({"end_step": 99}, "must lie within 0 to 24"),
         ({"announced_step": 20}, "after it has begun"),
         ({"limit_kw": -1.0}, "limit_kw is -1.0"),
+        ({"penalty_per_kwh": -1.0}, "penalty_per_kwh is -1.0"),
+        ({"kind": "island", "penalty_per_kwh": 1.0}, "0 but for demand_response"),
         ({"first_step": "noon"}, "first_step is 'noon'"),
         ({"extra": 1}, "missing or unknown: extra"),
     ],
@@ -205,6 +209,81 @@ def test_plans_know_what_is_announced(
     assert best.achieved == pytest.approx(-least)
     assert best.certificate.exact
     assert powers(setting, track, "mpc-perfect") == powers(setting, made([announced(event) for event in events]), "mpc")
+
+
+def request(penalty: float, **changes: Any) -> dict[str, Any]:
+    """The same limit, asked for at a price."""
+    return {**LIMIT, "penalty_per_kwh": penalty, **changes}
+
+
+@pytest.fixture
+def priced() -> Setting:
+    """The street, with a request that costs something where it is not followed."""
+    return Setting.of(scenario({**DEMAND_RESPONSE, "penalty": "0.20 EUR/kWh"}))
+
+
+@pytest.mark.parametrize(
+    ("event", "expected", "cost"),
+    [
+        (announced(request(0.02)), [10, 0, 10, 0], 1.0 + 2.0 + 6 * 0.02),  # another hour costs 0.05 more
+        (announced(request(0.2)), [10, 6, 4, 0], 1.0 + 1.5 + 0.8),
+        (request(0.2), [10, 0, 4, 6], 1.0 + 0.8 + 1.8),
+        (request(0.05), [10, 0, 10, 0], 1.0 + 2.0 + 6 * 0.05),  # the last hour costs 0.1 more
+    ],
+)
+def test_a_request_is_followed_where_its_penalty_is_dearer(
+    priced: Setting, made: Make, event: dict[str, Any], expected: list[float], cost: float
+) -> None:
+    track = made([event])
+    assert np.isinf(track.upper_kw).all()  # nothing is forbidden
+    result = rollout(priced.simulator([track]), priced.objective, make_policy("mpc"), [track])
+    assert powers(priced, track, "mpc") == expected
+    assert -result.team[0] == pytest.approx(cost)
+    best = ev_marl.solve(priced.site, track, priced.objective)
+    assert best.certificate.exact
+    assert best.bound == pytest.approx(-min(3.0 + 6 * event["penalty_per_kwh"], 3.3))
+    assert best.achieved == pytest.approx(best.bound)
+
+
+def test_whoever_exceeds_the_request_pays_with_the_base_load(priced: Setting, made: Make) -> None:
+    """6 kW of base load and 10 kW of a vehicle above 4 kW, for an hour at 0.20; without vehicles, 2 kWh."""
+    track = made([request(0.2)]).replace(base_load_kw=np.full((4, 1), 6.0))
+    paid: list[float] = []
+    names = [term.name for term in priced.objective.terms]
+    for policy in ("uncontrolled", "idle"):
+        rollout(
+            priced.simulator([track]),
+            priced.objective,
+            make_policy(policy),
+            [track.replace(sessions=track.sessions)],
+            watch=lambda flow, rewards, costs: paid.append(float(costs[names.index("demand_response")].sum())),
+        )
+    assert paid == pytest.approx([0, 0, 0.2 * 2, 0] * 2)
+
+
+def test_requests_add_up_in_the_bound_of_drawn_days() -> None:
+    """Requests at random hours, with and without a penalty; no policy is above the bound, and the plan reaches it."""
+    drawn = [
+        {"kind": "demand_response", "per_day": 3, "lasts": 3, "limit": 4, "penalty": "0.30 EUR/kWh", "announced": 2},
+        {"kind": "demand_response", "per_day": 2, "lasts": 2, "limit": 1, "penalty": "0.05 EUR/kWh"},
+        {"kind": "demand_response", "at": 18, "lasts": 2, "limit": 12, "announced": 3},
+    ]
+    ports = {**PORTS, "type": "bidi", "v2g": True}
+    sessions = Sessions(model="elaadnl/private", per_port_per_day=2)
+    setting = Setting.of(scenario(*drawn, ports=ports).model_copy(update={"sessions": sessions}))
+    tracks = [setting.world.sample(seed).replace(base_load_kw=np.full((24, 1), 2.5)) for seed in range(6)]
+    best = [ev_marl.solve(setting.site, track, setting.objective) for track in tracks]
+    free = Objective([term for term in setting.objective.terms if term.name != "demand_response"], limits_are_hard=True)
+    bounds = [ev_marl.solve(setting.site, track, free).bound for track in tracks]
+    assert sum(solution.bound for solution in best) < sum(bounds) - 0.5
+    simulator = setting.simulator(tracks)
+    for name in ("uncontrolled", "mpc", "mpc-perfect", "mpc(block_h=2)", "best-response", "dual-prices"):
+        result = rollout(simulator, setting.objective, make_policy(name), tracks, world=setting.world)
+        for solution, reached in zip(best, result.team, strict=True):
+            assert reached <= solution.bound + 1e-6
+            assert solution.achieved == pytest.approx(solution.bound, abs=1e-6)
+            if name == "mpc-perfect":
+                assert reached == pytest.approx(solution.bound, abs=2e-3)
 
 
 @pytest.mark.parametrize("policy", ["best-response", "dual-prices", "selfish", "booked-response", "llf"])

@@ -37,6 +37,7 @@ class Ahead:
     ends: bool  # whether the episode ends with the last of the steps
     carbon_kg_per_kwh: np.ndarray | None = None  # float64 (K,)  CO2 of what is drawn from the grid; None: not known
     temperature_c: np.ndarray | None = None  # float64 (K,)  ambient; None: not known
+    requests: np.ndarray | None = None  # float64 (K, 2, G)  see `ev_marl.world.events.requested`; None: none
     oil_k: np.ndarray | None = None  # float64 (n_thermal,)  rise of the transformers' oil now; None: rest at base load
     out: np.ndarray | None = None  # bool (K, P)  ports out of order; None: none is
     peak_share: float = 1.0  # of the price of a higher peak, what these steps pay
@@ -75,6 +76,7 @@ class Ahead:
             ends=True,
             carbon_kg_per_kwh=track.signals.carbon_kg_per_kwh,
             temperature_c=track.signals.temperature_c,
+            requests=track.requests,
             out=track.out_ports,
         )
 

@@ -1,4 +1,4 @@
-"""What is known of events: those that are announced lower expected limits, and switch ports off.
+"""What is known of events: those that are announced lower expected limits, have a price, and switch ports off.
 
 The days come in; limits ahead without events go in, limits ahead with the announced ones come out.
 """
@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from ev_marl.planning.outlook.base import Present, Rows, Truth
-from ev_marl.world.events import limited, out_ports
+from ev_marl.world.events import limited, out_ports, requested
 
 
 class Announced:
@@ -24,7 +24,7 @@ class Announced:
 
     def __init__(self, truth: Truth) -> None:
         self._tracks = truth.tracks
-        self._works = truth.days.works
+        self._works, self._requests = truth.days.works, truth.days.requests
         bounds = [track.ordinary_bounds_kw for track in truth.tracks]
         self._lower_kw, self._upper_kw = (np.stack(parts) for parts in zip(*bounds, strict=True))
 
@@ -60,6 +60,23 @@ class Announced:
             lower_kw[row] = np.maximum(lower_kw[row], np.minimum(0.0, -export_kw - base_load_kw[row]))
         lower_kw[:, 0], upper_kw[:, 0] = present.lower_kw, present.upper_kw
         return lower_kw, upper_kw
+
+    def requests(self, day: Rows, step: int, *, all_known: bool) -> np.ndarray | None:
+        """Requests with a penalty that are known at a step, float64, shape (n_batch, n_steps − step, 2, n_groups).
+
+        None if the days have none. `all_known`: also those that are not announced.
+        """
+        if self._requests is None:
+            return None
+        if all_known:
+            return np.asarray(self._requests[day, step:])
+        found = np.zeros((len(np.arange(len(self._tracks))[day]), *self._requests[0, step:].shape))
+        for row, k in enumerate(np.arange(len(self._tracks))[day].tolist()):
+            track = self._tracks[k]
+            known = requested(track.events[track.events["announced_step"] <= step], track.groups, track.n_steps)
+            if known is not None:
+                found[row] = known[step:]
+        return found
 
     def out(self, day: Rows, step: int, *, all_known: bool) -> np.ndarray | None:
         """Ports that are known to be out of order from a step on, bool, shape (n_batch, n_steps − step, n_ports).

@@ -105,6 +105,15 @@ class ComposedOutlook:
             return None
         return self._announced.out(day, step, all_known=self.of["limits"].foresees)
 
+    def requests(self, day: Rows, step: int) -> np.ndarray | None:
+        """Requests with a penalty that are known, float64, shape (n_batch, K, 2, n_groups); None: there are none.
+
+        As with outages, those that are announced, or all of them if the limits are known.
+        """
+        if self._days.requests is None or self._announced is None:
+            return None
+        return self._announced.requests(day, step, all_known=self.of["limits"].foresees)
+
     def base_load_kw(self, present: Present) -> np.ndarray:
         """From the outlook for base load."""
         return self.of["base_load"].base_load_kw(present)

@@ -174,6 +174,7 @@ class Programme:
         self.local_hour, self.peak_before_kw, self.peak_share = ahead.local_hour, ahead.peak_kw, ahead.peak_share
         self.later_per_kwh, self.ends = ahead.later_per_kwh, ahead.ends
         self.carbon_kg_per_kwh = ahead.carbon_kg_per_kwh
+        self.requests = ahead.requests
         self.temperature_c = np.full(self.n_steps, AMBIENT_C) if ahead.temperature_c is None else ahead.temperature_c
         self.oil_k = oil_at_rest_k(site.thermal, self.base_load_kw[0]) if ahead.oil_k is None else ahead.oil_k
         self.pairs = pairs = Pairs.of(site, ahead.stays, ahead.n_steps, ahead.step_h)

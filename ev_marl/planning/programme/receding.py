@@ -34,7 +34,8 @@ _LOWER, _BASIC = int(highspy.HighsBasisStatus.kLower), int(highspy.HighsBasisSta
 _DUAL, _PRIMAL = 1, 4  # of HiGHS's option `simplex_strategy`
 _STATUSES = np.array([highspy.HighsBasisStatus(value) for value in range(5)], dtype=object)
 _KEPT = ("port", "departure_step", "deadline_step", "due_kwh", "charge_kw", "discharge_kw", "rate_kw", "capacity_kwh")
-_PRICES = ("buy_per_kwh", "sell_per_kwh", "lower_kw", "upper_kw", "base_load_kw", "local_hour", "carbon_kg_per_kwh")
+_PRICES: tuple[str, ...] = ("buy_per_kwh", "sell_per_kwh", "lower_kw", "upper_kw", "base_load_kw", "local_hour")
+_PRICES += ("carbon_kg_per_kwh", "requests")
 _AS_PLANNED_KWH = 1e-3  # an energy that is as planned may be off by this much
 _NO_KEY = -1  # of rows that the next step does not have
 _ODD = 0x9E3779B97F4A7C15 - 2**64  # spreads keys over all bits

@@ -69,6 +69,7 @@ def look_ahead(
         ends=step + n == view.n_steps,
         carbon_kg_per_kwh=None if view.carbon_kg_per_kwh is None else view.carbon_kg_per_kwh[row, :n],
         temperature_c=None if view.temperature_c is None else view.temperature_c[row, :n],
+        requests=None if view.requests is None else view.requests[row, :n],
         oil_k=None if view.oil_k is None else view.oil_k[row],
         out=None if view.out is None else view.out[row, :n],
         peak_share=n / (view.n_steps - step) if share_peak else 1.0,

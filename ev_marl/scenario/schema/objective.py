@@ -83,8 +83,12 @@ class Objective(Model):
     what it feeds in is not credited. Needs `carbon`, and `energy_cost` above 0."""
     peak_power: PeakPrice = 0.0
     """Cost of the highest power that the site draws in the episode, base load included [currency/kW]."""
+    demand_response: Annotated[float, Field(ge=0), NUMBER] = 1.0
+    """Weight of the penalties of demand response in `events`; 0: they are not counted. It must be written down where
+    tracks have such events and the scenario has none [-]."""
     split: ShareRule = "responsibility"
-    """How shared terms (overload, tracking, peak) are split among the agents: evenly, or by who caused them."""
+    """How shared terms (overload, tracking, peak, demand response) are split among the agents: evenly, or by who caused
+    them."""
     extra: dict[str, dict[str, Any]] = {}
     """Terms of your own: module:Class and its keyword arguments."""
 
