@@ -23,6 +23,7 @@ from ev_marl.site.areas import areas_of
 from ev_marl.site.currents import voltage_below_v
 from ev_marl.site.vehicles import vehicle_mix
 from ev_marl.support.errors import ObjectiveError
+from ev_marl.world.events import OUTAGE, REQUEST
 
 MANY_AT_THE_START = 1 / 3  # of the ports
 SMALL_PU = 0.001  # a voltage that nobody would notice [p.u.]
@@ -204,6 +205,7 @@ def check_limits(days: SampledDays) -> Iterator[Finding]:
     yield from _check_export(days, paths)
     objective = days.setting.scenario.objective
     coupled = days.setting.grid is not None or objective.peak_power > 0.0 or objective.setpoint_tracking is not None
+    coupled |= any(track.requests is not None for track in days.tracks)
     if not coupled and not (uncontrolled_kw > limit_kw).any() and not days.reaches_current_limit:
         highest = float(uncontrolled_kw[:, :, 0].max())
         yield Finding(
@@ -447,6 +449,35 @@ def check_declared(days: SampledDays) -> Iterator[Finding]:
             )
 
 
+def check_events(days: SampledDays) -> Iterator[Finding]:
+    """Events that never happen in an episode, and requests that nobody could exceed."""
+    scenario, site, n_days = days.setting.scenario, days.setting.site, len(days.tracks)
+    for k, event in enumerate(scenario.events if days.setting.world.recorded is None else ()):
+        path, limit = ("events", k), event.limit or 0.0
+        groups = [event.of or site.groups[0]] if event.kind != OUTAGE else []
+        happened, most_kw = 0, 0.0
+        for day, track in enumerate(days.tracks):
+            same = track.events["kind"] == event.kind
+            if groups:
+                same &= (track.events["of"] == groups[0]) & (track.events["limit_kw"] == limit)
+            for one in track.events[same]:
+                happened += 1
+                during = slice(one["first_step"], one["end_step"])
+                if groups:
+                    most_kw = max(most_kw, days.possible_kw[day, during, site.groups.index(groups[0])].max())
+        if event.at is not None and not happened:
+            message = f"the event never happens: no step of the episodes on {n_days} days contains {event.at:g} h"
+            yield Finding("events", (*path, "at"), message, {"at_h": event.at})
+        elif event.kind == REQUEST and happened and most_kw <= limit:
+            yield Finding(
+                "events",
+                (*path, "limit"),
+                f"the request asks for nothing: all vehicles of {n_days} days at full power and the base load come to "
+                f"{most_kw:.1f} kW in its steps, the limit is {limit:g} kW",
+                {"highest_kw": most_kw, "limit_kw": limit},
+            )
+
+
 def check_plans(days: SampledDays) -> Iterator[Finding]:
     """Terms that cannot be planned with."""
     setting = days.setting
@@ -481,6 +512,7 @@ CHECKS: tuple[Callable[[SampledDays], Iterator[Finding]], ...] = (
     check_meter,
     check_signals,
     check_declared,
+    check_events,
     check_plans,
     check_power_flow,
 )

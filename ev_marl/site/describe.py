@@ -56,6 +56,8 @@ def describe_site(site: Site, scenario: Scenario | None = None, *, called: str |
     if scenario is not None:
         for line in _signal_lines(scenario):
             tree.add(escape(line))
+        for line in _event_lines(site, scenario):
+            tree.add(escape(line))
     _add_group(tree, site, site.groups[0])
     return tree
 
@@ -71,6 +73,19 @@ def _signal_lines(scenario: Scenario) -> Iterator[str]:
     published = getattr(scenario.prices, "published", None)
     if published is not None:
         yield f"prices of the next day are published at {published:g} h"
+
+
+def _event_lines(site: Site, scenario: Scenario) -> Iterator[str]:
+    """One line for each event: what happens, when, and when it is known."""
+    for event in scenario.events:
+        what = f"{event.kind.replace('_', ' ')} of {event.of or site.groups[0]}"
+        if event.limit is not None:
+            what += f" to {event.limit:g} kW"
+        if event.penalty:
+            what += f" or {event.penalty:g} {scenario.currency}/kWh"
+        when = f"{event.per_day:g} a day at random" if event.at is None else f"at {event.at:g} h"
+        known = f"announced {event.announced:g} h ahead" if event.announced else "without notice"
+        yield f"{what}, {when}, for {event.lasts:g} h, {known}"
 
 
 def _said(said: Any, unit: str) -> str:

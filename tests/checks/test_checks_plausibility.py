@@ -312,3 +312,17 @@ def test_drivers_who_would_say_to_leave_as_soon_as_they_come(write: Write) -> No
     assert found.numbers["share"] > 0.5
     assert f"stay, which is {found.numbers['stay_h']:.1f} h" in found.message
     assert findings(write(late.format(0.5))) == []
+
+
+def test_an_event_that_never_happens_and_a_request_that_asks_for_nothing(write: Write) -> None:
+    """An episode of 12 hours from midnight; two 11 kW ports behind a connection cannot draw 60 kW."""
+    file = write(
+        "horizon: 12 h\nevents:\n"
+        "- {kind: outage, at: 18 h, lasts: 1 h}\n"
+        "- {kind: demand_response, at: 9 h, lasts: 2 h, limit: 60 kW}\n"
+        "- {kind: demand_response, at: 9 h, lasts: 2 h, limit: 0 kW}"
+    )
+    found = [finding for finding in findings(file) if finding.check == "events"]
+    assert [finding.key for finding in found] == ["events[0].at", "events[1].limit"]
+    assert "contains 18 h" in found[0].message
+    assert 0.0 < found[1].numbers["highest_kw"] < found[1].numbers["limit_kw"] == 60.0

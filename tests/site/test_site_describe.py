@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ev_marl.scenario import load_scenario, scenario_from_dict
 from ev_marl.scenario.schema import Scenario
+from ev_marl.scenario.schema.events import Event
 from ev_marl.site import Site
 from ev_marl.site.describe import describe_site, limits_line
 
@@ -149,3 +150,14 @@ def test_signals_of_a_scenario() -> None:
         "prices of the next day are published at 13 h",
     ):
         assert part in text
+
+
+def test_events_are_named_with_hour_and_notice() -> None:
+    events = [
+        {"kind": "demand_response", "at": 18, "lasts": "2 h", "limit": "5 kW", "penalty": 0.5, "announced": "3 h"},
+        {"kind": "outage", "of": "bidi_0", "per_day": 0.5, "lasts": "1 h"},
+    ]
+    scenario = load_scenario("tiny").model_copy(update={"events": [Event.model_validate(event) for event in events]})
+    said = printed(Site.from_scenario(scenario), scenario)
+    assert "demand response of connection to 5 kW or 0.5 EUR/kWh, at 18 h, for 2 h, announced 3 h ahead" in said
+    assert "outage of bidi_0, 0.5 a day at random, for 1 h, without notice" in said

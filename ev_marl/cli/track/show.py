@@ -171,6 +171,8 @@ def _event_lines(track: Track) -> list[tuple[str, str]]:
     lines = [("Events", f"{len(track.events)}")] if len(track.events) else []
     for event in track.events[:LISTED_EVENTS]:
         limit = f" to {event['limit_kw']:g} kW" if event["kind"] == "demand_response" else ""
+        if event["penalty_per_kwh"]:
+            limit += f" or {event['penalty_per_kwh']:g} {track.currency}/kWh"
         hours = (event["end_step"] - event["first_step"]) * track.step_h
         known = times[max(0, int(event["announced_step"]))]
         what = f"{event['kind'].replace('_', ' ')} of {event['of']}{limit}"
