@@ -110,9 +110,12 @@ def fit_sessions(recorded: Recorded, source: str) -> SessionFile:
         of_kind = (recorded.kind == k) & (expected > 0.0)
         n_days = int((recorded.kind == k).sum())
         if n_days:
-            off = (recorded.number[of_kind] - expected[of_kind]) ** 2 / expected[of_kind]
-            fano = off.sum() / (n_days - 1) if n_days > 1 and off.size else 1.0
-            days[kind] = Counts(per_day=round(float(mean[k]), 3), fano=round(max(LEAST_FANO, float(fano)), 3))
+            # Days vary as much as in the data, of which the months' means take their part.
+            fano = 1.0
+            if of_kind.sum() > 1:
+                varies = recorded.number[of_kind].var(ddof=1) - expected[of_kind].var(ddof=1)
+                fano = max(LEAST_FANO, float(varies / expected[of_kind].mean()))
+            days[kind] = Counts(per_day=round(float(mean[k]), 3), fano=round(fano, 3))
     return SessionFile(
         source=source,
         n_sessions=len(recorded.hour),
