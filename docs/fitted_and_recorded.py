@@ -31,7 +31,7 @@ SITES = {"caltech": 53, "jpl": 52}  # ports
 INTRODUCTION = """\
 # Fitted and recorded
 
-How far the fitted models of sessions and prices are from the data that they are fitted to; what the models are is said in
+How far the fitted models of sessions and prices are from the data that they are fitted to. The models are described in
 [Where the data come from](../explanation/data.md). `python docs/fitted_and_recorded.py FOLDER` writes this page; its
 docstring says which data the folder must have, and where they are.
 
