@@ -117,9 +117,9 @@ def _declared_line(said: Declared) -> str:
     parts = [] if said.called is None else [f"as {said.called}"]
     for when, part in (("before", said.early), ("after", said.late)):
         if part is not None:
-            parts.append(f"{part.share:.0%} leave {when} the time they say, by {part.by:g} h on average")
+            parts.append(f"{part.share:.0%} leave {when} the time they say, by {60 * part.by:.0f} min on average")
     if said.revised is not None:
-        parts.append(f"{said.revised.share:.0%} say the truth {said.revised.ahead:g} h ahead")
+        parts.append(f"{said.revised.share:.0%} say the truth {60 * said.revised.ahead:.0f} min ahead")
     return f"declared departures: {', '.join(parts)}"
 
 
