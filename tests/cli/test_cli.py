@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from builders import playable_scenarios
 from typer.testing import CliRunner, Result
 
 import ev_marl
@@ -106,10 +105,12 @@ def test_choices_are_those_of_the_rooms() -> None:
     assert "'tset' is not one of" in " ".join(run("compare", "tiny", "--split", "tset").output.split())
 
 
-def test_check_accepts_every_shipped_scenario() -> None:
-    result = run("check", *playable_scenarios())
+def test_check_accepts_shipped_scenarios() -> None:
+    """Some of them; `tests/checks` has the findings of all."""
+    some = ("tiny", "island-microgrid", "acn-office")
+    result = run("check", *some)
     assert result.exit_code == 0
-    assert result.output.count("sound") == len(playable_scenarios())
+    assert result.output.count("sound") == len(some)
 
 
 def test_check_lists_every_error_with_its_line(tmp_path: Path) -> None:

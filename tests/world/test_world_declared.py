@@ -189,7 +189,9 @@ def test_describe_and_show_say_what_drivers_say(tmp_path: Path) -> None:
     drawn = world(tmp_path, "{late: {share: 30 %, by: 1 h}, revised: {share: 20 %}}")
     output = CliRunner().invoke(app, ["describe", str(tmp_path / "yard.yaml")]).output
     described = " ".join(output.replace("│", "").split())
-    assert "declared departures: 30% leave after the time they say, by 60 min on average, 20% say the truth" in described
+    assert (
+        "declared departures: 30% leave after the time they say, by 60 min on average, 20% say the truth" in described
+    )
     drawn.sample(1).save(tmp_path / "day.json")
     shown = " ".join(CliRunner().invoke(app, ["track", "show", str(tmp_path / "day.json")]).output.split())
     assert "Declared 0 leave more than half an hour before they say, at most 0.0 h;" in shown
