@@ -12,6 +12,7 @@ import numpy as np
 from ev_marl.objective import Objective
 from ev_marl.objective.ageing import AgeingPrices, BatteryAgeing
 from ev_marl.objective.carbon import Carbon
+from ev_marl.objective.demand_response import DemandResponse
 from ev_marl.objective.energy import EnergyCost
 from ev_marl.objective.meter import marginal_prices
 from ev_marl.objective.tariff import DriverTariff
@@ -84,6 +85,7 @@ class Worth:
     carbon_per_kg: float = 0.0  # price of CO2 [currency/kg]
     terminal: TerminalValue | None = None  # value of energy in vehicles at the end of the episode
     ageing: BatteryAgeing | None = None  # what the ageing of batteries costs
+    request_weight: float = 0.0  # factor on the penalties of demand response
 
     @classmethod
     def of(cls, objective: Objective) -> Worth:
@@ -103,6 +105,7 @@ class Worth:
             carbon_per_kg=float(sum(term.price_per_kg for term in objective.terms if isinstance(term, Carbon))),
             terminal=next((term for term in objective.terms if isinstance(term, TerminalValue)), None),
             ageing=next((term for term in objective.terms if isinstance(term, BatteryAgeing)), None),
+            request_weight=float(sum(term.weight for term in objective.terms if isinstance(term, DemandResponse))),
         )
 
     @property

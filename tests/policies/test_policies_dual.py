@@ -178,6 +178,22 @@ def test_prices_follow_overload_and_slack():
     assert after(0.3, 0.0, able=0.0) == 0.0  # nobody there to move
 
 
+def test_the_price_of_a_request_is_at_most_its_penalty():
+    def after(price, total, most=10.0, per_kwh=0.02, upper=np.inf):
+        price, total, able, lower, upper, *asked = (
+            np.full((1, 1, 1), x) for x in (price, total, 20.0, -5.0, upper, most, per_kwh)
+        )
+        return float(new_prices(price, total, able, lower, upper, 0.1, asked)[0, 0, 0])
+
+    per_kw = STEP_LENGTH * 0.1 / 20
+    assert after(0.0, 11.0) == pytest.approx(per_kw)
+    assert after(0.0, 50.0) == pytest.approx(0.02)  # worth it: more is drawn, and paid for
+    assert after(0.02, 10.0) == pytest.approx(0.02)
+    assert after(0.0, 9.0) == 0.0
+    assert after(0.0, 50.0, upper=20.0) == pytest.approx(per_kw * 30)  # a limit that is kept has any price
+    assert after(0.0, 50.0, per_kwh=0.0) == 0.0  # nothing is asked for
+
+
 def rush():
     """Four vehicles alike, one cheap valley, a lot that can charge one of them and a half at a time."""
     site = two_lots((4, 1), limits=(np.inf, 15.0, np.inf))

@@ -277,6 +277,7 @@ def test_requests_add_up_in_the_bound_of_drawn_days() -> None:
     bounds = [ev_marl.solve(setting.site, track, free).bound for track in tracks]
     assert sum(solution.bound for solution in best) < sum(bounds) - 0.5
     simulator = setting.simulator(tracks)
+    gap = {}
     for name in ("uncontrolled", "mpc", "mpc-perfect", "mpc(block_h=2)", "best-response", "dual-prices"):
         result = rollout(simulator, setting.objective, make_policy(name), tracks, world=setting.world)
         for solution, reached in zip(best, result.team, strict=True):
@@ -284,6 +285,8 @@ def test_requests_add_up_in_the_bound_of_drawn_days() -> None:
             assert solution.achieved == pytest.approx(solution.bound, abs=1e-6)
             if name == "mpc-perfect":
                 assert reached == pytest.approx(solution.bound, abs=2e-3)
+        gap[name] = sum(solution.bound for solution in best) - result.team.sum()
+    assert gap["dual-prices"] < 0.5 * gap["best-response"]
 
 
 @pytest.mark.parametrize("policy", ["best-response", "dual-prices", "selfish", "booked-response", "llf"])

@@ -11,13 +11,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from ev_marl.planning.outlook import KINDS, Coming, Kind, OutlookLike, by_group, checked
+from ev_marl.planning.outlook import KINDS, Coming, Kind, OutlookLike, Present, by_group, checked
 from ev_marl.planning.vehicles import Vehicles
 from ev_marl.policies.base import (
     MOST_EXPECTED_DAYS,
     POLICIES,
     Episode,
     Information,
+    SiteView,
     StationView,
     count_option,
     site_view,
@@ -29,6 +30,7 @@ from ev_marl.policies.messages.plan import at_each_place, plan_at_prices
 from ev_marl.policies.messages.sums import steepness, sum_plans
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.support.errors import OptionError
+from ev_marl.world.events import LIMIT, PENALTY
 
 # Vehicles to come are planned in the first round of a step, and again after so many: their plans change little from one
 # round to the next, but where rounds are many, prices must not move on without their answer.
@@ -96,15 +98,21 @@ def new_prices(
     lower_kw: np.ndarray,
     upper_kw: np.ndarray,
     inertia_per_kwh: float,
+    asked: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
     """Each group's own price after one answer: higher where plans exceed its limit, lower where room is left.
 
     v = λ + σ S; λ⁺ = v − σ clip(v/σ, lower, upper): above 0 where the import limit binds, below 0 where the export
-    limit does, 0 where neither does. σ is the `steepness` at the power that could be planned below the group.
+    limit does, 0 where neither does. σ is the `steepness` at the power that could be planned below the group. What is
+    `asked` for, most power and the penalty of a kWh above it, is a limit whose price is never above the penalty.
     """
     sigma = steepness(inertia_per_kwh, able_kw)
     aim = price_per_kwh / sigma + total_kw
-    moved: np.ndarray = sigma * (aim - np.clip(aim, lower_kw, upper_kw))
+    kept_kw = aim
+    if asked is not None:
+        most_kw, per_kwh = asked
+        kept_kw = np.clip(most_kw, aim - per_kwh / sigma, aim)  # the proximal point of penalty·max(0, power − most)
+    moved: np.ndarray = sigma * (aim - np.clip(kept_kw, lower_kw, upper_kw))
     moved[able_kw <= 1e-6] = 0.0
     return moved
 
@@ -129,6 +137,8 @@ class DualPrices:
 
     Behind a site's meter, the root announces the price of energy itself, between the selling and the buying price, so
     that stations share what PV leaves; see `ev_marl.policies.messages.meter`.
+
+    Demand response with a penalty is a limit whose price is at most the penalty.
 
     Each current limit is one more node, with a price that is a phasor; see `ev_marl.policies.messages.currents`. It
     hears the planned power of each place: of ports of one group with the same part in all currents.
@@ -209,6 +219,7 @@ class DualPrices:
         self.meter.look(seen)
         for node in self._nodes:
             node.look(seen)
+        asked = self._asked(seen, present)
         for number in range(self.rounds):
             if number % ROUNDS_BETWEEN == 0:
                 expected_total_kw, expected_able_kw = self._expect(view, told, ahead)
@@ -216,7 +227,7 @@ class DualPrices:
             total_kw, able_kw = expected_total_kw.copy(), expected_able_kw.copy()
             add_up(site, view.step, there, site.port_group, self._plan_kw, flexible_kw, total_kw, able_kw)
             new = own.copy()
-            new[left] = new_prices(own[left], total_kw[left], able_kw[left], lower_kw, upper_kw, inertia)
+            new[left] = new_prices(own[left], total_kw[left], able_kw[left], lower_kw, upper_kw, inertia, asked)
             ahead = 2.0 * new - own
             own = new
             self.meter.answer(total_kw[:, 0, view.step :], able_kw[:, 0, view.step :])
@@ -224,6 +235,13 @@ class DualPrices:
                 node.answer(there, ports, self._plan_kw, flexible_kw)
         self.price_per_kwh = own
         return self._plan_kw[:, :, view.step].copy()
+
+    def _asked(self, view: SiteView, present: Present) -> tuple[np.ndarray, np.ndarray] | None:
+        """Most power of the vehicles by the requests that are known [kW], and the penalty of more [currency/kWh]."""
+        if view.requests is None or not view.worth.request_weight:
+            return None
+        limit_kw, penalty = (by_group(view.requests[:, :, row]) for row in (LIMIT, PENALTY))
+        return limit_kw - by_group(self._outlook.base_load_kw(present)), view.worth.request_weight * penalty
 
     def _expect(self, view: StationView, told: Coming, own_per_kwh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Plan vehicles to come; sums below each group of their plans and of what they could plan, as of `add_up`."""
