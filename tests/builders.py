@@ -94,7 +94,7 @@ def random_sessions(rng: np.random.Generator, site: Site, n_steps: int) -> np.nd
     rows.sort(key=lambda row: (row[1], row[0]))
     table = np.zeros(len(rows), dtype=SESSION)
     for k, row in enumerate(rows):
-        table[k] = (*row, "random", 0, 0, 0)
+        table[k] = (*row, "random", *[0] * (len(SESSION) - len(row) - 1))  # all say the truth
     return table
 
 

@@ -82,11 +82,11 @@ _NOBODY["tau_h"] = np.inf
 
 
 class Beliefs:
-    """What everyone at the site believes of the stays at a step, where some drivers declare wrong departures.
+    """What everyone at the site believes of the stays at a step, where some drivers say something wrong.
 
     A departure is believed to be the one that the driver said last. Who is still there when it has passed is believed
-    to leave with the next step. All that follows from the departure follows from the believed one; the simulator and
-    the optimum use the true one.
+    to leave with the next step. A wish is believed to be the one that the driver said. All that follows from both
+    follows from what is believed; the simulator and the optimum use the truth.
 
     Parameters
     ----------
@@ -108,13 +108,23 @@ class Beliefs:
         self._revised = np.where(revised > 0, revised, self._departure)
         self._believed, self._step = self._departure.copy(), -1
         self._stays = stays.copy()
+        self._hear_wishes()
         self.at(0)
 
     @classmethod
     def of(cls, stays: np.ndarray, n_steps: int, step_h: float) -> Beliefs | None:
         """The beliefs about stays; None where all drivers say the truth."""
-        who = np.flatnonzero((stays["declared_step"] > 0) | (stays["revised_at_step"] > 0))
+        said = (stays["declared_step"] > 0) | (stays["revised_at_step"] > 0) | (stays["overstated_kwh"] != 0.0)
+        who = np.flatnonzero(said)
         return cls(stays, who, n_steps, step_h) if len(who) else None
+
+    def _hear_wishes(self) -> None:
+        """A wish is believed as the driver said it."""
+        rows = self._who[self._stays["overstated_kwh"][self._who] != 0.0]
+        some = self._stays[rows]
+        some["wanted_kwh"] = np.maximum(0.0, some["wanted_kwh"] + some["overstated_kwh"])
+        set_due(some, self._n_steps, self._step_h)
+        self._stays[rows] = some
 
     def at(self, step: int) -> np.ndarray:
         """The stays as they are believed at a step, STAY, shape (N,): always the same array, changed in place."""

@@ -113,14 +113,17 @@ def _sessions_lines(site: Site, scenario: Scenario) -> Iterator[str]:
 
 
 def _declared_line(said: Declared) -> str:
-    """What drivers say of their departure, in words."""
+    """What drivers say of departure and wish, in words."""
     parts = [] if said.called is None else [f"as {said.called}"]
     for when, part in (("before", said.early), ("after", said.late)):
         if part is not None:
             parts.append(f"{part.share:.0%} leave {when} the time they say, by {60 * part.by:.0f} min on average")
     if said.revised is not None:
         parts.append(f"{said.revised.share:.0%} say the truth {60 * said.revised.ahead:.0f} min ahead")
-    return f"declared departures: {', '.join(parts)}"
+    for how, wish in () if said.energy is None else (("more", said.energy.more), ("less", said.energy.less)):
+        if wish is not None:
+            parts.append(f"{wish.share:.0%} say that they want {how}, by {wish.by:g} kWh on average")
+    return f"what drivers declare: {', '.join(parts)}"
 
 
 def limits_line(site: Site, scenario: Scenario | None = None) -> str:

@@ -1,12 +1,12 @@
-"""What drivers say of their departure on arrival, and how far that is from the truth.
+"""What drivers say of departure and wish on arrival, and how far that is from the truth.
 
-True lengths of stay come in; the ones that were said go out. Figures of measured drivers are in their file of sessions,
-see `ev_marl.world.measured_sessions`.
+True lengths of stay and wishes come in; the ones that were said go out. Figures of measured drivers are in their file
+of sessions, see `ev_marl.world.measured_sessions`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -24,11 +24,13 @@ class Said:
     stay_h: np.ndarray  # float64 (N,)  length of stay as said on arrival [h]
     revised_after_h: np.ndarray  # float64 (N,)  time after arrival at which it is replaced, inf: never [h]
     revised_h: np.ndarray  # float64 (N,)  length of stay as said from then on; NaN: the true one [h]
+    overstated_kwh: np.ndarray  # float64 (N,)  wish as said less the true one [kWh]
 
     @classmethod
     def truth(cls, stay_h: np.ndarray) -> Said:
         """All say the truth."""
-        return cls(stay_h, np.full(len(stay_h), np.inf), np.full(len(stay_h), np.nan))
+        n = len(stay_h)
+        return cls(stay_h, np.full(n, np.inf), np.full(n, np.nan), np.zeros(n))
 
     def take(self, which: np.ndarray) -> Said:
         """Some of the drivers."""
@@ -99,24 +101,43 @@ class MeasuredSayings:
 
 
 def draw_said(
-    model: Misjudged | MeasuredSayings, revised: schema.Revised | None, stay_h: np.ndarray, rng: np.random.Generator
+    model: Misjudged | MeasuredSayings,
+    declared: schema.Declared,
+    stay_h: np.ndarray,
+    wanted_kwh: np.ndarray,
+    rng: np.random.Generator,
 ) -> Said:
-    """What drivers say of their stays.
+    """What drivers say of their stays and wishes.
 
     Parameters
     ----------
     model : Misjudged or MeasuredSayings
         What they say on arrival.
-    revised : schema.Revised, optional
-        Who tells the truth later; left out: nobody.
-    stay_h : float64, shape (n,)
-        True lengths of stay [h].
+    declared : schema.Declared
+        Who tells the truth later, and what is said of the wish.
+    stay_h, wanted_kwh : float64, shape (n,)
+        True lengths of stay [h] and wishes [kWh].
     rng : numpy.random.Generator
         Source of the draws.
     """
     said_h, draws = model.draw(stay_h, rng), rng.random(len(stay_h))
     after_h = np.full(len(stay_h), np.inf)
-    if revised is not None:
-        tells = draws < revised.share
-        after_h[tells] = np.maximum(0.0, np.minimum(said_h, stay_h)[tells] - revised.ahead)
-    return Said(said_h, after_h, np.full(len(stay_h), np.nan))
+    if declared.revised is not None:
+        tells = draws < declared.revised.share
+        after_h[tells] = np.maximum(0.0, np.minimum(said_h, stay_h)[tells] - declared.revised.ahead)
+    said = replace(Said.truth(said_h), revised_after_h=after_h)
+    if declared.energy is None:
+        return said
+    return replace(said, overstated_kwh=_overstated(declared.energy, wanted_kwh, rng))
+
+
+def _overstated(said: schema.DeclaredEnergy, wanted_kwh: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Wish as said less the true one; a share says more, a share less, down to nothing [kWh]."""
+    kind, by = rng.random(len(wanted_kwh)), rng.standard_exponential(len(wanted_kwh))
+    off, first = np.zeros(len(wanted_kwh)), 0.0
+    for sign, part in ((1.0, said.more), (-1.0, said.less)):
+        if part is not None:
+            here = (first <= kind) & (kind < first + part.share)
+            off[here] = sign * part.by * by[here]
+            first += part.share
+    return np.asarray(np.maximum(off, -wanted_kwh))

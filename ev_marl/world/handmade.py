@@ -39,8 +39,8 @@ def sessions_from_rows(rows: Sequence[Mapping[str, Any]], site: Site, n_steps: i
         Keys: `port` (name or index), `arrival_step`, `departure_step`, `wanted_kwh`; and, with these defaults,
         `capacity_kwh` (60), `energy_kwh` (20 % of the capacity), `charge_kw` and `discharge_kw` (what the port can
         do), `taper_start` (0.8), `reserve_kwh` (0), `vehicle` ("vehicle"), and what drivers say of their departure
-        (`declared_step`, `revised_at_step`, `revised_step`: the truth). `arrival`, `departure` and `declared` may
-        stand for the steps.
+        (`declared_step`, `revised_at_step`, `revised_step`: the truth) and their wish (`overstated_kwh`: 0). `arrival`,
+        `departure` and `declared` may stand for the steps.
     site : Site
         Whose ports they are.
     n_steps : int

@@ -7,6 +7,7 @@ the rules below, seeded, and every track's `source` says which.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Literal, get_args
@@ -253,7 +254,8 @@ def said_in(records: Sequence[SessionRecord]) -> Said:
     stay_h = np.array([(record.departure - record.arrival) / hour for record in records])
     declared_h = after_arrival("declared", np.nan)
     declared_h = np.where(np.isnan(declared_h), stay_h, declared_h)
-    return Said(declared_h, after_arrival("revised_at", np.inf), after_arrival("revised", np.nan))
+    revised_after_h, revised_h = after_arrival("revised_at", np.inf), after_arrival("revised", np.nan)
+    return replace(Said.truth(declared_h), revised_after_h=revised_after_h, revised_h=revised_h)
 
 
 def prices_to_tracks(

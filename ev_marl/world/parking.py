@@ -420,10 +420,10 @@ def park(
 
     Arrival and departure are rounded to the nearest step; every stay lasts one step at least. A vehicle that came
     before the episode is there from step 0. Until then it charged at full power of its port and of its own, taper
-    included, and stopped at its wish; what is missing remains its wish. Where the vehicles together would have drawn
-    more than was allowed, they shared it. V2G takes a vehicle to the reserve, or to what it really arrived with if that
-    was less. Its `ahead_kwh` is what it holds beyond an even service since it came; an even service rises to the wish,
-    or to what full power gives if that is less.
+    included, and stopped at its wish, as its driver said it; what is missing remains its wish. Where the vehicles
+    together would have drawn more than was allowed, they shared it. V2G takes a vehicle to the reserve, or to what it
+    really arrived with if that was less. Its `ahead_kwh` is what it holds beyond an even service since it came; an even
+    service rises to the wish, or to what full power gives if that is less.
 
     Parameters
     ----------
@@ -446,7 +446,8 @@ def park(
     choices : sequence of Choice
         Which vehicles may stand at which ports, each vehicle and port in one; left out, any at any.
     said : Said, optional
-        What the drivers say of their stays, which begin where they find a port; left out, the truth.
+        What the drivers say of their wishes and of their stays, which begin where they find a port; left out, the
+        truth.
     """
     n = len(arrival_h)
     arrival = np.rint(arrival_h / step_h).astype(np.int64)
@@ -492,6 +493,7 @@ def park(
     vehicle_kw = np.where(site.port_is_dc[port], dc_kw, fleet.ac_kw[model])
     on_arrival = visitors.energy_kwh[parked]
     wish = np.minimum(on_arrival + visitors.wanted_kwh[parked], capacity)
+    said_wish = wish if said is None else np.minimum(wish + said.overstated_kwh[parked], capacity)
     rate_kw = efficiency * np.minimum(site.port_charge_kw[port], vehicle_kw)
     tau_h = taper_time_h(fleet.taper_start[model], capacity, efficiency, vehicle_kw)
 
@@ -499,18 +501,18 @@ def park(
         return energy_after(on_arrival, steps * step_h, rate_kw, capacity, tau_h, curve)
 
     waited, stay = np.maximum(0, -arrival), departure - arrival
-    energy = np.minimum(after(waited), wish)
+    energy = np.minimum(after(waited), said_wish)
     behind = np.zeros(len(parked), dtype=np.bool_)  # less was charged than at full power
     if before is not None:
-        held = np.minimum(after(np.maximum(0, -arrival - n_before)), wish)
+        held = np.minimum(after(np.maximum(0, -arrival - n_before)), said_wish)
         vehicles = np.empty(len(parked), dtype=WAITING)
-        own = (arrival, departure, port, efficiency, rate_kw, capacity, tau_h, wish)
+        own = (arrival, departure, port, efficiency, rate_kw, capacity, tau_h, said_wish)
         for name, column in zip(WAITING.names or (), own, strict=True):
             vehicles[name] = column
         limits = (before.upper_kw, before.currents, site.current_weight, site.current_group, site.group_ports)
         points = np.empty((0, 2, CURVE_POINTS)) if curve is None else curve
         behind = _charge_within(*limits, site.port_levels_kw, step_h, vehicles, points, held) & (
-            held < wish - ROUNDING_KWH
+            held < said_wish - ROUNDING_KWH
         )
         energy = np.where(behind, held, energy)
     even = on_arrival + (np.minimum(wish, after(stay)) - on_arrival) * waited / stay
@@ -520,7 +522,7 @@ def park(
         "arrival_step": np.maximum(arrival, 0),
         "departure_step": departure,
         "energy_kwh": energy,
-        "wanted_kwh": wish - energy,
+        "wanted_kwh": np.maximum(0.0, wish - energy),
         "capacity_kwh": capacity,
         "charge_kw": vehicle_kw,
         "discharge_kw": np.where(visitors.is_v2g[parked], vehicle_kw, 0.0),
@@ -530,6 +532,7 @@ def park(
         "vehicle": np.array(fleet.names)[model],
     }
     if said_steps is not None:
+        columns["overstated_kwh"] = said_wish - energy - columns["wanted_kwh"]
         columns |= declarations(columns["arrival_step"], departure, said_steps[:, parked])
     kept = np.flatnonzero(departure > 0)
     kept = kept[np.lexsort((port[kept], columns["arrival_step"][kept]))]

@@ -54,6 +54,9 @@ FIELDS = {
     "declared_step": Field("i8", "departure as the driver said it on arrival; 0: the true one", default=0, rare=True),
     "revised_at_step": Field("i8", "step from which the driver says otherwise; 0: never", default=0, rare=True),
     "revised_step": Field("i8", "departure as the driver says it from then on; 0: the true one", default=0, rare=True),
+    "overstated_kwh": Field(
+        "f8", "wish as the driver said it on arrival, less wanted_kwh; below 0: said less [kWh]", default=0.0, rare=True
+    ),
 }
 
 SESSION = np.dtype([(name, field.kind) for name, field in FIELDS.items()])

@@ -188,6 +188,7 @@ def _session_values(track: Track) -> list[str]:
     energy, wanted, capacity = s["energy_kwh"], s["wanted_kwh"], s["capacity_kwh"]
     taper, reserve, ahead = s["taper_start"], s["reserve_kwh"], s["ahead_kwh"]
     declared, revised_at, revised = s["declared_step"], s["revised_at_step"], s["revised_step"]
+    over = s["overstated_kwh"]
     checks = [
         ((port < 0) | (port >= n_ports), lambda k: f"port {port[k]} is out of range; there are {n_ports}"),
         (
@@ -234,8 +235,13 @@ def _session_values(track: Track) -> list[str]:
             ),
         ),
         (
-            (s["vehicle"] == STATIONARY) & ((declared != 0) | (revised_at != 0)),
-            lambda k: "a stationary battery declares no departure",
+            ~((wanted + over >= -_ROUNDING_KWH) & (energy + wanted + over <= capacity + _ROUNDING_KWH))
+            & np.isfinite(energy + wanted + capacity),
+            lambda k: f"overstated_kwh is {over[k]:g}: wanted_kwh and that must be 0 to what the battery takes",
+        ),
+        (
+            (s["vehicle"] == STATIONARY) & ((declared != 0) | (revised_at != 0) | (over != 0.0)),
+            lambda k: "a stationary battery declares neither departure nor wish",
         ),
     ]
     found = []

@@ -85,7 +85,12 @@ class _Comers:
         if self.sayings is None or sessions.declared is None:
             return coming, visitors, stay_h, None
         random_said = stream(seed, "declared", number)
-        return coming, visitors, stay_h, draw_said(self.sayings, sessions.declared.revised, stay_h, random_said)
+        return (
+            coming,
+            visitors,
+            stay_h,
+            draw_said(self.sayings, sessions.declared, stay_h, visitors.wanted_kwh, random_said),
+        )
 
 
 class World:

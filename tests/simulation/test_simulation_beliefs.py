@@ -103,6 +103,30 @@ def test_an_early_and_a_late_leaver_worked_by_hand(yard: Setting) -> None:
     np.testing.assert_allclose(granted(yard, day(yard, late), "as-late-as-possible")[:, 0], [9, 11, 0, 0, 0, 0])
 
 
+@pytest.mark.parametrize(("over_kwh", "by_belief", "unmet_kwh"), [(10.0, 30.0, 0.0), (-10.0, 10.0, 10.0)])
+def test_a_wish_is_believed_as_it_was_said(
+    yard: Setting, tmp_path: Path, over_kwh: float, by_belief: float, unmet_kwh: float
+) -> None:
+    """20 kWh are wanted. Who says 30 gets and pays 30; who says 10 gets 10 and misses 10; the optimum knows."""
+    track = day(yard, {"departure": 5, "overstated_kwh": over_kwh})
+    assert Track.load(track.save(tmp_path / "day.parquet")) == track
+    for policy in ("uncontrolled", "edf", "llf", "best-response", "dual-prices", "selfish", "booked-response", "mpc"):
+        simulator = Simulator(yard.site.arrays, make_coordinator("nearest"), [track])
+        costs = rollout(simulator, yard.objective, make_policy(policy), [track]).costs
+        assert costs["energy_cost"][0] / 0.30 == pytest.approx(by_belief, abs=1e-6), policy
+        assert costs["unmet_energy"][0] / 0.60 == pytest.approx(unmet_kwh, abs=1e-6), policy
+    solution = solve_day(yard, track)
+    assert solution.bound == pytest.approx(-20.0 * (0.30 + 0.02))  # with wear
+    assert solution.achieved == pytest.approx(solution.bound)
+    assert granted(yard, track, "mpc-perfect").sum() == pytest.approx(20.0)
+
+
+def test_a_wish_that_the_battery_cannot_take_is_refused(yard: Setting) -> None:
+    for over_kwh in (45.0, -21.0):
+        with pytest.raises(TrackError, match="must be 0 to what the battery takes"):
+            day(yard, {"departure": 5, "overstated_kwh": over_kwh})
+
+
 def test_the_first_to_leave_is_the_one_who_said_so(yard: Setting) -> None:
     """12 kW for two: 11 go to the one who is believed to leave first, in the coordinator as in the policy."""
     rows = {"departure": 5, "declared": 4}, {"departure": 4, "declared": 5}

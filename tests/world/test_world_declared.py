@@ -62,6 +62,38 @@ def test_days_are_those_without_declarations_and_shares_are_those_of_the_file(tm
     assert -late[late < 0].mean() == pytest.approx(1.12, abs=0.25)
 
 
+def test_wishes_are_said_by_shares_and_days_stay_the_same(tmp_path: Path) -> None:
+    """A fifth says 8 kWh more on average, as far as the battery takes it, 30 % 4 kWh less; departures are as before."""
+    late = "late: {share: 30 %, by: 30 min}"
+    before = world(tmp_path, f"{{{late}}}").sample(1).sessions
+    energy = "energy: {more: {share: 20 %, by: 8 kWh}, less: {share: 30 %, by: 4 kWh}}"
+    said = world(tmp_path, f"{{{late}, {energy}}}").sample(1).sessions
+    come = said["arrival_step"] > 0
+    for name in set(said.dtype.names) - {"overstated_kwh"}:
+        np.testing.assert_array_equal(said[name][come], before[name][come])
+    over, n = said["overstated_kwh"], len(said)
+    assert (over > 0).sum() / n == pytest.approx(0.20, abs=3 * (0.16 / n) ** 0.5)
+    assert (over < 0).sum() / n == pytest.approx(0.30, abs=3 * (0.21 / n) ** 0.5)
+    assert 4.0 < over[over > 0].mean() < 8.5
+    assert -over[over < 0].mean() == pytest.approx(3.2, abs=0.8)  # some want less than 4 kWh
+    assert (said["wanted_kwh"] + over >= -1e-9).all()
+    alone = world(tmp_path, f"{{{energy}}}").sample(1).sessions
+    assert not alone["declared_step"].any()
+    assert alone["overstated_kwh"].any()
+
+
+def test_before_the_start_vehicles_charge_to_what_was_said(tmp_path: Path) -> None:
+    """Ports are enough for all, so only the wish ends charging: who said more holds more, and wants nothing further."""
+    silent = world(tmp_path, "").sample(2).sessions
+    said = world(tmp_path, "{energy: {more: {share: 100 %, by: 5 kWh}}}").sample(2).sessions
+    full = (said["arrival_step"] == 0) & (silent["wanted_kwh"] == 0.0)
+    assert full.sum() > 5
+    more_kwh = (said["energy_kwh"] - silent["energy_kwh"])[full]
+    assert (more_kwh > 0.0).all()
+    assert not said["wanted_kwh"][full].any()
+    assert (said["overstated_kwh"][full] >= 0.0).all()
+
+
 def test_drivers_at_caltech_say_what_they_said(tmp_path: Path) -> None:
     """22 % of 5,657 left more than half an hour early, 54 % late (ACN-Data, May to December 2019)."""
     many = [world(tmp_path, "{model: acn/caltech-2019}").sample(seed).sessions for seed in (1, 2, 3)]
@@ -104,6 +136,9 @@ def test_what_was_said_before_the_start_counts_at_the_start() -> None:
         ("{early: {share: 60 %, by: 1 h}, late: {share: 60 %, by: 1 h}}", "more than 1 together"),
         ("{model: acn/caltec}", "acn/caltech-2019"),
         ("{early: {share: 1, by: 0 h}}", "by"),
+        ("{energy: {}}", "give `more`, `less` or both"),
+        ("{energy: {more: {share: 60 %, by: 1 kWh}, less: {share: 60 %, by: 1 kWh}}}", "more than 1 together"),
+        ("{energy: {more: {share: 1, by: 1 kWh}}, revised: {share: 1}}", "give one of `model`, `file`, and `early`"),
     ],
 )
 def test_faults_say_where(tmp_path: Path, said: str, message: str) -> None:
@@ -186,12 +221,15 @@ def test_imported_days_have_what_drivers_said(tmp_path: Path) -> None:
 
 
 def test_describe_and_show_say_what_drivers_say(tmp_path: Path) -> None:
-    drawn = world(tmp_path, "{late: {share: 30 %, by: 1 h}, revised: {share: 20 %}}")
+    energy = "energy: {less: {share: 100 %, by: 6 kWh}}"
+    drawn = world(tmp_path, f"{{late: {{share: 30 %, by: 1 h}}, revised: {{share: 20 %}}, {energy}}}")
     output = CliRunner().invoke(app, ["describe", str(tmp_path / "yard.yaml")]).output
     described = " ".join(output.replace("│", "").split())
     assert (
-        "declared departures: 30% leave after the time they say, by 60 min on average, 20% say the truth" in described
+        "what drivers declare: 30% leave after the time they say, by 60 min on average, 20% say the truth" in described
     )
+    assert "100% say that they want less, by 6 kWh on average" in described
     drawn.sample(1).save(tmp_path / "day.json")
     shown = " ".join(CliRunner().invoke(app, ["track", "show", str(tmp_path / "day.json")]).output.split())
     assert "Declared 0 leave more than half an hour before they say, at most 0.0 h;" in shown
+    assert "Declared energy 0 kWh more than they want, " in shown

@@ -140,11 +140,12 @@ def _lines(track: Track, facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _declared(track: Track) -> dict[str, float] | None:
-    """How far the departures are off that drivers said last; None where all say the truth."""
+    """How far departures and wishes are off that drivers said last; None where all say the truth."""
     sessions = track.vehicles
     late_h = (sessions["departure_step"] - last_said(sessions)) * track.step_h
     revised = sessions["revised_at_step"] > 0
-    if not late_h.any() and not revised.any():
+    over_kwh = sessions["overstated_kwh"]
+    if not late_h.any() and not revised.any() and not over_kwh.any():
         return None
     return {
         "more_than_half_an_hour_early": int((late_h < -HALF_AN_HOUR).sum()),
@@ -152,6 +153,8 @@ def _declared(track: Track) -> dict[str, float] | None:
         "earliest_h": max(0.0, float(-late_h.min())),
         "latest_h": max(0.0, float(late_h.max())),
         "revised": int(revised.sum()),
+        "want_less_kwh": float(np.maximum(0.0, over_kwh).sum()),
+        "want_more_kwh": float(np.maximum(0.0, -over_kwh).sum()),
     }
 
 
@@ -162,7 +165,11 @@ def _declared_lines(facts: dict[str, float] | None) -> list[tuple[str, str]]:
         "{more_than_half_an_hour_early} leave more than half an hour before they say, at most {earliest_h:.1f} h; "
         "{more_than_half_an_hour_late} after it, at most {latest_h:.1f} h; {revised} say otherwise in between"
     )
-    return [("Declared", said.format(**facts))]
+    lines = [("Declared", said.format(**facts))]
+    if facts["want_less_kwh"] or facts["want_more_kwh"]:
+        wish = "{want_less_kwh:.0f} kWh more than they want, {want_more_kwh:.0f} kWh less"
+        lines.append(("Declared energy", wish.format(**facts)))
+    return lines
 
 
 def _event_lines(track: Track) -> list[tuple[str, str]]:

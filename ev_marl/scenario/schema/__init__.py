@@ -23,7 +23,7 @@ from ev_marl.scenario.schema.prices import (
 )
 from ev_marl.scenario.schema.scenario import Metering, Scenario
 from ev_marl.scenario.schema.series import LimitByHour, LimitSeries, PowerByHour, PowerFile, PowerSeries
-from ev_marl.scenario.schema.sessions import Declared, Misjudged, Revised, Sessions
+from ev_marl.scenario.schema.sessions import Declared, DeclaredEnergy, Misjudged, MisjudgedEnergy, Revised, Sessions
 from ev_marl.scenario.schema.signals import IrradianceFile
 from ev_marl.scenario.schema.site import BaseLoad, Group, LoadProfile, Pv, PvSystem, Stations, Transformer
 from ev_marl.scenario.schema.vehicles import CatalogueVehicle, Vehicle, Vehicles
@@ -42,6 +42,7 @@ __all__ = [
     "CoordinatorChoice",
     "CoordinatorOptions",
     "Declared",
+    "DeclaredEnergy",
     "Event",
     "Grid",
     "Group",
@@ -52,6 +53,7 @@ __all__ = [
     "LoadProfile",
     "Metering",
     "Misjudged",
+    "MisjudgedEnergy",
     "Name",
     "Objective",
     "OutlookByKind",

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from ev_marl.scenario.base import Model, fault
 from ev_marl.scenario.sizes import warm_up_h
-from ev_marl.scenario.units import NUMBER, Duration, Fraction
+from ev_marl.scenario.units import NUMBER, Duration, Energy, Fraction
 
 
 class Misjudged(Model):
@@ -29,9 +29,36 @@ class Revised(Model):
     """How long before they leave, or before the time that they said, if that is earlier [h]."""
 
 
+class MisjudgedEnergy(Model):
+    """Drivers who say that they want more than they do, or less."""
+
+    share: Fraction
+    """Share of the vehicles [-]."""
+    by: Energy
+    """How far off they are on average; exponentially distributed [kWh]."""
+
+
+class DeclaredEnergy(Model):
+    """What drivers say of the energy that they want."""
+
+    more: MisjudgedEnergy | None = None
+    """Drivers who say more, up to what the battery takes."""
+    less: MisjudgedEnergy | None = None
+    """Drivers who say less, down to nothing."""
+
+    @model_validator(mode="after")
+    def _check(self) -> DeclaredEnergy:
+        parts = [part.share for part in (self.more, self.less) if part is not None]
+        if not parts:
+            raise fault("", "give `more`, `less` or both")
+        if sum(parts) > 1.0:
+            raise fault("less", "the shares of drivers who say more and less are more than 1 together")
+        return self
+
+
 class Declared(Model):
-    """What drivers say of their departure on arrival. The simulator and the optimum know when they leave; whoever
-    decides knows what they say. The days are those that the scenario has without this key."""
+    """What drivers say of departure and wish on arrival. The simulator and the optimum know the truth; whoever decides
+    knows what they say. The days are those that the scenario has without this key."""
 
     model: Literal["acn/caltech-2019", "acn/jpl-2019"] | None = None
     """As drivers there said it, by the length of their stays."""
@@ -42,13 +69,16 @@ class Declared(Model):
     late: Misjudged | None = None
     """Drivers who leave after it; nobody says to leave before having come."""
     revised: Revised | None = None
-    """Drivers who change their mind."""
+    """Drivers who change their mind about the departure."""
+    energy: DeclaredEnergy | None = None
+    """What they say of the energy that they want; left out: the truth."""
 
     @model_validator(mode="after")
     def _check(self) -> Declared:
         own = self.early is not None or self.late is not None
-        if (self.model is not None) + (self.file is not None) + own != 1:
-            raise fault("", "give one of `model`, `file`, and `early` with or without `late`")
+        n_ways = (self.model is not None) + (self.file is not None) + own
+        if n_ways > 1 or (n_ways == 0 and (self.energy is None or self.revised is not None)):
+            raise fault("", "give one of `model`, `file`, and `early` with or without `late`; or `energy` alone")
         if sum(part.share for part in (self.early, self.late) if part is not None) > 1.0:
             raise fault("late", "the shares of early and late drivers are more than 1 together")
         return self
