@@ -237,12 +237,13 @@ seeds: [0]
 
 
 def test_training_on_a_cluster_comes_to_the_same(address: str, tmp_path: Path) -> None:
-    """Two runners, on one machine and on two nodes; the learned policy is then compared on the cluster."""
+    """Two runners, on one machine and on two nodes, at the same time; the learned policy is then compared there."""
     (tmp_path / "small.yaml").write_text(TRAINING)
     asked = ["train", "small.yaml", "--scenario", "tiny"]
     curves = []
-    for more in (["--out", "here"], ["--out", "there", "--address", address]):
-        training = command(tmp_path, *asked, *more)
+    places = (["--out", "here"], ["--out", "there", "--address", address])
+    trainings = [command(tmp_path, *asked, *more) for more in places]
+    for training, more in zip(trainings, places, strict=True):
         _, said = training.communicate(timeout=300)
         assert training.returncode == 0, said
         with (tmp_path / more[1] / "seed_0" / "progress.csv").open() as file:

@@ -1,4 +1,4 @@
-"""Up to twenty days of every shipped scenario: the replayed plan earns the bound, and no policy earns more."""
+"""Up to ten days of every shipped scenario: the replayed plan earns the bound, and no policy earns more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ev_marl.optimum import solve
 from ev_marl.policies import make_policy, rollout
 from ev_marl.simulation.simulator import Simulator
 
-DAYS = 20
+DAYS = 10
 MOST_CELLS = 60_000  # days x steps x ports: fewer days of large or long scenarios
 DAYS_WITH_LEVELS = 6  # plans are rounded and improved there, which takes long
 RIVALS = ("uncontrolled", "llf", "as-late-as-possible", "price-threshold", "best-response", "random")
