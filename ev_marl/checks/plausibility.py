@@ -135,7 +135,7 @@ def _check_battery(days: SampledDays, path: KeyPath, stations: Stations) -> Iter
     """A stationary battery whose wear and losses cost more than it can save, or that starts below its reserve."""
     battery, scenario = stations.battery, days.setting.scenario
     assert battery is not None
-    eta_in, eta_out = stations.efficiency, stations.discharge_efficiency or stations.efficiency
+    eta_in, eta_out = stations.charge_efficiency, stations.discharge_efficiency or stations.efficiency
     # Behind a site's meter, a kWh stored may be one that would have been sold.
     behind = scenario.billed_at == "site"
     gain = scenario.objective.energy_cost * max(

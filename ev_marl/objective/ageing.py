@@ -86,4 +86,5 @@ class BatteryAgeing:
         held = (held_per_kwh * day.step_h)[session] * (stays["deadline_step"][session] - day.pair_step - 0.5)
         into = per_kw[session] + held * stays["charge_efficiency"][session]
         out = (per_kw[session] - held / stays["discharge_efficiency"][session])[day.discharge_pairs]
-        return day.linear(day.charge, into, total) + day.linear(day.discharge, out)
+        less = day.linear(day.lost, held[day.lossy_pairs]) if len(day.lossy_pairs) else 0.0
+        return day.linear(day.charge, into, total) + day.linear(day.discharge, out) - less

@@ -89,6 +89,8 @@ class DayModel(Protocol):
     energy: Variables  # (N,)  in the battery at the end of the pair's step [kWh]
     owed_sessions: np.ndarray  # int64 (O,)  sessions that can be short of what is due
     shortfall: Variables  # (O,)  kWh due and not there, in the order of owed_sessions
+    lossy_pairs: np.ndarray  # int64 (L,)  pairs at chargers whose efficiency depends on the power
+    lost: Variables  # (L,)  kW that do not reach the battery, beside those that the highest efficiency loses
     grid: GridModel | None  # None: no network, or none that is modelled
 
     @property

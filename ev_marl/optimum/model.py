@@ -63,10 +63,10 @@ class PyomoDay(Programme):
     Attributes
     ----------
     model : pyomo.environ.ConcreteModel
-        Variables `charge`, `discharge`, `energy`, `shortfall`; `cost`, with the variables and constraints of terms. The
-        constraints of the physics are there, without rows until `whole` states them.
+        Variables `charge`, `discharge`, `energy`, `shortfall`, `lost`; `cost`, with the variables and constraints of
+        terms. The constraints of the physics are there, without rows until `whole` states them.
     physics : dict of str to Stated
-        Rows of the constraints `balance`, `owed` and, if group limits are constraints, `group_limit`.
+        Rows of the constraints `balance`, `owed` and, if there are any, `part_load` and `group_limit`.
     exclusive : list of (first, second, weight)
         Pairs of variables of which one is 0: powers of the pairs of `two_way` first, then those added by terms. If a
         solution has both, the first is the larger one where weight·first >= second.
@@ -89,13 +89,14 @@ class PyomoDay(Programme):
         self.not_convex: list[tuple[str, int]] = []
         self.model = pyo.ConcreteModel(name="cooperative optimum of one day")
         self._every: list[Variable] = []
-        self.charge, self.discharge, self.energy, self.shortfall = (
+        self.charge, self.discharge, self.energy, self.shortfall, self.lost = (
             self.variables(name, self.column_least[columns], self.column_most[columns])
             for name, columns in (
                 ("charge", self.charge_column),
                 ("discharge", self.discharge_column),
                 ("energy", self.energy_column),
                 ("shortfall", self.shortfall_column),
+                ("lost", self.lost_column),
             )
         )
         both = self.discharge_pairs[self.two_way]
@@ -213,6 +214,9 @@ class PyomoDay(Programme):
             "balance": Stated(range(len(self.pairs)), self.balance()),
             "owed": Stated(self.owed_sessions.tolist(), self.owed()),
         }
+        if len(self.lossy_pairs):
+            rows = self.part_load()
+            physics["part_load"] = Stated(range(len(rows)), rows)
         if limits_are_hard:
             step, group, limits = self.group_limits()
             physics["group_limit"] = Stated(list(zip(step.tolist(), group.tolist(), strict=True)), limits)

@@ -33,6 +33,7 @@ from ev_marl.planning.programme.cuts import (
 from ev_marl.planning.programme.rows import NO_ROWS, Rows
 from ev_marl.policies.plan import Plan
 from ev_marl.site.arrays import SiteArrays
+from ev_marl.site.part_load import metered_kw
 from ev_marl.support.errors import SolverError
 from ev_marl.world.track import Track
 
@@ -355,6 +356,9 @@ class Search:
             gain_kw >= 0.0, gain_kw / charge_efficiency, gain_kw * discharge_efficiency
         )
         plan.energy_kwh[pairs.step, pairs.port] = energy_kwh
+        if day.site.has_part_load:
+            efficiency = np.broadcast_to(day.site.charge_efficiency, shape)
+            metered_kw(plan.power_kw, efficiency, day.site.part_load)
         return plan
 
     def shadow_prices(self) -> tuple[np.ndarray, np.ndarray]:
@@ -432,6 +436,7 @@ class Search:
             (day.discharge, pairs.session[pairs.discharge]),
             (day.energy, pairs.session),
             (day.shortfall, day.owed_sessions),
+            (day.lost, pairs.session[day.lossy_pairs]),
         ):
             columns = self.program.columns(variables)
             owner[columns[columns >= 0]] = session[columns >= 0]

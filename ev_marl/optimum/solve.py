@@ -384,6 +384,12 @@ def _certificate(search: Search, objective: Objective, gap: float, any_power_bou
                 Looseness(f"charge curves that are not concave, of {stays}: their concave hull counts", rest)
             )
             rest = 0.0
+        if rest > 0.0 and (bent := search.day.n_not_concave):
+            stays = f"{bent} stay{'s' * (bent > 1)}"
+            reasons.append(
+                Looseness(f"efficiencies by power that are not concave, of {stays}: their concave hull counts", rest)
+            )
+            rest = 0.0
         if rest > 0.0 and simultaneous:
             reasons.append(Looseness("pairs of which one should be 0, with no binary yet", rest))
         elif rest > 0.0 and search.grid is not None:
@@ -392,6 +398,8 @@ def _certificate(search: Search, objective: Objective, gap: float, any_power_bou
             reasons.append(Looseness("levels of ports: what a battery in its taper takes is relaxed, tangents", rest))
         elif rest > 0.0 and search.day.site.has_levels:
             reasons.append(Looseness("ports have levels: the bound is that of any power", rest))
+        elif rest > 0.0 and len(search.day.lossy_pairs):
+            reasons.append(Looseness("efficiencies by power: the bound may waste energy where that pays", rest))
         elif rest > 0.0:
             reasons.append(Looseness("the plan cannot be followed exactly: tangents of curves, tolerances", rest))
     return Certificate(

@@ -15,7 +15,7 @@ import numpy as np
 
 from ev_marl.objective.meter import mean_price
 from ev_marl.planning.vehicles import ENERGY, Vehicles
-from ev_marl.planning.worth import unpaid, wear_of, worth_at_end
+from ev_marl.planning.worth import planned_efficiency, unpaid, wear_of, worth_at_end
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.tree import add_up_columns
 from ev_marl.support.compiled import kernel
@@ -31,9 +31,10 @@ def _book_vehicle(
     energy_kwh: float, stay: np.void, rates: np.void, step_h: float, left: int, cost: np.ndarray, booked_kw: np.ndarray
 ) -> None:
     """Write the power that a vehicle books in each of the steps to come, `left` of which it can use."""
-    per_kw = stay["charge_efficiency"] * step_h
+    efficiency = planned_efficiency(stay)
+    per_kw = efficiency * step_h
     due_kw, wish_kw = (stay["due_kwh"] - energy_kwh) / per_kw, (stay["wish_kwh"] - energy_kwh) / per_kw
-    worth = worth_at_end(rates, stay) * stay["charge_efficiency"] - wear_of(rates, stay) - unpaid(rates, stay)
+    worth = worth_at_end(rates, stay) * efficiency - wear_of(rates, stay) - unpaid(rates, stay)
     booked_kw[:] = 0.0
     for t in np.argsort(cost, kind="mergesort"):
         most = max(due_kw, wish_kw if cost[t] < worth else 0.0)

@@ -20,7 +20,7 @@ from ev_marl.planning.value_function import (
     step_back,
 )
 from ev_marl.planning.vehicles import ENERGY, HI, LO, Vehicles
-from ev_marl.planning.worth import Worth, held_of, unpaid, wear_of, worth_at_end
+from ev_marl.planning.worth import Worth, held_of, planned_efficiency, unpaid, wear_of, worth_at_end
 from ev_marl.support.compiled import kernel
 
 ADDER, TRUST = 0, 1  # rows of values that differ between ports
@@ -58,7 +58,7 @@ def _plan(
             adder, trust = bids[ADDER, b, p], bids[TRUST, b, p]
             # Without V2G, energies below the present one are never visited.
             low = min(stay["floor_kwh"], energy) if stay["discharge_kw"] > 0.0 else energy
-            charge_eta, discharge_eta = stay["charge_efficiency"], stay["discharge_efficiency"]
+            charge_eta, discharge_eta = planned_efficiency(stay), stay["discharge_efficiency"]
             # At the end of the episode, energy beyond an even service of the wish is credited for a vehicle that stays.
             unmet, worth = rates[b]["unmet_per_kwh"], worth_at_end(rates[b], stay)
             wish, credit = stay["wish_kwh"], worth * (stay["wish_kwh"] - stay["even_kwh"])

@@ -35,6 +35,15 @@ _in_battery_per_kwh, _in_stationary_per_kwh = kernel(in_battery_per_kwh), kernel
 
 
 @kernel
+def planned_efficiency(stay: np.void) -> float:
+    """Efficiency of charging that the plan of one vehicle counts with: that of full power, if it depends on it [-]."""
+    efficiency: float = stay["charge_efficiency"]
+    if stay["at_part_load"] and stay["charge_kw"] > 0.0:
+        efficiency = stay["rate_kw"] / stay["charge_kw"]
+    return efficiency
+
+
+@kernel
 def wear_of(rates: np.void, stay: np.void) -> float:
     """Price of throughput of a vehicle, or of a stationary battery."""
     if stay["is_battery"]:

@@ -75,6 +75,9 @@ class StationView:
     port_levels_kw: np.ndarray | None = field(
         default=None, kw_only=True
     )  # (2, P)  see `ev_marl.site.levels`; None: any
+    part_load: np.ndarray | None = field(
+        default=None, kw_only=True
+    )  # (P, 2, N)  see `ev_marl.site.part_load`; None: no efficiency depends on the power
     carbon_kg_per_kwh: np.ndarray | None = field(
         default=None, kw_only=True
     )  # (B, T − t)  of what is drawn; None: unknown

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView
 from ev_marl.scenario.sizes import MOST_CELLS
+from ev_marl.site.part_load import metered_kw
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import OptionError, PlanError
 from ev_marl.support.files import FileError
@@ -223,4 +224,6 @@ class PlanPolicy:
             view.step_h,
             setpoint_kw,
         )
+        if view.part_load is not None:
+            metered_kw(setpoint_kw, view.vehicle["charge_efficiency"], view.part_load)
         return setpoint_kw

@@ -93,6 +93,7 @@ def make_view(
         "end_per_kwh": worth.end_per_kwh(days.later_per_kwh[state.day]),
         "worth": worth,
         "port_levels_kw": simulator.site.port_levels_kw if simulator.site.has_levels else None,
+        "part_load": simulator.site.part_load if simulator.site.has_part_load else None,
         "carbon_kg_per_kwh": outlook.carbon_kg_per_kwh(present.day, step),
         "out": outlook.out(present.day, step),
     }

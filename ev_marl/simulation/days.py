@@ -25,6 +25,7 @@ from ev_marl.site.charge_curve import (
     share_in_taper,
     taper_time_h,
 )
+from ev_marl.site.part_load import METERED, into_battery_kw
 from ev_marl.site.scaling import base_currents
 from ev_marl.support.errors import TrackError
 from ev_marl.world.session_table import SESSION
@@ -36,7 +37,7 @@ _LEAST_DUE = 1e-6  # of the capacity: what is due, at least, where a mean is tak
 
 DERIVED = {
     "deadline_step": ("i8", "when due_kwh is due: the departure, or the end of what is looked at if that is earlier"),
-    "charge_efficiency": ("f8", "η⁺, battery power over metered power [-]"),
+    "charge_efficiency": ("f8", "η⁺, battery power over metered power; the highest one if it depends on the power [-]"),
     "discharge_efficiency": ("f8", "η⁻, metered power over battery power [-]"),
     "floor_kwh": ("f8", "e_min: V2G never goes below [kWh]"),
     "due_kwh": ("f8", "energy that should be in the battery at the deadline [kWh]"),
@@ -44,13 +45,14 @@ DERIVED = {
     "even_kwh": ("f8", "energy at the end of the episode if the wish is served evenly over the stay [kWh]"),
     "served_kwh": ("f8", "wish_kwh, or 0 for a stationary battery: what simple rules charge to [kWh]"),
     "is_battery": ("i8", "1 for a stationary battery, which has a value of its energy instead of a wish"),
+    "at_part_load": ("i8", "1 if the efficiency depends on the power, see `ev_marl.site.part_load`"),
     "wear_per_kwh": ("f8", "cost of a kWh metered into or out of a stationary battery [currency/kWh]"),
     "tau_h": ("f8", "τ, time constant of the taper [h]"),
-    "rate_kw": ("f8", "η⁺P⁺, full power at the battery [kW]"),
+    "rate_kw": ("f8", "full power at the battery, η⁺P⁺ unless the efficiency depends on the power [kW]"),
     "taper_kw_per_kwh": ("f8", "power of a step within the taper per room left, (1 − exp(−Δ/τ))/(η⁺Δ) [kW/kWh]"),
     "hours_per_kwh": (
         "f8",
-        "time to charge one kWh at full power, 1/(η⁺P⁺); with a measured curve, the mean over what is due [h/kWh]",
+        "time to charge one kWh at full power, 1/rate_kw; with a measured curve, the mean over what is due [h/kWh]",
     ),
     "n_curve": ("i8", "points of the vehicle's measured charge curve, 0: it has a taper"),
     "curve": (f"(4, {CURVE_POINTS})f8", "energies of these points [kWh], rates there [kW]; the same of the hull"),
@@ -360,8 +362,13 @@ def stays_of_sessions(
     port, capacity_kwh = stays["port"], stays["capacity_kwh"]
     stays["charge_efficiency"] = efficiency = site.charge_efficiency[port]
     stays["discharge_efficiency"] = site.discharge_efficiency[port]
-    stays["tau_h"] = tau_h = taper_time_h(stays["taper_start"], capacity_kwh, efficiency, stays["charge_kw"])
-    stays["charge_kw"] = np.minimum(site.port_charge_kw[port], stays["charge_kw"])
+    vehicle_kw, full_kw = sessions["charge_kw"], np.minimum(site.port_charge_kw[port], sessions["charge_kw"])
+    stays["charge_kw"], stays["at_part_load"] = full_kw, 0
+    if site.has_part_load:
+        stays["at_part_load"] = site.part_load[port, METERED, -1] > 0.0
+        rate_kw = into_battery_kw(site, port, full_kw)
+        efficiency = np.where(stays["at_part_load"] > 0, rate_kw / np.maximum(full_kw, _NO_POWER_KW), efficiency)
+    stays["tau_h"] = tau_h = taper_time_h(stays["taper_start"], capacity_kwh, efficiency, vehicle_kw)
     stays["discharge_kw"] = np.minimum(site.port_discharge_kw[port], stays["discharge_kw"])
     stays["floor_kwh"] = np.minimum(stays["energy_kwh"], stays["reserve_kwh"])
     stays["n_curve"], stays["curve"] = 0, 0.0
@@ -373,6 +380,9 @@ def stays_of_sessions(
     if curve is not None:
         stays["tau_h"] = np.where(stays["n_curve"] > 0, _NO_TAPER_H, tau_h)
     set_rates(stays, step_h)
+    if site.has_part_load:
+        stays["rate_kw"] = rate_kw
+        stays["hours_per_kwh"] = 1.0 / np.maximum(rate_kw, _NO_POWER_KW)
     set_due(stays, n_steps, step_h)
     stays["is_battery"] = battery = site.is_battery[port]
     stays["wear_per_kwh"] = site.storage_wear_per_kwh[port]

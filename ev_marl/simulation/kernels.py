@@ -23,6 +23,8 @@ from ev_marl.simulation.state import (
     SETTLED,
     SPARE,
 )
+from ev_marl.site.charge_curve import NO_CURVE, charging_gain
+from ev_marl.site.part_load import METERED, STORED, interpolated
 from ev_marl.site.tree import add_up
 from ev_marl.support.compiled import kernel
 
@@ -201,3 +203,79 @@ def advance(
         flow_rows[IMPORT, b] = max(0.0, group_kw[0] + base_load_kw[0])
         look_ahead_row(b, end, step_h, day, stays, by_group, seats, ports, groups)
     return n_due
+
+
+@kernel
+def lose_at_part_load(
+    step: int,
+    last: bool,
+    step_h: float,
+    stays: np.ndarray,
+    points: np.ndarray,
+    seats: np.ndarray,
+    ports: np.ndarray,
+    flow_ports: np.ndarray,
+) -> None:
+    """Take back what chargers with a table lost besides, after `advance`, which counts with the highest efficiency;
+    then look ahead again.
+
+    Parameters
+    ----------
+    step, step_h, stays, seats, ports
+        As in `advance`.
+    last : bool
+        Whether the step ends the episode.
+    points : float64, shape (n_ports, 2, N_POINTS)
+        See `ev_marl.site.part_load`.
+    flow_ports : float64, shape (N_BY_PORT, n_batch, n_ports)
+        What `advance` wrote by port; changed in place.
+    """
+    for b in range(flow_ports.shape[1]):
+        for p in range(flow_ports.shape[2]):
+            power = ports[GRANTED, b, p]
+            if power <= 0.0 or points[p, METERED, -1] <= 0.0:
+                continue
+            settled = seats[SETTLED, b, p]
+            s = settled if settled >= 0 else seats[SESSION, b, p]
+            if s < 0:
+                continue
+            stay = stays[s]
+            before = flow_ports[AFTER, b, p] - flow_ports[CHANGE, b, p]
+            gain = interpolated(power, points[p], METERED, STORED) * step_h
+            energy = min(before + gain, stay["capacity_kwh"])
+            if last and stay["departure_step"] > step + 1:
+                counted = min(max(flow_ports[AFTER, b, p], stay["due_kwh"]), stay["wish_kwh"])
+                flow_ports[STOCK, b, p] += min(max(energy, stay["due_kwh"]), stay["wish_kwh"]) - counted
+            if settled >= 0:
+                flow_ports[UNMET, b, p] = max(0.0, stay["due_kwh"] - energy)
+            flow_ports[AFTER, b, p], flow_ports[CHANGE, b, p] = energy, energy - before
+            if seats[SESSION, b, p] == s:
+                ports[ENERGY, b, p] = energy
+        session, energy_kwh = seats[SESSION, b], ports[ENERGY, b]
+        power_box(step + 1, step_h, stays, session, energy_kwh, ports[LO, b], ports[HI, b], ports[LAXITY, b])
+
+
+@kernel
+def reach_at_part_load(
+    step_h: float, stays: np.ndarray, curves: np.ndarray, points: np.ndarray, seats: np.ndarray, ports: np.ndarray
+) -> None:
+    """The highest power of ports with a table in the coming step: the one that brings the battery to F(e).
+
+    Parameters
+    ----------
+    step_h, stays, seats, ports
+        As in `look_ahead`.
+    curves : float64, shape (n_stays, 2, CURVE_POINTS)
+        See `charging_gain`; without stays where no vehicle has a measured curve.
+    points : float64, shape (n_ports, 2, N_POINTS)
+        See `ev_marl.site.part_load`.
+    """
+    for b in range(seats.shape[1] - SPARE):
+        for p in range(seats.shape[2]):
+            s = seats[SESSION, b, p]
+            if s < 0 or points[p, METERED, -1] <= 0.0:
+                continue
+            stay, curve = stays[s], curves[s] if len(curves) > 0 else NO_CURVE
+            rate, capacity, tau_h = stay["rate_kw"], stay["capacity_kwh"], stay["tau_h"]
+            gain = charging_gain(ports[ENERGY, b, p], step_h, rate, capacity, tau_h, curve)
+            ports[HI, b, p] = min(stay["charge_kw"], interpolated(gain / step_h, points[p], STORED, METERED))

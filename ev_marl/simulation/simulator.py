@@ -222,8 +222,10 @@ class Simulator:
             state.groups,
             frame.memory,
         )
-        if len(days.curves):
-            self._follow_curves(state)
+        if self.site.has_part_load:
+            losing = (step, step + 1 == days.n_steps, days.step_h, days.moving, self.site.part_load)
+            kernels.lose_at_part_load(*losing, state.seats, state.ports, frame.by_port)
+        self._limit_charging(state)
         if days.beliefs is not None:
             self._believe(state, step + 1)
         if days.works is not None:
@@ -267,8 +269,7 @@ class Simulator:
             state.oil_k = oil_at_rest_k(self.site.thermal, state.base_load_kw)
         if self.site.n_currents:
             self._set_currents(state, state.step)
-        if len(days.curves):
-            self._follow_curves(state)
+        self._limit_charging(state)
         if days.beliefs is not None:
             self._believe(state, state.step)
         if days.works is not None:
@@ -282,9 +283,14 @@ class Simulator:
         net_kw = flow.group_kw + flow.base_load_kw
         warm_all(self.site.thermal, net_kw, ambient_c, self.days.step_h, state.oil_k, flow.aged_h)
 
-    def _follow_curves(self, state: State) -> None:
+    def _limit_charging(self, state: State) -> None:
+        """What measured curves of vehicles, and efficiencies that depend on the power, leave of the highest powers."""
         days = self.days
-        follow_curves(days.step_h, days.moving, days.curves, state.session, state.energy_kwh, state.hi_kw)
+        if len(days.curves):
+            follow_curves(days.step_h, days.moving, days.curves, state.session, state.energy_kwh, state.hi_kw)
+        if self.site.has_part_load:
+            points = self.site.part_load
+            kernels.reach_at_part_load(days.step_h, days.moving, days.curves, points, state.seats, state.ports)
 
     def _believe(self, state: State, step: int) -> None:
         """The laxity that a state shows is that of the departures that are believed."""
@@ -313,6 +319,7 @@ class _Frame:
         self.stocked = False  # whether the flow's stock is that of an end of the episode, and else 0
         self.memory = np.zeros(kernels.size(n_batch, n_ports, n_groups))
         ports, groups, rows = kernels.parts(self.memory, n_batch, n_ports, n_groups)
+        self.by_port = ports[:, :n_batch]
         setpoint_kw = np.zeros((n_batch, n_ports))
         self.request = Request(
             setpoint_kw,

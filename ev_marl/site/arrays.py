@@ -42,6 +42,8 @@ class SiteArrays:
     current_limit_a: np.ndarray  # float64 (R,)  [A]
     current_group: np.ndarray  # int64 (R,)  group whose base load flows in the row
     current_base_weight: np.ndarray  # float64 (R, 2)  current of that base load, b over base load [A/kW]
+    # Metered power and power into the battery of chargers whose efficiency depends on it, see `site.part_load` [kW]
+    part_load: np.ndarray = field(default_factory=lambda: np.zeros((0, 2, 0)))  # float64 (P, 2, N); (0, ...): none is
     # K transformers whose temperature each step follows: the group below, and the rating [kVA]
     thermal: np.ndarray = field(default_factory=lambda: np.zeros((2, 0)))  # float64 (2, K)
 
@@ -64,6 +66,11 @@ class SiteArrays:
     def n_currents(self) -> int:
         """R."""
         return len(self.current_limit_a)
+
+    @cached_property
+    def has_part_load(self) -> bool:
+        """Whether the efficiency of a charger depends on its power."""
+        return bool(len(self.part_load))
 
     @cached_property
     def n_thermal(self) -> int:

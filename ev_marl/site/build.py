@@ -6,6 +6,7 @@ stations are numbered depth-first by type. Both ways of writing a site give the 
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 
@@ -125,9 +126,11 @@ def _add_stations(graph: nx.DiGraph, stations: Stations, parent: str, names: lis
                 "supply": supply,
                 "charge_kw": charge_kw,
                 "discharge_kw": discharge_kw,
-                "charge_efficiency": stations.efficiency,
+                "charge_efficiency": stations.charge_efficiency,
                 "discharge_efficiency": stations.discharge_efficiency or stations.efficiency,
             }
+            if stations.part_load:
+                port["part_load"] = json.dumps(stations.part_load)
             if stations.battery is not None:
                 port |= _storage(stations.battery)
             port |= {key: kw for key, kw in zip(("least_kw", "step_kw"), levels_kw[i], strict=True) if kw > 0.0}

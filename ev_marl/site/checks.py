@@ -18,6 +18,7 @@ from ev_marl.scenario.schema.site import Conductors
 from ev_marl.scenario.series import Series
 from ev_marl.scenario.sizes import DEEPEST_SITE
 from ev_marl.scenario.units import LEAST_POWER_FACTOR
+from ev_marl.site.part_load import read_table
 from ev_marl.support.errors import SiteError
 from ev_marl.support.registry import did_you_mean
 from ev_marl.support.values import LEAST, MOST, listed, shown
@@ -40,7 +41,8 @@ _PLACE_KEYS = ("bus", "phases", "voltage_v", "power_factor", "operator_id", "sta
 STATION_KEYS = ("kind", "type", "supply", *LIMIT_KEYS, *_PLACE_KEYS)
 STORAGE_KEYS = ("storage_kwh", "reserve_kwh", "start_kwh", "wear_per_kwh")
 PORT_POWERS = ("charge_kw", "discharge_kw", "least_kw", "step_kw")
-PORT_KEYS = ("kind", "supply", *PORT_POWERS, "charge_efficiency", "discharge_efficiency", *STORAGE_KEYS)
+_PORT_NUMBERS = (*PORT_POWERS, "charge_efficiency", "discharge_efficiency", *STORAGE_KEYS)
+PORT_KEYS = ("kind", "supply", *_PORT_NUMBERS, "part_load")
 WHOLE_STEPS = 1e-3  # of a step: levels that are given in ampere and rounded voltages
 
 
@@ -114,7 +116,7 @@ def _port_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any]) 
         yield f"port '{node}' must stand directly below a station"
     if "charge_kw" not in attributes:
         yield f"port '{node}' has no charge_kw; give its rated charging power [kW]"
-    for key in PORT_KEYS[2:]:
+    for key in _PORT_NUMBERS:
         if key not in attributes:
             continue
         value, most = attributes[key], 1.0 if "efficiency" in key else MOST
@@ -131,6 +133,13 @@ def _port_problems(graph: nx.DiGraph, node: str, attributes: Mapping[str, Any]) 
                 yield f"port '{node}': {key} is for a stationary battery; give storage_kwh, its capacity [kWh]"
             elif key != "wear_per_kwh" and _is_number(storage_kwh) and value > storage_kwh:
                 yield f"port '{node}': {key} is {shown(value)}, more than its storage_kwh, {shown(storage_kwh)}"
+    if "part_load" in attributes:
+        try:
+            read_table(attributes["part_load"])
+        except ValueError as error:
+            yield f"port '{node}': part_load is {shown(attributes['part_load'])}, which {error}"
+        if attributes.get("least_kw", 0.0) or attributes.get("step_kw", 0.0):
+            yield f"port '{node}': part_load is not there together with a least power; remove one of them"
     charge, first, step = (attributes.get(key, 0.0) for key in ("charge_kw", "least_kw", "step_kw"))
     if all(_is_number(value) and 0.0 <= value <= MOST for value in (charge, first, step)):
         steps = (charge - first) / step if step > 0 else 0.0

@@ -19,6 +19,7 @@ from ev_marl.scenario.schema.grid import Grid
 from ev_marl.scenario.schema.series import DatedFile
 from ev_marl.scenario.series import Series
 from ev_marl.site.areas import areas_of
+from ev_marl.site.part_load import read_table
 from ev_marl.site.site import Site
 
 LIMITS = (("import_limit_kw", "import"), ("export_limit_kw", "export"))
@@ -305,6 +306,10 @@ def _stations_text(site: Site, names: list[str]) -> str:
 
 
 def _efficiency_text(ports: list[Any], discharges: bool) -> str:
+    if "part_load" in ports[0]:
+        table = [f"{100 * eta:.3g} % at {100 * share:.3g} %" for share, eta in read_table(ports[0]["part_load"])]
+        back = f", {100 * float(ports[0].get('discharge_efficiency', 1.0)):.3g} % back" if discharges else ""
+        return f"efficiency {', '.join(table)} of the power{back}"
     charge = min(float(port.get("charge_efficiency", 1.0)) for port in ports)
     discharge = min(float(port.get("discharge_efficiency", 1.0)) for port in ports)
     text = f"efficiency {100 * charge:.3g} %"

@@ -25,6 +25,7 @@ from ev_marl.site.build import graph_of
 from ev_marl.site.checks import check_graph
 from ev_marl.site.currents import connection_currents, currents_of
 from ev_marl.site.graphml import read_graph, write_graph
+from ev_marl.site.part_load import METERED, N_POINTS, highest_efficiency, points_kw, read_table
 from ev_marl.support.errors import SiteError
 
 if TYPE_CHECKING:
@@ -104,8 +105,9 @@ class Site:
             `voltage_v`, `power_factor` [-], `operator_id` and `standby_kw` [kW]; ports, the leaves, `kind="port"`,
             `charge_kw` [kW] and may carry `discharge_kw`, `charge_efficiency`, `discharge_efficiency`, `supply` ("ac"
             or "dc"), `least_kw` and `step_kw`: the least power and the distance of the levels that the port can grant
-            [kW]. A port with `storage_kwh` has a stationary battery, with `reserve_kwh`, `start_kwh` and
-            `wear_per_kwh`.
+            [kW]. A port with `part_load` (JSON text such as `[[0.1, 0.8], [1.0, 0.95]]`: shares of `charge_kw`, each
+            with its efficiency) charges with these. A port with `storage_kwh` has a stationary battery, with
+            `reserve_kwh`, `start_kwh` and `wear_per_kwh`.
         name : str, optional
             Name of the site; the root's otherwise.
         grid : Grid, optional
@@ -245,11 +247,14 @@ class Site:
         def of_ports(key: str, default: float | None = None) -> np.ndarray:
             return np.array([float(nodes[port].get(key, default)) for port in self.ports])
 
+        part_load, efficiency = self._part_load(), of_ports("charge_efficiency", 1.0)
+        if len(part_load):
+            efficiency = np.where(part_load[:, METERED, -1] > 0.0, highest_efficiency(part_load), efficiency)
         currents = currents_of(graph, self.groups, self.ports, np.stack([first, end]))
         arrays = SiteArrays(
             port_charge_kw=of_ports("charge_kw"),
             port_discharge_kw=of_ports("discharge_kw", 0.0),
-            charge_efficiency=of_ports("charge_efficiency", 1.0),
+            charge_efficiency=efficiency,
             discharge_efficiency=of_ports("discharge_efficiency", 1.0),
             port_levels_kw=np.stack([of_ports("least_kw", 0.0), of_ports("step_kw", 0.0)]),
             port_is_dc=np.array([nodes[port].get("supply", "ac") == "dc" for port in self.ports]),
@@ -273,10 +278,20 @@ class Site:
             current_limit_a=currents.limit_a,
             current_group=currents.group,
             current_base_weight=currents.base_weight,
+            part_load=part_load,
         )
         for array in vars(arrays).values():
             array.flags.writeable = False
         return arrays, currents.names
+
+    def _part_load(self) -> np.ndarray:
+        """Points of the chargers with a table, shape (P, 2, N_POINTS); none where no charger has one."""
+        points = np.zeros((len(self.ports), 2, N_POINTS))
+        for p, port in enumerate(self.ports):
+            attributes = self.graph.nodes[port]
+            if "part_load" in attributes:
+                points[p] = points_kw(read_table(attributes["part_load"]), float(attributes["charge_kw"]))
+        return points if points.any() else points[:0]
 
     def _group_above(self, node: str) -> str | None:
         parents = list(self.graph.predecessors(node))

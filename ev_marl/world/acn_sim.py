@@ -17,6 +17,7 @@ import numpy as np
 from ev_marl.scenario import Scenario
 from ev_marl.scenario.choices import LATEST_TAPER
 from ev_marl.site.charge_curve import energy_after, taper_time_h
+from ev_marl.site.part_load import into_battery_kw
 from ev_marl.site.site import Site
 from ev_marl.support.errors import DataError
 from ev_marl.world.batteries import NO_TAPER_KW, with_batteries
@@ -108,7 +109,7 @@ def sessions_to_track(
     kept = kept[np.lexsort((port[kept], arrival[kept]))]
     port, stay_h = port[kept], (departure - arrival)[kept] * track.step_h
     port_kw = world.site.arrays.port_charge_kw[port]
-    rate_kw = world.site.arrays.charge_efficiency[port] * port_kw
+    rate_kw = into_battery_kw(world.site.arrays, port, port_kw)
     delivered = np.array([records[i].delivered_kwh for i in kept])
     wanted = np.minimum(delivered, rate_kw * stay_h)
     if battery == "ideal":

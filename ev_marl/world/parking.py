@@ -24,6 +24,7 @@ from ev_marl.site.charge_curve import (
     taper_time_h,
 )
 from ev_marl.site.levels import level_below
+from ev_marl.site.part_load import drawn_kw, into_battery_kw
 from ev_marl.site.scaling import scale
 from ev_marl.support.compiled import kernel
 from ev_marl.support.errors import SiteError
@@ -485,16 +486,18 @@ def park(
         parked = parked[np.argsort(arrival[parked], kind="stable")]  # who waited comes later
     port, arrival, departure, model = port[parked], arrival[parked], departure[parked], visitors.model[parked]
     capacity = fleet.capacity_kwh[model]
-    efficiency = site.charge_efficiency[port]
     curve, dc_kw = None, fleet.dc_kw[model]
     if fleet.curve is not None:
         curve = fleet.curve[model]
-        dc_kw = np.where(curve[:, 1, 0] > 0.0, dc_kw / efficiency, dc_kw)  # a curve is of the battery
+        dc_kw = np.where(curve[:, 1, 0] > 0.0, drawn_kw(site, port, dc_kw), dc_kw)  # a curve is of the battery
     vehicle_kw = np.where(site.port_is_dc[port], dc_kw, fleet.ac_kw[model])
     on_arrival = visitors.energy_kwh[parked]
     wish = np.minimum(on_arrival + visitors.wanted_kwh[parked], capacity)
     said_wish = wish if said is None else np.minimum(wish + said.overstated_kwh[parked], capacity)
-    rate_kw = efficiency * np.minimum(site.port_charge_kw[port], vehicle_kw)
+    full_kw = np.minimum(site.port_charge_kw[port], vehicle_kw)
+    rate_kw, efficiency = into_battery_kw(site, port, full_kw), site.charge_efficiency[port]
+    if site.has_part_load:  # of full power, at which vehicles charge until the episode begins
+        efficiency = np.divide(rate_kw, full_kw, out=efficiency, where=full_kw > 0.0)
     tau_h = taper_time_h(fleet.taper_start[model], capacity, efficiency, vehicle_kw)
 
     def after(steps: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from ev_marl.site.arrays import SiteArrays
 STAY_CLASSES = 2  # vehicles with similar arrivals: those with short stays, those with long stays
 LEAST_ARRIVAL_CLASSES = 4
 _NO_TAPER_H = 1e-9
+_NO_POWER_KW = 1e-300  # used instead of 0 to avoid 0/0
 _DIGITS = 9  # of weights of currents that count as the same
 
 
@@ -19,7 +20,8 @@ def fleets(one: np.ndarray, weight: float, site: SiteArrays, n_steps: int, step_
 
     Vehicles are similar if their ports belong to the same group and draw the same currents, all have V2G or none has
     it, and arrivals and stays are similar; there are about as many fleets as vehicles in a day. Powers and energies are
-    summed; arrival, deadline and efficiencies are means. A fleet charges at full power until it is full, without taper.
+    summed; arrival, deadline and efficiencies are means. A fleet charges at full power until it is full, without taper,
+    and with the efficiency of full power.
 
     Parameters
     ----------
@@ -55,7 +57,8 @@ def fleets(one: np.ndarray, weight: float, site: SiteArrays, n_steps: int, step_
     first = np.full(len(size), len(one))
     np.minimum.at(first, fleet, np.arange(len(one)))
     charge_kw, energy_kwh = total(one["charge_kw"]), total(one["energy_kwh"])
-    efficiency = mean(one["charge_efficiency"])
+    full = one["rate_kw"] / np.maximum(one["charge_kw"], _NO_POWER_KW)
+    efficiency = mean(np.where(one["at_part_load"] > 0, full, one["charge_efficiency"]))
     full_kwh = energy_kwh + efficiency * charge_kw * (deadline - arrival) * step_h
     grouped = np.zeros(len(size), dtype=STAY)
     grouped["port"] = one["port"][first]

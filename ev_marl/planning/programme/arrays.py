@@ -86,11 +86,14 @@ class ArrayDay(Programme):
         self.discharge = Linear.of_columns(self.discharge_column)
         self.energy = Linear.of_columns(self.energy_column)
         self.shortfall = Linear.of_columns(self.shortfall_column)
+        self.lost = Linear.of_columns(self.lost_column)
         pair, stay = self.pair_key, self.stay_key
-        of_variables = (pair, pair[self.discharge_pairs], pair, stay[self.owed_sessions])
+        of_variables = (pair, pair[self.discharge_pairs], pair, stay[self.owed_sessions], pair[self.lossy_pairs])
         self._column_keys = [_keyed(kind, key) for kind, key in enumerate(of_variables)]
         self._rows = [self.balance(), self.owed()]
         self._row_keys = [_keyed(0, pair), _keyed(1, stay[self.owed_sessions])]
+        if len(self.lossy_pairs):
+            self._state(self.part_load())
         if objective.limits_are_hard:
             step, group, limits = self.group_limits()
             self._rows.append(limits)

@@ -81,6 +81,7 @@ class Condensed:
         balance[first_row : first_row + n_pairs] = True
         used = np.bincount(program.matrix[~balance].indices, minlength=len(program.cost)) > 0
         kept = used[energy] | (program.cost[energy] != 0.0) | (pairs.stays["discharge_kw"][pairs.session] > 0.0)
+        kept |= pairs.stays["at_part_load"][pairs.session] > 0
         kept[pairs.last[pairs.last >= 0]] = True
         # Balance rows are added up to the next energy that is kept.
         order = np.lexsort((pairs.step, pairs.session))

@@ -17,6 +17,7 @@ from ev_marl.planning.outlook.ahead import Ahead
 from ev_marl.planning.programme.rows import Rows, ragged
 from ev_marl.site.arrays import SiteArrays
 from ev_marl.site.charge_curve import curves_of, energy_after
+from ev_marl.site.part_load import Pieces, pieces
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Pairs:
         session, step, port, age = session[order], step[order], port[order], age[order]
 
         battery = (
-            stays["charge_efficiency"][session] * stays["charge_kw"][session],
+            stays["rate_kw"][session],
             stays["capacity_kwh"][session],
             stays["tau_h"][session],
             None if (hull := curves_of(stays, hull=True)) is None else hull[session],
@@ -142,7 +143,8 @@ class Programme:
     """Data, variables and physics; base class of the implementations of `DayModel`, which describes the attributes.
 
     The variables are numbered: charge, discharge, energy at the end of each pair's step, shortfall of each session that
-    can have one.
+    can have one, and what each charger whose efficiency depends on the power loses beside what the highest efficiency
+    does.
 
     Parameters
     ----------
@@ -155,9 +157,9 @@ class Programme:
     ----------
     pairs : Pairs
         The (session, step) pairs of the variables.
-    charge_column, discharge_column, energy_column, shortfall_column : int64, shape (N,), (D,), (N,), (O,)
-        Numbers of the variables.
-    column_least, column_most : float64, shape (2·N + D + O,)
+    charge_column, discharge_column, energy_column, shortfall_column, lost_column : int64
+        Numbers of the variables, of shapes (N,), (D,), (N,), (O,) and (L,).
+    column_least, column_most : float64, shape (2·N + D + O + L,)
         Their bounds.
     two_way : int64, shape (n_two_way,)
         Positions in `discharge` of the pairs that can also charge.
@@ -186,6 +188,12 @@ class Programme:
         if ahead.out is not None:
             works = ~ahead.out[pairs.step, pairs.port]
             self._charge_kw, self._discharge_kw = self._charge_kw * works, self._discharge_kw * works[pairs.discharge]
+        self._pieces = _pieces_of(site, stays)
+        most_lost_kw = np.array([one.most_lost_kw for one in self._pieces])
+        self.lossy_pairs = np.zeros(0, dtype=np.int64)
+        if len(most_lost_kw):
+            self.lossy_pairs = np.flatnonzero((most_lost_kw[pairs.session] > 0.0) & (self._charge_kw > 0.0))
+        self._most_lost_kw = most_lost_kw[pairs.session[self.lossy_pairs]] if len(most_lost_kw) else np.zeros(0)
         self.two_way = np.flatnonzero((self._charge_kw[pairs.discharge] > 0.0) & (self._discharge_kw > 0.0))
         self._number_variables()
 
@@ -194,14 +202,21 @@ class Programme:
         kept_kwh = np.where(stays["discharge_kw"] > 0.0, stays["floor_kwh"], stays["energy_kwh"])
         missing_kwh = stays["due_kwh"] - kept_kwh
         self.owed_sessions = np.flatnonzero((pairs.last >= 0) & (missing_kwh > 0.0))
-        n_pairs, n_out, n_owed = len(pairs), len(pairs.discharge), len(self.owed_sessions)
-        ends = np.cumsum([0, n_pairs, n_out, n_pairs, n_owed]).tolist()
-        self.charge_column, self.discharge_column, self.energy_column, self.shortfall_column = (
+        n_pairs, n_out, n_owed, n_lossy = (
+            len(pairs),
+            len(pairs.discharge),
+            len(self.owed_sessions),
+            len(self.lossy_pairs),
+        )
+        ends = np.cumsum([0, n_pairs, n_out, n_pairs, n_owed, n_lossy]).tolist()
+        self.charge_column, self.discharge_column, self.energy_column, self.shortfall_column, self.lost_column = (
             np.arange(first, end) for first, end in pairwise(ends)
         )
         missing_kwh = missing_kwh[self.owed_sessions]
-        self.column_least = np.concatenate([np.zeros(n_pairs + n_out), pairs.least_kwh, np.zeros(n_owed)])
-        self.column_most = np.concatenate([self._charge_kw, self._discharge_kw, pairs.end_most_kwh, missing_kwh])
+        self.column_least = np.concatenate([np.zeros(n_pairs + n_out), pairs.least_kwh, np.zeros(n_owed + n_lossy)])
+        self.column_most = np.concatenate(
+            [self._charge_kw, self._discharge_kw, pairs.end_most_kwh, missing_kwh, self._most_lost_kw]
+        )
 
     @property
     def stay_key(self) -> np.ndarray:
@@ -227,7 +242,7 @@ class Programme:
         return np.asarray(total_kw[self.pairs.group_first_discharge] - total_kw[self.pairs.group_end_discharge])
 
     def balance(self) -> Rows:
-        """e' = e + Δ(η⁺c − d/η⁻), one row for each pair."""
+        """e' = e + Δ(η⁺c − lost − d/η⁻), one row for each pair."""
         pairs, stays = self.pairs, self.sessions
         n_pairs, pair, later = len(pairs), np.arange(len(pairs)), np.flatnonzero(pairs.previous >= 0)
         gain = self.step_h * stays["charge_efficiency"][pairs.session]
@@ -235,12 +250,45 @@ class Programme:
         start_kwh = np.where(pairs.previous >= 0, 0.0, stays["energy_kwh"][pairs.session])
         previous = self.energy_column[pairs.previous[later]]
         return Rows.of_entries(
-            np.concatenate([pair, pair, pairs.discharge, later]),
-            np.concatenate([self.energy_column, self.charge_column, self.discharge_column, previous]),
-            np.concatenate([np.ones(n_pairs), -gain, drain, np.full(len(later), -1.0)]),
+            np.concatenate([pair, pair, pairs.discharge, later, self.lossy_pairs]),
+            np.concatenate([self.energy_column, self.charge_column, self.discharge_column, previous, self.lost_column]),
+            np.concatenate(
+                [
+                    np.ones(n_pairs),
+                    -gain,
+                    drain,
+                    np.full(len(later), -1.0),
+                    np.full(len(self.lossy_pairs), self.step_h),
+                ]
+            ),
             start_kwh,
             start_kwh,
         )
+
+    def part_load(self) -> Rows:
+        """η⁺c − lost <= slope·c + intercept: what reaches a battery lies below the concave hull of its charger's table.
+
+        One row for each pair of `lossy_pairs` and piece of its hull that the bounds of the variables do not imply.
+        """
+        session = self.pair_session[self.lossy_pairs]
+        counts = np.array([len(one.slope) for one in self._pieces], dtype=np.int64)
+        position, piece = ragged((np.cumsum(counts) - counts)[session], counts[session])
+        slope, intercept = (
+            np.concatenate([np.zeros(0), *(getattr(one, name) for one in self._pieces)])[piece]
+            for name in ("slope", "intercept")
+        )
+        efficiency = self.sessions["charge_efficiency"][session[position]]
+        most_kw = self._charge_kw[self.lossy_pairs[position]]
+        binds = (efficiency - slope) * most_kw - intercept > 0.0
+        position, slope, intercept, efficiency = (one[binds] for one in (position, slope, intercept, efficiency))
+        columns = np.column_stack([self.lost_column[position], self.charge_column[self.lossy_pairs[position]]])
+        values = np.column_stack([np.ones(len(position)), slope - efficiency])
+        return Rows.of_columns(columns, values, -intercept, np.full(len(position), np.inf))
+
+    @property
+    def n_not_concave(self) -> int:
+        """Stays at chargers of which the hull allows more than their table."""
+        return sum(not one.exact for one in self._pieces)
 
     def owed(self) -> Rows:
         """Shortfall + energy at the deadline >= due, one row for each session that can have a shortfall."""
@@ -294,3 +342,24 @@ class Programme:
             self.sessions["charge_efficiency"][session] * self.sessions["discharge_efficiency"][session]
         )
         return efficiency
+
+
+_NO_PIECES = Pieces(np.zeros(0), np.zeros(0), 0.0, True)
+
+
+def _pieces_of(site: SiteArrays, stays: np.ndarray) -> list[Pieces]:
+    """Of each stay; empty where no charger's efficiency depends on its power."""
+    if not site.has_part_load:
+        return []
+    known: dict[tuple[bytes, float], Pieces] = {}
+    found = []
+    for stay in stays:
+        if not stay["at_part_load"] or stay["charge_kw"] <= 0.0:  # also fleets, which have a mean efficiency
+            found.append(_NO_PIECES)
+            continue
+        points, most_kw = site.part_load[stay["port"]], float(stay["charge_kw"])
+        key = points.tobytes(), most_kw
+        if key not in known:
+            known[key] = pieces(points, most_kw, float(stay["charge_efficiency"]))
+        found.append(known[key])
+    return found

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ev_marl.planning.worth import held_of, unpaid, wear_of, worth_at_end
+from ev_marl.planning.worth import held_of, planned_efficiency, unpaid, wear_of, worth_at_end
 from ev_marl.site.charge_curve import charging_gain, energy_before_charging, knee, slope_up_to
 from ev_marl.support.compiled import kernel
 
@@ -94,7 +94,7 @@ def plan_vehicle(
         Memory to work in; n_values is the number of marginal values in the grid.
     """
     end, capacity, tau_h, rate_kw = stay["deadline_step"], stay["capacity_kwh"], stay["tau_h"], stay["rate_kw"]
-    charge_eta, discharge_eta = stay["charge_efficiency"], stay["discharge_efficiency"]
+    charge_eta, discharge_eta = planned_efficiency(stay), stay["discharge_efficiency"]
     low = min(stay["floor_kwh"], energy) if stay["discharge_kw"] > 0.0 else energy
     wear, unmet, at_end = wear_of(rates, stay), rates["unmet_per_kwh"], worth_at_end(rates, stay)
     no_tariff = unpaid(rates, stay)

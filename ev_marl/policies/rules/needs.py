@@ -10,6 +10,7 @@ import numpy as np
 from ev_marl.policies.base import StationView
 from ev_marl.site.charge_curve import curves_of, energy_before
 from ev_marl.site.levels import level_above
+from ev_marl.site.part_load import metered_kw
 
 
 def power_towards_kw(view: StationView, target_kwh: np.ndarray) -> np.ndarray:
@@ -29,6 +30,8 @@ def power_towards_kw(view: StationView, target_kwh: np.ndarray) -> np.ndarray:
     """
     power_kw: np.ndarray = target_kwh - view.energy_kwh
     power_kw /= view.vehicle["charge_efficiency"] * view.step_h
+    if view.part_load is not None:
+        metered_kw(power_kw, view.vehicle["charge_efficiency"], view.part_load)
     np.minimum(power_kw, view.hi_kw, out=power_kw)
     np.maximum(power_kw, 0.0, out=power_kw)
     return power_kw

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from ev_marl.planning.outlook import Kind
-from ev_marl.planning.worth import OWN_PRICES, wear_of, worth_at_end
+from ev_marl.planning.worth import OWN_PRICES, planned_efficiency, wear_of, worth_at_end
 from ev_marl.policies.base import POLICIES, Episode, Information, StationView
 from ev_marl.policies.rules.needs import latest_energy_kwh, power_towards_kw
 from ev_marl.support.compiled import kernel
@@ -45,14 +45,15 @@ def _decide(
                 if price_per_kwh[1, b, k] > sell:
                     dearer += 1
             wear, out = wear_of(rates[b], stay), stay["discharge_efficiency"]
-            paid, pays = (buy + wear) / stay["charge_efficiency"], True
+            efficiency = planned_efficiency(stay)
+            paid, pays = (buy + wear) / efficiency, True
             if stay["is_battery"]:
                 pays = paid < max(worth_at_end(rates[b], stay), (dearest - wear) * out)
             if cheaper < charge_share * n and pays:
                 setpoint_kw[b, p] = wish_kw[b, p]
             elif lo_kw[b, p] < 0.0 and setpoint_kw[b, p] == 0.0 and dearer < discharge_share * n:
                 earned = (sell - wear) * out
-                kept = (cheapest + wear) / stay["charge_efficiency"]
+                kept = (cheapest + wear) / efficiency
                 if stay["is_battery"]:
                     kept = min(kept, worth_at_end(rates[b], stay))
                 if earned > kept:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Tag, model_validator
 
 from ev_marl.scenario.base import Model, choice, fault
+from ev_marl.scenario.part_load import MOST_PAIRS, part_load_faults
 from ev_marl.scenario.problems import KeyPath
 from ev_marl.scenario.schema.grid import Buses, BusName
 from ev_marl.scenario.schema.patterns import TYPE_PATTERN, Name
@@ -24,6 +25,7 @@ from ev_marl.scenario.units import (
     Energy,
     Fraction,
     NonNegativePrice,
+    PositiveFraction,
     PositivePower,
     Power,
     PowerFactor,
@@ -156,6 +158,10 @@ class Stations(Model):
     """Share of the metered power that reaches the battery [-]."""
     discharge_efficiency: Efficiency | None = None
     """Share of the battery's power that reaches the meter [-]; left out: as `efficiency`."""
+    part_load: Annotated[list[tuple[PositiveFraction, Efficiency]], Field(max_length=MOST_PAIRS)] = []
+    """Efficiency of charging by the power, instead of `efficiency`: rising shares of the port's power up to 100 %, each
+    with its efficiency. Between them the power into the battery is linear; below the first, the efficiency is that of
+    the first. Left out: `efficiency` at any power."""
     standby: Power = 0.0
     """What each station draws at all times besides charging, as part of the base load [kW]."""
     bus: Buses | None = None
@@ -181,11 +187,28 @@ class Stations(Model):
                 raise fault(current, f"needs `phases`, to know the power of a current; or give `{power}`")
         if self.discharge_power is not None and not self.discharges:
             raise fault("discharge_power", "a port discharges only with `v2g: true`; add that, or remove this key")
+        self._check_part_load()
         needless = {"v2g": self.v2g, "ports": self.ports != 1, "sessions": self.sessions is not None}
         if self.battery is not None and any(needless.values()):
             key = next(key for key, given in needless.items() if given)
             raise fault(key, "a station with a `battery` has one port, and no vehicle comes to it; remove this key")
         return self
+
+    def _check_part_load(self) -> None:
+        if not self.part_load:
+            return
+        if (found := part_load_faults(self.part_load)) is not None:
+            raise fault("part_load", f"the table {found}")
+        if "efficiency" in self.model_fields_set and (not self.discharges or self.discharge_efficiency is not None):
+            raise fault("efficiency", "`part_load` says the efficiency of charging; remove one of these keys")
+        levels = {"least_current": self.least_current, "least_power": self.least_power}
+        if any(value is not None for value in levels.values()):
+            raise fault("part_load", "not there together with a least current or power; remove one of these keys")
+
+    @property
+    def charge_efficiency(self) -> float:
+        """Highest efficiency of charging [-]."""
+        return max((efficiency for _, efficiency in self.part_load), default=self.efficiency)
 
     @property
     def discharges(self) -> bool:
