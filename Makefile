@@ -16,7 +16,7 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ev_marl needs
 test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 endef
 
-.PHONY: install demo test quick golden bench lint layers types docs results clean help
+.PHONY: install demo test quick golden fuzz proof bench lint layers types docs results clean help
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -50,6 +50,9 @@ golden: $(INSTALLED_ALL)  ## make the numbers of the golden folders anew, and sh
 
 fuzz: $(INSTALLED_ALL)  ## damaged files to everything that reads files; MINUTES=30 SEED=7 (else the time) FUZZ="--kinds scenario"
 	$(BIN)/python tests/fuzz/fuzz.py --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(FUZZ)
+
+proof: $(INSTALLED_ALL)  ## returns of random scenarios with every feature against their bounds; TRIES=10000 SEED=0
+	$(BIN)/python tests/validation/everything.py --tries $(or $(TRIES),10000) --seed $(or $(SEED),0)
 
 bench: $(INSTALLED)  ## speed measurements; nothing is asserted
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -s

@@ -158,7 +158,8 @@ class TerminalValue:
         if site.has_batteries:
             battery, stored_per_kwh = site.is_battery, self.stored_per_kwh(later_per_kwh)
             wear_per_kwh = site.storage_wear_per_kwh[battery] + self.stationary_wear_per_kwh
-            worth[:, battery] = in_stationary_per_kwh(stored_per_kwh, wear_per_kwh, site.discharge_efficiency[battery])
+            given_per_kwh = in_stationary_per_kwh(stored_per_kwh, wear_per_kwh, site.discharge_efficiency[battery])
+            worth[..., battery] = given_per_kwh
         np.multiply(flow.stock_kwh, -worth, out=out)
 
     def largest_per_kwh(self, extremes: Extremes) -> float:
