@@ -1,7 +1,7 @@
 """Random scenarios that combine everything a scenario can have; on each, nobody may beat the bound.
 
-`make proof` (`--tries 10000 --seed 0`) compares that many returns with bounds, prints what was found, and ends with status 1
-if a bound was beaten, a limit broken, or an energy lost. `test_validation_everything.py` has a few.
+`make proof` (`--tries 10000 --seed 0`) compares that many returns with bounds, prints what was found, and ends with
+status 1 if a bound was beaten, a limit broken, or an energy lost. `test_validation_everything.py` has a few.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def search(seed: int, tries: int, *, say: bool = False) -> Found:
         n_faults = len(found.faults)
         try:
             play(scenario, int(rng.integers(1_000_000)), found)
-        except Exception as error:  # a crash is a fault, and the next scenario goes on
+        except Exception as error:  # noqa: BLE001  a crash is a fault, and the next scenario goes on
             found.faults.append(f"{type(error).__name__}: {error}: {json.dumps(scenario)}")
         number += 1
         if say and (len(found.faults) > n_faults or number % 50 == 0):
