@@ -322,14 +322,14 @@ def test_levels_of_ports_are_exact_in_solve_and_compare(tmp_path: Path) -> None:
     file, folder = tmp_path / "coarse.yaml", tmp_path / "run"
     station = "{type: ac, count: 2, power: 11 kW, least_power: 4 kW, power_step: 3.5 kW}"
     file.write_text(f"extends: tiny\nname: coarse\nsite: {{name: lot, import_limit: 11 kW, stations: [{station}]}}\n")
-    options = ("--levels", "exact", "--time-limit", 2, "--json")
+    options = ("--levels", "exact", "--time-limit", 60, "--json")
     solved = json.loads(run("solve", file, "--seed", 1, *options).stdout)
     assert solved["achieved"] <= solved["bound"] + 1e-9
     assert solved["bound"] < solved["any_power_bound"] - 1e-3
     assert solved["level_pairs"] > 0
     arguments = ("compare", file, "--policies", "edf", "--days", 1, "--workers", 1, "--out", folder)
     assert run(*arguments, *options).exit_code == 0
-    assert "--levels exact --time-limit 2" in (folder / "report.md").read_text()
+    assert "--levels exact --time-limit 60" in (folder / "report.md").read_text()
     assert "exact_levels" in run(*arguments).stderr
 
 

@@ -20,7 +20,6 @@ from ev_marl.optimum import solve_day
 from ev_marl.policies import make_policy, rollout
 from ev_marl.scenario import scenario_from_dict
 from ev_marl.simulation.flow import Flow
-from ev_marl.world.track import Track
 
 RULES = ("uncontrolled", "edf", "llf", "round-robin", "price-threshold", "as-late-as-possible", "best-response")
 PLANNERS = ("dual-prices", "selfish", "booked-response", "mpc", "mpc(block_h=2)", "mpc-perfect")
@@ -162,10 +161,8 @@ class Found:
 class Books:
     """Adds up the energy of each step, and watches the limits."""
 
-    def __init__(self, tracks: list[Track], setting: Setting) -> None:
-        self._setting, self._tracks = setting, tracks
+    def __init__(self) -> None:
         self.faults: list[str] = []
-        self._before: np.ndarray | None = None
 
     def __call__(self, flow: Flow, rewards: np.ndarray, costs: np.ndarray) -> None:
         site, found = flow.site, self.faults
@@ -208,7 +205,7 @@ def play(scenario: dict[str, Any], seed: int, found: Found) -> None:
 
     def against(name: str, n_rows: int) -> np.ndarray:
         tracks = [track] * n_rows
-        books = Books(tracks, setting)
+        books = Books()
         result = rollout(
             setting.simulator(tracks),
             setting.objective,
