@@ -37,7 +37,7 @@ def command(
     network: Annotated[Garage, typer.Option("--network", help="The garage.")] = "caltech",
     capacity: Annotated[
         list[float] | None,
-        typer.Option("--capacity", metavar="KVA", help="Rating of the transformer; can be repeated."),
+        typer.Option("--capacity", metavar="KVA", help="Rating of the transformers together; can be repeated."),
     ] = None,
     scenario: Annotated[
         str | None, typer.Option("--scenario", help="Of the publication, separated by commas: I, II, III, IV, V.")
@@ -51,7 +51,9 @@ def command(
     ] = None,
     start: Annotated[date | None, typer.Option(parser=_day, help="First day; default: as published.")] = None,
     until: Annotated[date | None, typer.Option(parser=_day, help="The day after the last.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Only the first week.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A first look: a week, and fewer cases unless they are named.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder of the run; default: runs/acn-GARAGE-HASH.")
     ] = None,
@@ -65,7 +67,7 @@ def command(
     if study != STUDY:
         raise RunError(f"no publication is called '{study}'; there is {STUDY}")
     goals = tuple(cast("Goal", word) for word in _listed(goal) or GOALS)
-    cases = cases_of(_listed(scenario), capacity, _listed(policies), goals)
+    cases = cases_of(_listed(scenario), capacity, _listed(policies), goals, quick=quick)
     month = month_of(sessions, network, start=start, until=until, quick=quick, cases=cases, out=out)
     with progress_bar("cases", len(month.results()), len(cases)) as advance:
         found = reproduce(month, workers=workers or os.cpu_count() or 1, advance=advance)

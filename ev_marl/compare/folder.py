@@ -269,9 +269,9 @@ class RunFolder:
         except FileNotFoundError as error:
             raise RunError(f"{path} is gone; run the same command again") from error
         except ValidationError as error:
-            raise RunError(f"{path} is broken: delete it and run the same command again ({error})") from error
+            raise read_broken(path, error) from error
         if (fault := self._fault(day)) is not None:
-            raise RunError(f"{path} is broken: delete it and run the same command again ({fault})")
+            raise read_broken(path, fault)
         if (day.index, day.seed) != (index, seed):
             raise RunError(
                 f"{path} holds day {day.index} of seed {day.seed}, not day {index} of seed {seed}: delete it and run "
@@ -310,6 +310,11 @@ def _as_read_today(identity: dict[str, Any]) -> dict[str, Any]:
     except ValidationError:
         return identity  # what differs shows
     return {**identity, "scenario": scenario.model_dump(mode="json")}
+
+
+def read_broken(path: Path, why: object) -> RunError:
+    """What is said of a result that cannot be read."""
+    return RunError(f"{path} is broken: delete it and run the same command again ({why})")
 
 
 def day_path(folder: Path, index: int) -> Path:

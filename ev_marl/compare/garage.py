@@ -12,8 +12,8 @@ import json
 import math
 import time
 from calendar import monthrange
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cache
 from importlib.resources import files
@@ -22,8 +22,11 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import yaml
+from pydantic import FiniteFloat, ValidationError
 
 from ev_marl.compare import published
+from ev_marl.compare.folder import differences, read_broken
+from ev_marl.compare.records import Record
 from ev_marl.compare.workers import run_all
 from ev_marl.env.setup import Setting
 from ev_marl.optimum import solve
@@ -38,7 +41,8 @@ from ev_marl.simulation.coordinators import Coordinator, Request, make_coordinat
 from ev_marl.simulation.flow import Flow
 from ev_marl.simulation.simulator import Simulator
 from ev_marl.support.errors import RunError
-from ev_marl.support.files import parse_json, read_text, write_atomically
+from ev_marl.support.files import FileError, parse_json, read_bytes, read_text, write_atomically
+from ev_marl.support.package import __version__
 from ev_marl.world import Track
 from ev_marl.world.acn_sim import sessions_to_track
 from ev_marl.world.calibration import figures
@@ -51,12 +55,13 @@ GOALS: tuple[Goal, ...] = get_args(Goal)
 
 STUDY = "acn-caltech"
 OPTIMUM = "optimum"
+RECORD = "month.json"
 SCENARIOS: dict[str, tuple[Battery, tuple[str, ...]]] = {
     "I": ("ideal", (OPTIMUM,)),
     "II": ("ideal", ("mpc", "llf", "edf", "round-robin")),
-    "III": ("ideal", ("llf", "edf", "round-robin")),
+    "III": ("ideal", ("mpc", "llf", "edf", "round-robin")),
     "IV": ("two_stage", ("mpc", "llf", "edf", "round-robin")),
-    "V": ("two_stage", ("llf", "edf", "round-robin")),
+    "V": ("two_stage", ("mpc", "llf", "edf", "round-robin")),
 }
 """Scenarios of the publication: battery, and policies that are computed unless others are named. I: the optimum, which
 knows the month; II: continuous power; IV: batteries that charge more slowly from 80 % on; III and V: the same with the
@@ -80,8 +85,14 @@ MPC: dict[Goal, dict[str, Any]] = {
 """Plans for the vehicles that are there. Energy: soon; of 1 per kWh, as in ASA-QC, an hour's delay costs a part.
 Profit: of the demand charge, a plan pays the share of the days that are left, as ASA-PM does."""
 QUICK_DAYS = 7
+QUICK_RATINGS_KVA = (40.0, 150.0)
+QUICK_SCENARIOS: dict[Goal, tuple[str, ...]] = {"energy": tuple(SCENARIOS), "profit": ("I", "II")}
+QUICK_MPC = ("II", "III")
+"""Scenarios in which a quick look computes `mpc`: with ideal batteries, since plans for slower ones take three times as
+long."""
 LEAST_KW = 1e-9
 MOST_BYTES = 10_000  # of a result
+MOST_RECORD_BYTES = 1_000_000  # of what a folder says it holds
 
 
 @cache
@@ -150,18 +161,22 @@ class Case:
         return f"{self.scenario}-{self.rating_kva:g}-{self.policy}" + ("-profit" if self.goal == "profit" else "")
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(Record):
     """The result of a case."""
 
-    percent: float  # of the requested energy that was delivered
-    profit: float  # revenue less energy cost and demand charge [currency]
-    energy_cost: float  # [currency]
-    demand_charge: float  # [currency]
-    bound: float  # nobody delivers more [%], or earns more [currency], as the goal is; NaN for policies
-    seconds: float
+    percent: FiniteFloat
+    """Of the requested energy that was delivered."""
+    profit: FiniteFloat
+    """Revenue less energy cost and demand charge [currency]."""
+    energy_cost: FiniteFloat
+    """[currency]."""
+    demand_charge: FiniteFloat
+    """[currency]."""
+    bound: float
+    """Nobody delivers more [%], or earns more [currency], as the goal is; NaN for policies."""
+    seconds: FiniteFloat
     sessions: int
-    requested_kwh: float
+    requested_kwh: FiniteFloat
 
 
 @dataclass(frozen=True)
@@ -209,12 +224,18 @@ class Month:
         return per_month * months
 
     def setting(self, case: Case) -> Setting:
-        """The garage behind a transformer, in a scenario of the publication; the goal is all that counts."""
+        """The garage behind its transformers, in a scenario of the publication; the goal is all that counts.
+
+        Several transformers share the rating in proportion to those that are built.
+        """
         keys = load_scenario(f"acn-{self.garage}").model_dump(mode="json", exclude_unset=True)
         if case.scenario not in WITH_LEVELS:
             _drop(keys["site"], LEVEL_KEYS)
-        site = {**keys["site"], "transformer": {**keys["site"]["transformer"], "rating": case.rating_kva}}
-        keys |= {"site": site, "start": self.start.isoformat(), "until": None, "horizon": 24.0 * self.n_days}
+        transformers = list(_transformers(keys["site"]))
+        built_kva = sum(transformer["rating"] for transformer in transformers)
+        for transformer in transformers:
+            transformer["rating"] *= case.rating_kva / built_kva
+        keys |= {"start": self.start.isoformat(), "until": None, "horizon": 24.0 * self.n_days}
         objective = {"energy_cost": 0.0, "unmet_energy": 1.0}
         if case.goal == "profit":
             tariff = published_results()["profit"]["driver_tariff_per_kwh"]
@@ -229,7 +250,7 @@ class Month:
     def __call__(self, index: int, seed: int) -> None:
         """Compute a case and write its result; nothing is drawn, so there is no use for the seed."""
         case = self.cases[index]
-        write_atomically(self.folder / f"{case.name}.json", json.dumps(asdict(self.result(case))))
+        write_atomically(self.folder / f"{case.name}.json", self.result(case).model_dump_json())
 
     def result(self, case: Case) -> Result:
         """Compute a case."""
@@ -266,13 +287,30 @@ class Month:
         )
 
     def results(self) -> dict[Case, Result]:
-        """All cases that are finished."""
+        """All cases that are finished.
+
+        Raises
+        ------
+        RunError
+            If a file is broken.
+        """
         found = {}
         for case in self.cases:
             file = self.folder / f"{case.name}.json"
             if file.is_file():
-                found[case] = Result(**parse_json(read_text(file, MOST_BYTES)))
+                try:
+                    found[case] = Result.model_validate_json(read_bytes(file, MOST_BYTES))
+                except (FileError, ValidationError) as error:
+                    raise read_broken(file, error) from error
         return found
+
+
+def _transformers(group: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The transformers of a site."""
+    if "transformer" in group:
+        yield group["transformer"]
+    for child in group.get("groups", []):
+        yield from _transformers(child)
 
 
 def _drop(group: dict[str, Any], keys: tuple[str, ...]) -> None:
@@ -303,8 +341,11 @@ def cases_of(
     ratings_kva: Sequence[float] | None = None,
     policies: Sequence[str] | None = None,
     goals: Sequence[Goal] = ("energy",),
+    *,
+    quick: bool = False,
 ) -> tuple[Case, ...]:
-    """The cases for some scenarios, ratings, policies and goals; left out, all that were published.
+    """The cases for some scenarios, ratings, policies and goals; left out, all that were published, or where `quick`,
+    those that take less than a minute for a week.
 
     Raises
     ------
@@ -323,14 +364,13 @@ def cases_of(
     for rating in ratings_kva or ():
         if not 0 < rating < np.inf:
             raise RunError(f"a transformer's rating must be above 0 kVA, got {rating:g}")
-    published = published_results()
+    ratings = {goal: ratings_kva or _usual_ratings_kva(goal, quick) for goal in goals}
     cases = tuple(
         Case(scenario, float(rating), policy, goal)
         for goal in goals
-        for scenario in scenarios or SCENARIOS
-        for rating in ratings_kva
-        or (published["rating_kva"] if goal == "energy" else [published["profit"]["rating_kva"]])
-        for policy in policies or (SCENARIOS[scenario][1] if goal == "energy" or scenario == "I" else PROFIT_POLICIES)
+        for scenario in scenarios or (QUICK_SCENARIOS[goal] if quick else SCENARIOS)
+        for rating in ratings[goal]
+        for policy in policies or _usual_policies(scenario, goal, quick)
         if policy in ({OPTIMUM} if scenario == "I" else known if scenario == "IV" else known - {OPTIMUM})
     )
     if not cases:
@@ -339,6 +379,18 @@ def cases_of(
             f"I has {OPTIMUM} only, II all but {OPTIMUM}, IV all"
         )
     return cases
+
+
+def _usual_ratings_kva(goal: Goal, quick: bool) -> Sequence[float]:
+    if goal == "profit":
+        return (published_results()["profit"]["rating_kva"],)
+    ratings: Sequence[float] = QUICK_RATINGS_KVA if quick else published_results()["rating_kva"]
+    return ratings
+
+
+def _usual_policies(scenario: str, goal: Goal, quick: bool) -> tuple[str, ...]:
+    names = SCENARIOS[scenario][1] if goal == "energy" or scenario == "I" else PROFIT_POLICIES
+    return tuple(name for name in names if name != "mpc" or not quick or scenario in QUICK_MPC)
 
 
 def published_of(case: Case, figure: str = "percent") -> float | None:
@@ -382,16 +434,42 @@ def month_of(
     end = begin + timedelta(days=QUICK_DAYS) if quick else until or known["until"]
     if end <= begin:
         raise RunError(f"the time from {begin} until {end} has no day; `until` is the day after the last")
-    digest = hashlib.sha256(file.read_bytes() + f"{garage} {begin} {end}".encode()).hexdigest()[:8]
+    told = {
+        "ev_marl": __version__,
+        "sessions": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "garage": garage,
+        "scenario": load_scenario(f"acn-{garage}").model_dump(mode="json"),
+        "controllers": {"mpc": MPC, "rules": {name: list(rule) for name, rule in RULES.items()}},
+        "start": str(begin),
+        "until": str(end),
+    }
+    text = json.dumps(told, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     folder = out or Path("runs") / f"acn-{garage}-{digest}"
-    month = Month(file.resolve(), garage, begin, end, cases or cases_of(), folder)
+    month = Month(file.resolve(), garage, begin, end, cases or cases_of(quick=quick), folder)
     folder.mkdir(parents=True, exist_ok=True)
-    told = {"sessions": digest, "garage": garage, "start": str(begin), "until": str(end)}
-    record = folder / "month.json"
-    if record.is_file() and parse_json(read_text(record, MOST_BYTES)) != told:
-        raise RunError(f"{folder} holds the results of another month; choose another folder")
-    write_atomically(record, json.dumps(told))
+    record = folder / RECORD
+    if record.is_file():
+        _check_same(record, told)
+    elif next(folder.glob("*.json"), None) is not None:
+        raise RunError(f"{folder} holds results, but no {RECORD} that says of what; choose another folder with --out")
+    write_atomically(record, text)
     return month
+
+
+def _check_same(record: Path, told: dict[str, Any]) -> None:
+    """Refuse the results of another month, garage or version."""
+    try:
+        there = parse_json(read_text(record, MOST_RECORD_BYTES))
+    except FileError as error:
+        raise RunError(
+            f"{record} is broken, so it is not known of what the results are: choose another folder ({error})"
+        ) from error
+    if found := differences({"": there}, {"": told}) if not isinstance(there, dict) else differences(there, told):
+        raise RunError(
+            f"{record.parent} holds the results of another month, garage or version. What differs:\n{found}\n"
+            "Choose another folder with --out, or leave --out away: then all have folders of their own."
+        )
 
 
 def reproduce(month: Month, *, workers: int, advance: Callable[[], None]) -> dict[Case, Result]:

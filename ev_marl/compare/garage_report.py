@@ -28,6 +28,7 @@ MEANING = {
     "V": "batteries that charge more slowly from 80 % on, levels of the stations",
 }
 
+PUBLISHED = "published"  # header of a column
 CURRENCY = "USD"  # of the garages' scenarios
 Found = Mapping[Case, Result]
 FIGURES: dict[str, str] = {
@@ -44,7 +45,7 @@ def as_rows(month: Month, found: Found) -> list[dict[str, Any]]:
     return [
         {
             **asdict(case),
-            **asdict(result),
+            **result.model_dump(),
             **{f"published_{figure}": _told(month, case, figure) for figure in FIGURES},
             "bound": bound(case, found),
         }
@@ -83,7 +84,7 @@ def _of(goal: Goal, found: Found) -> Found:
 def _energy_rows(month: Month, found: Found) -> tuple[list[str], list[list[str]]]:
     """Header, and for each scenario and policy: energy delivered by rating, ours and published."""
     ratings = sorted({case.rating_kva for case in found})
-    header = ["", "energy delivered [%]", *(word for rating in ratings for word in (f"{rating:g} kVA", "published"))]
+    header = ["", "delivered [%]", *(word for rating in ratings for word in (f"{rating:g} kVA", PUBLISHED))]
     rows = []
     for scenario, policy in dict.fromkeys((case.scenario, case.policy) for case in found):
         row = [scenario, policy]
@@ -96,7 +97,7 @@ def _energy_rows(month: Month, found: Found) -> tuple[list[str], list[list[str]]
 
 def _profit_rows(month: Month, found: Found) -> tuple[list[str], list[list[str]]]:
     """Header, and for each case: its figures, ours and published."""
-    header = ["", f"profit [{CURRENCY}]", "kVA", *(word for name in FIGURES.values() for word in (name, "published"))]
+    header = ["", f"profit [{CURRENCY}]", "kVA", *(word for name in FIGURES.values() for word in (name, PUBLISHED))]
     rows = []
     for case, result in found.items():
         row = [case.scenario, case.policy, f"{case.rating_kva:g}"]
@@ -109,7 +110,13 @@ def _profit_rows(month: Month, found: Found) -> tuple[list[str], list[list[str]]
 
 def _tables(month: Month, found: Found) -> list[tuple[list[str], list[list[str]]]]:
     made = ((_energy_rows, _of("energy", found)), (_profit_rows, _of("profit", found)))
-    return [table(month, cases) for table, cases in made if cases]
+    tables = [table(month, cases) for table, cases in made if cases]
+    return tables if month.is_published else [_without_published(*table) for table in tables]
+
+
+def _without_published(header: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    kept = [k for k, word in enumerate(header) if word != PUBLISHED]
+    return [header[k] for k in kept], [[row[k] for k in kept] for row in rows]
 
 
 def print_month(month: Month, found: Found, out: Console) -> None:
@@ -118,8 +125,12 @@ def print_month(month: Month, found: Found, out: Console) -> None:
     for header, rows in _tables(month, found):
         table = Table(box=None, pad_edge=False)
         for k, word in enumerate(header):
-            style = "dim" if word == "published" else None
-            table.add_column(word, no_wrap=k < 2, justify="right" if k > 1 else "left", style=style)
+            style = "dim" if word == PUBLISHED else None
+            shown = "publ." if word == PUBLISHED else word
+            width = max(len(row[k]) for row in rows)
+            table.add_column(
+                shown, no_wrap=k < 2, justify="right" if k > 1 else "left", style=style, min_width=max(width, 5)
+            )
         before = ""
         for row in rows:
             table.add_row(row[0] if row[0] != before else "", *row[1:])
@@ -157,6 +168,11 @@ def _notes(month: Month, found: Found) -> list[str]:
     if month.is_published:
         notes.append(
             f"published: {published_results()['source']}; mpc beside their ASA-QC, and for the profit beside ASA-PM."
+        )
+    elif month.garage == "caltech":
+        known = published_results()
+        notes.append(
+            f"What was published is of {known['start']} until {known['until']}, so it is not beside these numbers."
         )
     return notes
 

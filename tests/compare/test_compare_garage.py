@@ -13,9 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 from ev_marl.cli import app
+from ev_marl.compare import garage
 from ev_marl.compare.garage import Case, Month, cases_of, month_of, published_of, published_results, reproduce
 from ev_marl.compare.garage_report import PICTURE, REPORT, bound, write_month
+from ev_marl.scenario import load_scenario
 from ev_marl.support.errors import RunError
+from ev_marl.world.choices import Garage
 
 ZONE = ZoneInfo("America/Los_Angeles")
 POD = ("CA-322", "CA-493", "CA-496", "CA-320")  # behind one cable of 80 A
@@ -177,8 +180,85 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     more = one_day(tmp_path, stays, cases_of(["II"], [150.0], ["edf", "llf"]))
     assert set(compute(more)) == {"II-150-edf", "II-150-llf"}
     assert '"seconds" ' in file.read_text()
-    with pytest.raises(RunError, match="holds the results of another month"):
+    with pytest.raises(RunError, match=r"holds the results of another month(.|\n)*sessions: "):
         one_day(tmp_path, stays[:2], cases_of(["II"], [150.0], ["edf"]))
+
+
+def test_results_of_another_version_are_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = sessions(tmp_path / "s.json", [(POD[0], 9.0, 10.0, 1.0)])
+    one = month_of(file, cases=cases_of(["II"], [150.0], ["edf"]))
+    assert month_of(file).folder == one.folder
+    monkeypatch.setattr(garage, "__version__", "0.0.1")
+    assert month_of(file).folder != one.folder
+    with pytest.raises(RunError, match=r"What differs:\n  ev_marl: .* there, 0\.0\.1 here"):
+        month_of(file, out=one.folder)
+
+
+def test_results_of_another_scenario_are_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = sessions(tmp_path / "s.json", [(POD[0], 9.0, 10.0, 1.0)])
+    month_of(file, out=tmp_path / "run")
+    other = load_scenario("acn-caltech").model_copy(update={"step": 0.25})
+    monkeypatch.setattr(garage, "load_scenario", lambda name: other)
+    with pytest.raises(RunError, match=r"What differs:\n  scenario\.step: "):
+        month_of(file, out=tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"percent": "much"}', "\x00", '{"percent": NaN}', '{"percent": 1.0, "more": 1}'],
+    ids=["empty", "list", "nothing", "text", "binary", "nan", "other"],
+)
+def test_a_damaged_case_is_named(tmp_path: Path, text: str) -> None:
+    month = one_day(tmp_path, [(POD[0], 9.0, 10.0, 1.0)], cases_of(["II"], [150.0], ["edf"]))
+    (month.folder / "II-150-edf.json").write_text(text)
+    with pytest.raises(RunError, match=r"II-150-edf.json is broken: delete it and run the same command again"):
+        month.results()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "{}"])
+def test_a_damaged_record_of_a_folder_is_named(tmp_path: Path, text: str) -> None:
+    file = sessions(tmp_path / "s.json", [(POD[0], 9.0, 10.0, 1.0)])
+    record = month_of(file, out=tmp_path / "run").folder / garage.RECORD
+    record.write_text(text)
+    with pytest.raises(RunError, match=r"hoose another folder"):
+        month_of(file, out=tmp_path / "run")
+    record.rename(record.with_name("II-150-edf.json"))
+    with pytest.raises(RunError, match=r"holds results, but no month.json"):
+        month_of(file, out=tmp_path / "run")
+
+
+def test_a_first_look_has_few_cases_unless_they_are_named() -> None:
+    quick = cases_of(goals=garage.GOALS, quick=True)
+    assert {case.scenario for case in quick if case.policy == "mpc"} == {"II", "III"}
+    assert {case.rating_kva for case in quick} == {40.0, 150.0}
+    assert {case.scenario for case in quick if case.goal == "profit"} == {"I", "II"}
+    assert set(quick) < set(cases_of(goals=garage.GOALS))
+    assert cases_of(["V"], [60.0], ["mpc"], quick=True) == (Case("V", 60.0, "mpc"),)
+
+
+@pytest.mark.parametrize(("name", "station", "built"), [("jpl", "AG-1F01", [45.0, 150.0]), ("office", "01", [50.0])])
+def test_other_garages_have_no_published_numbers(
+    tmp_path: Path, name: Garage, station: str, built: list[float]
+) -> None:
+    """Half of what is built, and a vehicle alone: all of its 6.656 kWh fit behind 22.5 kVA."""
+    file = sessions(tmp_path / "s.json", [(station, 9.0, 10.5, 6.656)])
+    cases = cases_of(["I", "II"], [sum(built) / 2], ["optimum", "llf"])
+    month = month_of(file, name, start=date(2018, 9, 3), until=date(2018, 9, 4), cases=cases, out=tmp_path / "run")
+    keys = month.setting(cases[0]).scenario.model_dump(mode="json", exclude_unset=True)["site"]
+    assert [each["rating"] for each in garage._transformers(keys)] == [rating / 2 for rating in built]
+    found = reproduce(month, workers=1, advance=lambda: None)
+    assert [result.percent for result in found.values()] == pytest.approx([100.0, 100.0], abs=1e-3)
+    write_month(month, found)
+    assert "published" not in (month.folder / REPORT).read_text()
+
+
+def test_of_another_time_the_note_says_what_was_published(tmp_path: Path) -> None:
+    month = one_day(tmp_path, [(POD[0], 9.0, 10.0, 1.0)], cases_of(["II"], [150.0], ["edf"]))
+    write_month(month, reproduce(month, workers=1, advance=lambda: None))
+    text = (month.folder / REPORT).read_text()
+    assert "What was published is of 2018-09-01 until 2018-10-01" in text
+    assert "| published |" not in text
 
 
 def test_report_and_picture_are_written(tmp_path: Path) -> None:
@@ -189,7 +269,6 @@ def test_report_and_picture_are_written(tmp_path: Path) -> None:
     text = (month.folder / REPORT).read_text()
     assert "| II | llf | 100.0 |" in text
     assert "| II | llf | 150 | " in text
-    assert "published" not in text.split("## ")[-1] or not month.is_published
     assert (month.folder / PICTURE).read_bytes().startswith(b"\x89PNG")
 
 
