@@ -196,9 +196,11 @@ def draw_month(month: Month, found: Found) -> bytes:
     """The picture as a PNG: lines are ours, circles published, one panel for each scenario with policies."""
     scenarios = [name for name in SCENARIOS if any(case.scenario == name and case.policy != OPTIMUM for case in found)]
     scenarios = scenarios or list(dict.fromkeys(case.scenario for case in found))
-    figure = Figure(figsize=(6.4 * len(scenarios), 4.6), dpi=140, layout="constrained")
+    columns = min(len(scenarios), 2)
+    rows = math.ceil(len(scenarios) / columns)
+    figure = Figure(figsize=(6.4 * columns, 4.2 * rows + 0.4), dpi=140, layout="constrained")
     for k, scenario in enumerate(scenarios):
-        _draw(figure.add_subplot(1, len(scenarios), k + 1), month, found, scenario)
+        _draw(figure.add_subplot(rows, columns, k + 1), month, found, scenario)
     figure.suptitle(_title(month, found), x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
     text = "Lines: computed here. Grey band: more than any controller can deliver, proven."
     figure.supxlabel(
