@@ -61,7 +61,7 @@ SCENARIOS: dict[str, tuple[Battery, tuple[str, ...]]] = {
     "II": ("ideal", ("mpc", "llf", "edf", "round-robin")),
     "III": ("ideal", ("mpc", "llf", "edf", "round-robin")),
     "IV": ("two_stage", ("mpc", "llf", "edf", "round-robin")),
-    "V": ("two_stage", ("mpc", "llf", "edf", "round-robin")),
+    "V": ("two_stage", ("llf", "edf", "round-robin")),
 }
 """Scenarios of the publication: battery, and policies that are computed unless others are named. I: the optimum, which
 knows the month; II: continuous power; IV: batteries that charge more slowly from 80 % on; III and V: the same with the
