@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ev_marl.env.setup import Setting
 from ev_marl.policies import make_policy, rollout
 from ev_marl.scenario import ScenarioError, load_scenario
+from ev_marl.scenario.schema import Scenario
 from ev_marl.simulation.coordinators import make_coordinator
 from ev_marl.simulation.days import stays_of
 from ev_marl.simulation.simulator import Simulator
@@ -168,10 +169,19 @@ def test_a_vehicle_that_came_before_charged_at_full_power(tmp_path: Path) -> Non
     text += "vehicles: {mix: [{name: car, capacity: 50 kWh, ac_power: 10 kW}]}\n"
     yard = setting(tmp_path, text)
     plain = setting(tmp_path, text.replace("part_load: [[50 %, 96 %], [100 %, 90 %]]", "efficiency: 90 %"))
+    ahead_kwh = 0.0
     for seed in range(5):
         lossy, same = yard.world.sample(seed).sessions, plain.world.sample(seed).sessions
         at = lossy["port"] == 0
         assert lossy["energy_kwh"][at] == pytest.approx(same["energy_kwh"][at], abs=1e-9)
+        ahead_kwh += float(lossy["ahead_kwh"][at].sum())
+    assert ahead_kwh > 1.0  # some were there before
+
+
+def test_a_saved_scenario_is_the_same(tmp_path: Path) -> None:
+    """Comparisons save every key, also those that were left out."""
+    scenario = setting(tmp_path, SITE + SOLID).scenario
+    assert Scenario.model_validate(scenario.model_dump(mode="json")).site == scenario.site
 
 
 def test_there_and_back() -> None:

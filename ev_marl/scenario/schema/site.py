@@ -199,7 +199,8 @@ class Stations(Model):
             return
         if (found := part_load_faults(self.part_load)) is not None:
             raise fault("part_load", f"the table {found}")
-        if "efficiency" in self.model_fields_set and (not self.discharges or self.discharge_efficiency is not None):
+        given = self.efficiency != type(self).model_fields["efficiency"].default  # a saved scenario names every key
+        if given and (not self.discharges or self.discharge_efficiency is not None):
             raise fault("efficiency", "`part_load` says the efficiency of charging; remove one of these keys")
         levels = {"least_current": self.least_current, "least_power": self.least_power}
         if any(value is not None for value in levels.values()):
